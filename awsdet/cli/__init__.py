@@ -1,0 +1,1 @@
+"""Commands: flags in, exit codes out."""

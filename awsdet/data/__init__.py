@@ -1,0 +1,1 @@
+"""Data: COCO annotations to records to batches."""
