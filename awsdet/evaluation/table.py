@@ -1,0 +1,50 @@
+"""The COCO table as text."""
+
+_ROWS = (
+    ("ap", "AP   IoU 0.50:0.95"),
+    ("ap50", "AP   IoU 0.50"),
+    ("ap75", "AP   IoU 0.75"),
+    ("ap_small", "AP   small (area < 32 x 32)"),
+    ("ap_medium", "AP   medium"),
+    ("ap_large", "AP   large (area > 96 x 96)"),
+    ("ar1", "AR   1 detection an image"),
+    ("ar10", "AR   10 detections"),
+    ("ar100", "AR   100 detections"),
+    ("ar_small", "AR   small"),
+    ("ar_medium", "AR   medium"),
+    ("ar_large", "AR   large"),
+)
+
+
+def format_table(metrics, per_class=True):
+    """The numbers of `evaluate` or `coco_metrics` as lines of text; '-' for a number that does not exist.
+
+    Args:
+      metrics: their dict.
+      per_class: whether a table of the classes follows; classes without objects are counted, not listed.
+    """
+    kinds = [kind for kind in ("box", "mask") if f"{kind}_ap" in metrics]
+    rows = [[label, *(_number(metrics[f"{kind}_{key}"]) for kind in kinds)] for key, label in _ROWS]
+    text = _align([["COCO metrics", *kinds], *rows])
+    if not per_class or not metrics["per_class"]:
+        return text
+    header = ["class", "objects", *(f"{kind} AP" for kind in kinds)]
+    seen = {name: row for name, row in metrics["per_class"].items() if row["objects"]}
+    rows = [[name, str(row["objects"]), *(_number(row[f"{kind}_ap"]) for kind in kinds)] for name, row in seen.items()]
+    text += "\n\n" + _align([header, *rows])
+    absent = len(metrics["per_class"]) - len(seen)
+    return text + (f"\n(classes without objects here: {absent})" if absent else "")
+
+
+def _number(value):
+    return "-" if value < 0 else f"{value:.3f}"
+
+
+def _align(rows):
+    """Rows of cells as lines: the first column to the left, the others to the right, a rule below the header."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

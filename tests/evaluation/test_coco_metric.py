@@ -1,0 +1,154 @@
+"""The COCO metric: known answers, and plain pycocotools driven the usual way on real annotations."""
+
+import contextlib
+import copy
+import io
+import json
+import pathlib
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from awsdet.evaluation.coco_metric import NUMBERS, coco_metrics
+
+COCO_TINY = pathlib.Path(__file__).parents[2].parent / "shared/data/coco_tiny/annotations/instances_val2017.json"
+
+
+def rectangle(x, y, width, height):
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
+def small_truth():
+    """Three images (one empty) with gaps in all ids, an annotation with id 0, a crowd and a class without objects."""
+    boxes = [
+        (7, 5, (10, 12, 40, 40)),
+        (7, 90, (100, 60, 50, 20)),
+        (900, 5, (3, 3, 200, 150)),
+        (900, 5, (250, 3, 30, 30)),
+    ]
+    annotations = [
+        {
+            "id": 10 * i,
+            "image_id": image,
+            "category_id": category,
+            "bbox": list(map(float, box)),
+            "area": float(box[2] * box[3]),
+            "segmentation": rectangle(*box),
+            "iscrowd": 0,
+        }
+        for i, (image, category, box) in enumerate(boxes)
+    ]
+    crowd = np.zeros((240, 320), np.uint8, order="F")
+    crowd[200:230, 10:300] = 1
+    runs = np.flatnonzero(np.diff(crowd.reshape(-1, order="F"), prepend=0, append=0))
+    counts = np.diff(np.concatenate([[0], runs, [crowd.size]])).tolist()
+    annotations.append(
+        {
+            "id": 77,
+            "image_id": 900,
+            "category_id": 90,
+            "bbox": [10.0, 200.0, 290.0, 30.0],
+            "area": 8700.0,
+            "segmentation": {"size": [240, 320], "counts": counts},
+            "iscrowd": 1,
+        }
+    )
+    return {
+        "images": [{"id": i, "height": 240, "width": 320} for i in (7, 12, 900)],
+        "annotations": annotations,
+        "categories": [{"id": 5, "name": "cat"}, {"id": 44, "name": "nothing"}, {"id": 90, "name": "dog"}],
+    }
+
+
+def as_results(truth, rng=None, jitter=0.0):
+    """Ground truth as detections; `jitter` (pixels) moves them, and some change class or come twice."""
+    sizes = {i["id"]: (i["height"], i["width"]) for i in truth["images"]}
+    category_ids = [c["id"] for c in truth["categories"]]
+    results = []
+    for a in truth["annotations"]:
+        if a["iscrowd"]:
+            continue
+        for _ in range(1 if rng is None else rng.integers(0, 4)):
+            shift = np.zeros(2) if rng is None else rng.normal(0, jitter, 2)
+            box = np.array(a["bbox"]) + [*shift, 0, 0]
+            parts = [(np.array(p).reshape(-1, 2) + shift).reshape(-1).tolist() for p in a["segmentation"]]
+            rle = coco_mask.merge(coco_mask.frPyObjects(parts, *sizes[a["image_id"]]))
+            wrong = rng is not None and rng.uniform() < 0.1
+            results.append(
+                {
+                    "image_id": a["image_id"],
+                    "category_id": int(rng.choice(category_ids)) if wrong else a["category_id"],
+                    "bbox": box.tolist(),
+                    "score": 0.9 if rng is None else float(np.round(rng.uniform(), 2)),  # with ties
+                    "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+                }
+            )
+    return results
+
+
+def test_truth_as_detections_is_perfect_and_the_input_is_left_alone():
+    truth = small_truth()
+    kept = copy.deepcopy(truth)
+    metrics = coco_metrics(truth, as_results(truth), with_masks=True)
+    assert truth == kept
+    for kind in ("box", "mask"):
+        assert metrics[f"{kind}_ap"] == metrics[f"{kind}_ap75"] == metrics[f"{kind}_ar100"] == pytest.approx(1)
+    assert metrics["box_ap_small"] == metrics["box_ap_medium"] == metrics["box_ap_large"] == pytest.approx(1)
+    assert list(metrics["per_class"]) == ["cat", "nothing", "dog"]
+    assert metrics["per_class"]["cat"] == {"objects": 3, "box_ap": pytest.approx(1), "mask_ap": pytest.approx(1)}
+    assert metrics["per_class"]["nothing"] == {"objects": 0, "box_ap": -1, "mask_ap": -1}
+    assert metrics["per_class"]["dog"]["objects"] == 1  # the crowd is no object
+
+
+def test_no_detections_and_boxes_only():
+    truth = small_truth()
+    metrics = coco_metrics(truth, [], with_masks=True)
+    assert metrics["box_ap"] == metrics["mask_ap"] == 0
+    metrics = coco_metrics(truth, as_results(truth), with_masks=False)
+    assert set(metrics) == {f"box_{n}" for n in NUMBERS} | {"per_class"}
+
+
+def test_no_objects_at_all():
+    truth = {**small_truth(), "annotations": []}
+    metrics = coco_metrics(truth, as_results(small_truth()), with_masks=True)
+    assert metrics["box_ap"] == metrics["mask_ap_small"] == -1
+
+
+def test_false_alarm_on_an_image_without_objects_costs_precision():
+    truth = small_truth()
+    results = as_results(truth)
+    results.append({**results[1], "image_id": 12, "score": 0.95})
+    metrics = coco_metrics(truth, results, with_masks=False)
+    assert metrics["per_class"]["dog"]["box_ap"] == pytest.approx(0.5)
+    assert metrics["per_class"]["cat"]["box_ap"] == pytest.approx(1)
+
+
+def test_pycocotools_is_kept_quiet(capsys):
+    truth = small_truth()
+    coco_metrics(truth, as_results(truth), with_masks=True)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.skipif(not COCO_TINY.is_file(), reason="needs ../shared/data/coco_tiny")
+def test_equals_plain_pycocotools_on_coco(tmp_path):
+    truth = json.loads(COCO_TINY.read_text())
+    results = as_results(truth, np.random.default_rng(8), jitter=3.0)
+    metrics = coco_metrics(truth, results, with_masks=True)
+    assert 0.1 < metrics["mask_ap"] < 0.9
+    for name, kind, dropped in [("box", "bbox", "segmentation"), ("mask", "segm", "bbox")]:
+        file = tmp_path / f"{kind}.json"
+        file.write_text(json.dumps([{k: v for k, v in r.items() if k != dropped} for r in results]))
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco = COCO(str(COCO_TINY))
+            plain = COCOeval(coco, coco.loadRes(str(file)), kind)
+            plain.evaluate()
+            plain.accumulate()
+            plain.summarize()
+        ours = [metrics[f"{name}_{number}"] for number in NUMBERS]
+        np.testing.assert_allclose(ours, plain.stats, rtol=0, atol=1e-9)
+        per_class = [row[f"{name}_ap"] for row in metrics["per_class"].values()]
+        present = [ap for ap in per_class if ap >= 0]
+        assert np.mean(present) == pytest.approx(plain.stats[0], abs=1e-9)
