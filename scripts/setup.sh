@@ -1,0 +1,218 @@
+#!/usr/bin/env bash
+# Makes .venv: the pinned packages, Horovod built against the TensorFlow among them, and awsdet itself, editable. What is
+# there already is left alone, so that a second call takes no time. `make setup`, `make test` and `make train` call it.
+#
+#   PYTHON=/path/to/python3.11   the interpreter of a new .venv; otherwise the first of python3.11, 3.10, 3.9, python3
+#   AWSDET_VARIANT=cpu|gpu       the build of TensorFlow; otherwise gpu where nvidia-smi lists one
+#   AWSDET_CACHE=DIR             where built Horovod wheels are kept; otherwise ~/.cache/awsdet
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+venv=$root/.venv
+stamps=$venv/awsdet-setup
+cache=${AWSDET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/awsdet}
+sudo=$([ "$(id -u)" = 0 ] || echo "sudo ")
+
+say() { echo "setup: $*"; }
+die() { # $1: what is wrong, $2: the command that mends it
+    echo "setup: $1" >&2
+    [ -z "${2:-}" ] || echo "setup: mend it with:  $2" >&2
+    exit 1
+}
+
+# ---------------------------------------------------------------------------------------------------- what this machine is
+
+choose_variant() {
+    if [ -n "${AWSDET_VARIANT:-}" ]; then
+        case $AWSDET_VARIANT in cpu | gpu) ;; *) die "AWSDET_VARIANT=$AWSDET_VARIANT is neither cpu nor gpu" ;; esac
+        echo "$AWSDET_VARIANT"
+    elif command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q '^GPU '; then
+        echo gpu
+    else
+        echo cpu
+    fi
+}
+
+fits() { "$1" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null; }
+
+choose_python() {
+    local candidate
+    if [ -n "${PYTHON:-}" ]; then
+        fits "$PYTHON" || die "PYTHON=$PYTHON is no Python 3.9, 3.10 or 3.11, which TensorFlow 2.15 needs" \
+            "make setup PYTHON=/path/to/python3.11"
+        echo "$PYTHON"
+        return
+    fi
+    for candidate in python3.11 python3.10 python3.9 python3; do
+        if fits "$candidate"; then echo "$candidate"; return; fi
+    done
+    die "no Python 3.9, 3.10 or 3.11 found, which TensorFlow 2.15 needs" \
+        "${sudo}apt-get install python3.11 python3.11-venv   (or: make setup PYTHON=/path/to/python3.11)"
+}
+
+# The CUDA toolkit that holds nvcc and its headers, or nothing.
+find_cuda() {
+    local home nvcc
+    nvcc=$(command -v nvcc || true)
+    for home in "${HOROVOD_CUDA_HOME:-}" "${CUDA_HOME:-}" ${nvcc:+"$(dirname "$(dirname "$(readlink -f "$nvcc")")")"} \
+        /usr/local/cuda-12* /usr/local/cuda; do
+        if [ -n "$home" ] && [ -x "$home/bin/nvcc" ] && [ -e "$home/include/cuda_runtime.h" ]; then
+            echo "$home"
+            return
+        fi
+    done
+}
+
+# The MPI that Horovod is built with, or nothing: mpirun starts it, mpicxx builds it.
+find_mpi() {
+    if command -v mpirun >/dev/null && command -v mpicxx >/dev/null; then
+        mpirun --version 2>/dev/null | head -n 1
+    fi
+}
+
+# ------------------------------------------------------------------------------------------------------------------ pip
+
+# Runs pip of the venv; again after a failure, since a download that breaks off in its middle is not pip's to retry.
+run_pip() {
+    local attempt
+    for attempt in 1 2 3; do
+        "$venv/bin/python" -m pip "$@" --retries 10 --timeout 60 --disable-pip-version-check --no-input && return
+        [ "$attempt" = 3 ] || { say "pip failed; trying again in $((attempt * 5)) seconds"; sleep $((attempt * 5)); }
+    done
+    return 1
+}
+
+# Does a step unless its stamp says that the same step was done. $1: name, $2: all that the step depends on, $3: function.
+step() {
+    local stamp=$stamps/$1
+    if [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$2" ]; then return; fi
+    rm -f "$stamp"
+    "$3"
+    printf '%s' "$2" >"$stamp"
+}
+
+digest() { cat "$@" | sha256sum | cut -c 1-64; }
+
+# ---------------------------------------------------------------------------------------------------------------- steps
+
+install_packages() {
+    local python
+    [ "$(uname -s) $(uname -m)" = "Linux x86_64" ] ||
+        die "tensorflow-addons has no build for $(uname -s) $(uname -m): awsdet runs on x86-64 Linux"
+    command -v g++ >/dev/null || die "no C++ compiler (Horovod is built from source)" "${sudo}apt-get install g++"
+    command -v make >/dev/null || die "no make (Horovod is built from source)" "${sudo}apt-get install make"
+    python=$(choose_python)
+    say "$("$python" --version), TensorFlow for $variant, into .venv"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        die "$python comes without its venv module" \
+            "${sudo}apt-get install $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+    [ ! -e "$venv" ] || [ -d "$stamps" ] || die ".venv is there, but not made by this script" "rm -rf .venv && make setup"
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+    mkdir "$stamps"
+    say "installing requirements-$variant.lock"
+    run_pip install -q --require-hashes --only-binary :all: -r "requirements-$variant.lock" ||
+        die "pip could not install requirements-$variant.lock (its message is above)" "make setup   (once the network is back)"
+}
+
+# All that a built Horovod depends on; two equal texts mean that the wheel of one serves the other.
+horovod_key() {
+    local site
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    echo "horovod $(digest requirements-horovod.lock)"
+    echo "tensorflow $(digest "$site/tensorflow/libtensorflow_framework.so.2")"
+    echo "python $("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_config_var("SOABI"))')"
+    echo "compiler $(g++ -dumpfullversion) $(getconf GNU_LIBC_VERSION)"
+    echo "processor $(uname -m) $(grep -m 1 '^flags' /proc/cpuinfo | grep -ow -e f16c -e avx -e fma | sort | tr '\n' ' ')"
+    echo "mpi ${mpi:-none}"
+    [ -z "$cuda" ] || echo "cuda $("$cuda/bin/nvcc" --version | tail -n 1) nccl $(digest "$site/nvidia/nccl/include/nccl.h")"
+}
+
+install_horovod() {
+    local key wheels
+    key=$(horovod_key)
+    wheels=$cache/horovod-$(digest <<<"$key")
+    if [ -e "$wheels/key" ] && [ "$(cat "$wheels/key")" = "$key" ] && (cd "$wheels" && sha256sum --quiet -c sums) 2>/dev/null; then
+        say "installing Horovod from $wheels"
+    else
+        build_horovod "$wheels" "$key"
+    fi
+    run_pip install -q --no-deps --no-index --force-reinstall "$wheels"/horovod-*.whl
+    check_horovod
+}
+
+# Builds the wheel into the folder $1 (written aside and renamed) with the key $2 beside it.
+build_horovod() {
+    local log=$venv/horovod-build.log aside
+    say "building Horovod with Gloo${mpi:+, MPI}${cuda:+, NCCL and $cuda} (about two minutes on two cores)"
+    mkdir -p "$cache"
+    aside=$(mktemp -d "$cache/aside-XXXXXX")
+    # MAKEFLAGS replaces what an outer `make` put there: Horovod's build takes it in place of its own -j.
+    (
+        export PATH=$venv/bin:$PATH HOROVOD_CMAKE=$venv/bin/cmake
+        export MAKEFLAGS="-j$(nproc)"
+        export HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1 HOROVOD_WITH_GLOO=1
+        if [ -n "$mpi" ]; then export HOROVOD_WITH_MPI=1; else export HOROVOD_WITHOUT_MPI=1; fi
+        if [ -n "$cuda" ]; then use_nccl; fi
+        run_pip wheel -v --no-deps --no-build-isolation --no-cache-dir --require-hashes --wheel-dir "$aside" \
+            -r requirements-horovod.lock
+    ) >"$log" 2>&1 || {
+        rm -rf "$aside"
+        tail -n 30 "$log" >&2
+        die "Horovod did not build; the whole log is $log"
+    }
+    printf '%s' "$2" >"$aside/key"
+    (cd "$aside" && sha256sum horovod-*.whl >sums)
+    rm -rf "$1"
+    mv "$aside" "$1"
+}
+
+# Settings for Horovod's build with the NCCL that came with TensorFlow. The wheel of NCCL has no libnccl.so to link with, and
+# a library found at build time would be sought there for ever: so link through a folder of our own, and let the result
+# look beside itself ($ORIGIN), where every venv has it.
+use_nccl() {
+    local site link=$venv/nccl-link
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    mkdir -p "$link"
+    ln -sf "$site/nvidia/nccl/lib/libnccl.so.2" "$link/libnccl.so"
+    export PATH=$cuda/bin:$PATH
+    export HOROVOD_GPU_OPERATIONS=NCCL HOROVOD_CUDA_HOME=$cuda HOROVOD_NCCL_LINK=SHARED
+    export HOROVOD_NCCL_INCLUDE=$site/nvidia/nccl/include HOROVOD_NCCL_LIB=$link
+    export LDFLAGS="${LDFLAGS:-} -Wl,-rpath,'\$ORIGIN/../../nvidia/nccl/lib'"
+}
+
+check_horovod() {
+    "$venv/bin/python" - "${mpi:+mpi}" "${cuda:+nccl}" >"$venv/horovod-check.log" 2>&1 <<'PYTHON' ||
+import sys
+import horovod.tensorflow as hvd
+built = {"gloo": hvd.gloo_built(), "mpi": hvd.mpi_built(), "nccl": hvd.nccl_built()}
+missing = [name for name in ["gloo", *filter(None, sys.argv[1:])] if not built[name]]
+sys.exit(f"built without {', '.join(missing)}" if missing else 0)
+PYTHON
+        { tail -n 5 "$venv/horovod-check.log" >&2; die "the Horovod that was built does not load" "rm -rf $cache .venv && make setup"; }
+}
+
+install_awsdet() {
+    run_pip install -q --no-deps --no-build-isolation --no-index -e . || die "awsdet itself could not be installed"
+}
+
+# ----------------------------------------------------------------------------------------------------------------- main
+
+variant=$(choose_variant)
+mpi=$(find_mpi)
+cuda=$([ "$variant" = cpu ] || find_cuda)
+
+exec 9<scripts/setup.sh # two calls at once take turns
+flock 9
+
+start=$SECONDS
+step packages "$root $variant $(digest requirements-$variant.lock)" install_packages
+step horovod "$(digest requirements-horovod.lock) ${mpi:-no MPI} ${cuda:-no CUDA}" install_horovod
+step awsdet "$(digest setup.py pyproject.toml)" install_awsdet
+if [ $((SECONDS - start)) -gt 3 ]; then
+    say "done in $((SECONDS - start)) seconds"
+    [ "$variant" = cpu ] || [ -n "$cuda" ] || say "no nvcc on this GPU machine: Horovod has no NCCL, which several GPUs" \
+        "want; mend it with:  ${sudo}apt-get install nvidia-cuda-toolkit && make setup"
+    command -v mpirun >/dev/null && [ -z "$mpi" ] && say "mpirun is here, mpicxx is not: Horovod has no MPI;" \
+        "mend it with:  ${sudo}apt-get install libopenmpi-dev && make setup"
+fi
