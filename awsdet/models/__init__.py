@@ -1,1 +1,37 @@
-"""Detectors and their parts."""
+"""Detectors and their parts; `build` makes a detector from a config."""
+
+from awsdet.errors import UserError
+from awsdet.models.faster_rcnn import FasterRCNN
+from awsdet.models.mask_rcnn import MaskRCNN
+from awsdet.models.resnet import BLOCKS, STYLES
+
+DETECTORS = {"faster_rcnn": FasterRCNN, "mask_rcnn": MaskRCNN}
+_CHOICES = {
+    "detector": DETECTORS,
+    "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+    "backbone.depth": BLOCKS,
+    "backbone.style": STYLES,
+    "backbone.norm": ("frozen_batch_norm", "batch_norm", "group_norm"),
+    "fpn.norm": ("none", "batch_norm", "group_norm"),
+    "rpn.box_loss": ("l1", "smooth_l1"),
+    "box_head.box_loss": ("l1", "smooth_l1"),
+}
+
+
+def build(settings, class_names, seed=1):
+    """A detector with all its variables made.
+
+    Args:
+        settings: config.model.
+        class_names: the C class names, in the order of the records' class numbers.
+        seed: of the initial weights and of the sampling.
+
+    Raises UserError where a setting is none of its choices.
+    """
+    for key, choices in _CHOICES.items():
+        value = settings
+        for part in key.split("."):
+            value = value[part]
+        if value not in choices:
+            raise UserError(f"model.{key} is {value!r}; it must be one of {', '.join(map(str, choices))}")
+    return DETECTORS[settings.detector](settings, class_names, seed)

@@ -1,0 +1,75 @@
+"""Boxes: areas, overlaps, and the coder between boxes and deltas.
+
+Boxes are float32 [..., 4] = x1, y1, x2, y2 in pixels, continuous coordinates: the width is x2 - x1. Leading dimensions
+broadcast.
+"""
+
+import math
+
+import tensorflow as tf
+
+# Deltas of width and height are clamped to this on both sides before exp (mmdetection's wh_ratio_clip, 16 / 1000).
+MAX_LOG_RATIO = abs(math.log(16.0 / 1000.0))
+_TINY = 1e-6
+
+
+def area(boxes):
+    """Areas in square pixels, [...]; 0 for inverted boxes."""
+    width = tf.maximum(boxes[..., 2] - boxes[..., 0], 0.0)
+    height = tf.maximum(boxes[..., 3] - boxes[..., 1], 0.0)
+    return width * height
+
+
+def intersection(boxes, others):
+    """Intersection areas of `boxes` [..., N, 4] and `others` [..., M, 4]: float32 [..., N, M]."""
+    x1, y1, x2, y2 = (boxes[..., i, tf.newaxis] for i in range(4))
+    u1, v1, u2, v2 = (others[..., tf.newaxis, :, i] for i in range(4))
+    width = tf.maximum(tf.minimum(x2, u2) - tf.maximum(x1, u1), 0.0)
+    height = tf.maximum(tf.minimum(y2, v2) - tf.maximum(y1, v1), 0.0)
+    return width * height
+
+
+def iou(boxes, others):
+    """Intersection over union of `boxes` [..., N, 4] and `others` [..., M, 4]: float32 [..., N, M]."""
+    overlap = intersection(boxes, others)
+    union = area(boxes)[..., tf.newaxis] + area(others)[..., tf.newaxis, :] - overlap
+    return overlap / tf.maximum(union, _TINY)
+
+
+def iof(boxes, regions):
+    """Intersection over the area of `boxes` [..., N, 4] with `regions` [..., M, 4]: float32 [..., N, M]."""
+    return intersection(boxes, regions) / tf.maximum(area(boxes)[..., tf.newaxis], _TINY)
+
+
+def clip(boxes, size):
+    """Clips `boxes` [..., N, 4] to the image; `size` int32 [..., 2] is height, width."""
+    height, width = tf.unstack(tf.cast(size, tf.float32), axis=-1)
+    limit = tf.stack([width, height, width, height], axis=-1)[..., tf.newaxis, :]
+    return tf.clip_by_value(boxes, 0.0, limit)
+
+
+def encode(boxes, anchors, stds):
+    """Deltas [..., 4] = dx, dy, dw, dh (divided by `stds`) that take `anchors` [..., 4] to `boxes` [..., 4].
+
+    Boxes of no width or height (padding) give finite numbers that mean nothing. Fast R-CNN, equations 1 and 2.
+    """
+    ax, ay, aw, ah = _centre_form(anchors)
+    bx, by, bw, bh = _centre_form(boxes)
+    deltas = tf.stack([(bx - ax) / aw, (by - ay) / ah, tf.math.log(bw / aw), tf.math.log(bh / ah)], axis=-1)
+    return deltas / tf.constant(stds, tf.float32)
+
+
+def decode(deltas, anchors, stds):
+    """The inverse of `encode`: boxes [..., 4] from deltas [..., 4] and anchors [..., 4]; dw, dh are clamped."""
+    dx, dy, dw, dh = tf.unstack(deltas * tf.constant(stds, tf.float32), axis=-1)
+    ax, ay = (anchors[..., 0] + anchors[..., 2]) * 0.5, (anchors[..., 1] + anchors[..., 3]) * 0.5
+    aw, ah = anchors[..., 2] - anchors[..., 0], anchors[..., 3] - anchors[..., 1]
+    half_width = 0.5 * aw * tf.exp(tf.clip_by_value(dw, -MAX_LOG_RATIO, MAX_LOG_RATIO))
+    half_height = 0.5 * ah * tf.exp(tf.clip_by_value(dh, -MAX_LOG_RATIO, MAX_LOG_RATIO))
+    x, y = ax + aw * dx, ay + ah * dy
+    return tf.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=-1)
+
+
+def _centre_form(boxes):
+    x1, y1, x2, y2 = tf.unstack(boxes, axis=-1)
+    return (x1 + x2) * 0.5, (y1 + y2) * 0.5, tf.maximum(x2 - x1, _TINY), tf.maximum(y2 - y1, _TINY)

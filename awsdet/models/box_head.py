@@ -1,0 +1,138 @@
+"""Box head (Girshick 2015): the network, the RoI sample it trains on, its losses, its detections.
+
+Symbols: B images, S sampled RoIs an image, R = B * S, K proposals, C classes, D detections.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from awsdet import boxes as box_lib
+from awsdet.matching import NEGATIVE, POSITIVE, match
+from awsdet.models import losses
+from awsdet.models.layers import Dense
+from awsdet.ops.nms import nms
+from awsdet.sampling import sample
+
+
+class BoxOutput(NamedTuple):
+    logits: tf.Tensor  # float32 [R, C + 1], background last
+    deltas: tf.Tensor  # float32 [R, C, 4], or [R, 1, 4] if class-agnostic
+
+
+class BoxHead(tf.keras.layers.Layer):
+    """Two shared fully connected layers, then class logits and box deltas."""
+
+    def __init__(
+        self,
+        in_channels,
+        pool_size,
+        channels,
+        num_classes,
+        class_agnostic,
+        *,
+        initializers,
+        dtype,
+        name="roi_head.bbox_head",
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.box_classes = 1 if class_agnostic else num_classes
+
+        def dense(units_in, units, path, initializer, **options):
+            return Dense(units_in, units, initializer=initializer, name=path, dtype=dtype, **options)
+
+        xavier, normal = initializers.xavier_uniform, initializers.normal
+        flat = in_channels * pool_size**2
+        self.fc1 = dense(flat, channels, f"{name}.shared_fcs.0", xavier(f"{name}.fc1"), relu=True)
+        self.fc2 = dense(channels, channels, f"{name}.shared_fcs.1", xavier(f"{name}.fc2"), relu=True)
+        self.logits = dense(channels, num_classes + 1, f"{name}.fc_cls", normal(f"{name}.cls", 0.01))
+        self.deltas = dense(channels, self.box_classes * 4, f"{name}.fc_reg", normal(f"{name}.reg", 0.001))
+        self.built = True
+
+    def call(self, pooled):
+        """RoI features [R, P, P, channels] -> BoxOutput."""
+        hidden = self.fc2(self.fc1(tf.reshape(pooled, [-1, self.fc1.kernel.shape[0]])))
+        deltas = tf.reshape(tf.cast(self.deltas(hidden), tf.float32), [-1, self.box_classes, 4])
+        return BoxOutput(tf.cast(self.logits(hidden), tf.float32), deltas)
+
+
+class RoISample(NamedTuple):
+    rois: tf.Tensor  # float32 [B, S, 4], positives first, zeros in unused slots
+    positive: tf.Tensor  # bool [B, S]
+    valid: tf.Tensor  # bool [B, S]
+    truth: tf.Tensor  # int32 [B, S], ground-truth index of positives
+    labels: tf.Tensor  # int32 [B, S], class of positives, C (background) elsewhere
+    deltas: tf.Tensor  # float32 [B, S, 4], box targets of positives
+
+
+def sample_rois(proposals, batch, keys, num_classes, rule):
+    """Chooses the RoIs to train on among the ground truth and the proposals.
+
+    `proposals` rpn.Proposals; `keys` float32 [B, G + K], ground truth first; `rule` is config.model.box_head.
+    """
+    is_target = (batch["classes"] >= 0) & ~batch["is_crowd"]
+    is_crowd = (batch["classes"] >= 0) & batch["is_crowd"]
+    proposal_valid = tf.sequence_mask(proposals.count, tf.shape(proposals.boxes)[1])
+    matched = match(proposals.boxes, batch["boxes"], is_target, is_crowd, rule=rule, candidate_valid=proposal_valid)
+    # Every object is also a candidate, matched to itself, so that none goes without a positive.
+    slots = tf.broadcast_to(tf.range(tf.shape(batch["classes"])[1]), tf.shape(batch["classes"]))
+    state = tf.concat([tf.where(is_target, POSITIVE, NEGATIVE - 1), matched.state], axis=1)
+    truth = tf.concat([slots, matched.index], axis=1)
+    candidates = tf.concat([batch["boxes"], proposals.boxes], axis=1)
+
+    chosen = sample(state, keys, rule.sample_size, rule.positive_fraction)
+    truth = tf.gather(truth, chosen.index, batch_dims=1)
+    rois = tf.where(chosen.valid[..., tf.newaxis], tf.gather(candidates, chosen.index, batch_dims=1), 0.0)
+    labels = tf.where(chosen.positive, tf.gather(batch["classes"], truth, batch_dims=1), num_classes)
+    deltas = box_lib.encode(tf.gather(batch["boxes"], truth, batch_dims=1), rois, rule.box_stds)
+    return RoISample(rois, chosen.positive, chosen.valid, truth, labels, deltas)
+
+
+def box_head_losses(output, roi_sample, rule):
+    """Summed, unnormalised losses: softmax cross entropy of the valid RoIs, box loss of the positives. Two scalars."""
+    labels = tf.reshape(roi_sample.labels, [-1])
+    valid, positive = tf.reshape(roi_sample.valid, [-1]), tf.reshape(roi_sample.positive, [-1])
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output.logits)
+    class_loss = tf.reduce_sum(tf.where(valid, cross_entropy, 0.0))
+    box_classes = output.deltas.shape[1]
+    channel = tf.where(positive, labels, 0) if box_classes > 1 else tf.zeros_like(labels)
+    predicted = tf.gather(output.deltas, channel, batch_dims=1)
+    box_loss = losses.box_loss(predicted, tf.reshape(roi_sample.deltas, [-1, 4]), positive, rule)
+    return class_loss * rule.class_loss_weight, box_loss * rule.box_loss_weight
+
+
+class Detections(NamedTuple):
+    boxes: tf.Tensor  # float32 [B, D, 4], pixels of the resized image, zeros where there are fewer
+    scores: tf.Tensor  # float32 [B, D], falling
+    classes: tf.Tensor  # int32 [B, D], -1 where there are fewer
+    count: tf.Tensor  # int32 [B]
+
+
+def detections(output, proposals, image_size, rule):
+    """Class-wise boxes above the score threshold, after class-wise NMS, at most max_detections an image."""
+    batch, count = tf.unstack(tf.shape(proposals.boxes)[:2])
+    num_classes = output.logits.shape[1] - 1
+    probabilities = tf.reshape(tf.nn.softmax(output.logits), [batch, count, num_classes + 1])[..., :num_classes]
+    valid = tf.sequence_mask(proposals.count, count)
+    probabilities = tf.where(valid[..., tf.newaxis], probabilities, 0.0)
+    deltas = tf.reshape(output.deltas, [batch, count, -1, 4])
+    boxes = box_lib.decode(deltas, proposals.boxes[:, :, tf.newaxis], rule.box_stds)
+    boxes = tf.broadcast_to(boxes, [batch, count, num_classes, 4])
+    boxes = box_lib.clip(tf.reshape(boxes, [batch, -1, 4]), image_size)
+    classes = tf.tile(tf.range(num_classes)[tf.newaxis], [batch, count])
+    scores = tf.reshape(probabilities, [batch, -1])
+    kept, kept_count = nms(
+        boxes,
+        scores,
+        classes,
+        iou_threshold=rule.nms_iou,
+        score_threshold=rule.score_threshold,
+        max_output=rule.max_detections,
+    )
+    used = tf.sequence_mask(kept_count, rule.max_detections)
+    return Detections(
+        tf.where(used[..., tf.newaxis], tf.gather(boxes, kept, batch_dims=1), 0.0),
+        tf.where(used, tf.gather(scores, kept, batch_dims=1), 0.0),
+        tf.where(used, tf.gather(classes, kept, batch_dims=1), -1),
+        kept_count,
+    )

@@ -1,0 +1,118 @@
+"""Faster R-CNN with a feature pyramid: features, proposals, RoIs, boxes."""
+
+import tensorflow as tf
+
+from awsdet.anchors import valid_cells
+from awsdet.models import rpn
+from awsdet.models.box_head import BoxHead, box_head_losses, detections, sample_rois
+from awsdet.models.detector import Detector
+from awsdet.models.fpn import FPN
+from awsdet.models.resnet import ResNet
+from awsdet.ops.roi_align import roi_align
+
+STRIDES = (4, 8, 16, 32, 64)
+ROI_STRIDES = STRIDES[:4]
+
+
+class FasterRCNN(Detector):
+    """ResNet, FPN, RPN and box head."""
+
+    def __init__(self, settings, class_names, seed=1, name="faster_rcnn"):
+        """See `Detector`."""
+        super().__init__(settings, class_names, seed, name)
+        common = {"initializers": self.initializers, "dtype": settings.precision}
+        self.backbone = ResNet(**settings.backbone.to_dict(), **common)
+        self.neck = FPN(self.backbone.out_channels, settings.fpn.channels, norm=settings.fpn.norm, **common)
+        anchors_per_cell = len(settings.anchors.scales) * len(settings.anchors.ratios)
+        self.rpn_head = rpn.RPNHead(settings.fpn.channels, settings.rpn.channels, anchors_per_cell, **common)
+        head = settings.box_head
+        self.box_head = BoxHead(
+            settings.fpn.channels, head.pool_size, head.channels, self.num_classes, head.class_agnostic, **common
+        )
+        self.built = True
+
+    def compute_losses(self, batch, keys=None):
+        """Losses of one batch: a dict of float32 scalars.
+
+        `keys(name, shape)` gives the sampling keys of the anchors ("rpn", [B, N]) and the RoIs ("rcnn", [B, G + K], ground
+        truth first); by default they are random.
+        """
+        sums, counts = self._loss_sums(self.normalize_images(batch), batch, keys or self.sampling_keys)
+        return self.normalized(sums, counts)
+
+    def _loss_sums(self, images, batch, keys):
+        """Unnormalised losses and what to divide each by, two dicts; `images` as `normalize_images` gives them."""
+        pyramid = self.pyramid(images, training=True)
+        rpn_output = self.rpn_head(pyramid)
+        anchors = rpn.level_anchors(pyramid, STRIDES, self.settings.anchors)
+        proposals = rpn.propose(rpn_output, anchors, batch["image_size"], self.settings.rpn, training=True)
+        roi_sample = self._sample_rois(proposals, batch, keys)
+        box_output = self.box_head(self.pool(pyramid, *_flat_rois(roi_sample.rois), self.settings.box_head))
+
+        rpn_target = self._rpn_targets(pyramid, anchors, batch, keys)
+        rpn_class, rpn_box = rpn.rpn_losses(rpn_output, rpn_target, self.settings.rpn)
+        class_loss, box_loss = box_head_losses(box_output, roi_sample, self.settings.box_head)
+        rois = tf.reduce_sum(tf.cast(roi_sample.valid, tf.float32))
+        sums = {"rpn_class_loss": rpn_class, "rpn_box_loss": rpn_box, "class_loss": class_loss, "box_loss": box_loss}
+        counts = dict(zip(sums, [rpn_target.normalizer, rpn_target.normalizer, rois, rois], strict=True))
+        mask_sums, mask_counts = self._mask_loss_sums(pyramid, roi_sample, batch)
+        return sums | mask_sums, counts | mask_counts
+
+    def _mask_loss_sums(self, pyramid, roi_sample, batch):
+        return {}, {}
+
+    def _rpn_targets(self, pyramid, anchors, batch, keys):
+        # An image smaller than its batch has anchors in the batch's padding; those beyond its own padding take no part.
+        padded = (batch["image_size"] + 31) // 32 * 32
+        cells = [
+            valid_cells(tf.unstack(tf.shape(features)[1:3]), stride, padded)
+            for features, stride in zip(pyramid, STRIDES, strict=True)
+        ]
+        per_cell = len(self.settings.anchors.scales) * len(self.settings.anchors.ratios)
+        valid = tf.repeat(tf.concat(cells, axis=1), per_cell, axis=1)
+        return rpn.rpn_targets(
+            tf.concat(anchors, axis=0), valid, batch, keys("rpn", tf.shape(valid)), self.settings.rpn
+        )
+
+    def _sample_rois(self, proposals, batch, keys):
+        shape = tf.shape(batch["classes"]) + [0, tf.shape(proposals.boxes)[1]]
+        return sample_rois(proposals, batch, keys("rcnn", shape), self.num_classes, self.settings.box_head)
+
+    def pyramid(self, images, training=False):
+        """Normalised images [B, H, W, 3] -> P2 to P6. H and W must be multiples of 32."""
+        return self.neck(self.backbone(images, training=training), training=training)
+
+    def pool(self, pyramid, rois, image_index, head):
+        """RoI features [R, P, P, channels]; `head` (a head's settings) has pool_size and sampling_ratio."""
+        box_head = self.settings.box_head
+        return roi_align(
+            pyramid[: len(ROI_STRIDES)],
+            rois,
+            image_index,
+            strides=ROI_STRIDES,
+            output_size=head.pool_size,
+            finest_scale=box_head.finest_scale,
+            sampling_ratio=head.sampling_ratio,
+            aligned=box_head.aligned,
+        )
+
+    def _detect(self, batch):
+        """Finds objects.
+
+        `batch`: `image` uint8 [B, H, W, 3] with H and W multiples of 32, `image_size` int32 [B, 2]. Returns a dict: boxes float32
+        [B, D, 4] in pixels of `image`, scores float32 [B, D] falling, classes int32 [B, D] with -1 as padding, count int32 [B].
+        """
+        return self.detect_in_pyramid(self.pyramid(self.normalize_images(batch)), batch["image_size"])
+
+    def detect_in_pyramid(self, pyramid, image_size):
+        """`detect` from features P2 to P6 on."""
+        anchors = rpn.level_anchors(pyramid, STRIDES, self.settings.anchors)
+        proposals = rpn.propose(self.rpn_head(pyramid), anchors, image_size, self.settings.rpn, training=False)
+        box_output = self.box_head(self.pool(pyramid, *_flat_rois(proposals.boxes), self.settings.box_head))
+        return detections(box_output, proposals, image_size, self.settings.box_head)._asdict()
+
+
+def _flat_rois(rois):
+    """[B, S, 4] -> boxes [B * S, 4] and the image of each, int32 [B * S]."""
+    batch, count = tf.unstack(tf.shape(rois)[:2])
+    return tf.reshape(rois, [-1, 4]), tf.repeat(tf.range(batch), count)

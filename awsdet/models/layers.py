@@ -1,0 +1,159 @@
+"""The layers that networks are made of: convolution with its normalisation, transposed convolution, dense.
+
+They make their variables in the constructor, from explicit input channels, so that a detector has all its weights before it
+sees a batch. A layer's name is its path in the detector ("backbone.layer2.0.conv1", the names of mmdetection) and begins the name
+of each of its variables. Variables are float32 whatever the precision policy; features are NHWC in the policy's compute dtype.
+"""
+
+import math
+import zlib
+
+import tensorflow as tf
+
+BATCH_NORM_EPSILON = 1e-5
+
+
+class Conv(tf.keras.layers.Layer):
+    """Convolution, then normalisation, then ReLU, each as asked for.
+
+    Strided kernels are padded alike on both sides, as PyTorch does. `norm` is none (a bias instead), frozen_batch_norm, batch_norm or
+    group_norm. Frozen batch norm is folded into the kernel, so it costs nothing on the features.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        filters,
+        kernel_size,
+        *,
+        name,
+        dtype,
+        initializer,
+        strides=1,
+        norm="none",
+        affine=True,
+        relu=False,
+    ):
+        """`affine`: gamma and beta of a frozen batch norm are trainable. `initializer` takes a shape."""
+        super().__init__(name=name, dtype=dtype)
+        self.kernel_size, self.strides, self.norm, self.relu = kernel_size, strides, norm, relu
+        self.kernel = _weight(self, "kernel", [kernel_size, kernel_size, in_channels, filters], initializer)
+        if norm == "none":
+            self.bias = _weight(self, "bias", [filters], tf.zeros)
+        elif norm == "frozen_batch_norm":
+            self.gamma = _weight(self, "gamma", [filters], tf.ones, trainable=affine)
+            self.beta = _weight(self, "beta", [filters], tf.zeros, trainable=affine)
+            self.mean = _weight(self, "mean", [filters], tf.zeros, trainable=False)
+            self.variance = _weight(self, "variance", [filters], tf.ones, trainable=False)
+        elif norm == "batch_norm":
+            # Keras' momentum is the share kept: PyTorch's 0.1 is 0.9 here.
+            self.normalizer = tf.keras.layers.BatchNormalization(
+                momentum=0.9, epsilon=BATCH_NORM_EPSILON, name=f"{name}.bn", dtype=dtype
+            )
+            self.normalizer.build([None, None, None, filters])
+        elif norm == "group_norm":
+            self.normalizer = tf.keras.layers.GroupNormalization(
+                groups=math.gcd(32, filters), epsilon=1e-5, name=f"{name}.gn", dtype=dtype
+            )
+            self.normalizer.build([None, None, None, filters])
+        else:
+            raise ValueError(f"norm is {norm!r}; it must be none, frozen_batch_norm, batch_norm or group_norm")
+        self.built = True
+
+    def call(self, features, training=False):
+        """`features` [B, H, W, in_channels] -> [B, ceil(H / strides), ceil(W / strides), filters] for odd kernels."""
+        kernel, bias = self._folded()
+        outputs = tf.nn.conv2d(features, tf.cast(kernel, self.compute_dtype), self.strides, self._padding())
+        if bias is not None:
+            outputs = tf.nn.bias_add(outputs, tf.cast(bias, self.compute_dtype))
+        elif self.norm == "batch_norm":
+            outputs = self.normalizer(outputs, training=training and self.trainable)
+        else:
+            outputs = self.normalizer(outputs)
+        return tf.nn.relu(outputs) if self.relu else outputs
+
+    def _folded(self):
+        if self.norm == "none":
+            return self.kernel, self.bias
+        if self.norm == "frozen_batch_norm":
+            scale = self.gamma * tf.math.rsqrt(self.variance + BATCH_NORM_EPSILON)
+            return self.kernel * scale, self.beta - self.mean * scale
+        return self.kernel, None
+
+    def _padding(self):
+        side = (self.kernel_size - 1) // 2
+        if side == 0:
+            return "VALID"
+        return "SAME" if self.strides == 1 else [[0, 0], [side, side], [side, side], [0, 0]]
+
+
+class Upsample(tf.keras.layers.Layer):
+    """Transposed convolution with kernel 2 and stride 2, bias and ReLU: twice the size."""
+
+    def __init__(self, in_channels, filters, *, name, dtype, initializer):
+        super().__init__(name=name, dtype=dtype)
+        self.filters = filters
+        self.kernel = _weight(self, "kernel", [in_channels, 2, 2, filters], initializer)
+        self.bias = _weight(self, "bias", [filters], tf.zeros)
+        self.built = True
+
+    def call(self, features):
+        """`features` [R, H, W, in_channels] -> [R, 2H, 2W, filters]."""
+        # Kernel and stride are equal, so no two inputs meet in an output: one matrix product and a shuffle.
+        shape = tf.shape(features)
+        kernel = tf.cast(tf.reshape(self.kernel, [self.kernel.shape[0], -1]), self.compute_dtype)
+        outputs = tf.reshape(tf.matmul(features, kernel), [shape[0], shape[1], shape[2], 2, 2, self.filters])
+        outputs = tf.reshape(
+            tf.transpose(outputs, [0, 1, 3, 2, 4, 5]), [shape[0], shape[1] * 2, shape[2] * 2, self.filters]
+        )
+        return tf.nn.relu(tf.nn.bias_add(outputs, tf.cast(self.bias, self.compute_dtype)))
+
+
+class Dense(tf.keras.layers.Layer):
+    """Fully connected layer with bias, and ReLU if asked for."""
+
+    def __init__(self, in_channels, units, *, name, dtype, initializer, relu=False):
+        super().__init__(name=name, dtype=dtype)
+        self.relu = relu
+        self.kernel = _weight(self, "kernel", [in_channels, units], initializer)
+        self.bias = _weight(self, "bias", [units], tf.zeros)
+        self.built = True
+
+    def call(self, features):
+        """`features` [..., in_channels] -> [..., units]."""
+        outputs = tf.matmul(features, tf.cast(self.kernel, self.compute_dtype))
+        outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, self.compute_dtype))
+        return tf.nn.relu(outputs) if self.relu else outputs
+
+
+class Initializers:
+    """Initialisers by the names of the field, each variable with a seed of its own from one seed and the variable's name."""
+
+    def __init__(self, seed):
+        self._seed = seed
+
+    def _seeded(self, name):
+        return (self._seed * 1_000_003 + zlib.crc32(name.encode())) % (2**31)
+
+    def normal(self, name, stddev):
+        """Normal with mean 0."""
+        return tf.keras.initializers.RandomNormal(0.0, stddev, seed=self._seeded(name))
+
+    def kaiming_normal(self, name):
+        """He et al. 2015, fan out, for ReLU: keeps the variance of the gradients."""
+        return tf.keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=self._seeded(name))
+
+    def xavier_uniform(self, name):
+        """Glorot and Bengio 2010."""
+        return tf.keras.initializers.GlorotUniform(seed=self._seeded(name))
+
+
+def _weight(layer, name, shape, initializer, trainable=True):
+    return layer.add_weight(
+        name=f"{layer.name}.{name}",
+        shape=shape,
+        dtype=tf.float32,
+        initializer=lambda shape, dtype=None: initializer(shape),
+        trainable=trainable,
+        experimental_autocast=False,  # folding and casting are done by hand, in float32
+    )

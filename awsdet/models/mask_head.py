@@ -1,0 +1,76 @@
+"""Mask head (He et al. 2017): the network, its targets, its loss. P positives, M = 28 mask size, C classes."""
+
+import tensorflow as tf
+
+from awsdet.models.layers import Conv, Upsample
+from awsdet.ops.mask_targets import polygon_targets, rle_targets
+
+
+class MaskHead(tf.keras.layers.Layer):
+    """3x3 convolutions, a transposed one that doubles the size, and a 1x1 predictor for the class asked for only."""
+
+    def __init__(
+        self,
+        in_channels,
+        convs,
+        channels,
+        num_classes,
+        class_agnostic,
+        *,
+        initializers,
+        dtype,
+        name="roi_head.mask_head",
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.class_agnostic = class_agnostic
+        kaiming = initializers.kaiming_normal
+        self.convs = []
+        for index in range(convs):
+            path = f"{name}.convs.{index}.conv"
+            width = in_channels if index == 0 else channels
+            self.convs.append(Conv(width, channels, 3, relu=True, initializer=kaiming(path), name=path, dtype=dtype))
+        self.upsample = Upsample(
+            channels, channels, initializer=kaiming(f"{name}.upsample"), name=f"{name}.upsample", dtype=dtype
+        )
+        self.logits = Conv(
+            channels,
+            1 if class_agnostic else num_classes,
+            1,
+            initializer=kaiming(f"{name}.conv_logits"),
+            name=f"{name}.conv_logits",
+            dtype=dtype,
+        )
+        self.built = True
+
+    def call(self, pooled, classes):
+        """RoI features [P, 14, 14, channels] and the class of each RoI, int32 [P] -> logits float32 [P, 28, 28]."""
+        features = pooled
+        for conv in self.convs:
+            features = conv(features)
+        features = self.upsample(features)
+        channel = tf.zeros_like(classes) if self.class_agnostic else classes
+        # The kernel column of each RoI's own class: the other C - 1 masks are wanted by nobody.
+        kernel = tf.gather(tf.transpose(self.logits.kernel[0, 0]), channel)
+        kernel = tf.cast(kernel, features.dtype)[:, :, tf.newaxis]
+        flat = tf.reshape(features, [-1, features.shape[1] * features.shape[2], features.shape[3]])
+        logits = tf.cast(tf.matmul(flat, kernel), tf.float32)[..., 0]
+        logits += tf.gather(self.logits.bias, channel)[:, tf.newaxis]
+        return tf.reshape(logits, [-1, features.shape[1], features.shape[2]])
+
+
+def mask_targets(masks, image_size, rois, image_index, truth, size):
+    """Targets float32 [P, size, size] of the positives.
+
+    `masks`: the batch's dict of ragged polygons and rles; `image_size` int32 [B, 2]; `rois` float32 [P, 4]; `image_index`,
+    `truth` int32 [P]: the image and the object in it that each RoI stands for.
+    """
+    objects = tf.cast(masks["polygons"].row_starts(), tf.int32)
+    row = tf.gather(objects, image_index) + truth
+    from_polygons = polygon_targets(tf.gather(masks["polygons"].values, row), rois, size)
+    from_rles = rle_targets(tf.gather(masks["rles"].values, row), tf.gather(image_size, image_index), rois, size)
+    return tf.maximum(from_polygons, from_rles)
+
+
+def mask_loss(logits, targets):
+    """Sum over pixels of the binary cross entropy of logits and targets [P, M, M]."""
+    return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits))

@@ -1,0 +1,47 @@
+"""Mask R-CNN (He et al. 2017): Faster R-CNN and a mask head on its positive RoIs."""
+
+import tensorflow as tf
+
+from awsdet.models.faster_rcnn import FasterRCNN
+from awsdet.models.mask_head import MaskHead, mask_loss, mask_targets
+
+
+class MaskRCNN(FasterRCNN):
+    """Faster R-CNN with masks; the batch must hold `masks`."""
+
+    def __init__(self, settings, class_names, seed=1, name="mask_rcnn"):
+        """See `Detector`."""
+        super().__init__(settings, class_names, seed, name)
+        head = settings.mask_head
+        self.mask_head = MaskHead(
+            settings.fpn.channels,
+            head.convs,
+            head.channels,
+            self.num_classes,
+            head.class_agnostic,
+            initializers=self.initializers,
+            dtype=settings.precision,
+        )
+
+    def _mask_loss_sums(self, pyramid, roi_sample, batch):
+        # Only the positives of the whole batch, however many: where there is none, the sum and its gradients are zeros.
+        slots = tf.cast(tf.where(roi_sample.positive), tf.int32)
+        rois, image_index = tf.gather_nd(roi_sample.rois, slots), slots[:, 0]
+        truth, labels = tf.gather_nd(roi_sample.truth, slots), tf.gather_nd(roi_sample.labels, slots)
+        pooled = self.pool(pyramid, rois, image_index, self.settings.mask_head)
+        logits = self.mask_head(pooled, labels)
+        size = 2 * self.settings.mask_head.pool_size
+        targets = mask_targets(batch["masks"], batch["image_size"], rois, image_index, truth, size)
+        pixels = tf.cast(tf.size(targets), tf.float32)
+        loss = mask_loss(logits, targets) * self.settings.mask_head.loss_weight
+        return {"mask_loss": loss}, {"mask_loss": pixels}
+
+    def detect_in_pyramid(self, pyramid, image_size):
+        """As Faster R-CNN's, and `masks` float32 [B, D, 28, 28]: probabilities of the detected class in each box."""
+        found = super().detect_in_pyramid(pyramid, image_size)
+        used = found["classes"] >= 0
+        slots = tf.cast(tf.where(used), tf.int32)
+        pooled = self.pool(pyramid, tf.gather_nd(found["boxes"], slots), slots[:, 0], self.settings.mask_head)
+        masks = tf.sigmoid(self.mask_head(pooled, tf.gather_nd(found["classes"], slots)))
+        shape = tf.concat([tf.shape(used), tf.shape(masks)[1:]], axis=0)
+        return {**found, "masks": tf.scatter_nd(slots, masks, shape)}
