@@ -111,7 +111,7 @@ install_packages() {
     "$python" -m venv "$venv"
     mkdir "$stamps"
     say "installing requirements-$variant.lock"
-    run_pip install -q --require-hashes --only-binary :all: -r "requirements-$variant.lock" ||
+    run_pip install -qq --require-hashes --only-binary :all: -r "requirements-$variant.lock" ||
         die "pip could not install requirements-$variant.lock (its message is above)" "make setup   (once the network is back)"
 }
 
@@ -137,7 +137,7 @@ install_horovod() {
     else
         build_horovod "$wheels" "$key"
     fi
-    run_pip install -q --no-deps --no-index --force-reinstall "$wheels"/horovod-*.whl
+    run_pip install -qq --no-deps --no-index --force-reinstall "$wheels"/horovod-*.whl
     check_horovod
 }
 
@@ -193,7 +193,7 @@ PYTHON
 }
 
 install_awsdet() {
-    run_pip install -q --no-deps --no-build-isolation --no-index -e . || die "awsdet itself could not be installed"
+    run_pip install -qq --no-deps --no-build-isolation --no-index -e . || die "awsdet itself could not be installed"
 }
 
 # ----------------------------------------------------------------------------------------------------------------- main
@@ -211,8 +211,12 @@ step horovod "$(digest requirements-horovod.lock) ${mpi:-no MPI} ${cuda:-no CUDA
 step awsdet "$(digest setup.py pyproject.toml)" install_awsdet
 if [ $((SECONDS - start)) -gt 3 ]; then
     say "done in $((SECONDS - start)) seconds"
-    [ "$variant" = cpu ] || [ -n "$cuda" ] || say "no nvcc on this GPU machine: Horovod has no NCCL, which several GPUs" \
-        "want; mend it with:  ${sudo}apt-get install nvidia-cuda-toolkit && make setup"
-    command -v mpirun >/dev/null && [ -z "$mpi" ] && say "mpirun is here, mpicxx is not: Horovod has no MPI;" \
-        "mend it with:  ${sudo}apt-get install libopenmpi-dev && make setup"
+    if [ "$variant" = gpu ] && [ -z "$cuda" ]; then
+        say "no nvcc on this GPU machine: Horovod has no NCCL, which several GPUs want;" \
+            "mend it with:  ${sudo}apt-get install nvidia-cuda-toolkit && make setup"
+    fi
+    if command -v mpirun >/dev/null && [ -z "$mpi" ]; then
+        say "mpirun is here, mpicxx is not: Horovod has no MPI;" \
+            "mend it with:  ${sudo}apt-get install libopenmpi-dev && make setup"
+    fi
 fi
