@@ -161,7 +161,7 @@ def judge_python(version):
 
 
 def judge_packages(versions, has_gpu):
-    """`versions`: distribution name -> version installed. `has_gpu` decides which build of TensorFlow the cure names."""
+    """`versions`: distribution name -> version installed. `has_gpu` decides which TensorFlow the cure names."""
     findings = []
     wanted_build = "tensorflow[and-cuda]" if has_gpu else "tensorflow-cpu"
     both = "tensorflow" in versions and "tensorflow-cpu" in versions
