@@ -11,8 +11,8 @@ import tensorflow as tf
 def level_anchors(feature_size, stride, scales, ratios):
     """Anchors of one level, float32 [H * W * A, 4] in image pixels.
 
-    `feature_size` is (H, W), integers or scalar tensors. Centres lie on the upper left corner of each cell (offset 0, as the
-    reference). A shape has area (stride * scale)^2 and height / width = ratio.
+    `feature_size` is (H, W), integers or scalar tensors. Centres lie on the upper left corner of each cell (offset
+    0, as the reference). A shape has area (stride * scale)^2 and height / width = ratio.
     """
     height, width = feature_size
     x = tf.cast(tf.range(width), tf.float32) * stride

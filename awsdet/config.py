@@ -1,8 +1,9 @@
 """Configuration: every setting with its default, files that change them, overrides from the command line.
 
-A config is an `ml_collections.ConfigDict`. A config file is Python with a `get_config()` that starts from `mask_rcnn()` or
-`faster_rcnn()` and changes what differs; `--config.section.key=value` changes one value more. Unknown keys and wrong types
-are refused. Defaults are those of mmdetection 3 (ResNet-50 FPN 1x) unless a comment says otherwise.
+A config is an `ml_collections.ConfigDict`. A config file is Python with a `get_config()` that starts from
+`mask_rcnn()` or `faster_rcnn()` and changes what differs; `--config.section.key=value` changes one value more.
+Unknown keys and wrong types are refused. Defaults are those of mmdetection 3 (ResNet-50 FPN 1x) unless a comment
+says otherwise.
 """
 
 import ast
@@ -60,8 +61,9 @@ def _model():
             "negative_iou": 0.3,
             "min_positive_iou": 0.3,
             "low_quality_matches": True,
-            # The share of an anchor or RoI that must lie in a crowd region for it to be left out of the loss. The reference
-            # never leaves any out (-1); ours ignores them, since a crowd is neither an object nor background.
+            # The share of an anchor or RoI that must lie in a crowd region for it to be left out of the loss. The
+            # reference never leaves any out (-1); ours ignores them, since a crowd is neither an object nor
+            # background.
             "ignore_iof": 0.5,
             "sample_size": 256,
             "positive_fraction": 0.5,

@@ -20,13 +20,13 @@ class Match(NamedTuple):
 def match(candidates, ground_truth, is_target, is_crowd, *, rule, candidate_valid=None):
     """Matches `candidates` float32 [..., N, 4] to `ground_truth` float32 [..., G, 4].
 
-    `is_target` bool [..., G] marks objects to find, `is_crowd` bool [..., G] regions to leave alone, neither marks padding.
-    `candidate_valid` bool [..., N] excludes candidates altogether. `rule` has positive_iou, negative_iou, min_positive_iou,
-    low_quality_matches and ignore_iof.
+    `is_target` bool [..., G] marks objects to find, `is_crowd` bool [..., G] regions to leave alone, neither marks
+    padding. `candidate_valid` bool [..., N] excludes candidates altogether. `rule` has positive_iou, negative_iou,
+    min_positive_iou, low_quality_matches and ignore_iof.
 
-    A candidate is positive from positive_iou on; negative below negative_iou; with low_quality_matches each object also takes the
-    candidates of its own highest IoU, if that is min_positive_iou or more (the last object wins). Candidates of which more
-    than ignore_iof lies in a crowd region are ignored, and take part in nothing.
+    A candidate is positive from positive_iou on; negative below negative_iou; with low_quality_matches each object
+    also takes the candidates of its own highest IoU, if that is min_positive_iou or more (the last object wins).
+    Candidates of which more than ignore_iof lies in a crowd region are ignored, and take part in nothing.
     """
     usable = tf.ones(tf.shape(candidates)[:-1], tf.bool) if candidate_valid is None else candidate_valid
     if rule.ignore_iof >= 0:

@@ -1,6 +1,7 @@
 """Sampling: a fixed number of positives and negatives for the loss.
 
-Candidates with the smallest keys are taken, so that random keys sample at random and a test can hand in keys of its own.
+Candidates with the smallest keys are taken, so that random keys sample at random and a test can hand in keys of its
+own.
 """
 
 from typing import NamedTuple
@@ -36,7 +37,8 @@ def sample(state, keys, size, positive_fraction):
 
 
 def _smallest(keys, allowed, limit):
-    """Indices int32 [B, limit] of the allowed candidates with the smallest keys, and how many there are, int32 [B, 1]."""
+    """Indices int32 [B, limit] of the allowed candidates with the smallest keys, and how many there are, int32 [B,
+    1]."""
     available = tf.shape(keys)[1]
     top = tf.math.top_k(tf.where(allowed, -keys, -tf.float32.max), tf.minimum(limit, available))
     index = tf.pad(top.indices, [[0, 0], [0, limit - tf.shape(top.indices)[1]]])

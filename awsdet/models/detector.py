@@ -54,11 +54,11 @@ class Detector(tf.keras.Model):
         """Sets how `fit` trains.
 
         Args:
-            optimizer: a Keras optimizer, a LossScaleOptimizer around one for mixed_float16, or a name.
-            world: rank, size, `average` and `sum` over the processes; None for one process.
-            clip_norm: largest global norm of the averaged gradients; 0 leaves them.
-            accumulate_steps: batches whose mean gradient makes one update.
-            loss_normalizer: "process", or "global": losses are divided by counts summed over the ranks, as if all images were in
+            optimizer: a Keras optimizer, a LossScaleOptimizer around one for mixed_float16, or a name. world: rank,
+            size, `average` and `sum` over the processes; None for one process. clip_norm: largest global norm of the
+            averaged gradients; 0 leaves them. accumulate_steps: batches whose mean gradient makes one update.
+            loss_normalizer: "process", or "global": losses are divided by counts summed over the ranks, as if all
+            images were in
                 one batch.
         """
         if loss_normalizer not in ("process", "global"):
@@ -71,7 +71,8 @@ class Detector(tf.keras.Model):
             self._accumulated = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.trainable_variables]
 
     def call(self, inputs, training=False):
-        """Detections of `inputs`, a dict with `image` uint8 [B, H, W, 3] and `image_size` int32 [B, 2]; see `detect`."""
+        """Detections of `inputs`, a dict with `image` uint8 [B, H, W, 3] and `image_size` int32 [B, 2]; see
+        `detect`."""
         return self._detect(inputs)
 
     def train_step(self, batch):
@@ -85,7 +86,7 @@ class Detector(tf.keras.Model):
         with tf.control_dependencies([finite]):
             gradients = tape.gradient(scaled, variables)
         # A term that saw no object still reaches its variables: every rank reduces the same tensors at every step.
-        missing = [v.name for v, g in zip(variables, gradients, strict=True) if g is None]
+        missing = [v.name for v, g in zip(variables, gradients) if g is None]
         if missing:
             raise ValueError(f"no loss depends on {', '.join(missing)}")
         gradients = [tf.convert_to_tensor(g) for g in gradients]
@@ -103,7 +104,7 @@ class Detector(tf.keras.Model):
         """Averages over the ranks and applies. With accumulation only every accumulate_steps-th step does so."""
         if self.accumulate_steps == 1:
             return self._apply(gradients, variables)
-        for total, gradient in zip(self._accumulated, gradients, strict=True):
+        for total, gradient in zip(self._accumulated, gradients):
             total.assign_add(gradient / self.accumulate_steps)
 
         def apply():
@@ -121,9 +122,7 @@ class Detector(tf.keras.Model):
         norm = tf.linalg.global_norm(gradients)
         if self.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)
-        applied = self.optimizer.apply_gradients(
-            zip(gradients, variables, strict=True), experimental_aggregate_gradients=False
-        )
+        applied = self.optimizer.apply_gradients(zip(gradients, variables), experimental_aggregate_gradients=False)
         with tf.control_dependencies([op for op in [applied] if op is not None]):
             return tf.identity(norm)
 

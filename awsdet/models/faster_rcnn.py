@@ -34,39 +34,51 @@ class FasterRCNN(Detector):
     def compute_losses(self, batch, keys=None):
         """Losses of one batch: a dict of float32 scalars.
 
-        `keys(name, shape)` gives the sampling keys of the anchors ("rpn", [B, N]) and the RoIs ("rcnn", [B, G + K], ground
-        truth first); by default they are random.
+        `keys(name, shape)` gives the sampling keys of the anchors ("rpn", [B, N]) and the RoIs ("rcnn", [B, G + K],
+        ground truth first); by default they are random.
         """
-        sums, counts = self._loss_sums(self.normalize_images(batch), batch, keys or self.sampling_keys)
-        return self.normalized(sums, counts)
+        outputs = self.training_outputs(self.normalize_images(batch), batch, keys or self.sampling_keys)
+        return self.normalized(*self.loss_sums(outputs))
 
-    def _loss_sums(self, images, batch, keys):
-        """Unnormalised losses and what to divide each by, two dicts; `images` as `normalize_images` gives them."""
+    def training_outputs(self, images, batch, keys):
+        """What the losses compare, by name: outputs of the networks and their targets.
+
+        `images` as `normalize_images` gives them. Returns a dict: rpn_output, rpn_targets, rois (RoISample),
+        box_output.
+        """
         pyramid = self.pyramid(images, training=True)
         rpn_output = self.rpn_head(pyramid)
         anchors = rpn.level_anchors(pyramid, STRIDES, self.settings.anchors)
         proposals = rpn.propose(rpn_output, anchors, batch["image_size"], self.settings.rpn, training=True)
-        roi_sample = self._sample_rois(proposals, batch, keys)
-        box_output = self.box_head(self.pool(pyramid, *_flat_rois(roi_sample.rois), self.settings.box_head))
+        rois = self._sample_rois(proposals, batch, keys)
+        pooled = self.pool(pyramid, *_flat_rois(rois.rois), self.settings.box_head)
+        return {
+            "rpn_output": rpn_output,
+            "rpn_targets": self._rpn_targets(pyramid, anchors, batch, keys),
+            "rois": rois,
+            "box_output": self.box_head(pooled),
+            **self._mask_outputs(pyramid, rois, batch),
+        }
 
-        rpn_target = self._rpn_targets(pyramid, anchors, batch, keys)
-        rpn_class, rpn_box = rpn.rpn_losses(rpn_output, rpn_target, self.settings.rpn)
-        class_loss, box_loss = box_head_losses(box_output, roi_sample, self.settings.box_head)
-        rois = tf.reduce_sum(tf.cast(roi_sample.valid, tf.float32))
+    def loss_sums(self, outputs):
+        """Unnormalised losses of `training_outputs`, and what to divide each by: two dicts of float32 scalars."""
+        rpn_class, rpn_box = rpn.rpn_losses(outputs["rpn_output"], outputs["rpn_targets"], self.settings.rpn)
+        class_loss, box_loss = box_head_losses(outputs["box_output"], outputs["rois"], self.settings.box_head)
+        anchors = outputs["rpn_targets"].normalizer
+        rois = tf.reduce_sum(tf.cast(outputs["rois"].valid, tf.float32))
         sums = {"rpn_class_loss": rpn_class, "rpn_box_loss": rpn_box, "class_loss": class_loss, "box_loss": box_loss}
-        counts = dict(zip(sums, [rpn_target.normalizer, rpn_target.normalizer, rois, rois], strict=True))
-        mask_sums, mask_counts = self._mask_loss_sums(pyramid, roi_sample, batch)
-        return sums | mask_sums, counts | mask_counts
+        return sums, {"rpn_class_loss": anchors, "rpn_box_loss": anchors, "class_loss": rois, "box_loss": rois}
 
-    def _mask_loss_sums(self, pyramid, roi_sample, batch):
-        return {}, {}
+    def _mask_outputs(self, pyramid, rois, batch):
+        """What Mask R-CNN adds to `training_outputs`."""
+        return {}
 
     def _rpn_targets(self, pyramid, anchors, batch, keys):
         # An image smaller than its batch has anchors in the batch's padding; those beyond its own padding take no part.
         padded = (batch["image_size"] + 31) // 32 * 32
         cells = [
             valid_cells(tf.unstack(tf.shape(features)[1:3]), stride, padded)
-            for features, stride in zip(pyramid, STRIDES, strict=True)
+            for features, stride in zip(pyramid, STRIDES)
         ]
         per_cell = len(self.settings.anchors.scales) * len(self.settings.anchors.ratios)
         valid = tf.repeat(tf.concat(cells, axis=1), per_cell, axis=1)
@@ -99,8 +111,9 @@ class FasterRCNN(Detector):
     def _detect(self, batch):
         """Finds objects.
 
-        `batch`: `image` uint8 [B, H, W, 3] with H and W multiples of 32, `image_size` int32 [B, 2]. Returns a dict: boxes float32
-        [B, D, 4] in pixels of `image`, scores float32 [B, D] falling, classes int32 [B, D] with -1 as padding, count int32 [B].
+        `batch`: `image` uint8 [B, H, W, 3] with H and W multiples of 32, `image_size` int32 [B, 2]. Returns a dict:
+        boxes float32 [B, D, 4] in pixels of `image`, scores float32 [B, D] falling, classes int32 [B, D] with -1 as
+        padding, count int32 [B].
         """
         return self.detect_in_pyramid(self.pyramid(self.normalize_images(batch)), batch["image_size"])
 

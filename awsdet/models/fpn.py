@@ -28,11 +28,12 @@ class FPN(tf.keras.layers.Layer):
         self.built = True
 
     def call(self, features, training=False):
-        """Features at strides 4, 8, 16, 32, each level exactly half the size of the one before (H and W multiples of 32)."""
-        merged = [lateral(f, training=training) for lateral, f in zip(self.lateral, features, strict=True)]
+        """Features at strides 4, 8, 16, 32, each level exactly half the size of the one before (H and W multiples
+        of 32)."""
+        merged = [lateral(f, training=training) for lateral, f in zip(self.lateral, features)]
         for level in reversed(range(len(merged) - 1)):
             merged[level] += _double(merged[level + 1])
-        outputs = [conv(m, training=training) for conv, m in zip(self.output_convs, merged, strict=True)]
+        outputs = [conv(m, training=training) for conv, m in zip(self.output_convs, merged)]
         return [*outputs, outputs[-1][:, ::2, ::2]]
 
 

@@ -1,8 +1,9 @@
 """The layers that networks are made of: convolution with its normalisation, transposed convolution, dense.
 
-They make their variables in the constructor, from explicit input channels, so that a detector has all its weights before it
-sees a batch. A layer's name is its path in the detector ("backbone.layer2.0.conv1", the names of mmdetection) and begins the name
-of each of its variables. Variables are float32 whatever the precision policy; features are NHWC in the policy's compute dtype.
+They make their variables in the constructor, from explicit input channels, so that a detector has all its weights
+before it sees a batch. A layer's name is its path in the detector ("backbone.layer2.0.conv1", the names of
+mmdetection) and begins the name of each of its variables. Variables are float32 whatever the precision policy;
+features are NHWC in the policy's compute dtype.
 """
 
 import math
@@ -10,14 +11,16 @@ import zlib
 
 import tensorflow as tf
 
-BATCH_NORM_EPSILON = 1e-5
+NORM_EPSILON = 1e-5
+STATISTICS_RATE = 0.1  # share of the new batch in the running statistics
 
 
 class Conv(tf.keras.layers.Layer):
     """Convolution, then normalisation, then ReLU, each as asked for.
 
-    Strided kernels are padded alike on both sides, as PyTorch does. `norm` is none (a bias instead), frozen_batch_norm, batch_norm or
-    group_norm. Frozen batch norm is folded into the kernel, so it costs nothing on the features.
+    Strided kernels are padded alike on both sides, as PyTorch does. `norm` is none (a bias instead),
+    frozen_batch_norm, batch_norm or group_norm. Frozen batch norm is folded into the kernel, so it costs nothing on
+    the features.
     """
 
     def __init__(
@@ -40,45 +43,47 @@ class Conv(tf.keras.layers.Layer):
         self.kernel = _weight(self, "kernel", [kernel_size, kernel_size, in_channels, filters], initializer)
         if norm == "none":
             self.bias = _weight(self, "bias", [filters], tf.zeros)
-        elif norm == "frozen_batch_norm":
+        elif norm in ("frozen_batch_norm", "batch_norm"):
             self.gamma = _weight(self, "gamma", [filters], tf.ones, trainable=affine)
             self.beta = _weight(self, "beta", [filters], tf.zeros, trainable=affine)
             self.mean = _weight(self, "mean", [filters], tf.zeros, trainable=False)
             self.variance = _weight(self, "variance", [filters], tf.ones, trainable=False)
-        elif norm == "batch_norm":
-            # Keras' momentum is the share kept: PyTorch's 0.1 is 0.9 here.
-            self.normalizer = tf.keras.layers.BatchNormalization(
-                momentum=0.9, epsilon=BATCH_NORM_EPSILON, name=f"{name}.bn", dtype=dtype
-            )
-            self.normalizer.build([None, None, None, filters])
         elif norm == "group_norm":
-            self.normalizer = tf.keras.layers.GroupNormalization(
-                groups=math.gcd(32, filters), epsilon=1e-5, name=f"{name}.gn", dtype=dtype
-            )
-            self.normalizer.build([None, None, None, filters])
+            self.gamma = _weight(self, "gamma", [filters], tf.ones)
+            self.beta = _weight(self, "beta", [filters], tf.zeros)
         else:
             raise ValueError(f"norm is {norm!r}; it must be none, frozen_batch_norm, batch_norm or group_norm")
         self.built = True
 
     def call(self, features, training=False):
         """`features` [B, H, W, in_channels] -> [B, ceil(H / strides), ceil(W / strides), filters] for odd kernels."""
-        kernel, bias = self._folded()
+        live = self.norm == "batch_norm" and training and self.trainable
+        kernel, bias = self._folded(live)
         outputs = tf.nn.conv2d(features, tf.cast(kernel, self.compute_dtype), self.strides, self._padding())
-        if bias is not None:
+        if live:
+            outputs = self._batch_normalized(outputs)
+        elif bias is not None:
             outputs = tf.nn.bias_add(outputs, tf.cast(bias, self.compute_dtype))
-        elif self.norm == "batch_norm":
-            outputs = self.normalizer(outputs, training=training and self.trainable)
         else:
-            outputs = self.normalizer(outputs)
+            outputs = _group_normalized(outputs, self.gamma, self.beta)
         return tf.nn.relu(outputs) if self.relu else outputs
 
-    def _folded(self):
+    def _folded(self, live):
+        """The kernel, and the bias if one is to be added: of a batch norm with fixed statistics both have it in
+        them."""
         if self.norm == "none":
             return self.kernel, self.bias
-        if self.norm == "frozen_batch_norm":
-            scale = self.gamma * tf.math.rsqrt(self.variance + BATCH_NORM_EPSILON)
-            return self.kernel * scale, self.beta - self.mean * scale
-        return self.kernel, None
+        if self.norm == "group_norm" or live:
+            return self.kernel, None
+        scale = self.gamma * tf.math.rsqrt(self.variance + NORM_EPSILON)
+        return self.kernel * scale, self.beta - self.mean * scale
+
+    def _batch_normalized(self, outputs):
+        """Normalises with the statistics of this batch and moves the stored ones a tenth of the way there."""
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(outputs, self.gamma, self.beta, epsilon=NORM_EPSILON)
+        self.mean.assign_add(STATISTICS_RATE * (mean - self.mean))
+        self.variance.assign_add(STATISTICS_RATE * (variance - self.variance))
+        return outputs
 
     def _padding(self):
         side = (self.kernel_size - 1) // 2
@@ -127,7 +132,8 @@ class Dense(tf.keras.layers.Layer):
 
 
 class Initializers:
-    """Initialisers by the names of the field, each variable with a seed of its own from one seed and the variable's name."""
+    """Initialisers by the names of the field, each variable with a seed of its own from one seed and the
+    variable's name."""
 
     def __init__(self, seed):
         self._seed = seed
@@ -146,6 +152,20 @@ class Initializers:
     def xavier_uniform(self, name):
         """Glorot and Bengio 2010."""
         return tf.keras.initializers.GlorotUniform(seed=self._seeded(name))
+
+
+def _group_normalized(features, gamma, beta):
+    """Group normalisation (Wu and He 2018) of [B, H, W, C] in up to 32 groups, statistics in float32."""
+    channels = features.shape[3]
+    groups = math.gcd(32, channels)
+    shape = tf.shape(features)
+    grouped = tf.reshape(tf.cast(features, tf.float32), [shape[0], shape[1] * shape[2], groups, channels // groups])
+    mean, variance = tf.nn.moments(grouped, axes=[1, 3], keepdims=True)
+    # One multiply and one add a feature: the statistics are folded into a scale and an offset for each image and
+    # channel.
+    scale = tf.math.rsqrt(variance + NORM_EPSILON) * tf.reshape(gamma, [1, 1, groups, -1])
+    offset = tf.reshape(beta, [1, 1, groups, -1]) - mean * scale
+    return tf.cast(tf.reshape(grouped * scale + offset, shape), features.dtype)
 
 
 def _weight(layer, name, shape, initializer, trainable=True):

@@ -61,8 +61,8 @@ class MaskHead(tf.keras.layers.Layer):
 def mask_targets(masks, image_size, rois, image_index, truth, size):
     """Targets float32 [P, size, size] of the positives.
 
-    `masks`: the batch's dict of ragged polygons and rles; `image_size` int32 [B, 2]; `rois` float32 [P, 4]; `image_index`,
-    `truth` int32 [P]: the image and the object in it that each RoI stands for.
+    `masks`: the batch's dict of ragged polygons and rles; `image_size` int32 [B, 2]; `rois` float32 [P, 4];
+    `image_index`, `truth` int32 [P]: the image and the object in it that each RoI stands for.
     """
     objects = tf.cast(masks["polygons"].row_starts(), tf.int32)
     row = tf.gather(objects, image_index) + truth

@@ -23,18 +23,22 @@ class MaskRCNN(FasterRCNN):
             dtype=settings.precision,
         )
 
-    def _mask_loss_sums(self, pyramid, roi_sample, batch):
+    def _mask_outputs(self, pyramid, rois, batch):
         # Only the positives of the whole batch, however many: where there is none, the sum and its gradients are zeros.
-        slots = tf.cast(tf.where(roi_sample.positive), tf.int32)
-        rois, image_index = tf.gather_nd(roi_sample.rois, slots), slots[:, 0]
-        truth, labels = tf.gather_nd(roi_sample.truth, slots), tf.gather_nd(roi_sample.labels, slots)
-        pooled = self.pool(pyramid, rois, image_index, self.settings.mask_head)
-        logits = self.mask_head(pooled, labels)
+        slots = tf.cast(tf.where(rois.positive), tf.int32)
+        boxes, truth, labels = (tf.gather_nd(part, slots) for part in (rois.rois, rois.truth, rois.labels))
+        pooled = self.pool(pyramid, boxes, slots[:, 0], self.settings.mask_head)
         size = 2 * self.settings.mask_head.pool_size
-        targets = mask_targets(batch["masks"], batch["image_size"], rois, image_index, truth, size)
-        pixels = tf.cast(tf.size(targets), tf.float32)
-        loss = mask_loss(logits, targets) * self.settings.mask_head.loss_weight
-        return {"mask_loss": loss}, {"mask_loss": pixels}
+        targets = mask_targets(batch["masks"], batch["image_size"], boxes, slots[:, 0], truth, size)
+        return {"mask_logits": self.mask_head(pooled, labels), "mask_targets": targets}
+
+    def loss_sums(self, outputs):
+        """As Faster R-CNN's, and mask_loss: the mean over the pixels of all positives."""
+        sums, counts = super().loss_sums(outputs)
+        targets = outputs["mask_targets"]
+        sums["mask_loss"] = mask_loss(outputs["mask_logits"], targets) * self.settings.mask_head.loss_weight
+        counts["mask_loss"] = tf.cast(tf.size(targets), tf.float32)
+        return sums, counts
 
     def detect_in_pyramid(self, pyramid, image_size):
         """As Faster R-CNN's, and `masks` float32 [B, D, 28, 28]: probabilities of the detected class in each box."""

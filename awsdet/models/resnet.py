@@ -9,7 +9,10 @@ STYLES = ("pytorch", "caffe")
 
 
 class Bottleneck(tf.keras.layers.Layer):
-    """1x1, 3x3, 1x1 convolutions and a shortcut. The stride is on the 3x3 (pytorch style) or the first 1x1 (caffe style)."""
+    """1x1, 3x3, 1x1 convolutions and a shortcut.
+
+    The stride is on the 3x3 (pytorch style) or the first 1x1 (caffe style).
+    """
 
     def __init__(self, in_channels, width, strides, style, *, conv, name, dtype):
         super().__init__(name=name, dtype=dtype)

@@ -59,20 +59,20 @@ def level_anchors(pyramid, strides, settings):
     """Anchors of each level, a list of float32 [H*W*A, 4]; `settings` has scales and ratios."""
     return [
         anchor_lib.level_anchors(tf.unstack(tf.shape(features)[1:3]), stride, settings.scales, settings.ratios)
-        for features, stride in zip(pyramid, strides, strict=True)
+        for features, stride in zip(pyramid, strides)
     ]
 
 
 def propose(output, anchors, image_size, rule, training):
     """The best boxes of the RPN, as Proposals that carry no gradient.
 
-    The best pre_nms of each level are decoded, clipped to the image (`image_size` int32 [B, 2], height and width), and put
-    through NMS level by level; the best post_nms of all levels together remain. `rule` is config.model.rpn.
+    The best pre_nms of each level are decoded, clipped to the image (`image_size` int32 [B, 2], height and width),
+    and put through NMS level by level; the best post_nms of all levels together remain. `rule` is config.model.rpn.
     """
     pre_nms = rule.pre_nms_train if training else rule.pre_nms_test
     post_nms = rule.post_nms_train if training else rule.post_nms_test
     scores, boxes, levels = [], [], []
-    for level, (logits, deltas, level_anchor) in enumerate(zip(output.logits, output.deltas, anchors, strict=True)):
+    for level, (logits, deltas, level_anchor) in enumerate(zip(output.logits, output.deltas, anchors)):
         top = tf.math.top_k(tf.sigmoid(tf.stop_gradient(logits)), tf.minimum(pre_nms, tf.shape(logits)[1]))
         chosen = tf.gather(tf.stop_gradient(deltas), top.indices, batch_dims=1)
         decoded = box_lib.decode(chosen, tf.gather(level_anchor, top.indices), rule.box_stds)
@@ -103,7 +103,10 @@ class RPNTargets(NamedTuple):
 
 
 def rpn_targets(anchors, cell_valid, batch, keys, rule):
-    """Matches and samples anchors. `anchors` float32 [N, 4], `cell_valid` bool [B, N], `keys` float32 [B, N]; see matching."""
+    """Matches and samples anchors.
+
+    `anchors` float32 [N, 4], `cell_valid` bool [B, N], `keys` float32 [B, N]; see matching.
+    """
     is_target = (batch["classes"] >= 0) & ~batch["is_crowd"]
     is_crowd = (batch["classes"] >= 0) & batch["is_crowd"]
     candidates = tf.broadcast_to(anchors, [tf.shape(keys)[0], tf.shape(anchors)[0], 4])
@@ -119,7 +122,10 @@ def rpn_targets(anchors, cell_valid, batch, keys, rule):
 
 
 def rpn_losses(output, targets, rule):
-    """Summed, unnormalised losses: binary cross entropy of the samples, box loss of the positives. Returns two scalars."""
+    """Summed, unnormalised losses: binary cross entropy of the samples, box loss of the positives.
+
+    Returns two scalars.
+    """
     logits, deltas = tf.concat(output.logits, axis=1), tf.concat(output.deltas, axis=1)
     chosen = targets.sample
     sampled = tf.gather(logits, chosen.index, batch_dims=1)

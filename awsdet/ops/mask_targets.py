@@ -65,8 +65,8 @@ def rle_targets(rles, image_size, rois, size):
 def _even_odd(start, end, part, num_parts, size):
     """Which of size x size pixels lie inside each part: int32 [num_parts, size, size].
 
-    `start`, `end` float32 [E, 2] are the edges, `part` [E] the part of each. Every row that an edge crosses toggles the pixels to the
-    right of the crossing, so a running sum along the row, modulo 2, fills the polygon.
+    `start`, `end` float32 [E, 2] are the edges, `part` [E] the part of each. Every row that an edge crosses toggles
+    the pixels to the right of the crossing, so a running sum along the row, modulo 2, fills the polygon.
     """
     rows = tf.range(float(size))
     y0, y1 = start[:, 1:], end[:, 1:]

@@ -1,8 +1,9 @@
 """RoIAlign over a feature pyramid, in plain TensorFlow.
 
-Bilinear samples and their average are separable: a bin is Wy . F . Wx, where a row of Wy holds the mean of the hat functions
-of that bin's sample rows. So each RoI reads its own window of the feature map once and multiplies it by two small matrices.
-Semantics: He et al., Mask R-CNN, as in Detectron2's ROIAlignV2 and mmcv (aligned=True, sampling_ratio=0).
+Bilinear samples and their average are separable: a bin is Wy . F . Wx, where a row of Wy holds the mean of the hat
+functions of that bin's sample rows. So each RoI reads its own window of the feature map once and multiplies it by
+two small matrices. Semantics: He et al., Mask R-CNN, as in Detectron2's ROIAlignV2 and mmcv (aligned=True,
+sampling_ratio=0).
 """
 
 import tensorflow as tf
@@ -22,18 +23,17 @@ def roi_align(pyramid, boxes, image_index, *, strides, output_size, finest_scale
     """Pools each RoI from the level that suits its size.
 
     Args:
-        pyramid: list of L feature maps [B, H_l, W_l, C], finest first, all of one floating dtype.
-        boxes: float32 [R, 4] x1, y1, x2, y2 in image pixels.
-        image_index: int32 [R], the image of each box.
-        strides: L ints, image pixels a feature pixel.
-        output_size: P; sampling_ratio: samples a bin and axis, 0 for as many as the bin has feature pixels (rounded up).
-        aligned: pixel centres at half-integer coordinates; False is the original Detectron rule.
+        pyramid: list of L feature maps [B, H_l, W_l, C], finest first, all of one floating dtype. boxes: float32 [R,
+        4] x1, y1, x2, y2 in image pixels. image_index: int32 [R], the image of each box. strides: L ints, image
+        pixels a feature pixel. output_size: P; sampling_ratio: samples a bin and axis, 0 for as many as the bin has
+        feature pixels (rounded up). aligned: pixel centres at half-integer coordinates; False is the original
+        Detectron rule.
 
     Returns [R, P, P, C] in the dtype of the pyramid. Samples outside the map by more than one pixel count as 0.
     """
     levels = assign_levels(boxes, finest_scale, len(pyramid))
     parts, order = [], []
-    for level, (features, stride) in enumerate(zip(pyramid, strides, strict=True)):
+    for level, (features, stride) in enumerate(zip(pyramid, strides)):
         rows = tf.where(levels == level)[:, 0]
         selected = tf.gather(boxes, rows)
         parts.append(
@@ -60,7 +60,8 @@ def _pool(features, boxes, image_index, output_size, sampling_ratio, aligned):
 
 
 def _axis_weights(low, high, extent, output_size, sampling_ratio, aligned):
-    """One axis: the first feature pixel each RoI reads, int32 [R], and weights float32 [R, P, window] of the pixels from there."""
+    """One axis: the first feature pixel each RoI reads, int32 [R], and weights float32 [R, P, window] of the
+    pixels from there."""
     length = high - low
     if aligned:
         start = low - 0.5
