@@ -11,6 +11,8 @@ import math
 import pathlib
 from typing import NamedTuple
 
+import numpy as np
+
 from awsdet.errors import UserError
 
 CLIP_TOLERANCE = 1.0  # px a box may reach out of the image before it counts as an anomaly: tools round that much
@@ -241,6 +243,13 @@ def decompress_counts(text):
     if shift:
         raise ValueError("a compressed RLE ends within a number")
     return counts
+
+
+def run_lengths(mask):
+    """COCO run lengths of a bool [H, W] mask: column-major, zeros first."""
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat, prepend=False, append=not flat[-1]))
+    return np.diff(edges, prepend=0).tolist()
 
 
 def _area(annotation, bbox, polygons, counts, name, anomalies):

@@ -16,7 +16,7 @@ from absl import logging
 from PIL import Image
 
 from awsdet.data.anomalies import Anomalies
-from awsdet.data.coco import MIN_SIDE, Annotation
+from awsdet.data.coco import MIN_SIDE, Annotation, run_lengths
 from awsdet.data.manifest import API, COLUMNS, FOOTER, HEADER, SUFFIX, Manifest, Shard, manifest_to_json, write_json
 from awsdet.errors import UserError
 
@@ -222,6 +222,4 @@ def _class_table(classes, directory):
 
 def _mask_counts(png):
     """Run lengths (column-major, zeros first) of a PNG mask; any value but 0 is the object."""
-    flat = (np.asarray(Image.open(io.BytesIO(png))) != 0).ravel(order="F")
-    edges = np.flatnonzero(np.diff(flat, prepend=False, append=not flat[-1]))
-    return np.diff(edges, prepend=0).tolist()
+    return run_lengths(np.asarray(Image.open(io.BytesIO(png))) != 0)
