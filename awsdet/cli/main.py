@@ -4,12 +4,15 @@ Each command is a module of this folder with a docstring (its help text), `defin
 `run(flag_values, overrides) -> exit code`. Exit codes: 0 done, 1 failed, 2 the user's mistake.
 """
 
+import difflib
 import importlib
+import logging as python_logging
 import os
 import sys
+import textwrap
 import traceback
 
-from absl import flags
+from absl import flags, logging
 
 from awsdet.errors import UserError
 
@@ -33,7 +36,9 @@ def main(argv=None):
         return 0 if arguments else 2
     name, *rest = arguments
     if name not in COMMANDS:
-        print(f"awsdet: unknown command {name}; the commands are {', '.join(COMMANDS)}", file=sys.stderr)
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        print(f"awsdet: unknown command {name}; {hint}", file=sys.stderr)
         return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up chatter; a user's own setting wins
     command = importlib.import_module(f"awsdet.cli.{name}")
@@ -42,10 +47,11 @@ def main(argv=None):
     if any(argument in ("--help", "-h", "-help") for argument in rest):
         print(f"awsdet {name}: {command.__doc__.strip()}\n\nFlags:\n{_flag_help(flag_values)}")
         return 0
+    _start_logging()
     try:
         return command.run(flag_values, _parse(name, flag_values, rest))
     except UserError as error:
-        print(f"awsdet {name}: {error}", file=sys.stderr)
+        print(f"awsdet {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"awsdet {name}: interrupted", file=sys.stderr)
@@ -55,19 +61,47 @@ def main(argv=None):
         return 1
 
 
+def _start_logging():
+    """absl's log from "info" upwards, other libraries' from "warning" upwards, one short line each, to stderr."""
+    flags.FLAGS(["awsdet"])  # absl holds its own logging flags there, and warns of a log before they are parsed
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    python_logging.getLogger().setLevel(python_logging.WARNING)
+
+
 def _parse(name, flag_values, arguments):
     """Parses the flags in place; returns the `--config.key=value` overrides as strings "key=value"."""
-    overrides = [a[len("--config.") :] for a in arguments if a.startswith("--config.")]
-    plain = [a for a in arguments if not a.startswith("--config.")]
+    overrides, plain = _split_overrides(arguments)
     if overrides and "config" not in flag_values:
-        raise UserError(f"{name} takes no --config.{overrides[0]}; a checkpoint carries its own config")
+        raise UserError(
+            f"no use for --config.{overrides[0]}: only train takes overrides, a checkpoint carries its config"
+        )
     try:
         left_over = flag_values([name, *plain])[1:]
     except flags.Error as error:
-        raise UserError(f"{str(error).strip().splitlines()[0]} (see awsdet {name} --help)") from error
+        raise UserError(f"{' '.join(str(error).split())} (see awsdet {name} --help)") from error
     if left_over:
         raise UserError(f"unexpected argument {left_over[0]}; flags are written --name=value")
     return overrides
+
+
+def _split_overrides(arguments):
+    """Takes the overrides, `--config.key=value` or `--config.key value`, out: (overrides, other arguments)."""
+    overrides, plain = [], []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if not argument.startswith("--config."):
+            plain.append(argument)
+            continue
+        override = argument[len("--config.") :]
+        if "=" not in override:
+            value = next(remaining, "")
+            if not value or value.startswith("--"):
+                raise UserError(f"--config.{override} has no value; write --config.{override}=VALUE")
+            override = f"{override}={value}"
+        overrides.append(override)
+    return overrides, plain
 
 
 def _overview():
@@ -77,10 +111,21 @@ def _overview():
 
 
 def _flag_help(flag_values):
+    """The flags in the order in which the command defines them, one a line, wrapped."""
+    defined = [flag for module_flags in flag_values.flags_by_module_dict().values() for flag in module_flags]
+    lines = [(f"--{flag.name}", f"{flag.help}{_default(flag)}") for flag in defined]
+    if "config" in flag_values:
+        example = "--config.optimizer.learning_rate=0.01"
+        lines.append(("--config.KEY=VALUE", f"changes one setting of the config, as in {example}; as often as wanted"))
+    width = max(len(name) for name, _ in lines) + 4
     return "\n".join(
-        f"  --{flag.name}: {flag.help} (default: {flag.default if flag.default not in (None, '') else 'none'})"
-        for flag in (flag_values[name] for name in sorted(flag_values))
+        textwrap.fill(text, 110, initial_indent=f"  {name}".ljust(width), subsequent_indent=" " * width)
+        for name, text in lines
     )
+
+
+def _default(flag):
+    return "" if flag.default in (None, "") else f" (default: {flag.default_as_str.strip(chr(39))})"
 
 
 if __name__ == "__main__":
