@@ -1,0 +1,168 @@
+"""The command line as a user meets it: help, and one clear line with exit code 2 for each kind of mistake."""
+
+import logging as python_logging
+import os
+import subprocess
+import sys
+
+import pytest
+from absl import logging
+
+from awsdet.cli import main as cli
+from awsdet.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def restored_logging():
+    """main() sets the process's logging up; put back what the test process had."""
+    root = python_logging.getLogger()
+    level, handlers, verbosity = root.level, list(root.handlers), logging.get_verbosity()
+    variable = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    logging.set_verbosity(verbosity)
+    if variable is None:
+        os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
+
+
+def mistake(capsys, *arguments):
+    """Runs main(), which must end with code 2 and one line on stderr, nothing on stdout. Returns the line."""
+    assert cli.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    return lines[0]
+
+
+def test_overview_lists_every_command(capsys):
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for command in cli.COMMANDS:
+        assert f"\n  {command} " in out
+
+
+def test_no_command_shows_the_overview_and_is_a_mistake(capsys):
+    assert cli.main([]) == 2
+    assert "Usage: awsdet <command>" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_of_each_command_describes_each_flag(capsys, command):
+    assert cli.main([command, "--help"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    heading, _, flags_text = captured.out.partition("\n\nFlags:\n")
+    assert heading.startswith(f"awsdet {command}: ")
+    for line in flags_text.splitlines():
+        if line.startswith("  --"):
+            assert len(line.split(maxsplit=1)) == 2, f"{line} has no description"
+    assert "  --" in flags_text
+
+
+@pytest.mark.parametrize(
+    "command, flag_names",
+    [
+        ("convert", ["annotations", "images", "output", "split", "shards", "workers", "strict"]),
+        ("inspect", ["records"]),
+        ("shapes", ["output"]),
+        ("train", ["config", "output", "resume", "config.KEY"]),
+        ("evaluate", ["checkpoint", "records", "output"]),
+        ("predict", ["checkpoint", "input", "output", "draw"]),
+    ],
+)
+def test_documented_flags_exist(capsys, command, flag_names):
+    cli.main([command, "--help"])
+    names = {word for word in capsys.readouterr().out.replace("=", " ").split() if word.startswith("--")}
+    assert {f"--{name}" for name in flag_names} <= names
+
+
+def test_unknown_command_suggests_the_near_one(capsys):
+    assert mistake(capsys, "evalute") == "awsdet: unknown command evalute; did you mean evaluate?"
+    assert "the commands are convert, " in mistake(capsys, "qqq")
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_unknown_flag_is_named(capsys, command):
+    line = mistake(capsys, command, "--no_such_flag=1")
+    assert line.startswith(f"awsdet {command}: ") and "no_such_flag" in line and f"awsdet {command} --help" in line
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_stray_argument_is_named(capsys, command):
+    assert "unexpected argument stray" in mistake(capsys, command, "stray")
+
+
+def test_unknown_flag_suggests_the_near_one(capsys):
+    assert "output" in mistake(capsys, "convert", "--outptu=x").partition("Did you mean")[2]
+
+
+def test_flag_value_of_a_wrong_type(capsys):
+    assert "--shards=many" in mistake(capsys, "convert", "--shards=many")
+
+
+def test_flag_without_a_value(capsys):
+    assert "--annotations" in mistake(capsys, "convert", "--annotations")
+
+
+@pytest.mark.parametrize("command", ["convert", "inspect", "shapes", "train", "evaluate", "predict"])
+def test_missing_flags_are_named(capsys, command):
+    """Each of these commands needs at least one flag, and says which."""
+    assert " --" in mistake(capsys, command)
+
+
+@pytest.mark.parametrize(
+    "override, expected",
+    [
+        ("--config.optimizer.learning_rat=0.1", "did you mean optimizer.learning_rate?"),
+        ("--config.train.epochs=many", "expected a int (the default is 12)"),
+        ("--config.train.epochs", "has no value"),
+        ("--config.train=3", "is a section"),
+    ],
+)
+def test_wrong_override_of_a_training_config(capsys, tmp_path, override, expected):
+    config = tmp_path / "config.py"
+    config.write_text("from awsdet.config import mask_rcnn as get_config\n")
+    line = mistake(capsys, "train", f"--config={config}", f"--output={tmp_path / 'run'}", override)
+    assert expected in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_config_file(capsys, tmp_path):
+    line = mistake(capsys, "train", f"--config={tmp_path / 'none.py'}", f"--output={tmp_path / 'run'}")
+    assert f"{tmp_path / 'none.py'} does not exist" in line
+
+
+def test_overrides_are_refused_where_a_checkpoint_has_its_config(capsys):
+    assert "--config.train.epochs=3" in mistake(capsys, "evaluate", "--config.train.epochs=3")
+
+
+def test_overrides_may_be_written_with_a_space():
+    arguments = ["--config.a.b=1", "--output=x", "--config.c", "2", "--flag", "value"]
+    assert cli._split_overrides(arguments) == (["a.b=1", "c=2"], ["--output=x", "--flag", "value"])
+    # An equals sign inside the value belongs to the value.
+    assert cli._split_overrides(["--config.train.init_from=/a=b"]) == (["train.init_from=/a=b"], [])
+    with pytest.raises(UserError, match="has no value"):
+        cli._split_overrides(["--config.a", "--output=x"])
+
+
+def test_a_mistake_is_one_line_even_where_its_message_has_several(capsys, tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text("from awsdet.errors import UserError\ndef get_config():\n    raise UserError('first\\nsecond')\n")
+    assert mistake(capsys, "train", f"--config={config}", f"--output={tmp_path / 'run'}").endswith("first second")
+
+
+def test_installed_command_exits_with_the_code():
+    """The console script itself: sys.exit gets main's return value, and stderr has the line alone."""
+    script = os.path.join(os.path.dirname(sys.executable), "awsdet")
+    done = subprocess.run([script, "convert", "--bogus=1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "bogus" in done.stderr
+
+
+def test_overview_loads_no_tensorflow():
+    source = "import sys; from awsdet.cli.main import main; main(['--help']); print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
