@@ -1,0 +1,196 @@
+"""The house has floors: each module imports from its own floor or those below, and importing any of them does nothing.
+
+Reads the sources with `ast`, so imports inside functions count too.
+"""
+
+import ast
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "awsdet"
+LONGEST_FILE = 400  # lines
+
+# Module or folder -> its floor; the longest name that fits decides. A new module needs a line, and a place in the house.
+FLOORS = {
+    "awsdet": 0,
+    "awsdet.errors": 0,
+    "awsdet.config": 0,
+    "awsdet.progress": 0,
+    "awsdet.ops": 0,
+    "awsdet.boxes": 1,
+    "awsdet.anchors": 1,
+    "awsdet.matching": 1,
+    "awsdet.sampling": 1,
+    "awsdet.masks": 1,
+    "awsdet.detections": 1,
+    "awsdet.data": 2,
+    "awsdet.weights": 2,
+    "awsdet.models": 4,  # the detectors and the builder
+    "awsdet.models.layers": 3,
+    "awsdet.models.losses": 3,
+    "awsdet.models.resnet": 3,
+    "awsdet.models.fpn": 3,
+    "awsdet.models.rpn": 3,
+    "awsdet.models.box_head": 3,
+    "awsdet.models.mask_head": 3,
+    "awsdet.distributed": 5,
+    "awsdet.drawing": 6,
+    "awsdet.doctor": 6,
+    "awsdet.evaluation": 6,
+    "awsdet.predict": 6,
+    "awsdet.train": 6,
+    "awsdet.cli": 7,
+}
+SERIALISERS_THAT_RUN_CODE = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
+
+
+def sources():
+    """Module name -> path of every file of the package."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+SOURCES = sources()
+
+
+def imports(module):
+    """[(imported module, line)] of one file; `from package import module` counts as the module."""
+    found = []
+    for node in ast.walk(ast.parse(SOURCES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno} has a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [(name if name in SOURCES else node.module, node.lineno) for name in names]
+    return found
+
+
+def own_imports(module):
+    return [(name, line) for name, line in imports(module) if name.split(".")[0] == "awsdet"]
+
+
+def listed(module):
+    """The longest entry of FLOORS that is the module or holds it."""
+    parts = module.split(".")
+    names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    return next(name for name in names if name in FLOORS)
+
+
+def test_every_module_has_a_floor():
+    """A new file or folder right under awsdet/ must be given one, or the next test would say nothing of it."""
+    homeless = [module for module in SOURCES if listed(module) == "awsdet" != module]
+    assert not homeless, f"give {homeless} a floor in FLOORS"
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_only_from_below_or_the_same_floor(module):
+    floor = FLOORS[listed(module)]
+    for name, line in own_imports(module):
+        assert name in SOURCES, f"{module}:{line} imports {name}, which does not exist"
+        assert FLOORS[listed(name)] <= floor, f"{module} (floor {floor}) imports {name} from above, line {line}"
+
+
+def test_no_circles():
+    """Within a floor, too, imports go one way only."""
+    below = {module: {name for name, _ in own_imports(module)} - {module} for module in SOURCES}
+    # A package's __init__ gathers its own files: that is no circle, as long as the files do not import it back.
+    done, path = set(), []
+
+    def visit(module):
+        assert module not in path, f"circle: {' -> '.join([*path[path.index(module) :], module])}"
+        if module not in done:
+            path.append(module)
+            for name in sorted(below[module]):
+                visit(name)
+            path.pop()
+            done.add(module)
+
+    for module in below:
+        visit(module)
+
+
+def test_only_distributed_imports_horovod():
+    importers = {module for module in SOURCES for name, _ in imports(module) if name.split(".")[0] == "horovod"}
+    assert importers <= {"awsdet.distributed"}
+
+
+def test_no_code_out_of_data():
+    """No eval, exec or serialiser that runs what it reads; a config file is a program, which importlib runs."""
+    for module, path in SOURCES.items():
+        for name, line in imports(module):
+            assert name.split(".")[0] not in SERIALISERS_THAT_RUN_CODE, f"{module}:{line} imports {name}"
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec"), f"{module}:{node.lineno} calls {node.func.id}"
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert isinstance(node.value, ast.Constant) and not node.value.value, f"{module} allows pickle in NumPy"
+
+
+def test_only_commands_print():
+    """Everything else speaks through absl's log, which rank 0 alone is let through."""
+    for module, path in SOURCES.items():
+        if module.startswith("awsdet.cli"):
+            continue
+        assert "logging" not in {name for name, _ in imports(module)}, f"{module} uses Python's logging"
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                # doctor prints in the sources it hands to other processes; those are strings, so ast sees no call.
+                assert node.func.id != "print", f"{module}:{node.lineno} prints"
+
+
+def test_files_can_be_read_in_one_sitting():
+    for folder in ("awsdet", "tests", "configs", "benchmarks", "scripts"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".sh"):
+                length = len(path.read_text().splitlines())
+                assert length <= LONGEST_FILE, f"{path.relative_to(ROOT)} has {length} lines"
+
+
+IMPORT_ALL = """
+import importlib, json, os, sys, threading
+import tensorflow  # what importing it does is its own affair
+directory, path, environment, threads = os.getcwd(), list(sys.path), dict(os.environ), threading.active_count()
+for module in json.loads(sys.argv[1]):
+    importlib.import_module(module)
+from tensorflow.python.eager import context
+hvd = sys.modules.get("horovod.tensorflow")
+print(json.dumps({
+    "environment": sorted(set(os.environ.items()) ^ set(environment.items())),
+    "directory": os.getcwd() != directory,
+    "path": sys.path != path,
+    "threads": threading.active_count() - threads,
+    "tensorflow started": context.context()._initialized,
+    "horovod started": bool(hvd and hvd.is_initialized()),
+    "precision changed": tensorflow.keras.mixed_precision.global_policy().name != "float32",
+}))
+"""
+
+
+def test_importing_everything_does_nothing():
+    """No GPU touched, no Horovod started, no environment changed, no thread left running."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL, json.dumps(list(SOURCES))],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    effects = json.loads(done.stdout.splitlines()[-1])
+    assert not any(effects.values()), effects
+    assert done.stdout.count("\n") == 1, done.stdout
+
+
+def test_config_and_command_line_need_no_tensorflow():
+    """`awsdet --help` and a mistyped flag answer at once."""
+    source = "import sys, awsdet.config, awsdet.errors, awsdet.cli.main; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", source], cwd=ROOT, check=False).returncode == 0
