@@ -54,8 +54,9 @@ choose_python() {
 find_cuda() {
     local home nvcc
     nvcc=$(command -v nvcc || true)
-    for home in "${HOROVOD_CUDA_HOME:-}" "${CUDA_HOME:-}" ${nvcc:+"$(dirname "$(dirname "$(readlink -f "$nvcc")")")"} \
-        /usr/local/cuda-12* /usr/local/cuda; do
+    # CUDA 12 first, the one TensorFlow 2.15 is built with: a newer toolkit may want a newer driver than is there.
+    for home in "${HOROVOD_CUDA_HOME:-}" "${CUDA_HOME:-}" /usr/local/cuda-12* /usr/local/cuda \
+        ${nvcc:+"$(dirname "$(dirname "$(readlink -f "$nvcc")")")"}; do
         if [ -n "$home" ] && [ -x "$home/bin/nvcc" ] && [ -e "$home/include/cuda_runtime.h" ]; then
             echo "$home"
             return
