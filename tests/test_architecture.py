@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "awsdet"
 LONGEST_FILE = 400  # lines
 
-# Module or folder -> its floor; the longest name that fits decides. A new module needs a line, and a place in the house.
+# Module or folder -> its floor; the longest name that fits decides. A new module needs a line here.
 FLOORS = {
     "awsdet": 0,
     "awsdet.errors": 0,
