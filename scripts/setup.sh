@@ -112,8 +112,8 @@ install_packages() {
     "$python" -m venv "$venv"
     mkdir "$stamps"
     say "installing requirements-$variant.lock"
-    run_pip install -qq --require-hashes --only-binary :all: -r "requirements-$variant.lock" ||
-        die "pip could not install requirements-$variant.lock (its message is above)" "make setup   (once the network is back)"
+    run_pip install -qq --require-hashes -r "requirements-$variant.lock" ||
+        die "pip could not install requirements-$variant.lock (its message is above)" "make setup   (again, if the network was at fault)"
 }
 
 # All that a built Horovod depends on; two equal texts mean that the wheel of one serves the other.
