@@ -38,7 +38,9 @@ FLOORS = {
     "awsdet.models.rpn": 3,
     "awsdet.models.box_head": 3,
     "awsdet.models.mask_head": 3,
+    "awsdet.stall": 5,
     "awsdet.distributed": 5,
+    "awsdet.stall": 5,  # its watch over the ranks
     "awsdet.drawing": 6,
     "awsdet.doctor": 6,
     "awsdet.evaluation": 6,
@@ -47,6 +49,7 @@ FLOORS = {
     "awsdet.cli": 7,
 }
 SERIALISERS_THAT_RUN_CODE = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
+MAY_PICKLE = {"awsdet.distributed"}  # between the processes of one run, never a file
 
 
 def sources():
@@ -127,7 +130,8 @@ def test_no_code_out_of_data():
     """No eval, exec or serialiser that runs what it reads; a config file is a program, which importlib runs."""
     for module, path in SOURCES.items():
         for name, line in imports(module):
-            assert name.split(".")[0] not in SERIALISERS_THAT_RUN_CODE, f"{module}:{line} imports {name}"
+            allowed = module in MAY_PICKLE or name.split(".")[0] not in SERIALISERS_THAT_RUN_CODE
+            assert allowed, f"{module}:{line} imports {name}"
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("eval", "exec"), f"{module}:{node.lineno} calls {node.func.id}"
