@@ -40,7 +40,6 @@ FLOORS = {
     "awsdet.models.mask_head": 3,
     "awsdet.stall": 5,
     "awsdet.distributed": 5,
-    "awsdet.stall": 5,  # its watch over the ranks
     "awsdet.drawing": 6,
     "awsdet.doctor": 6,
     "awsdet.evaluation": 6,
