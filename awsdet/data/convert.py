@@ -15,46 +15,30 @@ import re
 import shutil
 import signal
 import threading
-from typing import NamedTuple
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
-import tensorflow as tf
 
-from awsdet.data.anomalies import Anomalies
-from awsdet.data.coco import clean_annotations, read_coco
-from awsdet.data.examples import encode_example
-from awsdet.data.images import ImageRefused, prepare_image
+from awsdet.cores import usable_cores
+from awsdet.data.anomalies import KINDS, Anomalies
+from awsdet.data.coco import read_coco
 from awsdet.data.manifest import (
     AWSDET,
-    COLUMNS,
-    FOOTER,
     FORMAT,
-    HEADER,
     SUFFIX,
+    file_digest,
     manifest_from_json,
     manifest_to_json,
     progress_folder,
     read_json,
     write_json,
 )
+from awsdet.data.shard_writer import Task, write_shard
 from awsdet.errors import UserError
 from awsdet.progress import Progress
 
 SHARD_BYTES = 150e6  # images a shard; large enough for sequential reads, small enough to copy and to redo
 VERSION = 1  # of what is written for given inputs: raise it so that old shards are not kept
-
-
-class Task(NamedTuple):
-    """A shard to write: all that a worker needs."""
-
-    path: pathlib.Path
-    split: str
-    images_dir: pathlib.Path
-    entries: list
-    annotations: list  # raw, one list an entry
-    class_names: tuple
-    category_ids: tuple
-    settings: str  # digest of all that the shard depends on
 
 
 def convert(annotations, images, output, split, *, shards=0, workers=0, strict=False):
@@ -83,8 +67,13 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
     if not manifest.num_images:
-        raise UserError(f"none of the {len(coco.images)} images can be used:\n{found.table()}")
+        raise UserError(f"none of the {len(coco.images)} images can be used: {_first_refusal(found)}")
     return manifest
+
+
+def _first_refusal(found):
+    kind = next(kind for kind in KINDS if kind in found.counts and kind.startswith("image_") and KINDS[kind].skips)
+    return f"{KINDS[kind].text}, such as {found.examples[kind][0]}"
 
 
 def _plan(coco, images, output, split, count):
@@ -92,12 +81,12 @@ def _plan(coco, images, output, split, count):
     stats = [_stat(images / entry.file_name) for entry in coco.images]
     count = count or round(sum(size for size, _ in stats) / SHARD_BYTES)
     count = min(max(count, 1), len(coco.images))
-    common = [VERSION, str(images.resolve()), coco.class_names, coco.category_ids]
+    common = [VERSION, coco.sha256, str(images.resolve()), count]
     tasks = []
     for number, rows in enumerate(np.array_split(np.arange(len(coco.images)), count)):
         entries = [coco.images[row] for row in rows]
         annotations = [coco.annotations[entry.id] for entry in entries]
-        described = json.dumps([*common, count, number, entries, annotations, [stats[row] for row in rows]])
+        described = json.dumps([*common, number, [stats[row] for row in rows]])
         path = output / f"{split}-{number:05d}-of-{count:05d}.tfrecord"
         settings = hashlib.sha256(described.encode()).hexdigest()
         tasks.append(Task(path, split, images, entries, annotations, coco.class_names, coco.category_ids, settings))
@@ -121,7 +110,7 @@ def _write_shards(tasks, output, split, workers, strict):
     if not pending:
         return [_checked(states[task.path], strict) for task in tasks]
     _forget_manifest(output, split, known)
-    workers = min(workers or _cores(), len(pending))
+    workers = min(workers or usable_cores(), len(pending))
     run = _run_processes if workers > 1 else _run_here
     with Progress(sum(len(task.entries) for task in tasks), f"convert {split}", "images") as progress:
         progress.add(sum(len(task.entries) for task in tasks if states[task.path]))
@@ -140,11 +129,14 @@ def _known_states(output, split):
     """States by shard name, from the folder of an unfinished conversion and from the manifest of a finished one."""
     states = {}
     manifest = output / f"{split}{SUFFIX}"
-    if manifest.is_file():
-        content = read_json(manifest)
-        states.update({shard["file"]: shard for shard in content.get("shards", ())})
-    for path in sorted(progress_folder(output, split).glob("*.json")):
-        states[path.name[: -len(".json")]] = read_json(path)
+    for path in (*[manifest][: manifest.is_file()], *sorted(progress_folder(output, split).glob("*.json"))):
+        try:
+            content = read_json(path)
+        except UserError:  # damaged: what it spoke of is written again
+            continue
+        if content.get("layout", AWSDET) != AWSDET:
+            raise UserError(f"{output} holds a split {split} that awsdet did not write; choose another folder")
+        states.update({shard["file"]: shard for shard in content.get("shards", [content])})
     return states
 
 
@@ -187,7 +179,7 @@ def _finish(coco, annotations, images, output, split, states, found):
         extra = [{key: state[key] for key in kept} for state in states]
         write_json(output / f"{split}{SUFFIX}", manifest_to_json(manifest, extra))
         folder = progress_folder(output, split)
-        for stale in {path.name[: -len(".json")] for path in folder.glob("*.json")} - {s["file"] for s in states}:
+        for stale in {path.stem for path in folder.glob("*.json")} - {state["file"] for state in states}:
             (output / stale).unlink(missing_ok=True)  # of an earlier conversion into another number of shards
         shutil.rmtree(folder, ignore_errors=True)
     return manifest
@@ -197,7 +189,7 @@ def _run_here(tasks, workers, progress):
     """Writes shards one after the other; yields (task, state)."""
     del workers
     for task in tasks:
-        yield task, _write_shard(task, progress.add)
+        yield task, write_shard(task, progress.add)
 
 
 def _run_processes(tasks, workers, progress):
@@ -216,7 +208,7 @@ def _run_processes(tasks, workers, progress):
             shown = count
             for future in finished:
                 yield futures[future], future.result()
-    except concurrent.futures.process.BrokenProcessPool:
+    except BrokenProcessPool:
         message = "a conversion process was killed (out of memory?); run it again with fewer --workers"
         raise UserError(f"{message}: finished shards are kept") from None
     finally:
@@ -245,74 +237,4 @@ def _write_shard_in_worker(task):
         with _worker["done"].get_lock():
             _worker["done"].value += number
 
-    return _write_shard(task, count)
-
-
-def _write_shard(task, count):
-    """Writes one shard and its state. count: called with 1 after each image. Returns the state, a JSON-ready dict."""
-    found, columns, has_masks = Anomalies(), {name: [] for name in COLUMNS}, False
-    classes = {number: c for c, number in enumerate(task.category_ids)}
-    aside = task.path.with_name(f"{task.path.name}.partial")
-    offset = 0
-    with tf.io.TFRecordWriter(str(aside)) as writer:
-        for entry, raw in zip(task.entries, task.annotations):
-            image = _read_image(task.images_dir / entry.file_name, entry, raw, found)
-            if image is not None:
-                objects = clean_annotations(raw, image.height, image.width, classes, found)
-                record = encode_example(entry, image, objects, task.class_names, task.category_ids)
-                writer.write(record)
-                trainable = [a for a in objects if a.trainable]
-                has_masks |= any((a.polygons or a.counts) and not a.is_crowd for a in trainable)
-                row = (offset, len(record), entry.id, image.height, image.width, len(trainable))
-                for column, value in zip(columns.values(), row):
-                    column.append(value)
-                offset += HEADER + len(record) + FOOTER
-            count(1)
-    size = aside.stat().st_size
-    if size != offset:
-        raise OSError(f"{aside} has {size} bytes, not the {offset} written")
-    state = {
-        "file": task.path.name,
-        "size": size,
-        "sha256": file_digest(aside),
-        "settings": task.settings,
-        "has_masks": has_masks,
-        "anomalies": found.to_json(),
-        "records": columns,
-    }
-    os.replace(aside, task.path)
-    write_json(progress_folder(task.path.parent, task.split) / f"{task.path.name}.json", state)
-    return state
-
-
-def _read_image(path, entry, raw, found):
-    """The StoredImage of an entry, or None, with what was amiss added to `found`."""
-    name = f"{entry.file_name} (id {entry.id})"
-    try:
-        image = prepare_image(path.read_bytes(), entry.height, entry.width)
-    except ImageRefused as refusal:
-        found.add(refusal.kind, f"{name}: {refusal}")
-    except OSError as error:
-        found.add("image_missing", f"{name}: {error.strerror}")
-    else:
-        for note in image.notes:
-            found.add(note, name)
-        if not raw:
-            found.add("image_empty", name)
-        return image
-    for annotation in raw:
-        found.add("annotation_of_skipped_image", f"annotation {annotation['id']}")
-    return None
-
-
-def _cores():
-    return len(os.sched_getaffinity(0))
-
-
-def file_digest(path):
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return write_shard(task, count)

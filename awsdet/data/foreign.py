@@ -105,23 +105,21 @@ def _write(manifest):
 def decode_annotations(features, height, width, manifest, first_id):
     """The Annotations of a record of an image of height x width px, in its order; ids count up from `first_id`."""
     boxes = box_array(features) * [width, height, width, height]
-    crowds = features["image/object/is_crowd"].int64_list.value
+    crowds = crowd_flags(features, len(boxes))
     areas = features["image/object/area"].float_list.value
     masks = features["image/object/mask"].bytes_list.value
-    classes = {number: c for c, number in enumerate(manifest.category_ids)}
-    names = {name: c for c, name in enumerate(manifest.class_names)}
     annotations = []
-    for row, key in enumerate(_object_keys(features)):
+    for row, class_index in enumerate(class_indices(features, manifest)):
         x1, y1, x2, y2 = boxes[row].tolist()
         counts = _mask_counts(masks[row]) if masks else None
         area = sum(counts[1::2]) if counts else (x2 - x1) * (y2 - y1)
         annotations.append(
             Annotation(
                 id=first_id + row,
-                class_index=names[key[1]] if key[0] is None else classes[key[0]],
+                class_index=class_index,
                 bbox=(x1, y1, x2 - x1, y2 - y1),
                 area=float(areas[row] if len(areas) else area),
-                is_crowd=bool(crowds[row]) if len(crowds) else False,
+                is_crowd=crowds[row],
                 polygons=[],
                 counts=counts,
                 trainable=True,
@@ -129,6 +127,18 @@ def decode_annotations(features, height, width, manifest, first_id):
             )
         )
     return annotations
+
+
+def class_indices(features, manifest):
+    """The class of each object of a record, 0 … C-1."""
+    classes = {number: c for c, number in enumerate(manifest.category_ids)}
+    names = {name: c for c, name in enumerate(manifest.class_names)}
+    return [names[text] if label is None else classes[label] for label, text in _object_keys(features)]
+
+
+def crowd_flags(features, count):
+    """Whether each of the `count` objects of a record is a crowd; records without the key have none."""
+    return [flag == 1 for flag in features["image/object/is_crowd"].int64_list.value] or [False] * count
 
 
 def box_array(features):

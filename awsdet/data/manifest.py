@@ -4,6 +4,7 @@ It says where each record lies, so that the reader fetches any record by its byt
 shards' sizes and checksums, and the anomalies met when the records were written.
 """
 
+import hashlib
 import json
 import os
 import pathlib
@@ -152,3 +153,12 @@ def check_shards(manifest):
         if size != shard.size:
             raise UserError(f"shard {path} is broken: {size} bytes, not {shard.size}; run awsdet convert again")
     return manifest
+
+
+def file_digest(path):
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

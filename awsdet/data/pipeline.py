@@ -19,13 +19,13 @@ Masks have a row for each real object, in the order of `boxes`, in px of the res
 mask, neither.
 """
 
-import os
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from awsdet.cores import usable_cores
 from awsdet.data import parsing, plan
 from awsdet.data.manifest import HEADER
 from awsdet.errors import UserError
@@ -104,7 +104,7 @@ def _read(manifest, rows, batch_size, threads, drop_remainder):
     columns = {"height": manifest.height, "width": manifest.width, "image_id": manifest.image_id}
     values = {**rows._asdict(), **{name: column[rows.record] for name, column in columns.items()}}
     dataset = tf.data.Dataset.from_tensor_slices(values)
-    dataset = dataset.map(load, num_parallel_calls=threads or _cores(), deterministic=True)
+    dataset = dataset.map(load, num_parallel_calls=threads or usable_cores(), deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(PREFETCH)
     options = tf.data.Options()
     options.deterministic = True
@@ -127,7 +127,3 @@ def _fetcher(manifest):
         return tf.data.FixedLengthRecordDataset(files[shard], length, before, after).get_single_element()
 
     return fetch
-
-
-def _cores():
-    return len(os.sched_getaffinity(0))

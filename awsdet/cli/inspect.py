@@ -1,0 +1,37 @@
+"""Reads records in full, verifies them against their manifest and shows what is in them.
+
+Prints the class histogram, sizes of images and objects, and the anomalies that were met when the records were written.
+Exit code 2 where a shard is missing or broken.
+"""
+
+import contextlib
+
+from absl import flags
+
+from awsdet.errors import UserError
+
+
+def define(flag_values):
+    """The command's flags."""
+    flags.DEFINE_string("records", None, "folder with the records", flag_values=flag_values)
+    flags.DEFINE_string("split", "", "the one split to read; empty: all of them", flag_values=flag_values)
+
+
+def run(flag_values, overrides):
+    """Prints a report for each split. Returns the exit code; raises UserError where one is broken."""
+    del overrides
+    if not flag_values.records:
+        raise UserError("--records is missing (see awsdet inspect --help)")
+    import tensorflow as tf
+
+    from awsdet.data import inspection
+
+    with contextlib.suppress(RuntimeError):  # raised where the caller already uses TensorFlow
+        tf.config.set_visible_devices([], "GPU")  # reading takes none, and a training may be running on it
+    found = inspection.inspect(flag_values.records, flag_values.split)
+    print("\n\n".join(map(inspection.report, found)))
+    faults = [fault for one in found for fault in one.faults]
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise UserError(f"{faults[0]}{more}; run awsdet convert again")
+    return 0
