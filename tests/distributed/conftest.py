@@ -1,0 +1,50 @@
+"""Runs Python programs in several processes, as users do: with the horovodrun beside this Python."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+from typing import NamedTuple
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+class Finished(NamedTuple):
+    """A job that has ended."""
+
+    code: int
+    output: str  # stdout and stderr, each line with the rank before it
+
+    def lines(self, rank):
+        """What a rank printed to stdout."""
+        prefix = f"[{rank}]<stdout>:"
+        return [line[len(prefix) :] for line in self.output.splitlines() if line.startswith(prefix)]
+
+
+@pytest.fixture
+def horovodrun(tmp_path):
+    """horovodrun(processes, source or argument list, timeout) -> Finished."""
+
+    def run(processes, program, timeout=120):
+        if isinstance(program, str):
+            path = tmp_path / "program.py"
+            path.write_text(textwrap.dedent(program))
+            program = [sys.executable, str(path)]
+        launcher = pathlib.Path(sys.executable).with_name("horovodrun")
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(REPOSITORY)}
+        done = subprocess.run(
+            [launcher, "-np", str(processes), *map(str, program)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            env=environment,
+            cwd=tmp_path,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout)
+
+    return run

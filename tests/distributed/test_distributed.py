@@ -1,0 +1,120 @@
+"""The world of a run: its size, its exchanges, what happens when a rank crashes."""
+
+import json
+import os
+import sys
+
+import pytest
+import tensorflow as tf
+
+from awsdet import distributed
+from awsdet.errors import UserError
+
+EXCHANGES = """
+    import json
+    import numpy as np
+    import tensorflow as tf
+    from awsdet import distributed
+
+    world = distributed.start(2)
+    rank = world.rank
+    gradients = [tf.fill([3, 2], float(rank)), tf.constant([1.0, 2.0]) * (rank + 1)]
+    average = tf.function(world.average)
+    mine = tf.Variable([float(rank), 5.0])
+    world.broadcast_variables([mine])
+    results = {
+        "average": [g.numpy().tolist() for g in average(gradients)],
+        "eager average": [g.numpy().tolist() for g in world.average(gradients)],
+        "sum": world.sum(tf.constant([rank + 1, 10])).numpy().tolist(),
+        "variables": mine.numpy().tolist(),
+        "objects": world.gather_objects({"rank": rank, "text": "x" * 100 * rank}),
+        "chief's": world.broadcast_object([rank, "from the chief"] if world.is_chief else None),
+        "ranks": [rank, world.size, world.local_rank, world.local_size],
+        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+    }
+    world.barrier()
+    world.close()
+    print(json.dumps(results), flush=True)
+"""
+
+
+def test_exchanges_of_two_processes(horovodrun):
+    done = horovodrun(2, EXCHANGES)
+    assert done.code == 0, done.output
+    for rank in range(2):
+        results = json.loads(done.lines(rank)[-1])
+        assert results["average"] == results["eager average"] == [[[0.5, 0.5]] * 3, [1.5, 3.0]]
+        assert results["sum"] == [3, 20]
+        assert results["variables"] == [0.0, 5.0]
+        assert results["objects"] == [{"rank": 0, "text": ""}, {"rank": 1, "text": "x" * 100}]
+        assert results["chief's"] == [0, "from the chief"]
+        assert results["ranks"] == [rank, 2, rank, 2]
+        assert results["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+def test_one_process_has_the_same_face():
+    world = distributed.start()
+    assert (world.rank, world.size, world.local_rank, world.local_size, world.is_chief) == (0, 1, 0, 1, True)
+    assert [g.numpy().tolist() for g in world.average([tf.constant([2.0])])] == [[2.0]]
+    assert world.sum(tf.constant(3)).numpy() == 3
+    assert world.gather_objects("a") == ["a"] and world.broadcast_object("a") == "a"
+    world.barrier()
+    world.close()
+
+
+def test_one_process_loads_no_horovod():
+    program = "import sys; from awsdet import distributed; distributed.start(1); sys.exit('horovod' in sys.modules)"
+    assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", program]) == 0
+
+
+def test_more_processes_asked_for_than_started():
+    with pytest.raises(UserError, match="horovodrun -np 4"):
+        distributed.start(4)
+
+
+WRONG_SIZE = """
+    import sys
+    from awsdet import distributed
+    from awsdet.errors import UserError
+
+    try:
+        distributed.start(3)
+    except UserError as error:
+        print(error, flush=True)
+        sys.exit(2)
+"""
+
+
+def test_world_of_another_size_stops(horovodrun):
+    done = horovodrun(2, WRONG_SIZE)
+    assert done.code != 0
+    assert "3 processes were asked for but 2 run" in done.lines(0)[-1]
+
+
+def test_more_processes_than_gpus_stop():
+    gpus = [tf.config.PhysicalDevice(f"GPU:{i}", "GPU") for i in range(2)]
+    with pytest.raises(UserError, match=r"8 processes run on .* but it has 2 GPU\(s\); start at most 2"):
+        distributed.take_gpu(gpus, local_rank=0, local_size=8)
+
+
+CRASH = """
+    import time
+    import tensorflow as tf
+    from awsdet import distributed
+
+    world = distributed.start(2)
+    world.average([tf.ones(2)])
+    if world.rank == 1:
+        raise RuntimeError("rank 1 breaks")
+    time.sleep(300)
+"""
+
+
+def test_crash_of_one_rank_ends_the_others(horovodrun):
+    done = horovodrun(2, CRASH, timeout=60)
+    assert done.code != 0 and "rank 1 breaks" in done.output
+
+
+def test_horovod_can_start_processes():
+    features = distributed.build_features()
+    assert set(features) == {"gloo", "mpi", "nccl"} and (features["gloo"] or features["mpi"])
