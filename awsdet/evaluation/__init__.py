@@ -1,1 +1,8 @@
-"""Evaluation."""
+"""COCO metrics of a detector."""
+
+from awsdet.evaluation.coco_metric import coco_metrics
+from awsdet.evaluation.evaluator import evaluate
+from awsdet.evaluation.pictures import draw_examples
+from awsdet.evaluation.table import format_table
+
+__all__ = ["coco_metrics", "draw_examples", "evaluate", "format_table"]

@@ -1,0 +1,173 @@
+"""Evaluation over all ranks: each detects in its share of the images, rank 0 scores them all.
+
+Masks become run-length codes in a thread while the next batch is in the network, so that neither memory nor the gather
+holds image-sized masks. The batches are those of the whole set dealt to the ranks, and the results are sorted by image,
+so any number of ranks gives the same numbers.
+"""
+
+import collections
+import concurrent.futures
+import pathlib
+import time
+
+import tensorflow as tf
+from absl import logging
+
+from awsdet.data.manifest import write_json
+from awsdet.data.pipeline import eval_dataset
+from awsdet.data.records import read_ground_truth
+from awsdet.detections import coco_objects, image_detections
+from awsdet.errors import UserError
+from awsdet.evaluation.coco_metric import coco_metrics
+from awsdet.progress import Progress
+
+_PASTE_THREADS = 2
+_BATCHES_WAITING = 8  # whose mask probabilities may be in memory at once
+
+
+def evaluate(detector, manifest, data_config, world, output=None):
+    """COCO metrics of a detector on a split; every rank calls it, and gets the same numbers.
+
+    Args:
+      detector: Detector; its class names must be those of the records.
+      manifest: Manifest of the split.
+      data_config: the data section of the config (eval_short_side, eval_batch_size, …).
+      world: World of the ranks.
+      output: path of a COCO results JSON, written by rank 0 in one piece; None: not written.
+
+    Returns:
+      The dict of `coco_metrics`; without masks where the detector or the records have none.
+
+    Raises:
+      UserError: the records have other classes than the detector, or cannot be read.
+      RuntimeError: another rank failed, or images came twice or not at all.
+    """
+    check_classes(detector.class_names, manifest)
+    start = time.monotonic()
+    mine, error = _attempt(_detect, detector, manifest, data_config, world)
+    gathered = world.gather_objects((mine, _describe(error)))
+    _raise_first(error, [failure for _, failure in gathered])
+    metrics = error = None
+    if world.is_chief:
+        logging.info("detected in %d images in %.1f s", manifest.num_images, time.monotonic() - start)
+        metrics, error = _attempt(_score, [image for part, _ in gathered for image in part], manifest, output)
+    metrics, failure = world.broadcast_object((metrics, _describe(error)))
+    _raise_first(error, [failure])
+    return metrics
+
+
+def check_classes(class_names, manifest):
+    """Raises UserError unless the detector's class names are those of the records, in the same order."""
+    ours, theirs = list(class_names), list(manifest.class_names)
+    if ours == theirs:
+        return
+    if len(ours) != len(theirs):
+        difference = f"{len(ours)} classes against {len(theirs)}"
+    else:
+        index = next(i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b)
+        difference = f"class {index} is {ours[index]!r} against {theirs[index]!r}"
+    raise UserError(
+        f"records {manifest.directory} ({manifest.split}) have another class list than the checkpoint ({difference}); "
+        "give records converted with the same categories"
+    )
+
+
+def _detect(detector, manifest, data_config, world):
+    """This rank's share: list of (image id, Detections)."""
+    dataset = eval_dataset(manifest, data_config, rank=world.rank, world_size=world.size)
+    share = -(-manifest.num_images // world.size)
+    finished, waiting = [], collections.deque()
+    threshold = detector.settings.mask_head.threshold
+    progress = Progress(share, "evaluating", "images", enabled=world.is_chief)
+    with progress, concurrent.futures.ThreadPoolExecutor(_PASTE_THREADS) as pool:
+        for batch in _batches(dataset, manifest):
+            outputs = detector.detect({"image": batch["image"], "image_size": batch["image_size"]})
+            outputs = {name: value.numpy() for name, value in outputs.items()}
+            place = {name: batch[name].numpy() for name in ("image_id", "image_size", "original_size")}
+            waiting.append(pool.submit(_image_results, outputs, place, threshold))
+            while len(waiting) > _BATCHES_WAITING:
+                finished += waiting.popleft().result()
+            progress.add(len(place["image_id"]))
+        for future in waiting:
+            finished += future.result()
+    return finished
+
+
+def _batches(dataset, manifest):
+    """The batches; what tf.data says of records that it cannot read becomes a UserError."""
+    batches = iter(dataset)
+    while True:
+        try:
+            batch = next(batches, None)
+        except tf.errors.OpError as error:
+            raise UserError(
+                f"records {manifest.directory} ({manifest.split}) cannot be read: {error.message.splitlines()[0]}; "
+                f"awsdet inspect --records={manifest.directory} finds what is broken"
+            ) from error
+        if batch is None:
+            return
+        yield batch
+
+
+def _image_results(outputs, place, mask_threshold):
+    return [
+        (
+            int(image_id),
+            image_detections(outputs, i, place["image_size"][i], place["original_size"][i], mask_threshold),
+        )
+        for i, image_id in enumerate(place["image_id"])
+    ]
+
+
+def _score(images, manifest, output):
+    images = sorted(images, key=lambda image: image[0])
+    _check_complete([image_id for image_id, _ in images], manifest)
+    results = [
+        {"image_id": image_id, **entry}
+        for image_id, detections in images
+        for entry in coco_objects(detections, manifest.category_ids)
+    ]
+    if output:
+        pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
+        write_json(pathlib.Path(output), results)
+        logging.info("wrote %d detections to %s", len(results), output)
+    with_masks = manifest.has_masks and any(detections.masks is not None for _, detections in images)
+    return coco_metrics(read_ground_truth(manifest), results, with_masks)
+
+
+def _check_complete(image_ids, manifest):
+    """Raises RuntimeError unless each image of the manifest is there exactly once."""
+    found, wanted = collections.Counter(image_ids), collections.Counter(manifest.image_id.tolist())
+    if found == wanted and max(found.values(), default=1) == 1:
+        return
+    missing = sorted(wanted - found)
+    twice = sorted(i for i, count in (found | wanted).items() if count > 1)
+    raise RuntimeError(
+        f"evaluation of {manifest.directory} ({manifest.split}): {len(missing)} images missing (ids {missing[:5]}), "
+        f"{len(twice)} more than once (ids {twice[:5]}), {len(found - wanted)} unknown"
+    )
+
+
+def _attempt(function, *arguments):
+    """(value, None) or (None, the exception): a rank that failed must still meet the others, or they wait for ever."""
+    try:
+        return function(*arguments), None
+    except Exception as error:
+        return None, error
+
+
+def _describe(error):
+    """What the other ranks are told: (whether it is the user's mistake, the text), or None."""
+    if error is None:
+        return None
+    return (True, str(error)) if isinstance(error, UserError) else (False, f"{type(error).__name__}: {error}")
+
+
+def _raise_first(error, failures):
+    """Raises this rank's own error, else that of the first rank that had one."""
+    if error is not None:
+        raise error
+    for rank, failure in enumerate(failures):
+        if failure is not None:
+            by_user, text = failure
+            raise UserError(text) if by_user else RuntimeError(f"evaluation failed on rank {rank}: {text}")

@@ -1,0 +1,73 @@
+"""Predictions beside ground truth for a few images of a split, as one PNG."""
+
+import pathlib
+
+from absl import logging
+from pycocotools import mask as coco_mask
+
+from awsdet.data.pipeline import eval_dataset
+from awsdet.detections import image_detections
+from awsdet.drawing import DrawnObject, detected_objects, side_by_side
+
+_SCORE_THRESHOLD = 0.5
+
+
+def draw_examples(detector, manifest, data_config, path, count=8, score_threshold=_SCORE_THRESHOLD):
+    """Draws what a detector finds in `count` images of a split beside what is there. One process calls it.
+
+    Args:
+      detector: Detector.
+      manifest: Manifest of the split.
+      data_config: the data section of the config.
+      path: the PNG to write; it appears in one piece.
+      count: how many images; fewer if the split has fewer.
+      score_threshold: detections below it are not drawn.
+    """
+    rows = []
+    for batch in eval_dataset(manifest, data_config, rank=0, world_size=1):
+        outputs = detector.detect({"image": batch["image"], "image_size": batch["image_size"]})
+        outputs = {name: value.numpy() for name, value in outputs.items()}
+        for index in range(len(batch["image_id"])):
+            rows.append(_row(detector, batch, outputs, index, score_threshold))
+        if len(rows) >= count:
+            break
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.aside")
+    side_by_side(rows[:count]).save(aside, format="PNG")
+    aside.replace(path)
+    logging.info("drew %d images beside their ground truth: %s", len(rows[:count]), path)
+
+
+def _row(detector, batch, outputs, index, score_threshold):
+    """(image, detected objects, true objects), all in pixels of the resized image, as the network sees it."""
+    size = batch["image_size"][index].numpy()
+    image = batch["image"][index].numpy()[: size[0], : size[1]]
+    found = image_detections(outputs, index, size, size, detector.settings.mask_head.threshold, score_threshold)
+    return image, detected_objects(found, detector.class_names), _true_objects(batch, index, detector.class_names)
+
+
+def _true_objects(batch, index, class_names):
+    size = [int(side) for side in batch["image_size"][index]]
+    labels = batch["classes"][index].numpy()
+    objects = zip(
+        batch["boxes"][index].numpy().tolist(),
+        labels.tolist(),
+        batch["is_crowd"][index].numpy().tolist(),
+        batch["masks"]["polygons"][index].to_list(),
+        batch["masks"]["rles"][index].to_list(),
+    )
+    return [
+        DrawnObject(tuple(box), class_names[label] + " (crowd)" * crowd, label, true_mask(polygons, runs, size))
+        for box, label, crowd, polygons, runs in objects
+        if label >= 0
+    ]
+
+
+def true_mask(polygons, runs, size):
+    """COCO RLE from an object's polygons (x y … a part) or column-major runs; None where it has neither."""
+    if polygons:
+        return coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
+    if runs:
+        return coco_mask.frPyObjects({"size": size, "counts": runs}, *size)
+    return None

@@ -1,0 +1,162 @@
+"""Evaluation from records to metrics, over one and several ranks."""
+
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from awsdet.distributed import World
+from awsdet.errors import UserError
+from awsdet.evaluation import draw_examples, evaluate, format_table
+from tests.evaluation.truth import ThreadWorld, TruthDetector, shape_records, small_data_config
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("evaluation")
+
+
+@pytest.fixture(scope="module")
+def manifest(folder):
+    return shape_records(folder)
+
+
+@pytest.fixture(scope="module")
+def truth(manifest):
+    return TruthDetector(manifest, small_data_config())
+
+
+@pytest.fixture(scope="module")
+def spoiled(manifest):
+    """Finds the objects a little beside their places."""
+    rng = np.random.default_rng(2)
+
+    def changed(image_id, boxes, scores):
+        return boxes + rng.normal(0, 6, boxes.shape).astype(np.float32), rng.permutation(scores)
+
+    return TruthDetector(manifest, small_data_config(), changed)
+
+
+def test_the_data_holds_the_hard_cases(manifest):
+    assert (manifest.num_objects == 0).any(), "no image without objects"
+    assert len({h > w for h, w in zip(manifest.height, manifest.width)}) == 2
+
+
+def test_truth_fed_back_is_perfect(truth, manifest, folder):
+    metrics = evaluate(truth, manifest, small_data_config(), World(), output=folder / "new/results.json")
+    assert metrics["box_ap"] == pytest.approx(1, abs=1e-6)
+    assert metrics["mask_ap50"] == pytest.approx(1, abs=1e-6) and metrics["mask_ap"] > 0.95
+    assert [row["box_ap"] for row in metrics["per_class"].values()] == pytest.approx([1] * 4)
+    assert "1.000" in format_table(metrics)
+    results = json.loads((folder / "new/results.json").read_text())
+    assert {r["category_id"] for r in results} == {2, 3, 7, 11}
+    assert not [path for path in (folder / "new").iterdir() if path.name != "results.json"]
+
+
+def test_results_file_and_source_annotations_give_the_same_numbers(spoiled, manifest, folder):
+    """The records' ground truth is the annotation file's, and boxes were put back into original pixels."""
+    file = folder / "results.json"
+    metrics = evaluate(spoiled, manifest, small_data_config(), World(), output=file)
+    assert 0.05 < metrics["box_ap"] < 0.95
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(folder / "shapes/annotations/instances_val.json"))
+        plain = COCOeval(coco, coco.loadRes(str(file)), "bbox")
+        plain.evaluate()
+        plain.accumulate()
+        plain.summarize()
+    assert metrics["box_ap"] == pytest.approx(plain.stats[0], abs=1e-9)
+    assert metrics["box_ar_medium"] == pytest.approx(plain.stats[10], abs=1e-9)
+
+
+@pytest.mark.parametrize("size", [2, 7])
+def test_any_number_of_ranks_gives_the_same_numbers(size, spoiled, manifest, folder):
+    """Seven ranks are more than there are batches: some have none."""
+    one, many = folder / "one.json", folder / "many.json"
+    alone = evaluate(spoiled, manifest, small_data_config(), World(), output=one)
+    together = ThreadWorld.run(size, lambda world: evaluate(spoiled, manifest, small_data_config(), world, output=many))
+    assert together == [alone] * size
+    assert many.read_bytes() == one.read_bytes()
+
+
+def test_no_detections(manifest):
+    nothing = TruthDetector(manifest, small_data_config(), lambda _, boxes, scores: (boxes, scores))
+    found = nothing.detect
+
+    def detect(batch):
+        outputs = found(batch)
+        return {**outputs, "count": tf.zeros_like(outputs["count"])}
+
+    nothing.detect = detect
+    metrics = evaluate(nothing, manifest, small_data_config(), World())
+    assert metrics["box_ap"] == metrics["mask_ap"] == 0
+
+
+def test_other_classes_are_refused(truth, manifest):
+    for names, wanted in [
+        (("circle", "square", "triangle", "star"), "class 1 is 'rectangle' against 'square'"),
+        (("circle",), "4 classes against 1"),
+    ]:
+        with pytest.raises(UserError, match=wanted):
+            evaluate(truth, manifest._replace(class_names=names), small_data_config(), World())
+
+
+def test_an_image_id_that_comes_twice_is_an_error(truth, manifest):
+    ids = manifest.image_id.copy()
+    ids[1] = ids[0]
+    with pytest.raises(RuntimeError, match="1 more than once"):
+        evaluate(truth, manifest._replace(image_id=ids), small_data_config(), World())
+
+
+def test_a_rank_that_leaves_images_out_is_an_error(truth, manifest):
+    class Forgetful(World):
+        def gather_objects(self, item):
+            images, failure = item
+            return [(images[:-2], failure)]
+
+    with pytest.raises(RuntimeError, match="2 images missing"):
+        evaluate(truth, manifest, small_data_config(), Forgetful())
+
+
+def test_a_failure_of_one_rank_reaches_all(truth, manifest):
+    class Broken(TruthDetector):
+        def detect(self, batch):
+            raise ValueError("no memory left")
+
+    broken = Broken(manifest, small_data_config())
+
+    def work(world):
+        return evaluate(broken if world.rank == 1 else truth, manifest, small_data_config(), world)
+
+    first, second = ThreadWorld.run(2, work)
+    assert isinstance(second, ValueError)
+    assert isinstance(first, RuntimeError) and "rank 1: ValueError: no memory left" in str(first)
+
+
+def test_a_broken_shard_is_the_users_to_mend(truth, folder):
+    other = folder / "broken"
+    manifest = shape_records(other)
+    shard = manifest.directory / manifest.shards[0].file
+    data = bytearray(shard.read_bytes())
+    first = int(manifest.offset[0]) + 12
+    data[first : first + int(manifest.length[0])] = bytes(int(manifest.length[0]))
+    shard.write_bytes(data)
+    with pytest.raises(UserError, match="awsdet inspect"):
+        evaluate(truth, manifest, small_data_config(), World())
+
+
+def test_pictures(truth, manifest, folder):
+    path = folder / "pictures/examples.png"
+    draw_examples(truth, manifest, small_data_config(), path, count=5)
+    with Image.open(path) as sheet:
+        assert sheet.size[0] == 2 * 480 + 24
+        pixels = np.asarray(sheet.convert("RGB"))
+    left, right = pixels[30:, 8:488], pixels[30:, 496:976]
+    # The same masks and boxes on both sides; labels differ by the score.
+    assert (np.abs(left.astype(int) - right).max(-1) < 60).mean() > 0.95
+    assert [p.name for p in path.parent.iterdir()] == ["examples.png"]
