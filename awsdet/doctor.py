@@ -16,6 +16,7 @@ import sys
 from typing import NamedTuple
 
 from awsdet import __version__
+from awsdet.cores import usable_cores
 
 PIP = f"{sys.executable} -m pip"
 # Package -> the versions it must have: one exactly, or "<N" for a major version below N, or "" for any.
@@ -69,7 +70,7 @@ def examine(directory="."):
     return [
         judge_python(sys.version_info[:3]),
         *judge_packages(versions, bool(driver_gpus)),
-        judge_processor(cpuinfo.read_text() if cpuinfo.is_file() else "", len(os.sched_getaffinity(0))),
+        judge_processor(cpuinfo.read_text() if cpuinfo.is_file() else "", usable_cores()),
         judge_memory(),
         judge_tensorflow(tensorflow, tensorflow_error, driver_gpus),
         *judge_gpus(tensorflow),
