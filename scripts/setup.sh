@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 venv=$root/.venv
 stamps=$venv/awsdet-setup
-cache=${AWSDET_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/awsdet}
+cache=${AWSDET_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/awsdet}
 sudo=$([ "$(id -u)" = 0 ] || echo "sudo ")
 
 say() { echo "setup: $*"; }
@@ -131,6 +131,7 @@ horovod_key() {
 
 install_horovod() {
     local key wheels
+    mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || cache=$venv/cache # a home that cannot be written to
     key=$(horovod_key)
     wheels=$cache/horovod-$(digest <<<"$key")
     if [ -e "$wheels/key" ] && [ "$(cat "$wheels/key")" = "$key" ] && (cd "$wheels" && sha256sum --quiet -c sums) 2>/dev/null; then
