@@ -1,4 +1,4 @@
-"""Mask R-CNN with the settings of the original Detectron and the MLPerf training reference (box AP 0.377, mask AP 0.339).
+"""Mask R-CNN with the settings of Detectron and the MLPerf training reference (box AP 0.377, mask AP 0.339).
 
 Smooth L1 box losses, two samples a bin without alignment, a Caffe-style backbone with every BatchNorm parameter fixed.
 """

@@ -1,4 +1,4 @@
-"""A narrow Mask R-CNN from scratch on the built-in data set of shapes: minutes on two CPU cores. Used by `make train`."""
+"""A narrow Mask R-CNN from scratch on the built-in shapes: minutes on two CPU cores. What `make train` runs."""
 
 from awsdet import config as base
 

@@ -38,7 +38,7 @@ class Detector(tf.keras.Model):
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self.world = OneProcess()
         self.loss_normalizer = "process"
-        self.detect = tf.function(self._detect, reduce_retracing=True)
+        self.detect = tf.function(self._detect, reduce_retracing=True, autograph=False)
 
     def compile(
         self,
@@ -54,18 +54,21 @@ class Detector(tf.keras.Model):
         """Sets how `fit` trains.
 
         Args:
-            optimizer: a Keras optimizer, a LossScaleOptimizer around one for mixed_float16, or a name. world: rank,
-            size, `average` and `sum` over the processes; None for one process. clip_norm: largest global norm of the
-            averaged gradients; 0 leaves them. accumulate_steps: batches whose mean gradient makes one update.
+            optimizer: a Keras optimizer, a LossScaleOptimizer around one for mixed_float16, or a name.
+            world: rank, size, `average` and `sum` over the processes; None for one process.
+            clip_norm: largest global norm of the averaged gradients; 0 leaves them.
+            accumulate_steps: batches whose mean gradient makes one update.
             loss_normalizer: "process", or "global": losses are divided by counts summed over the ranks, as if all
-            images were in
-                one batch.
+                images were in one batch.
         """
         if loss_normalizer not in ("process", "global"):
             raise ValueError(f"loss_normalizer is {loss_normalizer!r}; it must be process or global")
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly, jit_compile=jit_compile)
         self.world = world or OneProcess()
         self.loss_normalizer, self.clip_norm, self.accumulate_steps = loss_normalizer, clip_norm, accumulate_steps
+        # Made now, so that the training step is traced once: a trace that makes variables is followed by a second one.
+        build = getattr(self.optimizer, "build", None) or self.optimizer._create_all_weights
+        build(self.trainable_variables)
         self._accumulated = []
         if accumulate_steps > 1:
             self._accumulated = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.trainable_variables]
@@ -75,8 +78,10 @@ class Detector(tf.keras.Model):
         `detect`."""
         return self._detect(inputs)
 
-    def train_step(self, batch):
+    @tf.autograph.experimental.do_not_convert  # nothing below needs it, and it doubles the time to the first step
+    def train_step(self, data):
         """One step of `fit`. Returns the losses, their sum and the norm of the averaged gradients, for the log."""
+        batch = data[0] if isinstance(data, tuple) else data  # Keras' train_on_batch wraps what it is given
         with tf.GradientTape() as tape:
             terms = self.compute_losses(batch)
             total = tf.add_n(list(terms.values()))

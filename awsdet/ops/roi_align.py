@@ -8,6 +8,9 @@ sampling_ratio=0).
 
 import tensorflow as tf
 
+# Keeps memory finite where a box is absurd: a bin would have to span this many feature pixels.
+MAX_SAMPLES = 256.0
+
 
 def assign_levels(boxes, finest_scale, num_levels):
     """Pyramid level of each box, int32 [R]: 0 for sqrt(area) < 2 * finest_scale, one more each time the size doubles.
@@ -23,11 +26,14 @@ def roi_align(pyramid, boxes, image_index, *, strides, output_size, finest_scale
     """Pools each RoI from the level that suits its size.
 
     Args:
-        pyramid: list of L feature maps [B, H_l, W_l, C], finest first, all of one floating dtype. boxes: float32 [R,
-        4] x1, y1, x2, y2 in image pixels. image_index: int32 [R], the image of each box. strides: L ints, image
-        pixels a feature pixel. output_size: P; sampling_ratio: samples a bin and axis, 0 for as many as the bin has
-        feature pixels (rounded up). aligned: pixel centres at half-integer coordinates; False is the original
-        Detectron rule.
+        pyramid: list of L feature maps [B, H_l, W_l, C], finest first, all of one floating dtype.
+        boxes: float32 [R, 4] x1, y1, x2, y2 in image pixels.
+        image_index: int32 [R], the image of each box.
+        strides: L numbers, image pixels a feature pixel.
+        output_size: P.
+        finest_scale: boxes of this size (px) and up to twice it are pooled from the finest level.
+        sampling_ratio: samples a bin and axis; 0: as many as the bin has feature pixels, rounded up.
+        aligned: pixel centres lie at half-integer coordinates; False is the original Detectron rule.
 
     Returns [R, P, P, C] in the dtype of the pyramid. Samples outside the map by more than one pixel count as 0.
     """
@@ -69,9 +75,7 @@ def _axis_weights(low, high, extent, output_size, sampling_ratio, aligned):
         start, length = low, tf.maximum(length, 1.0)
     size = length / output_size
     samples = tf.fill(tf.shape(size), float(sampling_ratio)) if sampling_ratio > 0 else tf.math.ceil(size)
-    samples = tf.clip_by_value(
-        samples, 0.0, tf.cast(extent, tf.float32) + 2.0
-    )  # of absurd boxes all but this lies outside
+    samples = tf.clip_by_value(samples, 0.0, MAX_SAMPLES)
     most = tf.maximum(tf.cast(tf.reduce_max(tf.concat([samples, [1.0]], 0)), tf.int32), 1)
     step = tf.range(tf.cast(most, tf.float32))
     offset = (step + 0.5) / tf.maximum(samples, 1.0)[:, tf.newaxis]

@@ -25,7 +25,7 @@ from awsdet.models.faster_rcnn import STRIDES
 from awsdet.ops.nms import nms
 from awsdet.ops.paste_masks import paste_masks
 from awsdet.ops.roi_align import roi_align
-from awsdet.train.optimizer import MomentumSGD
+from awsdet.train.optimizer import SGD
 from awsdet.weights import mmdet
 
 LOSSES = {
@@ -212,7 +212,7 @@ def _trajectory(reference):
     """Trains the reference's steps on the one batch; the largest relative difference of the total loss of any step."""
     detector, meta, batch = reference.detector, reference.meta, reference.batch
     bitmaps = {**batch, "masks": reference_lib.bitmap_masks(reference.arrays, len(batch["image_size"]))}
-    optimizer = MomentumSGD(meta["lr"], momentum=meta["momentum"], weight_decay=meta["weight_decay"])
+    optimizer = SGD(meta["lr"], momentum=meta["momentum"], weight_decay=meta["weight_decay"])
     worst = 0.0
     for theirs in reference.arrays["trajectory/total_loss"]:
         with tf.GradientTape() as tape:

@@ -1,0 +1,98 @@
+"""Layers against Keras' and TensorFlow's own."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from awsdet.models.layers import Conv, Initializers, Upsample
+
+RANDOM = np.random.default_rng(4)
+
+
+def conv(norm, **options):
+    initializer = Initializers(1).kaiming_normal("a")
+    return Conv(6, 32, 3, norm=norm, name="a", dtype="float32", initializer=initializer, **options)
+
+
+def features(size=(2, 8, 10, 6)):
+    return tf.constant(RANDOM.normal(size=size).astype(np.float32))
+
+
+def randomize(layer):
+    for variable in (layer.gamma, layer.beta, layer.mean):
+        variable.assign(RANDOM.normal(size=variable.shape))
+    layer.variance.assign(RANDOM.uniform(0.5, 2, size=layer.variance.shape))
+
+
+def test_folded_batch_norm_equals_convolution_then_batch_norm():
+    layer = conv("frozen_batch_norm", strides=2, relu=True)
+    randomize(layer)
+    inputs = features()
+    padded = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    plain = tf.nn.conv2d(padded, layer.kernel, 2, "VALID")
+    expected = tf.nn.batch_normalization(plain, layer.mean, layer.variance, layer.beta, layer.gamma, 1e-5)
+    np.testing.assert_allclose(layer(inputs, training=True), tf.nn.relu(expected), atol=2e-5)
+    assert {v.name for v in layer.trainable_variables} == {"a.kernel:0", "a.gamma:0", "a.beta:0"}
+    assert {v.name for v in conv("frozen_batch_norm", affine=False).trainable_variables} == {"a.kernel:0"}
+
+
+def test_live_batch_norm_equals_keras():
+    layer, theirs = conv("batch_norm"), tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)
+    inputs = features()
+    plain = tf.nn.conv2d(inputs, layer.kernel, 1, "SAME")
+    for _ in range(3):
+        np.testing.assert_allclose(layer(inputs, training=True), theirs(plain, training=True), atol=2e-5)
+    np.testing.assert_allclose(layer.mean, theirs.moving_mean, atol=1e-6)
+    np.testing.assert_allclose(layer.variance, theirs.moving_variance, atol=1e-6)
+    np.testing.assert_allclose(layer(inputs), theirs(plain), atol=2e-5)
+    layer.trainable = False
+    before = layer.mean.numpy()
+    np.testing.assert_allclose(layer(inputs, training=True), theirs(plain), atol=2e-5)
+    np.testing.assert_array_equal(layer.mean, before)
+
+
+def test_group_norm_equals_keras():
+    layer = conv("group_norm")
+    layer.gamma.assign(RANDOM.normal(size=32))
+    layer.beta.assign(RANDOM.normal(size=32))
+    theirs = tf.keras.layers.GroupNormalization(groups=32, epsilon=1e-5)
+    theirs.build([None, None, None, 32])
+    theirs.gamma.assign(layer.gamma)
+    theirs.beta.assign(layer.beta)
+    inputs = features()
+    np.testing.assert_allclose(layer(inputs), theirs(tf.nn.conv2d(inputs, layer.kernel, 1, "SAME")), atol=2e-5)
+
+
+def test_upsample_equals_transposed_convolution():
+    layer = Upsample(6, 5, name="up", dtype="float32", initializer=Initializers(1).kaiming_normal("up"))
+    layer.bias.assign(RANDOM.normal(size=5))
+    inputs = features((3, 4, 7, 6))
+    kernel = tf.transpose(layer.kernel, [1, 2, 3, 0])
+    expected = tf.nn.conv2d_transpose(inputs, kernel, [3, 8, 14, 5], 2, "VALID") + layer.bias
+    np.testing.assert_allclose(layer(inputs), tf.nn.relu(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_variables_stay_float32_in_mixed_precision(precision):
+    for norm in ("none", "frozen_batch_norm", "batch_norm", "group_norm"):
+        layer = Conv(6, 32, 3, norm=norm, name="a", dtype=precision, initializer=Initializers(1).kaiming_normal("a"))
+        outputs = layer(features(), training=True)
+        assert outputs.dtype == layer.compute_dtype and {v.dtype for v in layer.variables} == {tf.float32}
+        reference = conv(norm)
+        reference.kernel.assign(layer.kernel)
+        expected = reference(features((2, 8, 10, 6)) * 0 + 1, training=True)
+        ours = layer(tf.ones([2, 8, 10, 6]), training=True)
+        np.testing.assert_allclose(tf.cast(ours, tf.float32), expected, atol=0.15)
+
+
+def test_initial_weights_depend_on_seed_and_name_only():
+    initializers = Initializers(3)
+    first = initializers.kaiming_normal("x")([3, 3, 4, 4])
+    np.testing.assert_array_equal(first, Initializers(3).kaiming_normal("x")([3, 3, 4, 4]))
+    assert np.any(first != Initializers(3).kaiming_normal("y")([3, 3, 4, 4]))
+    assert np.any(first != Initializers(4).kaiming_normal("x")([3, 3, 4, 4]))
+
+
+def test_unknown_norm_is_refused():
+    with pytest.raises(ValueError, match="norm is 'layer'"):
+        conv("layer")
