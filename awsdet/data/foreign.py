@@ -51,7 +51,7 @@ def index(directory, split):
             logging.info("indexing %d shards of split %s in %s", len(shards), name, directory)
             tables[name] = _index_split([path for path, _ in shards], classes)
     if tables[wanted] is None:
-        return None
+        raise UserError(f"{directory} lacks the manifest of its split {wanted}; run awsdet convert again")
     classes = _class_table(classes, directory)
     for name, rows in tables.items():
         if rows is not None and name != wanted:

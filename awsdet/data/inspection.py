@@ -1,6 +1,7 @@
 """What is in a record set, and whether it is whole: each shard is read in full and compared with the manifest."""
 
 import pathlib
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -86,7 +87,8 @@ def _read_shard(manifest, number, rows, progress):
             read += 1
             progress.add()
     except tf.errors.DataLossError as error:
-        return f"broken: {error.message}"
+        what = re.search(r"\w+ record at \d+", error.message)  # the rest of it is about TensorFlow's graph
+        return f"broken: {what.group() if what else error.message}"
     return None if read == len(records) else "not the one that the manifest describes"
 
 

@@ -82,10 +82,10 @@ def progress_folder(directory, split):
 
 
 def read_json(path):
-    """The content of a JSON file; raises UserError where it is not one."""
+    """The dict in a JSON file; raises UserError where there is none."""
     try:
-        return json.loads(pathlib.Path(path).read_text())
-    except (OSError, ValueError) as error:
+        return dict(json.loads(pathlib.Path(path).read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"cannot read {path}: {error}; run awsdet convert again") from None
 
 
@@ -121,15 +121,22 @@ def manifest_to_json(manifest, extra=()):
 
 def manifest_from_json(directory, content):
     """A Manifest from `manifest_to_json`'s dict; raises UserError for a file of another kind."""
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if content.get("format") != FORMAT:
         raise UserError(f"a manifest in {directory} is not of the format '{FORMAT}'; run awsdet convert again")
+    try:
+        return _manifest(pathlib.Path(directory), content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"a manifest in {directory} is damaged ({error!r}); run awsdet convert again") from None
+
+
+def _manifest(directory, content):
     shards = content["shards"]
     columns = {
         name: np.concatenate([np.zeros(0, kind)] + [np.array(s["records"][name], kind) for s in shards])
         for name, kind in COLUMNS.items()
     }
     return Manifest(
-        directory=pathlib.Path(directory),
+        directory=directory,
         split=content["split"],
         layout=content["layout"],
         class_names=tuple(entry["name"] for entry in content["classes"]),

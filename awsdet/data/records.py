@@ -34,11 +34,11 @@ def read_manifest(records_dir, split):
     path = directory / f"{split}{SUFFIX}"
     if path.is_file():
         return check_shards(manifest_from_json(directory, read_json(path)))
+    if progress_folder(directory, split).is_dir():
+        raise UserError(f"the conversion of split {split} in {directory} has not finished; run awsdet convert again")
     found = foreign.index(directory, split)
     if found is not None:
         return found
-    if progress_folder(directory, split).is_dir():
-        raise UserError(f"the conversion of split {split} in {directory} has not finished; run awsdet convert again")
     there = splits_in(directory) + foreign.splits_in(directory)
     raise UserError(f"records folder {directory} has no split {split}; it has {', '.join(there) or 'none'}")
 
