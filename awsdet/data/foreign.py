@@ -53,12 +53,15 @@ def index(directory, split):
     if tables[wanted] is None:
         raise UserError(f"{directory} lacks the manifest of its split {wanted}; run awsdet convert again")
     classes = _class_table(classes, directory)
-    for name, rows in tables.items():
-        if rows is not None and name != wanted:
-            _write(_manifest(directory, name, groups[name], rows, classes))
-    manifest = _manifest(directory, split, groups[wanted], tables[wanted], classes)
-    _write(manifest)
-    return manifest
+    prefix = wanted[: len(wanted) - len(split)]
+    manifests = {
+        name: _manifest(directory, name[len(prefix) * name.startswith(prefix) :], groups[name], rows, classes)
+        for name, rows in tables.items()
+        if rows is not None
+    }
+    for manifest in manifests.values():
+        _write(manifest)
+    return manifests[wanted]
 
 
 def _index_split(paths, classes):
