@@ -68,6 +68,7 @@ def _start_logging():
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     python_logging.getLogger().setLevel(python_logging.WARNING)
+    logging.get_absl_logger().setLevel(python_logging.INFO)  # else it takes the level of the others
 
 
 def _parse(name, flag_values, arguments):
