@@ -8,11 +8,20 @@ import io
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from awsdet.errors import UserError
 
 ORIENTATION = 274  # the EXIF tag
+TURNS = {  # what makes an image upright, by the tag's value
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 QUALITY = {"quality": 95, "subsampling": 0}  # of re-encoded JPEG: differences are below what training can see
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_BIT_DEPTH = 24  # its place in the file
@@ -74,7 +83,8 @@ def prepare_image(data, height=0, width=0):
         return StoredImage(data, "png" if raw.format == "PNG" else "jpeg", image.height, image.width, tuple(notes))
     lossy = raw.format in ("JPEG", "MPO")
     out = io.BytesIO()
-    _to_rgb(image).save(out, "JPEG" if lossy else "PNG", **(QUALITY if lossy else {}))
+    # Without the tag: the pixels are upright now, and other readers would turn them again.
+    _to_rgb(image).save(out, "JPEG" if lossy else "PNG", exif=b"", **(QUALITY if lossy else {}))
     return StoredImage(out.getvalue(), "jpeg" if lossy else "png", image.height, image.width, tuple(notes))
 
 
@@ -93,12 +103,10 @@ def _open(data):
 def _upright(image):
     """(the image turned as its EXIF tag says, whether that turned anything)."""
     try:
-        orientation = image.getexif().get(ORIENTATION, 1)
+        turn = TURNS.get(image.getexif().get(ORIENTATION))
     except Exception:  # a broken EXIF block says nothing about the orientation
-        return image, False
-    if orientation not in range(2, 9):
-        return image, False
-    return ImageOps.exif_transpose(image), True
+        turn = None
+    return (image, False) if turn is None else (image.transpose(turn), True)
 
 
 def _is_16_bit(image, data):

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from awsdet.data import foreign
+from awsdet.data.images import ImageRefused, prepare_image
 from awsdet.data.manifest import AWSDET, SUFFIX, Manifest, file_digest, manifest_from_json, read_json, splits_in
 from awsdet.data.records import read_manifest
 from awsdet.errors import UserError
@@ -83,12 +84,16 @@ def _read_shard(manifest, number, rows, progress):
             if read == len(records) or len(payload) != manifest.length[records[read]]:
                 return "not the one that the manifest describes"
             features = tf.train.Example.FromString(payload).features.feature
+            if manifest.layout != AWSDET:  # ours were decoded when they were written
+                prepare_image(features["image/encoded"].bytes_list.value[0])
             rows.append(_contents(features, manifest, records[read]))
             read += 1
             progress.add()
     except tf.errors.DataLossError as error:
         what = re.search(r"\w+ record at \d+", error.message)  # the rest of it is about TensorFlow's graph
         return f"broken: {what.group() if what else error.message}"
+    except ImageRefused as refusal:
+        return f"not fully readable: the image with id {manifest.image_id[records[read]]}: {refusal}"
     return None if read == len(records) else "not the one that the manifest describes"
 
 

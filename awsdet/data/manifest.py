@@ -91,7 +91,7 @@ def read_json(path):
 
 def write_json(path, content):
     """Writes JSON aside and renames it, so that the file is always whole."""
-    aside = path.with_name(f"{path.name}.partial")
+    aside = path.with_name(f"{path.name}.{os.getpid()}.partial")  # several ranks may index foreign shards at once
     aside.write_text(json.dumps(content, separators=(",", ":")))
     os.replace(aside, path)
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -183,9 +184,21 @@ def test_old_shards_with_names_alone_and_boxes_alone_are_read(shapes_set, tmp_pa
 def test_a_manifest_that_cannot_be_written_is_done_without(api_records, tmp_path):
     folder = shutil.copytree(api_records, tmp_path / "records", ignore=shutil.ignore_patterns("*.json"))
     for split in ("train", "val"):
-        (folder / f"{split}.manifest.json.partial").mkdir()  # stops even root, as whom containers run tests
+        (folder / f"{split}.manifest.json.{os.getpid()}.partial").mkdir()  # stops even root
     assert read_manifest(folder, "train").num_images == 41
     assert not list(folder.glob("*.json"))
+
+
+def test_inspection_decodes_the_images_of_others(shapes_set, tmp_path):
+    folder = write_shards(tmp_path, shapes_set, splits=("val",), count=1)
+    picture = (shapes_set / "images" / "val" / "000001000002.jpg").read_bytes()
+    shard = folder / "coco_val.record-00000-of-00001"
+    payloads = list(tf.data.TFRecordDataset(str(shard)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for payload in payloads:
+            writer.write(payload.replace(picture, picture[:-300] + bytes(300)))
+    (fault,) = inspect(folder, "val")[0].faults
+    assert f"{shard.name} is not fully readable: the image with id 1000002: image file is truncated" in fault
 
 
 def test_incomplete_and_broken_sets_are_named(shapes_set, tmp_path):

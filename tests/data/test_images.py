@@ -52,6 +52,22 @@ def test_exif_turned_images_are_read_and_stored_upright(orientation, tmp_path):
     assert Image.open(io.BytesIO(stored.encoded)).getexif().get(ORIENTATION) is None
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_turned_images_of_other_formats_lose_their_tag_too(kind):
+    stored = prepare_image(encode(Image.fromarray(smooth()), kind, orientation=6), WIDTH, HEIGHT)
+    assert stored.format == "png"
+    assert "image_exif_rotated" in stored.notes or kind == "TIFF"  # Pillow turns those itself
+    image = Image.open(io.BytesIO(stored.encoded))
+    assert image.size == (HEIGHT, WIDTH) and image.getexif().get(ORIENTATION) is None
+
+
+def test_a_broken_exif_block_turns_nothing(tmp_path):
+    data = encode(Image.fromarray(smooth()), orientation=6)
+    start = data.index(b"Exif")
+    (tmp_path / "a.jpg").write_bytes(data[: start + 6] + b"\xff" * 8 + data[start + 14 :])
+    assert load_image(tmp_path / "a.jpg").shape == (HEIGHT, WIDTH, 3)
+
+
 def test_exif_is_ignored_where_the_annotations_ignore_it():
     data = encode(Image.fromarray(smooth()), orientation=6)
     stored = prepare_image(data, HEIGHT, WIDTH)
