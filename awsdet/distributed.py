@@ -10,6 +10,7 @@ import socket
 import tensorflow as tf
 from absl import logging
 
+from awsdet.cores import usable_cores
 from awsdet.errors import UserError
 from awsdet.stall import StallWatch
 
@@ -88,37 +89,41 @@ def start(expected_size=0, stall_seconds=600):
                 f"{expected_size} processes were asked for but {world.size} run; make -np of the launcher and "
                 "--processes the same number"
             )
-        take_gpu(tf.config.list_physical_devices("GPU"), world.local_rank, world.local_size)
+        _take_gpu(world.local_rank, world.local_size)
     except BaseException:
         world.close()
         raise
-    split_cores(world.local_size)
+    _split_cores(world.local_size)
     return world
 
 
-def take_gpu(gpus, local_rank, local_size):
-    """Shows TensorFlow one GPU of this machine, with memory taken as it is needed. No GPU at all is fine.
+def check_gpus(processes):
+    """Raises UserError where this machine has GPUs, but fewer than `processes`. Returns them, physical devices."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus and processes > len(gpus):
+        raise UserError(
+            f"{processes} processes were asked for on {socket.gethostname()} but it has {len(gpus)} GPU(s); start at "
+            f"most {len(gpus)} a machine"
+        )
+    return gpus
 
-    `gpus`: the machine's physical GPUs. Raises UserError where there are fewer than processes.
-    """
+
+def _take_gpu(local_rank, local_size):
+    """Shows TensorFlow one GPU of this machine, with memory taken as it is needed."""
+    gpus = check_gpus(local_size)
     if not gpus:
         return
-    if local_size > len(gpus):
-        raise UserError(
-            f"{local_size} processes run on {socket.gethostname()} but it has {len(gpus)} GPU(s); start at most "
-            f"{len(gpus)} processes a machine"
-        )
     if local_size == 1 and len(gpus) > 1:
         logging.info("one process uses one of the %d GPUs; start more with horovodrun -np %d", len(gpus), len(gpus))
     tf.config.set_visible_devices(gpus[local_rank], "GPU")
     tf.config.experimental.set_memory_growth(gpus[local_rank], True)
 
 
-def split_cores(local_size):
+def _split_cores(local_size):
     """Shares the cores of a machine among its processes, unless the user has set TensorFlow's threads."""
     if local_size == 1:
         return
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     # A launcher that binds processes to cores (mpirun does) has shared them out already.
     if cores * local_size > os.cpu_count():
         cores = max(1, cores // local_size)

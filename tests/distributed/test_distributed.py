@@ -91,10 +91,12 @@ def test_world_of_another_size_stops(horovodrun):
     assert "3 processes were asked for but 2 run" in done.lines(0)[-1]
 
 
-def test_more_processes_than_gpus_stop():
+def test_more_processes_than_gpus_stop(monkeypatch):
     gpus = [tf.config.PhysicalDevice(f"GPU:{i}", "GPU") for i in range(2)]
-    with pytest.raises(UserError, match=r"8 processes run on .* but it has 2 GPU\(s\); start at most 2"):
-        distributed.take_gpu(gpus, local_rank=0, local_size=8)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    with pytest.raises(UserError, match=r"8 processes .* but it has 2 GPU\(s\); start at most 2"):
+        distributed.check_gpus(8)
+    assert distributed.check_gpus(2) == gpus
 
 
 CRASH = """

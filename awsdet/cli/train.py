@@ -1,0 +1,66 @@
+"""Trains a detector, and goes on where a run was stopped.
+
+Under horovodrun or mpirun it is one of several processes; alone it is the whole job.
+"""
+
+from absl import flags, logging
+
+from awsdet import config as config_module
+from awsdet.errors import UserError
+
+
+def define(flag_values):
+    """The command's flags."""
+    flags.DEFINE_string("config", None, "config file; configs/ holds the ready ones", flag_values=flag_values)
+    flags.DEFINE_string("output", None, "folder of the run", flag_values=flag_values)
+    flags.DEFINE_bool("resume", False, "go on from the newest checkpoint in --output", flag_values=flag_values)
+    flags.DEFINE_integer(
+        "processes", 0, "stop unless there are so many processes; 0: any number", flag_values=flag_values, lower_bound=0
+    )
+    flags.DEFINE_bool(
+        "check",
+        False,
+        "train nothing: check config, records, output folder and the GPUs of this machine for --processes",
+        flag_values=flag_values,
+    )
+
+
+def run(flag_values, overrides):
+    """Trains; prints the COCO table at the end. Returns the exit code."""
+    for name in ("config", "output"):
+        if not flag_values[name].value:
+            raise UserError(f"--{name} is missing (see awsdet train --help)")
+    config = config_module.load(flag_values.config, overrides)
+    from awsdet import distributed
+
+    if flag_values.check:
+        return _check(config, flag_values)
+    world = distributed.start(flag_values.processes, config.train.stall_seconds)
+    if not world.is_chief:
+        logging.set_verbosity(logging.WARNING)
+    from awsdet.evaluation import format_table
+    from awsdet.train.fit import train
+
+    try:
+        outcome = train(config, flag_values.output, world, flag_values.resume)
+    except UserError:
+        if world.is_chief:
+            raise
+        return 2  # rank 0 says it
+    finally:
+        world.close()
+    if world.is_chief and outcome.metrics is not None:
+        print(format_table(outcome.metrics))
+    return outcome.exit_code
+
+
+def _check(config, flag_values):
+    from awsdet import distributed, models
+    from awsdet.train.fit import prepare
+
+    processes = max(1, flag_values.processes)
+    distributed.check_gpus(processes)
+    inputs = prepare(config, flag_values.output, flag_values.resume, processes)
+    models.build(config.model, inputs.train.class_names)
+    print(f"{flag_values.config}: all is well for {processes} process(es)")
+    return 0

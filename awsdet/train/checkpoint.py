@@ -1,0 +1,262 @@
+"""Checkpoints: the whole state of a run, each in a folder that appears in one piece.
+
+    <run>/checkpoints/step-00001234/
+        checkpoint.json                      what it is: config, classes, step, metrics, versions, sizes of the files
+        state.index, state.data-…            model, optimizer, loss scale, step counter (TensorFlow's own format)
+        average.index, average.data-…        averaged weights (EMA), where the run keeps them
+    <run>/checkpoints/best -> step-00001234  a link, so that it changes in one instant
+
+A folder is written under another name, flushed to disk and renamed; a kill at any moment leaves the others whole.
+Nothing in it is unpickled.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+
+import tensorflow as tf
+from absl import logging
+
+from awsdet import config as config_module
+from awsdet import models
+from awsdet.errors import UserError
+from awsdet.train.optimizer import averages
+
+FORMAT = "awsdet checkpoint 1"
+INFO = "checkpoint.json"
+BEST = "best"
+_PREFIX = "step-"
+_ASIDE = ".aside-"
+
+
+class Checkpoints:
+    """The checkpoints of one run. Only one process may write them.
+
+    Args:
+        root: the folder `checkpoints` of a run; need not exist.
+        keep_last: how many to keep, besides the best.
+    """
+
+    def __init__(self, root, keep_last=3):
+        self.root, self.keep_last = pathlib.Path(root), keep_last
+
+    def clean(self):
+        """Removes what was set aside: half written by a process that was killed, or about to be dropped."""
+        for leftover in self.root.glob(f"{_ASIDE}*"):
+            _remove(leftover)
+
+    def all(self):
+        """Paths of the whole checkpoints, oldest first; damaged ones are named in the log and left out."""
+        return [path for path in sorted(self.root.glob(f"{_PREFIX}*")) if _whole(path)]
+
+    def newest(self):
+        """Path of the newest whole checkpoint, or None."""
+        found = self.all()
+        return found[-1] if found else None
+
+    def best(self):
+        """Path of the best checkpoint, or None."""
+        link = self.root / BEST
+        return link.resolve() if _whole(link) else None
+
+    def save(self, detector, optimizer, info):
+        """Writes a checkpoint and drops the oldest. Returns its path.
+
+        `info`: JSON-able dict; what checkpoint.json says besides `format` and `files`. Needs `step`.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        path = self.root / f"{_PREFIX}{info['step']:08d}"
+        aside = self.root / f"{_ASIDE}{path.name}"
+        _remove(aside)
+        aside.mkdir()
+        tf.train.Checkpoint(detector=detector, optimizer=optimizer).write(str(aside / "state"))
+        means = averages(optimizer, detector.trainable_variables)
+        if means is not None:
+            tf.train.Checkpoint(average=[tf.Variable(mean) for mean in means]).write(str(aside / "average"))
+        files = {file.name: file.stat().st_size for file in sorted(aside.iterdir())}
+        _write(aside / INFO, {"format": FORMAT, **info, "files": files})
+        for file in aside.iterdir():
+            _flush(file)
+        _flush(aside)
+        _remove(path)  # one of the same step, if any: a damaged one, or that of a run that was resumed before it
+        aside.rename(path)
+        _flush(self.root)
+        self._drop_old()
+        return path
+
+    def record_metrics(self, path, metrics):
+        """Enters the metrics of an evaluation into a checkpoint."""
+        info = read_info(path)
+        _write(path / INFO, {**info, "metrics": metrics})
+
+    def choose_best(self):
+        """Links `best` to the checkpoint of the highest mask AP, or box AP where there are no masks."""
+        scores = {path: _score(read_info(path)["metrics"]) for path in self.all()}
+        # Of equals the newest; those without metrics never.
+        path = max((path for path in scores if scores[path] is not None), key=lambda path: (scores[path], path.name))
+        link, aside = self.root / BEST, self.root / f"{_ASIDE}{BEST}"
+        _remove(aside)
+        aside.symlink_to(path.name)
+        if link.exists() and not link.is_symlink():  # a copy of a run whose links became folders on the way
+            link.rename(self.root / f"{_ASIDE}old-{BEST}")
+        aside.replace(link)
+        _flush(self.root)
+        self._drop_old()
+
+    def _drop_old(self):
+        """Deletes all but the last and the best; each disappears in one instant, as it appeared."""
+        best = self.best()
+        for path in sorted(self.root.glob(f"{_PREFIX}*"))[: -self.keep_last]:
+            if path.resolve() != best:
+                path.rename(self.root / f"{_ASIDE}{path.name}")
+        self.clean()
+
+
+def read_info(path):
+    """The dict in checkpoint.json of one checkpoint folder; UserError where there is none or it is not ours."""
+    file = pathlib.Path(path) / INFO
+    try:
+        info = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a checkpoint: cannot read {INFO} ({type(error).__name__})") from error
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
+        raise UserError(f"{path} is not a checkpoint of this version of awsdet: {INFO} does not say {FORMAT!r}")
+    return info
+
+
+def restore(path, detector, optimizer):
+    """Gives model and optimizer, whose variables must all exist, the whole state of one checkpoint folder."""
+    status = tf.train.Checkpoint(detector=detector, optimizer=optimizer).read(str(pathlib.Path(path) / "state"))
+    status.assert_existing_objects_matched().assert_consumed()
+
+
+def find(path):
+    """The checkpoint that a path means.
+
+    `path`: one checkpoint folder; or a run folder or its folder `checkpoints`, which mean the best checkpoint, and the
+    newest where none is marked best. Raises UserError where there is none.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise UserError(
+            f"checkpoint {path} does not exist; give a run folder or one of its checkpoints/{_PREFIX}… folders"
+        )
+    if (path / INFO).is_file():
+        if not _whole(path):
+            raise UserError(
+                f"checkpoint {path} is damaged: its files are not those that {INFO} lists; take another one"
+            )
+        return path
+    checkpoints = Checkpoints(path / "checkpoints" if (path / "checkpoints").is_dir() else path)
+    found = checkpoints.best() or checkpoints.newest()
+    if found is None:
+        raise UserError(f"{path} holds no checkpoint; give a run folder or one of its checkpoints/{_PREFIX}… folders")
+    return found
+
+
+def load_for_inference(path):
+    """The detector in a checkpoint, with averaged weights (EMA) where the run kept them.
+
+    Args:
+        path: see `find`.
+
+    Returns:
+        (Detector, info): info is the dict of checkpoint.json, its `config` a ConfigDict, and `path` added.
+
+    Raises UserError where there is no checkpoint or its weights are not those of its config.
+    """
+    path = find(path)
+    info = read_info(path)
+    settings = config_module.from_json(json.dumps(info["config"]))
+    detector = models.build(settings.model, info["class_names"], seed=settings.seed)
+    with _damage_named(path):
+        status = tf.train.Checkpoint(detector=detector).read(str(path / "state"))
+        status.assert_existing_objects_matched().expect_partial()
+        if (path / "average.index").is_file():
+            means = [tf.Variable(tf.zeros_like(variable)) for variable in detector.trainable_variables]
+            tf.train.Checkpoint(average=means).read(str(path / "average")).assert_consumed()
+            for variable, mean in zip(detector.trainable_variables, means):
+                variable.assign(mean)
+    return detector, {**info, "config": settings, "path": str(path)}
+
+
+def take_weights(detector, path):
+    """Gives a detector the weights of a checkpoint that fit by name and shape; says in the log which do not.
+
+    Raises UserError where part of the backbone does not fit: such a start would be none.
+    """
+    source, info = load_for_inference(path)
+    theirs = {variable.name: variable for variable in source.variables}
+    skipped = []
+    for variable in (v for v in detector.variables if v is not detector.step):
+        other = theirs.get(variable.name)
+        if other is None or other.shape != variable.shape:
+            skipped.append(f"{variable.name.split(':')[0]} {tuple(variable.shape)}")
+        else:
+            variable.assign(other)
+    backbone = [name for name in skipped if name.startswith("backbone.")]
+    if backbone:
+        raise UserError(
+            f"init_from {path}: {len(backbone)} weights of the backbone are not in it, {backbone[0]} the first; give a "
+            "checkpoint with the same model.backbone"
+        )
+    logging.info("weights taken from %s (step %d); training starts at step 0", info["path"], info["step"])
+    if skipped:
+        logging.info("not in it, or of another shape, so newly made: %s", ", ".join(skipped))
+
+
+@contextlib.contextmanager
+def _damage_named(path):
+    try:
+        yield
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"checkpoint {path} does not hold the model that its config describes: {reason}") from error
+
+
+def _score(metrics):
+    return None if metrics is None else metrics.get("mask_ap", metrics["box_ap"])
+
+
+def _whole(path):
+    """Whether a folder holds all that its checkpoint.json lists; logs what is wrong."""
+    if not (path / INFO).is_file():
+        return False
+    try:
+        files = read_info(path)["files"]
+    except (UserError, KeyError) as error:
+        logging.warning("passing over %s: %s", path, error)
+        return False
+    for name, size in files.items():
+        file = path / name
+        if not file.is_file() or file.stat().st_size != size:
+            logging.warning("passing over the damaged checkpoint %s: %s is not of %d bytes", path, name, size)
+            return False
+    return True
+
+
+def _write(path, content):
+    """Writes a JSON file in one piece."""
+    aside = path.with_name(f"{path.name}{_ASIDE}")
+    aside.write_text(json.dumps(content, indent=1))
+    _flush(aside)
+    aside.replace(path)
+    _flush(path.parent)
+
+
+def _flush(path):
+    """Makes the disk hold what was written to a file, or a folder's list of names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path):
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)

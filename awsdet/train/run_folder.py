@@ -1,0 +1,96 @@
+"""The folder of a run.
+
+config.json      the settings as resolved            checkpoints/     see awsdet.train.checkpoint
+versions.json    what the run was made with          tensorboard/     events
+metrics.jsonl    one JSON object a line              results.json     detections of the last evaluation (COCO)
+                                                     examples.png     predictions beside ground truth
+"""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import socket
+
+import tensorflow as tf
+
+import awsdet
+from awsdet import config as config_module
+from awsdet.errors import UserError
+from awsdet.train.checkpoint import Checkpoints
+
+_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "tensorflow-addons", "horovod", "numpy", "pycocotools")
+
+
+class RunFolder:
+    """Where one run writes; only rank 0 does.
+
+    Args:
+        path: the folder; need not exist.
+        keep_last: checkpoints to keep, besides the best.
+    """
+
+    def __init__(self, path, keep_last=3):
+        self.path = pathlib.Path(path)
+        self.checkpoints = Checkpoints(self.path / "checkpoints", keep_last)
+        self.results, self.examples = self.path / "results.json", self.path / "examples.png"
+        self.tensorboard = self.path / "tensorboard"
+        self._metrics = self.path / "metrics.jsonl"
+
+    def find_start(self, resume):
+        """The checkpoint to resume from, or None for a new run.
+
+        Raises UserError where there is nothing to resume, or another run that nobody asked to resume.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"output {self.path} is a file; give a folder")
+        newest = self.checkpoints.newest()
+        if resume and newest is None:
+            raise UserError(
+                f"nothing to resume: {self.checkpoints.root} holds no whole checkpoint; start without --resume"
+            )
+        if newest is not None and not resume:
+            raise UserError(
+                f"output {self.path} holds another run ({newest.name}); add --resume to go on with it, or give another "
+                "--output"
+            )
+        return newest
+
+    def open(self, config, step):
+        """Writes what describes the run. `step`: where it starts; later lines of metrics.jsonl are taken back."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.checkpoints.clean()
+        (self.path / "config.json").write_text(config_module.to_json(config) + "\n")
+        (self.path / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n")
+        kept = [line for line in self._metric_lines() if json.loads(line)["step"] <= step] if step else []
+        aside = self._metrics.with_name(f".{self._metrics.name}.aside")
+        aside.write_text("".join(f"{line}\n" for line in kept))
+        aside.replace(self._metrics)
+
+    def log(self, record):
+        """Appends one JSON-able dict to metrics.jsonl."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def _metric_lines(self):
+        """The whole lines of metrics.jsonl; a kill may have left half of the last one."""
+        if not self._metrics.is_file():
+            return []
+        text = self._metrics.read_text()
+        return text[: text.rfind("\n") + 1].splitlines()
+
+
+def versions():
+    """JSON-able dict of what a run depends on: packages, Python, machine, devices."""
+    found = {"awsdet": awsdet.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.get_visible_devices("GPU")]
+    found["cuda"] = tf.sysconfig.get_build_info().get("cuda_version", "none")
+    found["gpus"] = [details.get("device_name", "GPU") for details in gpus]
+    found["machine"] = f"{socket.gethostname()}, {platform.platform()}, {os.cpu_count()} cores"
+    return found

@@ -1,0 +1,97 @@
+"""Learning rate as a function of the number of updates: linear warm-up, then steps or a cosine.
+
+The rates are those of mmdetection: the warm-up multiplies whatever the schedule gives. An update is one call of the
+optimizer, that is `accumulate_steps` training steps.
+"""
+
+import math
+
+import tensorflow as tf
+
+from awsdet.errors import UserError
+
+SCHEDULES = ("step", "cosine")
+
+
+def build_schedule(settings, peak, steps_per_epoch, total_steps, accumulate_steps=1):
+    """The schedule of a run.
+
+    Args:
+        settings: config.schedule.
+        peak: the learning rate after warm-up.
+        steps_per_epoch, total_steps: training steps of an epoch and of the run.
+        accumulate_steps: training steps an update.
+
+    Raises UserError where a setting cannot be.
+    """
+    check_settings(settings)
+    if settings.name == "step":
+        boundaries = [epoch * steps_per_epoch // accumulate_steps for epoch in settings.decay_epochs]
+        return StepDecay(peak, settings.warmup_steps, settings.warmup_ratio, boundaries, settings.decay_factor)
+    updates = max(1, total_steps // accumulate_steps)
+    return Cosine(peak, settings.warmup_steps, settings.warmup_ratio, updates, settings.final_ratio)
+
+
+class _WarmUp(tf.keras.optimizers.schedules.LearningRateSchedule):
+    """Rises linearly from `peak * warmup_ratio` to `peak` over `warmup_steps` updates; subclasses decay from there."""
+
+    def __init__(self, peak, warmup_steps, warmup_ratio):
+        self.peak, self.warmup_steps, self.warmup_ratio = peak, warmup_steps, warmup_ratio
+
+    def __call__(self, step):
+        """float32 scalar: the rate of update `step`, counted from 0."""
+        step = tf.cast(step, tf.float32)
+        done = tf.minimum(step / max(self.warmup_steps, 1), 1.0) if self.warmup_steps else 1.0
+        return self.peak * (self.warmup_ratio + (1.0 - self.warmup_ratio) * done) * self._decay(step)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps, "warmup_ratio": self.warmup_ratio}
+
+
+@tf.keras.utils.register_keras_serializable(package="awsdet")
+class StepDecay(_WarmUp):
+    """Multiplied by `decay_factor` from each of the updates `boundaries` on."""
+
+    def __init__(self, peak, warmup_steps, warmup_ratio, boundaries, decay_factor):
+        super().__init__(peak, warmup_steps, warmup_ratio)
+        self.boundaries, self.decay_factor = list(boundaries), decay_factor
+
+    def _decay(self, step):
+        passed = sum(tf.cast(step >= boundary, tf.float32) for boundary in self.boundaries)
+        return tf.pow(tf.constant(self.decay_factor, tf.float32), passed)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "boundaries": self.boundaries, "decay_factor": self.decay_factor}
+
+
+@tf.keras.utils.register_keras_serializable(package="awsdet")
+class Cosine(_WarmUp):
+    """Half a cosine from the end of the warm-up to `updates`, where `final_ratio` of the peak is left."""
+
+    def __init__(self, peak, warmup_steps, warmup_ratio, updates, final_ratio):
+        super().__init__(peak, warmup_steps, warmup_ratio)
+        self.updates, self.final_ratio = updates, final_ratio
+
+    def _decay(self, step):
+        length = max(1, self.updates - self.warmup_steps)
+        done = tf.clip_by_value((step - self.warmup_steps) / length, 0.0, 1.0)
+        return self.final_ratio + (1.0 - self.final_ratio) * 0.5 * (1.0 + tf.cos(math.pi * done))
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "updates": self.updates, "final_ratio": self.final_ratio}
+
+
+def check_settings(settings):
+    """Raises UserError where config.schedule holds a value that cannot be."""
+    if settings.name not in SCHEDULES:
+        raise UserError(f"schedule.name is {settings.name!r}; it must be one of {', '.join(SCHEDULES)}")
+    if settings.warmup_steps < 0:
+        raise UserError(f"schedule.warmup_steps is {settings.warmup_steps}; it must be 0 or more")
+    for name in ("warmup_ratio", "final_ratio", "decay_factor"):
+        if not 0 <= settings[name] <= 1:
+            raise UserError(f"schedule.{name} is {settings[name]}; it must lie between 0 and 1")
+    if list(settings.decay_epochs) != sorted(set(settings.decay_epochs)) or min(settings.decay_epochs, default=1) < 0:
+        raise UserError(f"schedule.decay_epochs is {settings.decay_epochs}; it must rise, as in 8,11")

@@ -1,0 +1,99 @@
+"""Whether the settings of a run can be, and whether they continue a run that a checkpoint stopped."""
+
+import json
+
+from absl import logging
+
+from awsdet.errors import UserError
+from awsdet.train import optimizer, schedule
+
+_AT_LEAST = {
+    "epochs": 1,
+    "max_steps": 0,
+    "accumulate_steps": 1,
+    "checkpoint_every_steps": 0,
+    "keep_last": 1,
+    "evaluate_every_epochs": 0,
+    "log_every_steps": 1,
+    "pictures": 0,
+    "box_ap_target": 0,
+    "mask_ap_target": 0,
+    "stall_seconds": 1,
+}
+
+
+def check_settings(config):
+    """Raises UserError where a value of the sections train, optimizer and schedule cannot be."""
+    train = config.train
+    for name, least in _AT_LEAST.items():
+        if train[name] < least:
+            raise UserError(f"train.{name} is {train[name]}; it must be {least} or more")
+    if train.loss_normalizer not in ("process", "global"):
+        raise UserError(f"train.loss_normalizer is {train.loss_normalizer!r}; it must be process or global")
+    targets = train.box_ap_target or train.mask_ap_target
+    if targets and not train.evaluate_every_epochs:
+        raise UserError("a train.…_ap_target needs evaluations: set train.evaluate_every_epochs to 1 or more")
+    for name in ("box_ap_target", "mask_ap_target"):
+        if train[name] > 1:
+            raise UserError(f"train.{name} is {train[name]}; an AP lies between 0 and 1, as in 0.377")
+    if train.mask_ap_target and config.model.detector == "faster_rcnn":
+        raise UserError("train.mask_ap_target needs masks, which faster_rcnn has not; use train.box_ap_target alone")
+    optimizer.check_settings(config.optimizer)
+    schedule.check_settings(config.schedule)
+
+
+def check_continues(info, config, manifest, images_per_step):
+    """Raises UserError where a run with these settings cannot go on from a checkpoint; logs what else has changed.
+
+    Args:
+        info: of the checkpoint, as `checkpoint.read_info` gives it.
+        config: ConfigDict of the run that is to go on.
+        manifest: Manifest of its training records.
+        images_per_step: images of one step over all ranks.
+    """
+    before, now = info["config"], json.loads(json.dumps(config.to_dict()))
+    at = f"cannot resume from step {info['step']}"
+    if tuple(info["class_names"]) != manifest.class_names:
+        difference = class_difference(manifest.class_names, info["class_names"])
+        raise UserError(f"{at}: the records have another class list than the checkpoint ({difference})")
+    differences = list(_differences(before, now))
+    for key, old, new in differences:
+        fixed = key.startswith("model.") or key in ("seed", "optimizer.name", "train.accumulate_steps")
+        if fixed or (key == "optimizer.ema_decay" and bool(old) != bool(new)):
+            raise UserError(f"{at}: {key} was {old} and is now {new}; train.init_from takes weights into another model")
+    if info["images_per_step"] != images_per_step:
+        raise UserError(
+            f"{at}: a step had {info['images_per_step']} images and has {images_per_step} now; make data.batch_size x "
+            "processes what it was"
+        )
+    if info["images"] != _images(config, manifest):
+        raise UserError(f"{at}: it was trained on {info['images']} images, {manifest.directory} has another number now")
+    for key, old, new in differences:
+        logging.info("changed since the checkpoint: %s was %s and is now %s", key, old, new)
+
+
+def progress_facts(config, manifest, images_per_step):
+    """What a checkpoint must say of a run for `check_continues`: dict."""
+    return {"images_per_step": images_per_step, "images": _images(config, manifest)}
+
+
+def class_difference(ours, theirs):
+    """In a few words, where two class lists differ."""
+    if len(ours) != len(theirs):
+        return f"{len(ours)} classes against {len(theirs)}"
+    index = next(i for i, pair in enumerate(zip(ours, theirs)) if pair[0] != pair[1])
+    return f"class {index} is {ours[index]!r} against {theirs[index]!r}"
+
+
+def _images(config, manifest):
+    return int(manifest.num_images if config.data.keep_empty else (manifest.num_objects > 0).sum())
+
+
+def _differences(before, now, prefix=""):
+    """(key, old, new) of each setting that two nested dicts do not share."""
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            yield prefix + name, old, new
