@@ -13,9 +13,16 @@ help: ## this list
 setup: ## .venv with the pinned packages, Horovod and awsdet (at once when it is there)
 	@PYTHON="$(PYTHON)" scripts/setup.sh
 
+# A run that was interrupted goes on; one that is done shows its table again (`rm -rf runs/shapes` begins anew).
 train: setup $(SHAPES)/records/val.manifest.json ## a small Mask R-CNN on the built-in shapes, about 10 minutes on two cores
-	awsdet train --config=configs/shapes_mask_rcnn.py --output=$(RUN) $(ARGS)
-	@scripts/where.sh $(RUN) $(SHAPES)
+	awsdet train --config=configs/shapes_mask_rcnn.py --output=$(RUN) $(if $(wildcard $(RUN)/checkpoints/step-*),--resume) $(ARGS)
+	@echo
+	@echo "checkpoints        $(RUN)/checkpoints   (best: $(RUN)/checkpoints/best)"
+	@echo "detections (COCO)  $(RUN)/results.json"
+	@echo "picture            $(RUN)/examples.png   (predictions beside ground truth)"
+	@echo "metrics, settings  $(RUN)/metrics.jsonl, $(RUN)/config.json, $(RUN)/versions.json"
+	@echo "TensorBoard        .venv/bin/tensorboard --logdir $(RUN)/tensorboard"
+	@echo "predict            .venv/bin/awsdet predict --checkpoint=$(RUN) --input=$(SHAPES)/images/val --output=predictions.json"
 
 # Made once; a later `make train` takes it as it is.
 $(SHAPES)/records/val.manifest.json: | setup
