@@ -1,29 +1,13 @@
 """The command line as a user meets it: help, and one clear line with exit code 2 for each kind of mistake."""
 
-import logging as python_logging
 import os
 import subprocess
 import sys
 
 import pytest
-from absl import logging
 
 from awsdet.cli import main as cli
 from awsdet.errors import UserError
-
-
-@pytest.fixture(autouse=True)
-def restored_logging():
-    """main() sets the process's logging up; put back what the test process had."""
-    root = python_logging.getLogger()
-    level, handlers, verbosity = root.level, list(root.handlers), logging.get_verbosity()
-    variable = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
-    yield
-    root.setLevel(level)
-    root.handlers[:] = handlers
-    logging.set_verbosity(verbosity)
-    if variable is None:
-        os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
 
 def mistake(capsys, *arguments):

@@ -1,0 +1,117 @@
+"""Finds objects in an image, or in all images of a folder and its subfolders, and writes them as JSON.
+
+The JSON holds "classes", "images" (each with its "predictions": bbox [x, y, width, height], score, category_id,
+class_name, segmentation as COCO RLE, in pixels of the upright image) and "skipped". A file that is no whole image is
+named and left out; the exit code is 1 then.
+"""
+
+import pathlib
+import sys
+
+from absl import flags, logging
+
+from awsdet.errors import UserError
+
+
+def define(flag_values):
+    """The command's flags."""
+    flags.DEFINE_string(
+        "checkpoint", None, "a checkpoint, or a run folder: its best, else its newest", flag_values=flag_values
+    )
+    flags.DEFINE_string("input", None, "an image, or a folder of images", flag_values=flag_values)
+    flags.DEFINE_string("output", None, "JSON file to write", flag_values=flag_values)
+    flags.DEFINE_string("draw", "", "folder for pictures of what was found", flag_values=flag_values)
+    flags.DEFINE_float(
+        "score_threshold",
+        0.0,
+        "objects with a lower score are left out; the checkpoint's own threshold holds too",
+        flag_values=flag_values,
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+    flags.DEFINE_float(
+        "draw_threshold",
+        0.5,
+        "objects with a lower score are not drawn",
+        flag_values=flag_values,
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
+
+
+def run(flag_values, overrides):
+    """Predicts and writes. Returns the exit code: 1 where an image could not be read."""
+    del overrides
+    for name in ("checkpoint", "input", "output"):
+        if not flag_values[name].value:
+            raise UserError(f"--{name} is missing (see awsdet predict --help)")
+    from awsdet import distributed, predict
+    from awsdet.train.checkpoint import load_for_inference
+
+    paths = predict.find_images(flag_values.input)
+    root = _root(flag_values.input)
+    if flag_values.draw:
+        paths = _outside(paths, root, pathlib.Path(flag_values.draw))
+    world = distributed.start(expected_size=1)
+    try:
+        detector, info = load_for_inference(flag_values.checkpoint)
+        logging.info("predicting with %s (step %d)", info["path"], info["step"])
+        found = predict.predict(detector, info["config"].data, paths, flag_values.score_threshold)
+        entries, skipped = _collect(found, len(paths), root, info, flag_values)
+    finally:
+        world.close()
+    predict.write_predictions(flag_values.output, entries, skipped, info["class_names"], info["category_ids"])
+    objects = sum(len(entry["predictions"]) for entry in entries)
+    print(f"{objects} objects in {len(entries)} images -> {flag_values.output}")
+    if skipped:
+        print(f"awsdet predict: {len(skipped)} of {len(paths)} images could not be read", file=sys.stderr)
+    return 1 if skipped else 0
+
+
+def _root(source):
+    """The folder that the images are named relative to."""
+    source = pathlib.Path(source)
+    return source if source.is_dir() else source.parent
+
+
+def _outside(paths, root, pictures):
+    """The paths without those in the folder of pictures, which an earlier call drew; a UserError where none is left."""
+    pictures = pictures.resolve()
+    if pictures == root.resolve():
+        raise UserError(f"--draw={pictures} is the folder of the images, which would be overwritten; give another one")
+    outside = [path for path in paths if pictures not in path.resolve().parents]
+    if not outside:
+        raise UserError(
+            f"all images of {root} lie in --draw={pictures}, where pictures are written; give another folder"
+        )
+    return outside
+
+
+def _collect(found, count, root, info, flag_values):
+    """Runs through the predictions, drawing where asked. Returns the JSON entries of images and of skipped ones."""
+    from awsdet.predict import prediction_entry
+    from awsdet.progress import Progress
+
+    entries, skipped = [], []
+    with Progress(count, "predicting", "images") as progress:
+        for prediction in found:
+            name = prediction.path.relative_to(root).as_posix()
+            if prediction.error:
+                logging.error("%s", prediction.error)
+                skipped.append({"image": name, "reason": prediction.error})
+            else:
+                entries.append(prediction_entry(prediction, name, info["class_names"], info["category_ids"]))
+                if flag_values.draw:
+                    _draw(prediction, pathlib.Path(flag_values.draw) / name, info, flag_values.draw_threshold)
+            progress.add()
+    return entries, skipped
+
+
+def _draw(prediction, path, info, threshold):
+    from awsdet.drawing import detected_objects, draw
+
+    picture = draw(prediction.image, detected_objects(prediction.detections, info["class_names"], threshold))
+    if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+        path = path.with_name(f"{path.name}.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, **({} if path.suffix.lower() == ".png" else {"quality": 92}))

@@ -1,0 +1,75 @@
+"""`awsdet evaluate` from the command line, with a small detector of random weights."""
+
+import json
+
+import numpy as np
+import pytest
+
+from awsdet.cli import main as cli
+from awsdet.data.records import read_manifest
+from tests.evaluation.saved import save_checkpoint
+from tests.evaluation.truth import shape_records
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with records/ (split val) and run/, whose checkpoint has their classes."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    manifest = shape_records(folder, images=5)
+    save_checkpoint(folder / "run", manifest.class_names, manifest.category_ids)
+    return folder
+
+
+def arguments(made, **changed):
+    values = {"checkpoint": made / "run", "records": made / "records", **changed}
+    return ["evaluate", *(f"--{name}={value}" for name, value in values.items())]
+
+
+def test_table_and_results(made, capsys):
+    results = made / "results.json"
+    assert cli.main(arguments(made, output=results)) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("COCO metrics") and "AP   IoU 0.50:0.95" in out and "rectangle" in out and str(results) in out
+    found = json.loads(results.read_text())
+    manifest = read_manifest(made / "records", "val")
+    assert {r["image_id"] for r in found} <= set(manifest.image_id.tolist()) and found
+    sizes = dict(zip(manifest.image_id.tolist(), zip(manifest.height.tolist(), manifest.width.tolist())))
+    for result in found:
+        assert tuple(result["segmentation"]["size"]) == sizes[result["image_id"]]
+        assert result["category_id"] in manifest.category_ids
+    # The size of a batch decides nothing but the padding around an image.
+    assert cli.main(arguments(made, output=results, batch_size=1)) == 0
+    alone = json.loads(results.read_text())
+    assert len(alone) == len(found)
+    np.testing.assert_allclose([r["score"] for r in alone], [r["score"] for r in found], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"checkpoint": ""}, "--checkpoint is missing"),
+        ({"records": ""}, "--records is missing"),
+        ({"checkpoint": "/nowhere"}, "/nowhere does not exist"),
+        ({"records": "/nowhere"}, "awsdet convert"),
+        ({"split": "test"}, "no split test"),
+        ({"batch_size": -1}, "batch_size"),
+    ],
+)
+def test_mistakes_end_in_one_line(made, changed, words, capsys):
+    assert cli.main(arguments(made, **changed)) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("awsdet evaluate: ") and words in last
+
+
+def test_checkpoint_of_another_class_list(made, tmp_path, capsys):
+    save_checkpoint(tmp_path / "other", ("circle", "square", "triangle", "star"), (2, 3, 7, 11))
+    assert cli.main(arguments(made, checkpoint=tmp_path / "other")) == 2
+    assert "class 1 is 'square' against 'rectangle'" in capsys.readouterr().err
+
+
+def test_truncated_shard(made, tmp_path, capsys):
+    shape_records(tmp_path, images=3)
+    shard = next((tmp_path / "records").glob("val-*.tfrecord"))
+    shard.write_bytes(shard.read_bytes()[:-100])
+    assert cli.main(arguments(made, records=tmp_path / "records")) == 2
+    assert shard.name in capsys.readouterr().err.splitlines()[-1]
