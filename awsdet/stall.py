@@ -1,8 +1,8 @@
 """Finds the rank that keeps the others waiting, names it, and ends the job.
 
 All ranks go through the same sequence of exchanges (gradients, gathered objects, …). Each rank publishes how many it
-has begun; a rank that stays behind the foremost one for longer than the limit is stalled, and one that publishes nothing
-any more is frozen or gone. Horovod has an inspector for this, but in 0.28.1 it never fires under Gloo: the Gloo
+has begun; a rank that stays behind the foremost one for longer than the limit is stalled, and one that publishes
+nothing any more is frozen or gone. Horovod has an inspector for this, but in 0.28.1 it never fires under Gloo: the Gloo
 controller leaves its list of ranks empty (`global_ranks_.reserve` without `resize`), so none can be missing. Under MPI
 it works, and this watch is off.
 

@@ -99,17 +99,12 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
         super().__init__(name, **kwargs)
         self._set_hyper("learning_rate", learning_rate)
         self._set_hyper("decay", self._initial_decay)
-        self._set_hyper("momentum", momentum)
-        self._set_hyper("weight_decay", weight_decay)
+        # Plain numbers: as Keras hyper-parameters they would come back from a checkpoint and undo a changed setting.
+        self._momentum, self._weight_decay = momentum, weight_decay
 
     def _create_slots(self, var_list):
         for variable in var_list:
             self.add_slot(variable, "momentum")
-
-    def _prepare_local(self, var_device, var_dtype, apply_state):
-        super()._prepare_local(var_device, var_dtype, apply_state)
-        for name in ("momentum", "weight_decay"):
-            apply_state[(var_device, var_dtype)][name] = tf.identity(self._get_hyper(name, var_dtype))
 
     def _resource_apply_dense(self, grad, var, apply_state=None):
         place = (var.device, var.dtype.base_dtype)
@@ -118,8 +113,8 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
             var=var.handle,
             accum=self.get_slot(var, "momentum").handle,
             lr=numbers["lr_t"],
-            grad=grad + numbers["weight_decay"] * var,
-            momentum=numbers["momentum"],
+            grad=grad + self._weight_decay * var,
+            momentum=self._momentum,
             use_locking=self._use_locking,
         )
 
@@ -130,8 +125,8 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
 
     def get_config(self):
         """The constructor's arguments."""
-        names = ("learning_rate", "momentum", "weight_decay")
-        return {**super().get_config(), **{name: self._serialize_hyperparameter(name) for name in names}}
+        own = {"momentum": self._momentum, "weight_decay": self._weight_decay}
+        return {**super().get_config(), "learning_rate": self._serialize_hyperparameter("learning_rate"), **own}
 
 
 def create_slots(optimizer, variables):

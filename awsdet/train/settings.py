@@ -57,9 +57,11 @@ def check_continues(info, config, manifest, images_per_step):
         difference = class_difference(manifest.class_names, info["class_names"])
         raise UserError(f"{at}: the records have another class list than the checkpoint ({difference})")
     differences = list(_differences(before, now))
+    fixed = {"seed", "optimizer.name", "optimizer.ema_decay", "train.accumulate_steps"}
+    if config.optimizer.name != "sgd":  # those of tensorflow-addons keep these numbers in the checkpoint
+        fixed |= {"optimizer.momentum", "optimizer.weight_decay"}
     for key, old, new in differences:
-        fixed = key.startswith("model.") or key in ("seed", "optimizer.name", "train.accumulate_steps")
-        if fixed or (key == "optimizer.ema_decay" and bool(old) != bool(new)):
+        if key.startswith("model.") or key in fixed:
             raise UserError(f"{at}: {key} was {old} and is now {new}; train.init_from takes weights into another model")
     if info["images_per_step"] != images_per_step:
         raise UserError(

@@ -1,0 +1,124 @@
+"""Optimizers against hand-written rules."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from awsdet import config as base
+from awsdet.errors import UserError
+from awsdet.train import optimizer as optimizers
+from awsdet.train.schedule import StepDecay
+
+
+def settings(**changes):
+    config = base.mask_rcnn()
+    config.optimizer.update(**changes)
+    return config.optimizer
+
+
+def apply(optimizer, variables, gradients, graph=True):
+    def step():
+        optimizer.apply_gradients(zip(gradients, variables), experimental_aggregate_gradients=False)
+
+    (tf.function(step) if graph else step)()
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_sgd_is_that_of_pytorch(graph):
+    """The rule written out in NumPy; the rate falls tenfold on the way, where Keras' own SGD would differ."""
+    variable = tf.Variable([1.0, -2.0])
+    sgd = optimizers.SGD(StepDecay(0.5, 0, 0.0, [2], 0.1), momentum=0.9, weight_decay=0.01)
+    value, buffer = np.array([1.0, -2.0]), np.zeros(2)
+    gradient = np.array([0.3, 0.1])
+    for step in range(4):
+        apply(sgd, [variable], [tf.constant(gradient, tf.float32)], graph)
+        buffer = 0.9 * buffer + gradient + 0.01 * value
+        value = value - (0.5 if step < 2 else 0.05) * buffer
+        np.testing.assert_allclose(variable.numpy(), value, rtol=1e-5)
+
+
+def test_sparse_gradients_move_every_row():
+    variable = tf.Variable([[1.0], [1.0]])
+    sgd = optimizers.SGD(1.0, momentum=0.5, weight_decay=0.1)
+    sgd.apply_gradients([(tf.IndexedSlices(tf.constant([[2.0]]), tf.constant([1]), tf.constant([2, 1])), variable)])
+    np.testing.assert_allclose(variable.numpy(), [[0.9], [1.0 - 2.1]], rtol=1e-6)
+
+
+def test_sgd_survives_its_config():
+    sgd = optimizers.SGD(StepDecay(0.5, 0, 0.0, [2], 0.1), momentum=0.8, weight_decay=0.01)
+    again = tf.keras.optimizers.deserialize(tf.keras.optimizers.serialize(sgd))
+    assert type(again) is optimizers.SGD and again.get_config() == sgd.get_config()
+
+
+@pytest.mark.parametrize("name", ["sgd", "novograd", "lamb"])
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_each_optimizer_descends(name, precision):
+    optimizer = optimizers.build_optimizer(settings(name=name, ema_decay=0.9), 0.05, precision)
+    assert isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer) == (precision == "mixed_float16")
+    variable = tf.Variable([3.0, -4.0], name="kernel")
+    optimizers.create_slots(optimizer, [variable])
+
+    @tf.function
+    def step():
+        optimizer.apply_gradients([(2 * variable, variable)], experimental_aggregate_gradients=False)
+
+    for _ in range(10):
+        step()
+    assert np.linalg.norm(variable.numpy()) < 5 and int(optimizer.iterations) == 10
+
+
+def test_lamb_decays_kernels_alone():
+    optimizer = optimizers.build_optimizer(settings(name="lamb", weight_decay=0.5), 0.1)
+    kernel, bias = tf.Variable([1.0], name="head.kernel"), tf.Variable([1.0], name="head.bias")
+    optimizer.apply_gradients([(tf.constant([0.0]), kernel), (tf.constant([0.0]), bias)])
+    assert kernel.numpy() < 1.0 and bias.numpy() == 1.0
+
+
+def test_averages_follow_the_weights_and_give_them_back():
+    optimizer = optimizers.build_optimizer(settings(ema_decay=0.9, momentum=0.0, weight_decay=0.0), 1.0)
+    variable = tf.Variable([0.0])
+    optimizers.create_slots(optimizer, [variable])
+    average, value = 0.0, 0.0
+    for step in range(20):
+        apply(optimizer, [variable], [tf.constant([-1.0])])
+        value += 1.0
+        decay = min(0.9, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * value
+    with optimizers.averaged_weights(optimizer, [variable]):
+        np.testing.assert_allclose(variable.numpy(), [average], rtol=1e-5)
+    assert variable.numpy() == [20.0]
+
+
+def test_without_averages_the_weights_stay():
+    optimizer, variable = optimizers.build_optimizer(settings(), 1.0), tf.Variable([1.0])
+    with optimizers.averaged_weights(optimizer, [variable]):
+        assert variable.numpy() == [1.0]
+
+
+def test_infinite_gradients_lower_the_loss_scale_and_change_nothing():
+    optimizer = optimizers.build_optimizer(settings(), 1.0, "mixed_float16")
+    variable, before = tf.Variable([1.0]), float(optimizer.loss_scale)
+    apply(optimizer, [variable], [tf.constant([np.inf])])
+    assert variable.numpy() == [1.0] and float(optimizer.loss_scale) == before / 2
+
+
+def test_learning_rate_is_scaled_to_the_real_batch():
+    assert optimizers.scaled_learning_rate(settings(), 2, 8, 1) == pytest.approx(0.02)
+    assert optimizers.scaled_learning_rate(settings(), 2, 1, 1) == pytest.approx(0.0025)
+    assert optimizers.scaled_learning_rate(settings(), 2, 1, 4) == pytest.approx(0.01)
+    assert optimizers.scaled_learning_rate(settings(scale_learning_rate=False), 2, 1, 1) == 0.02
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"name": "adam"}, "optimizer.name is 'adam'; it must be one of sgd, novograd, lamb"),
+        ({"learning_rate": 0.0}, "optimizer.learning_rate is 0.0"),
+        ({"momentum": 1.0}, "optimizer.momentum is 1.0"),
+        ({"ema_decay": -0.1}, "optimizer.ema_decay is -0.1"),
+        ({"clip_norm": -1.0}, "optimizer.clip_norm is -1.0"),
+    ],
+)
+def test_settings_that_cannot_be(changes, message):
+    with pytest.raises(UserError, match=message):
+        optimizers.build_optimizer(settings(**changes), 0.1)
