@@ -255,10 +255,10 @@ def test_a_damaged_shard_is_written_again(tmp_path):
     annotations, images = simple_set(tmp_path, 6)
     first = convert(annotations, images, tmp_path / "records", "train", shards=2, workers=1)
     shard = tmp_path / "records" / first.shards[0].file
-    data = bytearray(shard.read_bytes())
-    data[100] ^= 1
-    shard.write_bytes(bytes(data))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
     assert convert(annotations, images, tmp_path / "records", "train", shards=2, workers=1).shards == first.shards
+    assert shard.read_bytes() == whole
     (tmp_path / "records" / "train.manifest.json").write_text("{")
     assert convert(annotations, images, tmp_path / "records", "train", shards=2, workers=1).shards == first.shards
 
