@@ -24,7 +24,7 @@ def randomize(layer):
     layer.variance.assign(RANDOM.uniform(0.5, 2, size=layer.variance.shape))
 
 
-def test_folded_batch_norm_equals_convolution_then_batch_norm():
+def test_frozen_batch_norm_equals_convolution_then_batch_norm():
     layer = conv("frozen_batch_norm", strides=2, relu=True)
     randomize(layer)
     inputs = features()
