@@ -315,7 +315,7 @@ def test_a_killed_conversion_leaves_whole_shards_and_goes_on(tmp_path):
     with pytest.raises(UserError, match="has not finished; run awsdet convert again"):
         read_manifest(records, "train")
     before = stamps(records)
-    manifest = convert(annotations, images, records, "train", shards=40, workers=1)
+    manifest = convert(annotations, images, records, "train", shards=40, workers=2)
     after = stamps(records)
     assert all(before[name] == after[name] for name in finished)
     assert manifest.image_id.tolist() == list(range(1, 401))
