@@ -37,13 +37,40 @@ def run(flag_values, overrides):
         if not world.is_chief:
             logging.set_verbosity(logging.WARNING)
         return _evaluate(flag_values, world)
+    except UserError:
+        if world.is_chief:
+            raise
+        return 2  # rank 0 says it
     finally:
         world.close()
 
 
 def _evaluate(flag_values, world):
+    from awsdet.evaluation import evaluate, format_table
+
+    prepared = complaint = None
+    try:
+        prepared = _prepare(flag_values)
+    except UserError as error:
+        complaint = str(error)
+    # A file that one machine lacks must not leave the others waiting for it.
+    complaints = [c for c in world.gather_objects(complaint) if c is not None]
+    if complaints:
+        raise UserError(complaints[0])
+    detector, manifest, data, source = prepared
+    logging.info("evaluating %s on %d images", source, manifest.num_images)
+    metrics = evaluate(detector, manifest, data, world, output=flag_values.output or None)
+    if world.is_chief:
+        print(format_table(metrics))
+        if flag_values.output:
+            print(f"\nDetections in COCO's results format: {flag_values.output}")
+    return 0
+
+
+def _prepare(flag_values):
+    """(detector, manifest, data section of the config, words for the checkpoint)."""
     from awsdet.data.records import read_manifest
-    from awsdet.evaluation import check_classes, evaluate, format_table
+    from awsdet.evaluation import check_classes
     from awsdet.train.checkpoint import load_for_inference
 
     detector, info = load_for_inference(flag_values.checkpoint)
@@ -51,10 +78,4 @@ def _evaluate(flag_values, world):
     manifest = read_manifest(flag_values.records, flag_values.split or data.eval_split)
     check_classes(detector.class_names, manifest)
     data.eval_batch_size = flag_values.batch_size or data.eval_batch_size
-    logging.info("evaluating %s (step %d) on %d images", info["path"], info["step"], manifest.num_images)
-    metrics = evaluate(detector, manifest, data, world, output=flag_values.output or None)
-    if world.is_chief:
-        print(format_table(metrics))
-        if flag_values.output:
-            print(f"\nDetections in COCO's results format: {flag_values.output}")
-    return 0
+    return detector, manifest, data, f"{info['path']} (step {info['step']})"
