@@ -31,7 +31,7 @@ $(SHAPES)/records/val.manifest.json: | setup
 	    --images=$(SHAPES)/images/$$split --output=$(SHAPES)/records --split=$$split --shards=2 || exit; done
 
 test: lint ## style checks and all tests
-	python -m pytest -q -n 2 --durations=15 $(ARGS)
+	python -m pytest -q -n 2 -rs --durations=15 $(ARGS)
 
 lint: setup ## style checks
 	ruff check .
