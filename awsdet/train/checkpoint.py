@@ -93,7 +93,7 @@ class Checkpoints:
 
     def choose_best(self):
         """Links `best` to the checkpoint of the highest mask AP, or box AP where there are no masks."""
-        scores = {path: _score(read_info(path)["metrics"]) for path in self.all()}
+        scores = {path: _score(read_info(path).get("metrics")) for path in self.all()}
         # Of equals the newest; those without metrics never.
         path = max((path for path in scores if scores[path] is not None), key=lambda path: (scores[path], path.name))
         link, aside = self.root / BEST, self.root / f"{_ASIDE}{BEST}"
@@ -144,6 +144,7 @@ def find(path):
             f"checkpoint {path} does not exist; give a run folder or one of its checkpoints/{_PREFIX}… folders"
         )
     if (path / INFO).is_file():
+        read_info(path)
         if not _whole(path):
             raise UserError(
                 f"checkpoint {path} is damaged: its files are not those that {INFO} lists; take another one"

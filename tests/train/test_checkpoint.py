@@ -1,0 +1,198 @@
+"""Checkpoints: whole or not there, the newest and the best, of this model or refused."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from awsdet import config as base
+from awsdet.errors import UserError
+from awsdet.train import checkpoint, optimizer
+from awsdet.train.checkpoint import Checkpoints
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+class Small(tf.keras.Model):
+    """Two layers, and the step counter that detectors have."""
+
+    def __init__(self, width=4):
+        super().__init__()
+        self.first, self.second = tf.keras.layers.Dense(width), tf.keras.layers.Dense(1)
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self(tf.zeros([1, 3]))
+
+    def call(self, inputs):
+        return self.second(tf.nn.relu(self.first(inputs)))
+
+
+def made(name="sgd", precision="float32", seed=1, ema_decay=0.9):
+    """A model and its optimizer with all variables."""
+    tf.keras.utils.set_random_seed(seed)
+    model = Small()
+    config = base.mask_rcnn()
+    config.optimizer.update(name=name, ema_decay=ema_decay)
+    made_optimizer = optimizer.build_optimizer(config.optimizer, 0.01, precision)
+    optimizer.create_slots(made_optimizer, model.trainable_variables)
+    return model, made_optimizer
+
+
+def learn(model, optimizer, steps):
+    """`steps` updates whose data depend on the step alone."""
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(x) - 1.0) ** 2)
+        variables = model.trainable_variables
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, variables), variables), experimental_aggregate_gradients=False
+        )
+        model.step.assign_add(1)
+
+    for _ in range(steps):
+        step(tf.random.stateless_normal([8, 3], [1, int(model.step)]))
+
+
+def values(model, optimizer_):
+    return [v.numpy() for v in [*model.variables, *optimizer.state_variables(optimizer_)]]
+
+
+@pytest.mark.parametrize("name", ["sgd", "novograd", "lamb"])
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_restored_state_goes_on_bit_for_bit(tmp_path, name, precision):
+    model, its_optimizer = made(name, precision)
+    learn(model, its_optimizer, 3)
+    path = Checkpoints(tmp_path).save(model, its_optimizer, {"step": 3})
+    learn(model, its_optimizer, 3)
+
+    again, its_other = made(name, precision, seed=2)
+    checkpoint.restore(path, again, its_other)
+    learn(again, its_other, 3)
+    wanted, found = values(model, its_optimizer), values(again, its_other)
+    assert len(wanted) == len(found) > 4 * 2
+    for a, b in zip(wanted, found):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_keeps_the_last_and_the_best(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_last=2)
+    model, its_optimizer = made()
+    for step, ap in enumerate([0.1, 0.4, 0.2, 0.3, 0.2], start=1):
+        path = checkpoints.save(model, its_optimizer, {"step": step, "metrics": None})
+        checkpoints.record_metrics(path, {"box_ap": 1 - ap, "mask_ap": ap})
+        checkpoints.choose_best()
+    assert [path.name for path in checkpoints.all()] == ["step-00000002", "step-00000004", "step-00000005"]
+    assert checkpoints.best().name == "step-00000002"
+    assert checkpoint.find(tmp_path).name == "step-00000002"
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+def test_best_survives_a_copy_that_follows_links(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "run", keep_last=1)
+    model, its_optimizer = made()
+    for step, ap in [(1, 0.2), (2, 0.1)]:
+        path = checkpoints.save(model, its_optimizer, {"step": step, "metrics": {"box_ap": ap}})
+        checkpoints.choose_best()
+    shutil.copytree(tmp_path / "run", tmp_path / "copy")  # `best` is a folder now
+    copy = Checkpoints(tmp_path / "copy", keep_last=1)
+    assert not (copy.root / "best").is_symlink() and copy.best().name == "best"
+    path = copy.save(model, its_optimizer, {"step": 3, "metrics": {"box_ap": 0.3}})
+    copy.choose_best()
+    assert copy.best() == path
+
+
+def test_damaged_and_half_written_ones_are_passed_over(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    model, its_optimizer = made()
+    paths = [checkpoints.save(model, its_optimizer, {"step": step}) for step in (1, 2, 3)]
+    state = next(paths[2].glob("state.data*"))
+    state.write_bytes(state.read_bytes()[:-1])
+    (paths[1] / checkpoint.INFO).unlink()
+    (tmp_path / ".aside-step-00000004").mkdir()
+    assert checkpoints.newest() == paths[0]
+    with pytest.raises(UserError, match="step-00000003 is damaged"):
+        checkpoint.find(paths[2])
+    checkpoints.clean()
+    assert not list(tmp_path.glob(".aside*"))
+    checkpoints.save(model, its_optimizer, {"step": 3})
+    assert checkpoints.newest() == paths[2]
+
+
+KILLED = """
+import os, pathlib, sys, threading, time
+sys.path.insert(0, {repository!r})
+from tests.train.test_checkpoint import made
+from awsdet.train.checkpoint import Checkpoints
+model, optimizer = made()
+checkpoints = Checkpoints(sys.argv[1], keep_last=2)
+print("ready", flush=True)
+for step in range(10**6):
+    path = checkpoints.save(model, optimizer, {{"step": step, "metrics": {{"box_ap": step % 7}}}})
+    checkpoints.choose_best()
+"""
+
+
+def test_a_kill_at_any_instant_leaves_whole_checkpoints(tmp_path):
+    program = [sys.executable, "-c", KILLED.format(repository=str(REPOSITORY)), str(tmp_path)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
+        process.stdout.readline()
+        checkpoints = Checkpoints(tmp_path, keep_last=2)
+        while not checkpoints.best():
+            pass
+        for pause in np.random.default_rng(0).uniform(0, 0.05, 15):
+            # Frozen at some instant the disk holds what a kill at that instant would leave.
+            os.kill(process.pid, signal.SIGSTOP)
+            assert checkpoints.best() is not None and len(checkpoints.all()) >= 1
+            assert all(checkpoint.read_info(path)["files"] for path in checkpoints.all())
+            os.kill(process.pid, signal.SIGCONT)
+            signal.sigtimedwait([], pause)
+        process.kill()
+    newest = checkpoints.newest()
+    model, its_optimizer = made(seed=2)
+    checkpoint.restore(newest, model, its_optimizer)
+
+
+def test_nothing_there():
+    with pytest.raises(UserError, match="does not exist"):
+        checkpoint.find("/nowhere")
+
+
+def test_other_folders_are_no_checkpoints(tmp_path):
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        checkpoint.find(tmp_path)
+    (tmp_path / checkpoint.INFO).write_text("{")
+    with pytest.raises(UserError, match="is not a checkpoint"):
+        checkpoint.load_for_inference(tmp_path)
+    (tmp_path / checkpoint.INFO).write_text('{"format": "something else"}')
+    with pytest.raises(UserError, match="is not a checkpoint of this version"):
+        checkpoint.read_info(tmp_path)
+
+
+def test_inference_takes_the_averaged_weights(finished):
+    folder, _ = finished
+    detector, info = checkpoint.load_for_inference(folder)
+    assert info["class_names"] == list(detector.class_names) and info["path"].endswith(pathlib.Path(info["path"]).name)
+    raw = tf.train.load_checkpoint(info["path"] + "/state")
+    means = tf.train.load_checkpoint(info["path"] + "/average")
+    first = detector.trainable_variables[0].numpy()
+    np.testing.assert_array_equal(first, means.get_tensor("average/0/.ATTRIBUTES/VARIABLE_VALUE"))
+    assert not any(np.array_equal(first, raw.get_tensor(k)) for k in raw.get_variable_to_shape_map() if "SLOT" not in k)
+
+
+def test_weights_of_another_model_in_a_checkpoint_are_refused(finished, tmp_path):
+    folder, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(checkpoint.find(folder), copy)
+    info = json.loads((copy / checkpoint.INFO).read_text())
+    info["config"]["model"]["fpn"]["channels"] = 16
+    (copy / checkpoint.INFO).write_text(json.dumps(info))
+    with pytest.raises(UserError, match="does not hold the model that its config describes"):
+        checkpoint.load_for_inference(copy)

@@ -1,0 +1,216 @@
+"""Runs from settings to pictures."""
+
+import json
+import logging as python_logging
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from awsdet import evaluation, models
+from awsdet.distributed import World
+from awsdet.errors import UserError
+from awsdet.train import checkpoint, fit
+from awsdet.train.run_folder import RunFolder
+from tests.train.made import load_config
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def log(caplog):
+    """What absl logs from "info" upwards."""
+    caplog.set_level(python_logging.INFO, logger="absl")
+    return caplog
+
+
+def test_a_run_leaves_all_that_it_should(finished):
+    folder, outcome = finished
+    assert outcome.exit_code == 0 and {"box_ap", "mask_ap", "per_class"} <= set(outcome.metrics)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        *("config.json", "versions.json", "metrics.jsonl", "results.json", "examples.png"),
+        *("tensorboard", "checkpoints"),
+    }
+    assert json.loads((folder / "config.json").read_text())["train"]["checkpoint_every_steps"] == 2
+    assert {"tensorflow-cpu", "tensorflow"} & set(json.loads((folder / "versions.json").read_text()))
+    kept = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert {"best", "step-00000004", "step-00000006"} <= kept and len(kept) <= 4
+    info = checkpoint.read_info(folder / "checkpoints" / "step-00000006")
+    assert info["metrics"] == outcome.metrics and info["step"] == 6 and info["epoch"] == 2
+
+    logged = lines(folder)
+    steps = [line for line in logged if "loss" in line]
+    assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
+    wanted = {"epoch", "rpn_class_loss", "mask_loss", "learning_rate", "images_per_second", "data_wait", "memory_mb"}
+    assert wanted <= set(steps[0]) and all(np.isfinite(line["loss"]) for line in steps)
+    # Warm-up of two updates from a thousandth of 0.02; the line of a step tells the rate of the next.
+    np.testing.assert_allclose([line["learning_rate"] for line in steps[:3]], [0.01001, 0.02, 0.02], rtol=1e-3)
+    assert [line["step"] for line in logged if "box_ap" in line] == [3, 6]
+
+
+def test_tensorboard_shows_losses_and_metrics(finished):
+    folder, _ = finished
+    points = set()
+    for file in (folder / "tensorboard").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            points |= {(value.tag, event.step) for value in event.summary.value}
+    assert {
+        ("train/loss", 1),
+        ("train/learning_rate", 6),
+        ("evaluation/box_ap", 3),
+        ("evaluation/mask_ap", 6),
+    } <= points
+
+
+def copied(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run", symlinks=True)
+    return tmp_path / "run"
+
+
+# A detector that is quicker to trace, for what does not depend on it.
+QUICK = ("model.detector=faster_rcnn", "train.evaluate_every_epochs=0")
+SAME = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")
+
+
+def test_resuming_a_finished_run_trains_and_evaluates_no_more(finished, config_file, tmp_path, log):
+    run = copied(finished, tmp_path)
+    outcome = fit.train(load_config(config_file, *SAME, "train.pictures=0"), run, World(), resume=True)
+    assert outcome == finished[1] and "resumed from" in log.text
+    assert lines(run) == lines(finished[0])
+
+
+def test_schedule_that_ends_short_of_the_target_fails(finished, config_file, tmp_path, log):
+    config = load_config(config_file, *SAME, "train.pictures=0", "train.box_ap_target=0.99")
+    assert fit.train(config, copied(finished, tmp_path), World(), resume=True).exit_code == 1
+    assert "short of the target" in log.text
+
+
+def test_run_stops_at_the_evaluation_that_meets_both_targets(finished, config_file, tmp_path, log, monkeypatch):
+    """The numbers of the evaluations are given, as a detector that learns would give them."""
+    answers = [{"box_ap": 0.5, "mask_ap": 0.1}, {"box_ap": 0.5, "mask_ap": 0.5}]
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: answers.pop(0))
+    targets = ("train.box_ap_target=0.4", "train.mask_ap_target=0.4", "train.epochs=5", "train.pictures=0")
+    outcome = fit.train(load_config(config_file, *SAME, *targets), copied(finished, tmp_path), World(), resume=True)
+    assert outcome.exit_code == 0 and outcome.metrics["mask_ap"] == 0.5
+    steps = [line["step"] for line in lines(tmp_path / "run") if "loss" in line]
+    assert steps == list(range(1, 13))  # epochs 3 and 4 of 5, after the two that the run had
+    assert "time to train" in log.text
+    best = RunFolder(tmp_path / "run").checkpoints.best()
+    assert best.name == "step-00000012" and checkpoint.read_info(best)["metrics"] == outcome.metrics
+
+
+def test_sigterm_finishes_the_step_saves_and_ends_well(config_file, tmp_path, log, monkeypatch):
+    write = RunFolder.log
+
+    def write_and_terminate(self, record):
+        write(self, record)
+        if record["step"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(RunFolder, "log", write_and_terminate)
+    before = signal.getsignal(signal.SIGTERM)
+    outcome = fit.train(load_config(config_file, *QUICK), tmp_path / "run", World())
+    assert outcome.exit_code == 0 and signal.getsignal(signal.SIGTERM) == before
+    assert [path.name for path in RunFolder(tmp_path / "run").checkpoints.all()] == ["step-00000002"]
+    assert "go on with --resume" in log.text
+
+
+def test_loss_that_is_not_finite_stops_the_run(config_file, tmp_path, log):
+    overrides = ("optimizer.learning_rate=1e30", "optimizer.clip_norm=0", "train.checkpoint_every_steps=1")
+    outcome = fit.train(load_config(config_file, *QUICK, *overrides), tmp_path / "run", World())
+    assert outcome == fit.Outcome(1, None)
+    report = next(record.getMessage() for record in log.records if "loss is not finite" in record.getMessage())
+    for part in ("rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss", "nan", "rank 0, step", "1e+30"):
+        assert part in report, report
+    images = report.split("image ids ")[1].splitlines()[0].split()
+    assert len(images) == 2 and all(image.isdigit() for image in images)
+    for path in RunFolder(tmp_path / "run").checkpoints.all():  # those from before the step that failed
+        assert checkpoint.read_info(path)["step"] < 6
+
+
+def test_init_from_takes_what_fits(finished, config_file, log):
+    config = load_config(config_file)
+    detector = models.build(config.model, ["one", "two"], seed=9)
+    fresh = {v.name: v.numpy() for v in detector.variables}
+    checkpoint.take_weights(detector, finished[0])
+    source = {v.name: v.numpy() for v in checkpoint.load_for_inference(finished[0])[0].variables}
+    for variable in detector.variables:
+        fits = variable.name in source and source[variable.name].shape == variable.shape
+        of = source if fits and variable.name != "step:0" else fresh
+        np.testing.assert_array_equal(variable.numpy(), of[variable.name], variable.name)
+    assert "weights taken from" in log.text and "roi_head.bbox_head.fc_cls.kernel" in log.text
+
+
+def test_init_from_another_backbone_is_refused(finished, config_file):
+    config = load_config(config_file, "model.backbone.base_width=8")
+    with pytest.raises(UserError, match="weights of the backbone are not in it"):
+        checkpoint.take_weights(models.build(config.model, ["one"]), finished[0])
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        (["data.train_records="], "data.train_records is empty"),
+        (["data.train_records=/nowhere"], "/nowhere"),
+        (["data.eval_split=test"], "evaluate_every_epochs=0"),
+        (["optimizer.name=adam"], "optimizer.name is 'adam'"),
+        (["schedule.name=poly"], "schedule.name is 'poly'"),
+        (["train.loss_normalizer=all"], "train.loss_normalizer is 'all'"),
+        (["train.epochs=0"], "train.epochs is 0"),
+        (["train.keep_last=0"], "train.keep_last is 0"),
+        (["train.box_ap_target=37.7"], "between 0 and 1"),
+        (["train.box_ap_target=0.3", "train.evaluate_every_epochs=0"], "needs evaluations"),
+        (["model.detector=faster_rcnn", "train.mask_ap_target=0.3"], "needs masks"),
+    ],
+)
+def test_mistakes_in_the_settings(config_file, tmp_path, overrides, message):
+    with pytest.raises(UserError, match=message):
+        fit.prepare(load_config(config_file, *overrides), tmp_path / "run", resume=False, processes=1)
+
+
+def test_mistakes_with_the_output_folder(finished, config_file, tmp_path):
+    config = load_config(config_file, *SAME)
+    with pytest.raises(UserError, match="nothing to resume"):
+        fit.prepare(config, tmp_path / "run", resume=True, processes=1)
+    with pytest.raises(UserError, match="holds another run .*add --resume"):
+        fit.prepare(config, finished[0], resume=False, processes=1)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file"):
+        fit.prepare(config, tmp_path / "file", resume=False, processes=1)
+
+
+@pytest.mark.parametrize(
+    "overrides, processes, message",
+    [
+        (["model.fpn.channels=16"], 1, "model.fpn.channels was 8 and is now 16"),
+        (["model.detector=faster_rcnn"], 1, "model.detector was mask_rcnn and is now faster_rcnn"),
+        (["optimizer.name=lamb"], 1, "optimizer.name was sgd"),
+        (["data.batch_size=1"], 1, "a step had 2 images and has 1 now"),
+        ([], 2, "a step had 2 images and has 4 now"),
+    ],
+)
+def test_resuming_with_what_does_not_continue(finished, config_file, overrides, processes, message):
+    with pytest.raises(UserError, match=message):
+        fit.prepare(load_config(config_file, *SAME, *overrides), finished[0], resume=True, processes=processes)
+
+
+def test_resuming_with_other_classes(finished, config_file, tmp_path):
+    run = copied(finished, tmp_path)
+    newest = RunFolder(run).checkpoints.newest()
+    info = checkpoint.read_info(newest)
+    info["class_names"][0] = "zebra"
+    (newest / checkpoint.INFO).write_text(json.dumps(info))
+    with pytest.raises(UserError, match="another class list than the checkpoint .*zebra"):
+        fit.prepare(load_config(config_file, *SAME), run, resume=True, processes=1)
+
+
+def test_fewer_processes_with_larger_batches_continue(finished, config_file):
+    """The same images a step, dealt otherwise, is the same run."""
+    inputs = fit.prepare(load_config(config_file, *SAME, "data.batch_size=1"), finished[0], resume=True, processes=2)
+    assert inputs.start.name == "step-00000006"
