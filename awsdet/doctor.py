@@ -11,6 +11,7 @@ import os
 import pathlib
 import platform
 import shutil
+import socket
 import subprocess
 import sys
 from typing import NamedTuple
@@ -77,6 +78,7 @@ def examine(directory="."):
         judge_horovod(horovod, horovod_error, len(tensorflow["gpus"]) if tensorflow else 0),
         Finding("Builds", "operators", "plain TensorFlow; this version of awsdet has no compiled ones"),
         *judge_launchers(find_program("horovodrun"), find_program("mpirun"), horovod),
+        judge_localhost(address_of("localhost")),
         judge_disk(directory, shutil.disk_usage(directory).free),
     ]
 
@@ -123,6 +125,14 @@ def find_program(name):
     return shutil.which(
         name, path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", "")])
     )
+
+
+def address_of(host):
+    """The IPv4 address of a host name, or None where it has none."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return None
 
 
 def _existing(directory):
@@ -264,6 +274,14 @@ def judge_launchers(horovodrun, mpirun, horovod):
         yield Finding("Builds", "mpirun", f"{mpirun}, not used: Horovod is built without MPI")
     else:
         yield Finding("Builds", "mpirun", mpirun or "none (not needed: horovodrun uses Gloo)")
+
+
+def judge_localhost(address):
+    """`address`: what the name localhost stands for; horovodrun takes another machine's for one to reach by ssh."""
+    if address and address.startswith("127."):
+        return Finding("Builds", "localhost", address)
+    cure = "echo 127.0.0.1 localhost >>/etc/hosts"
+    return Finding("Builds", "localhost", f"{address or 'not known'}: horovodrun cannot start processes here", cure)
 
 
 def judge_disk(directory, free):

@@ -110,6 +110,13 @@ def test_launchers():
     assert "built without MPI" in mpirun.value
 
 
+def test_localhost():
+    assert not doctor.judge_localhost("127.0.0.1").cure
+    assert "/etc/hosts" in doctor.judge_localhost(None).cure and doctor.judge_localhost("10.1.2.3").cure
+    assert doctor.address_of("localhost").startswith("127.")
+    assert doctor.address_of("no-such-host.invalid") is None
+
+
 def test_disk():
     assert not doctor.judge_disk("/data", 10 * 2**30).cure
     assert "1.0 GiB free for /data" in doctor.judge_disk("/data", 2**30).value
