@@ -4,6 +4,12 @@ import tensorflow as tf
 
 from awsdet.models.layers import Initializers
 
+# What detection needs of a batch; one trace serves every number and size of images.
+IMAGES_SPEC = {
+    "image": tf.TensorSpec([None, None, None, 3], tf.uint8),
+    "image_size": tf.TensorSpec([None, 2], tf.int32),
+}
+
 
 class OneProcess:
     """The world of a training run that is alone; `distributed.World` has the same face for many processes."""
@@ -38,7 +44,7 @@ class Detector(tf.keras.Model):
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self.world = OneProcess()
         self.loss_normalizer = "process"
-        self.detect = tf.function(self._detect, reduce_retracing=True, autograph=False)
+        self._detect_any_size = tf.function(self._detect, input_signature=[IMAGES_SPEC], autograph=False)
 
     def compile(
         self,
@@ -77,6 +83,10 @@ class Detector(tf.keras.Model):
         """Detections of `inputs`, a dict with `image` uint8 [B, H, W, 3] and `image_size` int32 [B, 2]; see
         `detect`."""
         return self._detect(inputs)
+
+    def detect(self, batch):
+        """Finds objects; see the subclass for what. `batch` needs `image` and `image_size`, H and W multiples of 32."""
+        return self._detect_any_size({name: batch[name] for name in IMAGES_SPEC})
 
     @tf.autograph.experimental.do_not_convert  # nothing below needs it, and it doubles the time to the first step
     def train_step(self, data):
