@@ -78,7 +78,7 @@ def examine(directory="."):
         judge_horovod(horovod, horovod_error, len(tensorflow["gpus"]) if tensorflow else 0),
         Finding("Builds", "operators", "plain TensorFlow; this version of awsdet has no compiled ones"),
         *judge_launchers(find_program("horovodrun"), find_program("mpirun"), horovod),
-        judge_localhost(address_of("localhost")),
+        judge_names({name: address_of(name) for name in ("localhost", socket.gethostname())}),
         judge_disk(directory, shutil.disk_usage(directory).free),
     ]
 
@@ -276,12 +276,15 @@ def judge_launchers(horovodrun, mpirun, horovod):
         yield Finding("Builds", "mpirun", mpirun or "none (not needed: horovodrun uses Gloo)")
 
 
-def judge_localhost(address):
-    """`address`: what the name localhost stands for; horovodrun takes another machine's for one to reach by ssh."""
-    if address and address.startswith("127."):
-        return Finding("Builds", "localhost", address)
-    cure = "echo 127.0.0.1 localhost >>/etc/hosts"
-    return Finding("Builds", "localhost", f"{address or 'not known'}: horovodrun cannot start processes here", cure)
+def judge_names(addresses):
+    """`addresses`: "localhost" and this machine's own name -> IPv4 address or None. Horovod's Gloo looks both up."""
+    lost = [name for name, address in addresses.items() if not address]
+    if not (addresses["localhost"] or "127.").startswith("127."):
+        lost.append("localhost")  # another machine, which horovodrun would reach by ssh
+    if not lost:
+        return Finding("Builds", "host names", ", ".join(f"{name} is {ip}" for name, ip in addresses.items()))
+    value = f"{' and '.join(lost)} not known as this machine: horovodrun cannot start processes"
+    return Finding("Builds", "host names", value, f"echo 127.0.0.1 {' '.join(lost)} >>/etc/hosts")
 
 
 def judge_disk(directory, free):

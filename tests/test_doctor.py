@@ -110,9 +110,12 @@ def test_launchers():
     assert "built without MPI" in mpirun.value
 
 
-def test_localhost():
-    assert not doctor.judge_localhost("127.0.0.1").cure
-    assert "/etc/hosts" in doctor.judge_localhost(None).cure and doctor.judge_localhost("10.1.2.3").cure
+def test_host_names():
+    good = doctor.judge_names({"localhost": "127.0.0.1", "node": "10.1.2.3"})
+    assert good.value == "localhost is 127.0.0.1, node is 10.1.2.3" and not good.cure
+    neither = doctor.judge_names({"localhost": None, "node": None})
+    assert neither.cure == "echo 127.0.0.1 localhost node >>/etc/hosts" and "localhost and node" in neither.value
+    assert doctor.judge_names({"localhost": "10.1.2.3", "node": "10.1.2.3"}).cure.endswith("localhost >>/etc/hosts")
     assert doctor.address_of("localhost").startswith("127.")
     assert doctor.address_of("no-such-host.invalid") is None
 
