@@ -27,10 +27,18 @@ class MaskRCNN(FasterRCNN):
         # Only the positives of the whole batch, however many: where there is none, the sum and its gradients are zeros.
         slots = tf.cast(tf.where(rois.positive), tf.int32)
         boxes, truth, labels = (tf.gather_nd(part, slots) for part in (rois.rois, rois.truth, rois.labels))
-        pooled = self.pool(pyramid, boxes, slots[:, 0], self.settings.mask_head)
         size = 2 * self.settings.mask_head.pool_size
         targets = mask_targets(batch["masks"], batch["image_size"], boxes, slots[:, 0], truth, size)
-        return {"mask_logits": self.mask_head(pooled, labels), "mask_targets": targets}
+        # oneDNN has no filter gradient of an empty batch: there a RoI of nothing stands in, and its logits are cut off.
+        count = tf.shape(slots)[0]
+        spare = tf.cast(count == 0, tf.int32)
+        boxes, slots, labels = (
+            tf.pad(boxes, [[0, spare], [0, 0]]),
+            tf.pad(slots, [[0, spare], [0, 0]]),
+            tf.pad(labels, [[0, spare]]),
+        )
+        pooled = self.pool(pyramid, boxes, slots[:, 0], self.settings.mask_head)
+        return {"mask_logits": self.mask_head(pooled, labels)[:count], "mask_targets": targets}
 
     def loss_sums(self, outputs):
         """As Faster R-CNN's, and mask_loss: the mean over the pixels of all positives."""
