@@ -36,8 +36,8 @@ class World:
         return self.rank == 0
 
     def average(self, gradients):
-        """The mean over the ranks of each tensor of a list; all ranks pass the same number, shapes and order."""
-        return list(gradients)
+        """The mean over the ranks of each tensor of a list, dense; all ranks pass the same number, shapes and order."""
+        return [tf.convert_to_tensor(g) for g in gradients]
 
     def sum(self, tensor):
         """The sum over the ranks of a tensor."""
@@ -171,7 +171,7 @@ class _HorovodWorld(World):
 
     def average(self, gradients):
         """See World. One operation a tensor: the first gradients travel while the last are still computed."""
-        gradients = list(gradients)
+        gradients = super().average(gradients)
         self._mark(gradients)
         average = self._hvd.Average
         return [self._hvd.allreduce(g, op=average, name=f"gradient_{i}") for i, g in enumerate(gradients)]
