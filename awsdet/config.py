@@ -271,16 +271,16 @@ def _parse(key, text, default):
             return tuple(item(v) for v in value)
         return kind(text)
     except (KeyError, ValueError, SyntaxError, TypeError):
-        wanted = "tuple, as in 1,2" if kind is tuple else kind.__name__
-        raise UserError(f"--config.{key}={text}: expected a {wanted} (the default is {default!r})") from None
+        wanted = {tuple: "a tuple, as in 1,2", int: "an int"}.get(kind, f"a {kind.__name__}")
+        raise UserError(f"--config.{key}={text}: expected {wanted} (the default is {default!r})") from None
 
 
 def _unknown_key(config, missing, key):
     known = list(_flat_keys(config))
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-    if not near:
-        leaf = key.rpartition(".")[2]
-        near = [k for k in known if k.rpartition(".")[2] == leaf][:1]
+    leaf = key.rpartition(".")[2]
+    by_initials = [k for k in known if "".join(word[0] for word in k.rpartition(".")[2].split("_")) == leaf]  # lr
+    by_leaf = [k for k in known if k.rpartition(".")[2] == leaf]
+    near = by_initials or by_leaf or difflib.get_close_matches(key, known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"unknown config key {missing}{hint}"
 

@@ -83,14 +83,15 @@ def test_override_takes_the_type_of_the_default(override, key, value):
 @pytest.mark.parametrize(
     "override, words",
     [
-        ("train.epochs=1.5", "expected a int"),
-        ("train.epochs=", "expected a int"),
+        ("train.epochs=1.5", "expected an int"),
+        ("train.epochs=", "expected an int"),
         ("optimizer.learning_rate=fast", "expected a float"),
         ("data.keep_empty=maybe", "expected a bool"),
         ("data.short_sides=wide", "expected a tuple"),
         ("data.short_sides=640.5", "expected a tuple"),
         ("data.short_sides=(640", "expected a tuple"),
         ("train.epoch=3", "did you mean train.epochs?"),
+        ("optimizer.lr=3", "did you mean optimizer.learning_rate?"),
         ("epochs=3", "did you mean train.epochs?"),
         ("optimiser.learning_rate=3", "did you mean optimizer.learning_rate?"),
         ("train.epochs.more=3", "unknown config key train.epochs.more"),

@@ -100,7 +100,7 @@ def test_missing_flags_are_named(capsys, command):
     "override, expected",
     [
         ("--config.optimizer.learning_rat=0.1", "did you mean optimizer.learning_rate?"),
-        ("--config.train.epochs=many", "expected a int (the default is 12)"),
+        ("--config.train.epochs=many", "expected an int (the default is 12)"),
         ("--config.train.epochs", "has no value"),
         ("--config.train=3", "is a section"),
     ],
