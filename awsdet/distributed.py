@@ -74,23 +74,20 @@ def start(expected_size=0, stall_seconds=600):
     Raises UserError where the world has another size, or a machine more processes than GPUs.
     """
     launched = _launched_size()
-    if launched is None:
-        if expected_size > 1:
-            raise UserError(
-                f"{expected_size} processes were asked for but this one was started alone; start it with "
-                f"horovodrun -np {expected_size} awsdet train …, or scripts/train_ec2_single_node.sh {expected_size}"
-            )
-        world = World()
-    else:
-        world = _HorovodWorld(launched, stall_seconds)
+    if launched is None and expected_size > 1:
+        raise UserError(
+            f"{expected_size} processes were asked for but this one was started alone; start it with "
+            f"horovodrun -np {expected_size} awsdet train …, or scripts/train_ec2_single_node.sh {expected_size}"
+        )
+    if launched is not None and expected_size not in (0, launched):
+        raise UserError(
+            f"{expected_size} processes were asked for but {launched} run; make -np of the launcher and --processes "
+            "the same number"
+        )
+    world = World() if launched is None else _HorovodWorld(launched, stall_seconds)
     try:
-        if expected_size and world.size != expected_size:
-            raise UserError(
-                f"{expected_size} processes were asked for but {world.size} run; make -np of the launcher and "
-                "--processes the same number"
-            )
         _take_gpu(world.local_rank, world.local_size)
-    except BaseException:
+    except UserError:
         world.close()
         raise
     _split_cores(world.local_size)

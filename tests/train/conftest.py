@@ -1,22 +1,39 @@
 """A data set, settings, and a run that has ended, shared by the tests of training."""
 
+import fcntl
+import json
+
 import pytest
 
 from awsdet.distributed import World
-from awsdet.train.fit import train
+from awsdet.train.fit import Outcome, train
 from tests.train.made import load_config, make_records, write_config
 
+CHECKPOINTS = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")
+
 
 @pytest.fixture(scope="session")
-def config_file(tmp_path_factory):
+def shared(tmp_path_factory, worker_id):
+    """A folder that all test processes of this session share; while it is held, the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "train"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "outcome.json").is_file():
+            config = write_config(folder / "tiny.py", make_records(folder))
+            outcome = train(load_config(config, *CHECKPOINTS), folder / "finished", World())
+            (folder / "outcome.json").write_text(json.dumps(outcome))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def config_file(shared):
     """Config file of a run of 2 epochs of 3 steps."""
-    folder = tmp_path_factory.mktemp("data")
-    return write_config(folder / "tiny.py", make_records(folder))
+    return shared / "tiny.py"
 
 
 @pytest.fixture(scope="session")
-def finished(config_file, tmp_path_factory):
+def finished(shared):
     """(run folder, its Outcome) of a run with evaluations, averaged weights and checkpoints between epochs."""
-    folder = tmp_path_factory.mktemp("run") / "finished"
-    overrides = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")
-    return folder, train(load_config(config_file, *overrides), folder, World())
+    return shared / "finished", Outcome(*json.loads((shared / "outcome.json").read_text()))
