@@ -163,8 +163,9 @@ class Detector(tf.keras.Model):
 
     def sampling_keys(self, name, shape):
         """Uniform random keys float32 `shape` in [0, 1), fixed by the seed, the step, the rank and `name`."""
-        salt = sum(map(ord, name))
-        seed = tf.stack([self.seed * 7919 + salt, tf.cast(self.step, tf.int32) * 4096 + self.world.rank])
+        # 64 bits hold any seed, half a million steps and more, and 4096 ranks.
+        salt = tf.constant((self.seed * 7919 + sum(map(ord, name))) % 2**62, tf.int64)
+        seed = tf.stack([salt, self.step * 4096 + self.world.rank])
         return tf.random.stateless_uniform(shape, seed)
 
     def normalized(self, sums, counts):

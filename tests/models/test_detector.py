@@ -184,8 +184,9 @@ def test_sampling_keys_differ_by_step_rank_and_name_and_repeat_by_seed():
     np.testing.assert_array_equal(first, small_detector(seed=5).sampling_keys("rpn", [2, 9]))
     assert np.any(first != model.sampling_keys("rcnn", [2, 9]))
     assert np.any(first != small_detector(seed=6).sampling_keys("rpn", [2, 9]))
-    model.step.assign_add(1)
+    model.step.assign(10**7)
     assert np.any(first != model.sampling_keys("rpn", [2, 9]))
+    assert small_detector(seed=2**31 - 1).sampling_keys("rpn", [3]).shape == 3
 
 
 def test_detections_are_padded_sorted_and_inside_the_image():
