@@ -40,7 +40,7 @@ def get_config():
     # LAMB: few updates are needed, and with live group normalisation it bears a large rate from the start.
     config.optimizer.update(name="lamb", learning_rate=0.006, scale_learning_rate=False, clip_norm=10.0)
     config.schedule.update(name="cosine", warmup_steps=30, final_ratio=0.02)
-    config.train.update(epochs=300, evaluate_every_epochs=25, keep_last=1, log_every_steps=50)
+    config.train.update(epochs=250, evaluate_every_epochs=25, keep_last=1, log_every_steps=50)
     config.train.update(box_ap_target=BOX_AP, mask_ap_target=MASK_AP)
     return config
 
