@@ -39,6 +39,7 @@ arguments=("--config=$config" "--processes=$processes" ${output:+"$output"} "$@"
 if [[ $processes -eq 1 ]]; then
     exec awsdet train "${arguments[@]}"
 fi
+export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}" # horovodrun loads TensorFlow, which chatters
 command -v horovodrun >/dev/null || fail "horovodrun is not installed; run make setup"
 
 # The user's mistakes are found by one process, which says each once and with the right exit code.

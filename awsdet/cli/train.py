@@ -43,15 +43,17 @@ def run(flag_values, overrides):
 
     try:
         outcome = train(config, flag_values.output, world, flag_values.resume)
+        if outcome.metrics is not None:
+            if world.is_chief:
+                print(format_table(outcome.metrics), flush=True)
+            world.barrier()  # once a rank has ended with code 1, horovodrun ends the others
+        return outcome.exit_code
     except UserError:
         if world.is_chief:
             raise
         return 2  # rank 0 says it
     finally:
         world.close()
-    if world.is_chief and outcome.metrics is not None:
-        print(format_table(outcome.metrics))
-    return outcome.exit_code
 
 
 def _check(config, flag_values):
