@@ -60,6 +60,7 @@ def _check(config, flag_values):
     from awsdet import distributed, models
     from awsdet.train.fit import prepare
 
+    logging.set_verbosity(logging.WARNING)  # the run itself says the rest
     processes = max(1, flag_values.processes)
     distributed.check_gpus(processes)
     inputs = prepare(config, flag_values.output, flag_values.resume, processes)
