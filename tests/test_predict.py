@@ -106,9 +106,9 @@ def test_score_threshold(folder, detector, config):
 def test_many_sizes_need_no_new_trace(folder, detector, config, tmp_path):
     rng = np.random.default_rng(2)
     list(predict(detector, config.data, [folder / "b.png", folder / "a.jpg"]))
-    traces = detector.detect.experimental_get_tracing_count()
+    traces = detector._detect_any_size.experimental_get_tracing_count()
     for i in range(3):
         shape = (int(rng.integers(40, 200)), int(rng.integers(40, 200)), 3)
         Image.fromarray(rng.integers(0, 255, shape, np.uint8)).save(tmp_path / f"{i}.png")
     list(predict(detector, config.data, find_images(tmp_path)))
-    assert detector.detect.experimental_get_tracing_count() == traces
+    assert detector._detect_any_size.experimental_get_tracing_count() == traces == 1
