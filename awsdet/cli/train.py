@@ -58,7 +58,7 @@ def run(flag_values, overrides):
 
 def _check(config, flag_values):
     from awsdet import distributed, models
-    from awsdet.train.fit import prepare
+    from awsdet.train.inputs import prepare
 
     logging.set_verbosity(logging.WARNING)  # the run itself says the rest
     processes = max(1, flag_values.processes)

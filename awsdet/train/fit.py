@@ -1,7 +1,4 @@
-"""A training run from its settings to its last picture.
-
-`prepare` finds every mistake of the user that can be found before work begins; `train` does the work.
-"""
+"""A training run from its settings to its last picture."""
 
 import sys
 import time
@@ -11,24 +8,14 @@ import tensorflow as tf
 from absl import logging
 
 from awsdet import evaluation, models
-from awsdet.data.manifest import Manifest
 from awsdet.data.pipeline import train_dataset
-from awsdet.data.records import read_manifest
 from awsdet.errors import UserError
 from awsdet.train import checkpoint, optimizer, schedule
 from awsdet.train.callbacks import Checkpointing, Evaluation, Log, Steps, StopFlag, StopTogether, clock, write_scalars
 from awsdet.train.failure import explain
-from awsdet.train.run_folder import RunFolder, versions
-from awsdet.train.settings import check_continues, check_settings, class_difference, progress_facts
-
-
-class Inputs(NamedTuple):
-    """What a run starts from."""
-
-    train: Manifest
-    evaluation: Optional[Manifest]  # None where nothing is evaluated
-    folder: RunFolder
-    start: Optional[object]  # folder of the checkpoint to resume; on the chief only
+from awsdet.train.inputs import prepare
+from awsdet.train.run_folder import versions
+from awsdet.train.settings import progress_facts
 
 
 class Outcome(NamedTuple):
@@ -36,18 +23,6 @@ class Outcome(NamedTuple):
 
     exit_code: int  # 0 done, or stopped by SIGTERM; 1 failed or short of its target
     metrics: Optional[dict]  # of the last evaluation
-
-
-def prepare(config, output_dir, resume, processes, chief=True):
-    """Checks settings, records and, on the chief, the output folder. Returns Inputs. Raises UserError."""
-    check_settings(config)
-    train_manifest, eval_manifest = _read_manifests(config)
-    folder = RunFolder(output_dir, config.train.keep_last)
-    start = folder.find_start(resume) if chief else None
-    if start is not None:
-        images = config.data.batch_size * processes
-        check_continues(checkpoint.read_info(start), config, train_manifest, images)
-    return Inputs(train_manifest, eval_manifest, folder, start)
 
 
 def train(config, output_dir, world, resume=False):
@@ -92,32 +67,6 @@ def _together(world, function):
         if complaint:
             raise UserError(f"{complaint} (on rank {rank})" if world.size > 1 else complaint)
     return value
-
-
-def _read_manifests(config):
-    data = config.data
-    if not data.train_records:
-        raise UserError("data.train_records is empty; give what awsdet convert wrote: --config.data.train_records=DIR")
-    train_manifest = read_manifest(data.train_records, data.train_split)
-    if config.model.detector == "mask_rcnn" and not train_manifest.has_masks:
-        raise UserError(
-            f"records {train_manifest.directory} ({train_manifest.split}) have no masks; train boxes alone with "
-            "--config.model.detector=faster_rcnn"
-        )
-    if not config.train.evaluate_every_epochs:
-        return train_manifest, None
-    try:
-        eval_manifest = read_manifest(data.eval_records or data.train_records, data.eval_split)
-    except UserError as error:
-        raise UserError(f"{error} (to train without evaluation: --config.train.evaluate_every_epochs=0)") from error
-    for kind in ("class_names", "category_ids"):
-        ours, theirs = getattr(eval_manifest, kind), getattr(train_manifest, kind)
-        if ours != theirs:
-            raise UserError(
-                f"records {eval_manifest.directory} ({eval_manifest.split}) have another class list than the training "
-                f"records ({class_difference(ours, theirs)}); convert both from files with the same categories"
-            )
-    return train_manifest, eval_manifest
 
 
 class _Run:

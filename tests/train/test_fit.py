@@ -14,6 +14,7 @@ from awsdet import evaluation, models
 from awsdet.distributed import World
 from awsdet.errors import UserError
 from awsdet.train import checkpoint, fit
+from awsdet.train.inputs import prepare
 from awsdet.train.run_folder import RunFolder
 from tests.train.made import load_config
 
@@ -96,18 +97,28 @@ def test_run_killed_while_it_evaluated_catches_up(finished, config_file, tmp_pat
     assert checkpoint.read_info(newest)["metrics"] == finished[1].metrics
 
 
-def test_run_stops_at_the_evaluation_that_meets_both_targets(finished, config_file, tmp_path, log, monkeypatch):
+def test_run_stops_at_the_evaluation_that_meets_the_target(config_file, tmp_path, log, monkeypatch):
     """The numbers of the evaluations are given, as a detector that learns would give them."""
-    answers = [{"box_ap": 0.5, "mask_ap": 0.1}, {"box_ap": 0.5, "mask_ap": 0.5}]
+    answers = [{"box_ap": 0.1}, {"box_ap": 0.5}]
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: answers.pop(0))
-    targets = ("train.box_ap_target=0.4", "train.mask_ap_target=0.4", "train.epochs=5", "train.pictures=0")
-    outcome = fit.train(load_config(config_file, *SAME, *targets), copied(finished, tmp_path), World(), resume=True)
-    assert outcome.exit_code == 0 and outcome.metrics["mask_ap"] == 0.5
-    steps = [line["step"] for line in lines(tmp_path / "run") if "loss" in line]
-    assert steps == list(range(1, 13))  # epochs 3 and 4 of 5, after the two that the run had
+    changes = ("train.evaluate_every_epochs=1", "train.epochs=5", "train.pictures=0", "train.box_ap_target=0.4")
+    outcome = fit.train(load_config(config_file, *QUICK, *changes), tmp_path / "run", World())
+    assert outcome == fit.Outcome(0, {"box_ap": 0.5})
+    assert [line["step"] for line in lines(tmp_path / "run") if "loss" in line] == [1, 2, 3, 4, 5, 6]  # 2 epochs of 5
     assert "time to train" in log.text
     best = RunFolder(tmp_path / "run").checkpoints.best()
-    assert best.name == "step-00000012" and checkpoint.read_info(best)["metrics"] == outcome.metrics
+    assert best.name == "step-00000006" and checkpoint.read_info(best)["metrics"] == outcome.metrics
+
+
+@pytest.mark.parametrize("epochs, mask_ap, exit_code", [(2, 0.1, 1), (5, 0.5, 0)])
+def test_both_targets_must_be_met(finished, config_file, tmp_path, epochs, mask_ap, exit_code):
+    """A resumed run whose last evaluation met both trains no more; one at its end that missed one has failed."""
+    run = copied(finished, tmp_path)
+    checkpoints = RunFolder(run).checkpoints
+    checkpoints.record_metrics(checkpoints.newest(), {**finished[1].metrics, "box_ap": 0.5, "mask_ap": mask_ap})
+    changes = ("train.box_ap_target=0.4", "train.mask_ap_target=0.4", f"train.epochs={epochs}", "train.pictures=0")
+    assert fit.train(load_config(config_file, *SAME, *changes), run, World(), resume=True).exit_code == exit_code
+    assert lines(run) == lines(finished[0])
 
 
 def test_sigterm_finishes_the_step_saves_and_ends_well(config_file, tmp_path, log, monkeypatch):
@@ -176,18 +187,18 @@ def test_init_from_another_backbone_is_refused(finished, config_file):
 )
 def test_mistakes_in_the_settings(config_file, tmp_path, overrides, message):
     with pytest.raises(UserError, match=message):
-        fit.prepare(load_config(config_file, *overrides), tmp_path / "run", resume=False, processes=1)
+        prepare(load_config(config_file, *overrides), tmp_path / "run", resume=False, processes=1)
 
 
 def test_mistakes_with_the_output_folder(finished, config_file, tmp_path):
     config = load_config(config_file, *SAME)
     with pytest.raises(UserError, match="nothing to resume"):
-        fit.prepare(config, tmp_path / "run", resume=True, processes=1)
+        prepare(config, tmp_path / "run", resume=True, processes=1)
     with pytest.raises(UserError, match="holds another run .*add --resume"):
-        fit.prepare(config, finished[0], resume=False, processes=1)
+        prepare(config, finished[0], resume=False, processes=1)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file"):
-        fit.prepare(config, tmp_path / "file", resume=False, processes=1)
+        prepare(config, tmp_path / "file", resume=False, processes=1)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +213,7 @@ def test_mistakes_with_the_output_folder(finished, config_file, tmp_path):
 )
 def test_resuming_with_what_does_not_continue(finished, config_file, overrides, processes, message):
     with pytest.raises(UserError, match=message):
-        fit.prepare(load_config(config_file, *SAME, *overrides), finished[0], resume=True, processes=processes)
+        prepare(load_config(config_file, *SAME, *overrides), finished[0], resume=True, processes=processes)
 
 
 def test_resuming_with_other_classes(finished, config_file, tmp_path):
@@ -212,10 +223,10 @@ def test_resuming_with_other_classes(finished, config_file, tmp_path):
     info["class_names"][0] = "zebra"
     (newest / checkpoint.INFO).write_text(json.dumps(info))
     with pytest.raises(UserError, match="another class list than the checkpoint .*zebra"):
-        fit.prepare(load_config(config_file, *SAME), run, resume=True, processes=1)
+        prepare(load_config(config_file, *SAME), run, resume=True, processes=1)
 
 
 def test_fewer_processes_with_larger_batches_continue(finished, config_file):
     """The same images a step, dealt otherwise, is the same run."""
-    inputs = fit.prepare(load_config(config_file, *SAME, "data.batch_size=1"), finished[0], resume=True, processes=2)
+    inputs = prepare(load_config(config_file, *SAME, "data.batch_size=1"), finished[0], resume=True, processes=2)
     assert inputs.start.name == "step-00000006"
