@@ -127,9 +127,13 @@ def read_info(path):
 
 
 def restore(path, detector, optimizer):
-    """Gives model and optimizer, whose variables must all exist, the whole state of one checkpoint folder."""
-    status = tf.train.Checkpoint(detector=detector, optimizer=optimizer).read(str(pathlib.Path(path) / "state"))
-    status.assert_existing_objects_matched().assert_consumed()
+    """Gives model and optimizer, whose variables must all exist, the whole state of one checkpoint folder.
+
+    Raises UserError where the checkpoint holds anything else.
+    """
+    with _damage_named(path):
+        status = tf.train.Checkpoint(detector=detector, optimizer=optimizer).read(str(pathlib.Path(path) / "state"))
+        status.assert_existing_objects_matched().assert_consumed()
 
 
 def find(path):

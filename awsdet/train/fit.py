@@ -65,7 +65,7 @@ def _together(world, function):
         raise UserError(complaints[0])
     for rank, complaint in enumerate(complaints):
         if complaint:
-            raise UserError(f"{complaint} (on rank {rank})" if world.size > 1 else complaint)
+            raise UserError(f"{complaint} (on rank {rank})" if rank else complaint)
     return value
 
 
