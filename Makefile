@@ -5,13 +5,16 @@ RUN := runs/shapes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint format benchmark-overfit clean
+.PHONY: help setup ops train test lint format benchmark-overfit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## .venv with the pinned packages, Horovod and awsdet (at once when it is there)
 	@PYTHON="$(PYTHON)" scripts/setup.sh
+
+ops: setup ## the compiled operators, built anew where their sources changed
+	python setup.py -q build_ext --inplace
 
 # A run that was interrupted goes on; one that is done shows its table again (`rm -rf runs/shapes` begins anew).
 train: setup $(SHAPES)/records/val.manifest.json ## a small Mask R-CNN on the built-in shapes, about 8 minutes on two cores
@@ -45,5 +48,5 @@ benchmark-overfit: setup ## a narrow Mask R-CNN learns 8 real images by heart
 	python benchmarks/overfit_coco.py $(ARGS)
 
 clean: ## takes away .venv and what was built, but neither data nor runs
-	rm -rf .venv build dist .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv build dist .pytest_cache .ruff_cache *.egg-info awsdet/ops/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,18 +1,51 @@
 """Packaging of awsdet; the tools' settings are in pyproject.toml, the pinned machine set-up in scripts/setup.sh."""
 
+import os
 import pathlib
 import re
+import shutil
+import subprocess
+import sys
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "awsdet" / "__init__.py").read_text(), re.MULTILINE).group(1)
+
+
+class BuildOps(build_ext):
+    """Builds the TensorFlow operators with CMake; `pip install` and `make ops` come here.
+
+    TensorFlow must be installed already (pip: --no-build-isolation), since the library is made for it.
+    """
+
+    def get_ext_filename(self, fullname):
+        return os.path.join(*fullname.split(".")) + ".so"
+
+    def build_extension(self, extension):
+        """Runs CMake in build/ops; what has not changed is not compiled again."""
+        cmake = shutil.which("cmake", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
+        if cmake is None:
+            sys.exit("cmake is missing, which builds the operators; mend it with:  pip install cmake")
+        folder = ROOT / "build" / "ops"
+        python = f"-DAWSDET_PYTHON={sys.executable}"
+        subprocess.run([cmake, "-S", ROOT / "custom_ops", "-B", folder, python], check=True)
+        subprocess.run([cmake, "--build", folder, "--parallel", str(os.cpu_count())], check=True)
+        target = pathlib.Path(self.get_ext_fullpath(extension.name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Written aside: a process that has the old library open keeps it whole.
+        shutil.copyfile(folder / target.name, target.with_suffix(".new"))
+        os.replace(target.with_suffix(".new"), target)
+
 
 setup(
     name="awsdet",
     version=VERSION,
     description="Object detectors and instance segmenters in TensorFlow 2 / Keras, trained with Horovod",
     packages=find_packages(include=["awsdet", "awsdet.*"]),
+    ext_modules=[Extension("awsdet.ops.libawsdet_ops", sources=[])],
+    cmdclass={"build_ext": BuildOps},
     python_requires=">=3.9,<3.12",
     install_requires=[
         "absl-py",

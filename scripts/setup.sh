@@ -195,6 +195,7 @@ PYTHON
 }
 
 install_awsdet() {
+    say "building the operators (about a minute)"
     run_pip install -qq --no-deps --no-build-isolation --no-index -e . || die "awsdet itself could not be installed"
 }
 
@@ -210,7 +211,8 @@ flock 9
 start=$SECONDS
 step packages "$root $variant $(digest requirements-$variant.lock)" install_packages
 step horovod "$(digest requirements-horovod.lock) ${mpi:-no MPI} ${cuda:-no CUDA}" install_horovod
-step awsdet "$(digest setup.py pyproject.toml)" install_awsdet
+[ -e awsdet/ops/libawsdet_ops.so ] || rm -f "$stamps/awsdet"
+step awsdet "$(digest setup.py pyproject.toml $(find custom_ops -type f | sort))" install_awsdet
 if [ $((SECONDS - start)) -gt 3 ]; then
     say "done in $((SECONDS - start)) seconds"
     if [ "$variant" = gpu ] && [ -z "$cuda" ]; then

@@ -121,7 +121,7 @@ def detections(output, proposals, image_size, rule):
     boxes = box_lib.clip(tf.reshape(boxes, [batch, -1, 4]), image_size)
     classes = tf.tile(tf.range(num_classes)[tf.newaxis], [batch, count])
     scores = tf.reshape(probabilities, [batch, -1])
-    kept, kept_count = nms(
+    kept = nms(
         boxes,
         scores,
         classes,
@@ -129,10 +129,10 @@ def detections(output, proposals, image_size, rule):
         score_threshold=rule.score_threshold,
         max_output=rule.max_detections,
     )
-    used = tf.sequence_mask(kept_count, rule.max_detections)
+    used = tf.sequence_mask(kept.count, rule.max_detections)
     return Detections(
-        tf.where(used[..., tf.newaxis], tf.gather(boxes, kept, batch_dims=1), 0.0),
-        tf.where(used, tf.gather(scores, kept, batch_dims=1), 0.0),
-        tf.where(used, tf.gather(classes, kept, batch_dims=1), -1),
-        kept_count,
+        tf.where(used[..., tf.newaxis], tf.gather(boxes, kept.indices, batch_dims=1), 0.0),
+        kept.scores,
+        tf.where(used, tf.gather(classes, kept.indices, batch_dims=1), -1),
+        kept.count,
     )

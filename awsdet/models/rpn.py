@@ -81,7 +81,7 @@ def propose(output, anchors, image_size, rule, training):
         levels.append(tf.fill(tf.shape(top.values), level))
     scores, boxes, levels = (tf.concat(parts, axis=1) for parts in (scores, boxes, levels))
     large = (boxes[..., 2] - boxes[..., 0] > rule.min_size) & (boxes[..., 3] - boxes[..., 1] > rule.min_size)
-    kept, count = nms(
+    kept = nms(
         boxes,
         tf.where(large, scores, -1.0),
         levels,
@@ -89,9 +89,9 @@ def propose(output, anchors, image_size, rule, training):
         score_threshold=-0.5,  # all but the boxes that are too small
         max_output=post_nms,
     )
-    valid = tf.sequence_mask(count, post_nms)
-    kept_boxes = tf.where(valid[..., tf.newaxis], tf.gather(boxes, kept, batch_dims=1), 0.0)
-    return Proposals(kept_boxes, tf.where(valid, tf.gather(scores, kept, batch_dims=1), 0.0), count)
+    valid = tf.sequence_mask(kept.count, post_nms)
+    kept_boxes = tf.where(valid[..., tf.newaxis], tf.gather(boxes, kept.indices, batch_dims=1), 0.0)
+    return Proposals(kept_boxes, kept.scores, kept.count)
 
 
 class RPNTargets(NamedTuple):

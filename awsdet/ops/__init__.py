@@ -1,1 +1,1 @@
-"""Operators."""
+"""The compiled operators; `plain` holds each one's twin."""

@@ -8,7 +8,6 @@ file: the same code serves every model, size, class count and batch.
 
 import pathlib
 import sys
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -20,12 +19,12 @@ from pycocotools import mask as coco_mask
 
 from awsdet.models import rpn
 from awsdet.models.faster_rcnn import STRIDES
-from awsdet.ops.nms import nms
 from awsdet.ops.paste_masks import paste_masks
-from awsdet.ops.roi_align import roi_align
 from awsdet.train.optimizer import SGD
 from awsdet.weights import mmdet
 from tests.parity import reference as reference_lib
+from tests.parity.ops import compare_ops
+from tests.parity.rows import Row, relative_max
 
 LOSSES = {
     "rpn_class_loss": "loss_rpn_cls",
@@ -34,18 +33,6 @@ LOSSES = {
     "box_loss": "loss_bbox",
     "mask_loss": "loss_mask",
 }
-
-
-class Row(NamedTuple):
-    """One comparison; it holds where error <= tolerance."""
-
-    name: str
-    error: float
-    tolerance: float
-
-    @property
-    def holds(self):
-        return bool(self.error <= self.tolerance)
 
 
 def compare(path):
@@ -81,7 +68,7 @@ def _forward(reference):
 
 
 def _nhwc(arrays, name, ours):
-    return Row(f"forward {name}", _relative_max(ours, arrays[f"forward/{name}_nchw"].transpose(0, 2, 3, 1)), 1e-4)
+    return Row(f"forward {name}", relative_max(ours, arrays[f"forward/{name}_nchw"].transpose(0, 2, 3, 1)), 1e-4)
 
 
 def _inference(reference, pyramid):
@@ -250,55 +237,6 @@ def _losses_of_steps(reference, steps):
         optimizer.apply_gradients(zip(gradients, detector.trainable_variables))
         losses.append(float(total))
     return np.array(losses)
-
-
-def compare_ops(arrays):
-    """RoIAlign forward and gradient in every variant of the file, NMS keeps."""
-    features = tf.constant(arrays["roi_align/features_nchw"].transpose(0, 2, 3, 1))
-    rois, stride = arrays["roi_align/rois_bxyxy"], 1.0 / float(arrays["roi_align/spatial_scale"])
-    rows = []
-    for key in sorted(k for k in arrays if k.endswith("/out_nchw")):
-        variant = key.split("/")[1]
-        aligned, sampling, size = (int("".join(filter(str.isdigit, part))) for part in variant.split("_"))
-        with tf.GradientTape() as tape:
-            tape.watch(features)
-            ours = roi_align(
-                [features],
-                tf.constant(rois[:, 1:]),
-                tf.constant(rois[:, 0], tf.int32),
-                strides=[stride],
-                output_size=size,
-                sampling_ratio=sampling,
-                aligned=bool(aligned),
-            )
-        out_gradient = arrays[f"roi_align/{variant}/grad_out_nchw"].transpose(0, 2, 3, 1)
-        gradient = tf.convert_to_tensor(tape.gradient(ours, features, out_gradient))
-        rows.append(Row(f"roi_align {variant}", _relative_max(ours, arrays[key].transpose(0, 2, 3, 1)), 1e-5))
-        theirs = arrays[f"roi_align/{variant}/grad_features_nchw"].transpose(0, 2, 3, 1)
-        rows.append(Row(f"roi_align {variant} gradient", _relative_max(gradient, theirs), 1e-5))
-    return rows + _nms_rows(arrays)
-
-
-def _nms_rows(arrays):
-    boxes, scores = tf.constant(arrays["nms/boxes_xyxy"])[None], tf.constant(arrays["nms/scores"])[None]
-    rows = []
-    for key in sorted(k for k in arrays if k.startswith("nms/keep")):
-        classes = tf.constant(arrays["nms/classes"])[None] * int("per_class" in key)
-        kept, count = nms(
-            boxes,
-            scores,
-            classes,
-            iou_threshold=float(key.rpartition("iou")[2]),
-            score_threshold=-1.0,
-            max_output=len(arrays["nms/scores"]),
-        )
-        ours = kept[0, : int(count[0])].numpy().tolist()
-        rows.append(Row(f"{key} differs", float(ours != arrays[key].tolist()), 0))
-    return rows
-
-
-def _relative_max(ours, theirs):
-    return float(np.abs(np.asarray(ours) - theirs).max() / np.abs(theirs).max())
 
 
 def _relative(ours, theirs):

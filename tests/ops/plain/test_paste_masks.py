@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from awsdet.ops.paste_masks import paste_masks
+from awsdet.ops.plain.paste_masks import paste_masks
 
 
 def paste_at_full_size(mask, box, height, width, threshold):

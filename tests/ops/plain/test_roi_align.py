@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from awsdet.ops.roi_align import assign_levels, roi_align
+from awsdet.ops.plain.roi_align import assign_levels, roi_align
 
 
 def test_known_example():

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from pycocotools import mask as coco_mask
 
-from awsdet.ops.mask_targets import polygon_targets, rle_targets
+from awsdet.ops.plain.mask_targets import polygon_targets, rle_targets
 
 SQUARE, HOLE = [10.0, 10, 30, 10, 30, 30, 10, 30], [15.0, 15, 25, 15, 25, 25, 15, 25]
 

@@ -1,0 +1,27 @@
+"""The shared library of compiled operators; it is loaded by the first call of one of them."""
+
+import functools
+import pathlib
+
+import tensorflow as tf
+
+from awsdet.errors import UserError
+
+PATH = pathlib.Path(__file__).with_name("libawsdet_ops.so")
+BUILD_COMMAND = "make ops"
+
+
+@functools.cache
+def load():
+    """The module with one Python function an operator.
+
+    Raises UserError where the library is missing or was built for another TensorFlow.
+    """
+    if not PATH.is_file():
+        raise UserError(f"the compiled operators are missing ({PATH}); build them with:  {BUILD_COMMAND}")
+    try:
+        return tf.load_op_library(str(PATH))
+    except (tf.errors.OpError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        cure = f"build them anew with:  {BUILD_COMMAND}"
+        raise UserError(f"the compiled operators do not load ({reason}); {cure}") from error
