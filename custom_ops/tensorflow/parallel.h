@@ -1,0 +1,24 @@
+// TensorFlow's threads for the kernels.
+#ifndef AWSDET_TENSORFLOW_PARALLEL_H_
+#define AWSDET_TENSORFLOW_PARALLEL_H_
+
+#include "kernels/parallel.h"
+#include "tensorflow/core/framework/device_base.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/util/work_sharder.h"
+
+namespace awsdet {
+
+// The worker threads of the CPU the operator runs on (as many as tf.config.threading's intra-op threads); valid for
+// the duration of Compute.
+inline ParallelFor WorkerThreads(tensorflow::OpKernelContext* context) {
+  const auto* threads = context->device()->tensorflow_cpu_worker_threads();
+  return [threads](int64_t total, int64_t cost_per_unit, const std::function<void(int64_t, int64_t)>& work) {
+    if (total <= 0) return;
+    tensorflow::Shard(threads->num_threads, threads->workers, total, cost_per_unit, work);
+  };
+}
+
+}  // namespace awsdet
+
+#endif  // AWSDET_TENSORFLOW_PARALLEL_H_
