@@ -1,0 +1,114 @@
+// Where RoIAlign samples a feature map: level of a box, sample positions, bilinear weights.
+//
+// Plain inline arithmetic for the CPU and the CUDA kernels alike, so that both make the same choices: which level,
+// how many samples, which of them count. Rounded operation by operation (no fused multiply-add), because a sample
+// within a rounding error of the border counts or does not. Semantics: awsdet/ops/plain/roi_align.py.
+//
+// Frames: boxes x1, y1, x2, y2 in image pixels; positions in pixels of the level's feature map, where pixel i has its
+// centre at i (an aligned box is moved by half a pixel to that frame).
+#ifndef AWSDET_KERNELS_ROI_ALIGN_GEOMETRY_H_
+#define AWSDET_KERNELS_ROI_ALIGN_GEOMETRY_H_
+
+#include <cmath>
+#include <cstdint>
+
+#ifdef __CUDACC__
+#define AWSDET_HOST_DEVICE __host__ __device__
+#else
+#define AWSDET_HOST_DEVICE
+#endif
+
+namespace awsdet {
+
+// Keeps the work finite where a box is absurd: samples a bin and axis.
+constexpr int kMaxSamples = 256;
+
+#ifdef __CUDA_ARCH__
+__device__ inline float RoundedMultiply(float a, float b) { return __fmul_rn(a, b); }
+__device__ inline float RoundedAdd(float a, float b) { return __fadd_rn(a, b); }
+#else
+AWSDET_HOST_DEVICE inline float RoundedMultiply(float a, float b) { return a * b; }
+AWSDET_HOST_DEVICE inline float RoundedAdd(float a, float b) { return a + b; }
+#endif
+
+// Pyramid level of a box: 0 for sqrt(area) < 2 * finest_scale, one more each time the size doubles. Feature Pyramid
+// Networks, equation 1; floor(log2(..)) by comparing, which is exact and the same everywhere. NaN is level 0.
+AWSDET_HOST_DEVICE inline int PyramidLevel(const float* box, float finest_scale, int num_levels) {
+  const float area = RoundedMultiply(box[2] - box[0], box[3] - box[1]);
+  const float ratio = RoundedAdd(sqrtf(area > 0.0f ? area : 0.0f) / finest_scale, 1e-6f);
+  int level = 0;
+  for (float bound = 2.0f; level < num_levels - 1 && ratio >= bound; bound *= 2.0f) ++level;
+  return level;
+}
+
+// The samples of one RoI along one axis.
+struct SampleAxis {
+  float start;    // the box's low edge in the map
+  float size;     // of a bin, in feature pixels; may be negative, infinite or NaN where the box is
+  int samples;    // a bin; 0: the box has none
+  int32_t extent;  // pixels of the map along this axis
+};
+
+// `low`, `high` in image pixels; `stride` image pixels a feature pixel; sampling_ratio 0 is as many samples as a bin
+// has feature pixels, rounded up.
+AWSDET_HOST_DEVICE inline SampleAxis MakeSampleAxis(float low, float high, float stride, int32_t extent,
+                                                    int output_size, int sampling_ratio, bool aligned) {
+  const float first = low / stride;
+  float length = high / stride - first;
+  if (!aligned && !(length >= 1.0f)) length = 1.0f;
+  SampleAxis axis;
+  axis.start = aligned ? first - 0.5f : first;
+  axis.size = length / static_cast<float>(output_size);
+  axis.extent = extent;
+  const float wanted = sampling_ratio > 0 ? static_cast<float>(sampling_ratio) : ceilf(axis.size);
+  axis.samples = wanted >= kMaxSamples ? kMaxSamples : wanted > 0.0f ? static_cast<int>(wanted) : 0;
+  if (extent <= 0) axis.samples = 0;
+  return axis;
+}
+
+// Position of one sample of one bin in the map, where it may lie outside.
+AWSDET_HOST_DEVICE inline float SamplePosition(const SampleAxis& axis, int bin, int sample) {
+  const float offset = (static_cast<float>(sample) + 0.5f) / static_cast<float>(axis.samples);
+  return RoundedAdd(axis.start, RoundedMultiply(RoundedAdd(static_cast<float>(bin), offset), axis.size));
+}
+
+// A position moved to the nearest pixel centre of the map; NaN goes to the first.
+AWSDET_HOST_DEVICE inline float ClippedPosition(const SampleAxis& axis, float position) {
+  const float last = static_cast<float>(axis.extent - 1);
+  return position > 0.0f ? (position < last ? position : last) : 0.0f;
+}
+
+// One sample: it reads (1 - fraction) of `pixel` and `fraction` of `pixel` + 1, which is inside wherever fraction > 0.
+struct BilinearSample {
+  int32_t pixel;
+  float fraction;
+};
+
+// False where the sample lies more than a pixel outside of the map (or nowhere, NaN) and counts as 0.
+AWSDET_HOST_DEVICE inline bool MakeBilinearSample(const SampleAxis& axis, int bin, int sample, BilinearSample* result) {
+  const float position = SamplePosition(axis, bin, sample);
+  if (!(position >= -1.0f && position <= static_cast<float>(axis.extent))) return false;
+  const float clipped = ClippedPosition(axis, position);
+  result->pixel = static_cast<int32_t>(clipped);
+  result->fraction = clipped - static_cast<float>(result->pixel);
+  return true;
+}
+
+// The pixels [first, last] that the samples of all bins can touch; empty (last < first) where there is no sample.
+struct PixelRange {
+  int32_t first;
+  int32_t last;
+};
+
+// Exact because rounded positions rise (or fall) with bin and sample.
+AWSDET_HOST_DEVICE inline PixelRange TouchedPixels(const SampleAxis& axis, int output_size) {
+  if (axis.samples == 0) return {0, -1};
+  const float one = ClippedPosition(axis, SamplePosition(axis, 0, 0));
+  const float other = ClippedPosition(axis, SamplePosition(axis, output_size - 1, axis.samples - 1));
+  const int32_t last = static_cast<int32_t>(one > other ? one : other) + 1;
+  return {static_cast<int32_t>(one > other ? other : one), last < axis.extent ? last : axis.extent - 1};
+}
+
+}  // namespace awsdet
+
+#endif  // AWSDET_KERNELS_ROI_ALIGN_GEOMETRY_H_
