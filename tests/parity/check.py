@@ -189,13 +189,14 @@ def _sampled(arrays, images):
 
 def _gradients(detector, gradients, arrays):
     names = {str(name) for name in arrays["trainable"]}
-    ours = {mmdet.source_key(v.name) for v in detector.trainable_variables}
+    keys = {variable.name: key for key, variable in mmdet.table(detector).items()}
+    ours = {keys[v.name] for v in detector.trainable_variables}
     rows = [Row("trainable parameters that differ", len(names ^ ours), 0)]
     floor = 1e-4 * max(np.linalg.norm(value) for key, value in arrays.items() if key.startswith("grads/"))
     errors = {}
     for variable, gradient in zip(detector.trainable_variables, gradients):
-        key = mmdet.source_key(variable.name)
-        theirs = mmdet.from_source(key, arrays[f"grads/{key}"], detector.settings.box_head.pool_size)
+        key = keys[variable.name]
+        theirs = mmdet.from_source(key, arrays[f"grads/{key}"], detector.settings)
         difference = np.linalg.norm(tf.convert_to_tensor(gradient).numpy() - theirs)
         errors[key] = difference / max(np.linalg.norm(theirs), floor)
     worst = max(errors, key=errors.get)

@@ -27,13 +27,9 @@ def load(path):
     config = _config(reference)
     detector = build(config.model, [f"class {i}" for i in range(meta["num_classes"])])
     weights = {key.removeprefix("weights/"): value for key, value in arrays.items() if key.startswith("weights/")}
-    mmdet.assign(_parameters(detector), weights, config.model.box_head.pool_size)
+    mmdet.assign(detector, weights)
     images = tf.constant(arrays["image_nchw"].transpose(0, 2, 3, 1))
     return Reference(arrays, meta, detector, images, _batch(arrays))
-
-
-def _parameters(detector):
-    return [v for v in detector.variables if v is not detector.step]
 
 
 def _config(reference):
