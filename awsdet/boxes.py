@@ -22,11 +22,7 @@ def area(boxes):
 
 def intersection(boxes, others):
     """Intersection areas of `boxes` [..., N, 4] and `others` [..., M, 4]: float32 [..., N, M]."""
-    x1, y1, x2, y2 = (boxes[..., i, tf.newaxis] for i in range(4))
-    u1, v1, u2, v2 = (others[..., tf.newaxis, :, i] for i in range(4))
-    width = tf.maximum(tf.minimum(x2, u2) - tf.maximum(x1, u1), 0.0)
-    height = tf.maximum(tf.minimum(y2, v2) - tf.maximum(y1, v1), 0.0)
-    return width * height
+    return _overlap(boxes[..., tf.newaxis, :], others[..., tf.newaxis, :, :])
 
 
 def iou(boxes, others):
@@ -39,6 +35,16 @@ def iou(boxes, others):
 def iof(boxes, regions):
     """Intersection over the area of `boxes` [..., N, 4] with `regions` [..., M, 4]: float32 [..., N, M]."""
     return intersection(boxes, regions) / tf.maximum(area(boxes)[..., tf.newaxis], _TINY)
+
+
+def generalized_iou(boxes, others):
+    """GIoU (Rezatofighi et al. 2019) of each of `boxes` [..., 4] with its partner in `others` [..., 4]: [...], in
+    [-1, 1]; finite, and so is its gradient, for boxes without area too."""
+    overlap = _overlap(boxes, others)
+    union = area(boxes) + area(others) - overlap
+    low, high = tf.minimum(boxes[..., :2], others[..., :2]), tf.maximum(boxes[..., 2:], others[..., 2:])
+    hull = tf.maximum(tf.reduce_prod(high - low, axis=-1), _TINY)
+    return overlap / tf.maximum(union, _TINY) - (hull - union) / hull
 
 
 def clip(boxes, size):
@@ -68,6 +74,15 @@ def decode(deltas, anchors, stds):
     half_height = 0.5 * ah * tf.exp(tf.clip_by_value(dh, -MAX_LOG_RATIO, MAX_LOG_RATIO))
     x, y = ax + aw * dx, ay + ah * dy
     return tf.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=-1)
+
+
+def _overlap(boxes, others):
+    """Intersection areas of boxes [..., 4] and their partners [..., 4]: [...]."""
+    x1, y1, x2, y2 = tf.unstack(boxes, axis=-1)
+    u1, v1, u2, v2 = tf.unstack(others, axis=-1)
+    width = tf.maximum(tf.minimum(x2, u2) - tf.maximum(x1, u1), 0.0)
+    height = tf.maximum(tf.minimum(y2, v2) - tf.maximum(y1, v1), 0.0)
+    return width * height
 
 
 def _centre_form(boxes):

@@ -1,8 +1,8 @@
 """Configuration: every setting with its default, files that change them, overrides from the command line.
 
 A config is an `ml_collections.ConfigDict`. A config file is Python with a `get_config()` that starts from
-`mask_rcnn()` or `faster_rcnn()` and changes what differs; `--config.section.key=value` changes one value more.
-Unknown keys and wrong types are refused. Defaults are those of mmdetection 3 (ResNet-50 FPN 1x) unless a comment
+one of the functions below (`mask_rcnn()`, …) and changes what differs; `--config.section.key=value` changes one value
+more. Unknown keys and wrong types are refused. Defaults are those of mmdetection 3 (ResNet-50 FPN 1x) unless a comment
 says otherwise.
 """
 
@@ -37,9 +37,19 @@ def faster_rcnn():
     return config
 
 
+def retinanet():
+    """RetinaNet, ResNet-50 FPN, 1x schedule. Returns a locked ConfigDict."""
+    config = mask_rcnn()
+    config.model.detector = "retinanet"
+    config.model.fpn.extra_convs = "on_input"
+    config.model.anchors.scales = (4.0, 4.0 * 2.0 ** (1 / 3), 4.0 * 2.0 ** (2 / 3))
+    config.optimizer.learning_rate = 0.01
+    return config
+
+
 def _model():
     model = ConfigDict()
-    model.detector = "mask_rcnn"  # or faster_rcnn
+    model.detector = "mask_rcnn"  # or faster_rcnn, retinanet
     model.precision = "float32"  # or mixed_float16, mixed_bfloat16
     model.image = ConfigDict({"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375), "bgr": False})
     model.backbone = ConfigDict(
@@ -52,7 +62,16 @@ def _model():
             "norm_affine_trainable": True,  # False: gamma and beta are fixed too (Detectron)
         }
     )
-    model.fpn = ConfigDict({"channels": 256, "norm": "none"})  # norm: none, batch_norm or group_norm
+    model.fpn = ConfigDict(
+        {
+            "channels": 256,
+            "norm": "none",  # or batch_norm, group_norm
+            # What makes the levels beyond P5: none, subsampling; convolutions of C5 (on_input), of its lateral
+            # (on_lateral) or of P5 (on_output).
+            "extra_convs": "none",
+            "relu_before_extra_convs": False,  # before the second of them
+        }
+    )
     model.anchors = ConfigDict({"scales": (8.0,), "ratios": (0.5, 1.0, 2.0)})  # height / width
     model.rpn = ConfigDict(
         {
@@ -67,7 +86,7 @@ def _model():
             "ignore_iof": 0.5,
             "sample_size": 256,
             "positive_fraction": 0.5,
-            "box_loss": "l1",  # or smooth_l1
+            "box_loss": "l1",  # or smooth_l1, giou
             "smooth_l1_beta": 1.0 / 9.0,
             "class_loss_weight": 1.0,
             "box_loss_weight": 1.0,
@@ -114,6 +133,29 @@ def _model():
             "sampling_ratio": 0,
             "loss_weight": 1.0,
             "threshold": 0.5,
+        }
+    )
+    model.retina_head = ConfigDict(
+        {
+            "convs": 4,
+            "channels": 256,
+            "positive_iou": 0.5,
+            "negative_iou": 0.4,
+            "min_positive_iou": 0.0,
+            "low_quality_matches": True,
+            "ignore_iof": 0.5,
+            "focal_alpha": 0.25,
+            "focal_gamma": 2.0,
+            "box_loss": "l1",
+            "smooth_l1_beta": 1.0 / 9.0,
+            "class_loss_weight": 1.0,
+            "box_loss_weight": 1.0,
+            "box_stds": (1.0, 1.0, 1.0, 1.0),
+            "pre_nms": 1000,  # a level, at test
+            "min_size": 0.0,
+            "score_threshold": 0.05,
+            "nms_iou": 0.5,
+            "max_detections": 100,
         }
     )
     return model

@@ -39,6 +39,7 @@ FLOORS = {
     "awsdet.models.rpn": 3,
     "awsdet.models.box_head": 3,
     "awsdet.models.mask_head": 3,
+    "awsdet.models.retina_head": 3,
     "awsdet.stall": 5,
     "awsdet.distributed": 5,
     "awsdet.drawing": 6,

@@ -2,10 +2,13 @@
 
 from awsdet.errors import UserError
 from awsdet.models.faster_rcnn import FasterRCNN
+from awsdet.models.fpn import EXTRA_CONVS
+from awsdet.models.losses import BOX_LOSSES
 from awsdet.models.mask_rcnn import MaskRCNN
 from awsdet.models.resnet import BLOCKS, STYLES
+from awsdet.models.retinanet import RetinaNet
 
-DETECTORS = {"faster_rcnn": FasterRCNN, "mask_rcnn": MaskRCNN}
+DETECTORS = {"faster_rcnn": FasterRCNN, "mask_rcnn": MaskRCNN, "retinanet": RetinaNet}
 _CHOICES = {
     "detector": DETECTORS,
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
@@ -13,8 +16,10 @@ _CHOICES = {
     "backbone.style": STYLES,
     "backbone.norm": ("frozen_batch_norm", "batch_norm", "group_norm"),
     "fpn.norm": ("none", "batch_norm", "group_norm"),
-    "rpn.box_loss": ("l1", "smooth_l1"),
-    "box_head.box_loss": ("l1", "smooth_l1"),
+    "fpn.extra_convs": EXTRA_CONVS,
+    "rpn.box_loss": BOX_LOSSES,
+    "box_head.box_loss": BOX_LOSSES,
+    "retina_head.box_loss": BOX_LOSSES,
 }
 
 

@@ -97,7 +97,8 @@ def box_head_losses(output, roi_sample, rule):
     box_classes = output.deltas.shape[1]
     channel = tf.where(positive, labels, 0) if box_classes > 1 else tf.zeros_like(labels)
     predicted = tf.gather(output.deltas, channel, batch_dims=1)
-    box_loss = losses.box_loss(predicted, tf.reshape(roi_sample.deltas, [-1, 4]), positive, rule)
+    targets, rois = tf.reshape(roi_sample.deltas, [-1, 4]), tf.reshape(roi_sample.rois, [-1, 4])
+    box_loss = losses.box_loss(predicted, targets, positive, rule, rois)
     return class_loss * rule.class_loss_weight, box_loss * rule.box_loss_weight
 
 

@@ -28,7 +28,7 @@ class OneProcess:
 class Detector(tf.keras.Model):
     """Base of the detectors: a `tf.keras.Model` that trains by `compile` and `fit` and finds objects by `detect`.
 
-    A subclass computes `compute_losses(batch, keys)` and `_detect(batch)`.
+    A subclass computes `training_outputs(images, batch, keys)`, `loss_sums(outputs)` and `_detect(batch)`.
 
     Args:
         settings: config.model.
@@ -148,6 +148,14 @@ class Detector(tf.keras.Model):
             report += [f"{name}=", value]
         report += ["step=", self.step, "rank=", self.world.rank, "image_id=", batch.get("image_id", [-1])]
         return tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(values)), report, summarize=64)
+
+    def compute_losses(self, batch, keys=None):
+        """Losses of one batch: a dict of float32 scalars.
+
+        `keys(name, shape)` gives the keys of whatever is sampled; by default they are random.
+        """
+        outputs = self.training_outputs(self.normalize_images(batch), batch, keys or self.sampling_keys)
+        return self.normalized(*self.loss_sums(outputs))
 
     def normalize_images(self, batch):
         """uint8 RGB [B, H, W, 3] -> network input in the compute dtype; what lies beyond image_size becomes 0."""

@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from awsdet.anchors import valid_cells
 from awsdet.models import rpn
 from awsdet.models.box_head import BoxHead, box_head_losses, detections, sample_rois
 from awsdet.models.detector import Detector
@@ -22,7 +21,7 @@ class FasterRCNN(Detector):
         super().__init__(settings, class_names, seed, name)
         common = {"initializers": self.initializers, "dtype": settings.precision}
         self.backbone = ResNet(**settings.backbone.to_dict(), **common)
-        self.neck = FPN(self.backbone.out_channels, settings.fpn.channels, norm=settings.fpn.norm, **common)
+        self.neck = FPN(self.backbone.out_channels, **settings.fpn.to_dict(), num_outs=len(STRIDES), **common)
         anchors_per_cell = len(settings.anchors.scales) * len(settings.anchors.ratios)
         self.rpn_head = rpn.RPNHead(settings.fpn.channels, settings.rpn.channels, anchors_per_cell, **common)
         head = settings.box_head
@@ -31,20 +30,12 @@ class FasterRCNN(Detector):
         )
         self.built = True
 
-    def compute_losses(self, batch, keys=None):
-        """Losses of one batch: a dict of float32 scalars.
-
-        `keys(name, shape)` gives the sampling keys of the anchors ("rpn", [B, N]) and the RoIs ("rcnn", [B, G + K],
-        ground truth first); by default they are random.
-        """
-        outputs = self.training_outputs(self.normalize_images(batch), batch, keys or self.sampling_keys)
-        return self.normalized(*self.loss_sums(outputs))
-
     def training_outputs(self, images, batch, keys):
         """What the losses compare, by name: outputs of the networks and their targets.
 
-        `images` as `normalize_images` gives them. Returns a dict: rpn_output, rpn_targets, rois (RoISample),
-        box_output.
+        `images` as `normalize_images` gives them; `keys(name, shape)` gives the sampling keys of the anchors ("rpn",
+        [B, N]) and the RoIs ("rcnn", [B, G + K], ground truth first). Returns a dict: rpn_output, rpn_targets, rois
+        (RoISample), box_output.
         """
         pyramid = self.pyramid(images, training=True)
         rpn_output = self.rpn_head(pyramid)
@@ -74,14 +65,7 @@ class FasterRCNN(Detector):
         return {}
 
     def _rpn_targets(self, pyramid, anchors, batch, keys):
-        # An image smaller than its batch has anchors in the batch's padding; those beyond its own padding take no part.
-        padded = (batch["image_size"] + 31) // 32 * 32
-        cells = [
-            valid_cells(tf.unstack(tf.shape(features)[1:3]), stride, padded)
-            for features, stride in zip(pyramid, STRIDES)
-        ]
-        per_cell = len(self.settings.anchors.scales) * len(self.settings.anchors.ratios)
-        valid = tf.repeat(tf.concat(cells, axis=1), per_cell, axis=1)
+        valid = rpn.valid_anchors(pyramid, STRIDES, batch["image_size"], self.settings.anchors)
         return rpn.rpn_targets(
             tf.concat(anchors, axis=0), valid, batch, keys("rpn", tf.shape(valid)), self.settings.rpn
         )

@@ -63,6 +63,19 @@ def level_anchors(pyramid, strides, settings):
     ]
 
 
+def valid_anchors(pyramid, strides, image_size, settings):
+    """Which anchors take part in the loss: bool [B, N]. `image_size` int32 [B, 2].
+
+    An image smaller than its batch has anchors in the batch's padding; those beyond its own padding take no part.
+    """
+    padded = (image_size + 31) // 32 * 32
+    cells = [
+        anchor_lib.valid_cells(tf.unstack(tf.shape(features)[1:3]), stride, padded)
+        for features, stride in zip(pyramid, strides)
+    ]
+    return tf.repeat(tf.concat(cells, axis=1), len(settings.scales) * len(settings.ratios), axis=1)
+
+
 def propose(output, anchors, image_size, rule, training):
     """The best boxes of the RPN, as Proposals that carry no gradient.
 
@@ -99,6 +112,7 @@ class RPNTargets(NamedTuple):
 
     sample: tf.Tensor  # sampling.Sample
     deltas: tf.Tensor  # float32 [B, S, 4], meaningful for positives
+    anchors: tf.Tensor  # float32 [B, S, 4]
     normalizer: tf.Tensor  # float32 scalar: positives + negatives over the batch
 
 
@@ -114,11 +128,13 @@ def rpn_targets(anchors, cell_valid, batch, keys, rule):
     chosen = sample(matched.state, keys, rule.sample_size, rule.positive_fraction)
     truth = tf.gather(matched.index, chosen.index, batch_dims=1)
     boxes = tf.gather(batch["boxes"], truth, batch_dims=1)
-    deltas = box_lib.encode(boxes, tf.gather(anchors, chosen.index), rule.box_stds)
+    anchors = tf.gather(anchors, chosen.index)
+    deltas = box_lib.encode(boxes, anchors, rule.box_stds)
     # The reference counts at least one positive and one negative an image (mmdetection, SamplingResult).
     positives = tf.reduce_sum(tf.cast(chosen.positive, tf.float32), axis=1)
     negatives = tf.reduce_sum(tf.cast(chosen.valid & ~chosen.positive, tf.float32), axis=1)
-    return RPNTargets(chosen, deltas, tf.reduce_sum(tf.maximum(positives, 1.0) + tf.maximum(negatives, 1.0)))
+    normalizer = tf.reduce_sum(tf.maximum(positives, 1.0) + tf.maximum(negatives, 1.0))
+    return RPNTargets(chosen, deltas, anchors, normalizer)
 
 
 def rpn_losses(output, targets, rule):
@@ -132,5 +148,5 @@ def rpn_losses(output, targets, rule):
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(chosen.positive, tf.float32), sampled)
     class_loss = tf.reduce_sum(tf.where(chosen.valid, cross_entropy, 0.0))
     predicted = tf.gather(deltas, chosen.index, batch_dims=1)
-    box_loss = losses.box_loss(predicted, targets.deltas, chosen.positive, rule)
+    box_loss = losses.box_loss(predicted, targets.deltas, chosen.positive, rule, targets.anchors)
     return class_loss * rule.class_loss_weight, box_loss * rule.box_loss_weight
