@@ -20,7 +20,27 @@ class BoxOutput(NamedTuple):
     deltas: tf.Tensor  # float32 [R, C, 4], or [R, 1, 4] if class-agnostic
 
 
-class BoxHead(tf.keras.layers.Layer):
+class BoxPredictor(tf.keras.layers.Layer):
+    """Class logits and box deltas of a vector a RoI: what the box heads, which make that vector, have in common."""
+
+    def __init__(self, channels, num_classes, class_agnostic, *, initializers, dtype, name):
+        super().__init__(name=name, dtype=dtype)
+        self.box_classes = 1 if class_agnostic else num_classes
+
+        def dense(units, path, initializer):
+            return Dense(channels, units, initializer=initializer, name=path, dtype=dtype)
+
+        self.logits = dense(num_classes + 1, f"{name}.fc_cls", initializers.normal(f"{name}.cls", 0.01))
+        self.deltas = dense(self.box_classes * 4, f"{name}.fc_reg", initializers.normal(f"{name}.reg", 0.001))
+        self.built = True
+
+    def predict(self, hidden):
+        """[R, channels] -> BoxOutput."""
+        deltas = tf.reshape(tf.cast(self.deltas(hidden), tf.float32), [-1, self.box_classes, 4])
+        return BoxOutput(tf.cast(self.logits(hidden), tf.float32), deltas)
+
+
+class BoxHead(BoxPredictor):
     """Two shared fully connected layers, then class logits and box deltas."""
 
     def __init__(
@@ -35,25 +55,18 @@ class BoxHead(tf.keras.layers.Layer):
         dtype,
         name="roi_head.bbox_head",
     ):
-        super().__init__(name=name, dtype=dtype)
-        self.box_classes = 1 if class_agnostic else num_classes
+        super().__init__(channels, num_classes, class_agnostic, initializers=initializers, dtype=dtype, name=name)
 
-        def dense(units_in, units, path, initializer, **options):
-            return Dense(units_in, units, initializer=initializer, name=path, dtype=dtype, **options)
+        def dense(units_in, path, key):
+            initializer = initializers.xavier_uniform(f"{name}.{key}")
+            return Dense(units_in, channels, initializer=initializer, name=path, dtype=dtype, relu=True)
 
-        xavier, normal = initializers.xavier_uniform, initializers.normal
-        flat = in_channels * pool_size**2
-        self.fc1 = dense(flat, channels, f"{name}.shared_fcs.0", xavier(f"{name}.fc1"), relu=True)
-        self.fc2 = dense(channels, channels, f"{name}.shared_fcs.1", xavier(f"{name}.fc2"), relu=True)
-        self.logits = dense(channels, num_classes + 1, f"{name}.fc_cls", normal(f"{name}.cls", 0.01))
-        self.deltas = dense(channels, self.box_classes * 4, f"{name}.fc_reg", normal(f"{name}.reg", 0.001))
-        self.built = True
+        self.fc1 = dense(in_channels * pool_size**2, f"{name}.shared_fcs.0", "fc1")
+        self.fc2 = dense(channels, f"{name}.shared_fcs.1", "fc2")
 
     def call(self, pooled):
         """RoI features [R, P, P, channels] -> BoxOutput."""
-        hidden = self.fc2(self.fc1(tf.reshape(pooled, [-1, self.fc1.kernel.shape[0]])))
-        deltas = tf.reshape(tf.cast(self.deltas(hidden), tf.float32), [-1, self.box_classes, 4])
-        return BoxOutput(tf.cast(self.logits(hidden), tf.float32), deltas)
+        return self.predict(self.fc2(self.fc1(tf.reshape(pooled, [-1, self.fc1.kernel.shape[0]]))))
 
 
 class RoISample(NamedTuple):
