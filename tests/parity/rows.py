@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 
 class Row(NamedTuple):
@@ -18,4 +19,15 @@ class Row(NamedTuple):
 
 
 def relative_max(ours, theirs):
-    return float(np.abs(np.asarray(ours) - theirs).max() / np.abs(theirs).max())
+    """The largest difference over the largest magnitude; infinite where the shapes differ."""
+    ours = np.asarray(ours)
+    if ours.shape != theirs.shape:
+        return np.inf
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def feature_row(arrays, name, ours, grid=None):
+    """Compares features [B, H, W, C], or values that reshape to those with the B, H, W of `grid`."""
+    if grid is not None:
+        ours = tf.reshape(ours, [*grid.shape[:3], -1])
+    return Row(f"forward {name}", relative_max(ours, arrays[f"forward/{name}_nchw"].transpose(0, 2, 3, 1)), 1e-4)

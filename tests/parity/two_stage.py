@@ -1,0 +1,216 @@
+"""Faster R-CNN and what was made of it: the reference's config in our terms, and what such a model's file holds."""
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from awsdet import config as config_lib
+from awsdet.models import rpn
+from awsdet.models.faster_rcnn import ROI_STRIDES, STRIDES
+from awsdet.ops.paste_masks import paste_masks
+from tests.parity import parts
+from tests.parity.pairs import pair_boxes, ranked_rows
+from tests.parity.rows import Row, feature_row
+
+_LOSSES = {
+    "rpn_class_loss": "loss_rpn_cls",
+    "rpn_box_loss": "loss_rpn_bbox",
+    "class_loss": "loss_cls",
+    "box_loss": "loss_bbox",
+    "mask_loss": "loss_mask",
+}
+
+
+def config(options):
+    """Our config of a `model_config`, given as Options."""
+    config = config_lib.mask_rcnn()
+    model = config.model
+    head, train, test = (options.section(name) for name in ("roi_head", "train_cfg", "test_cfg"))
+    has_masks = "mask_head" in head
+    model.detector = "mask_rcnn" if has_masks else "faster_rcnn"
+    head.skip("type", "train_cfg", "test_cfg", "init_cfg")  # the two are copies of the model's own
+    options.skip("type")
+    model.backbone.update(parts.backbone(options.section("backbone")))
+    model.fpn.update(parts.fpn(options.section("neck"), 0, len(STRIDES)))
+    rpn_options = options.section("rpn_head")
+    model.anchors.update(parts.anchors(rpn_options, STRIDES))
+    model.rpn.update(_rpn(rpn_options, train, test))
+    rcnn, rcnn_test = train.section("rcnn"), test.section("rcnn")
+    model.box_head.update(
+        **_box_head(head.section("bbox_head")),
+        **_pooling(head.section("bbox_roi_extractor"), model.box_head.finest_scale),
+        **parts.assigner(rcnn),
+        **parts.sampler(rcnn, add_ground_truth=True),
+        score_threshold=float(rcnn_test.get("score_thr")),
+        nms_iou=parts.hard_nms(rcnn_test),
+        max_detections=rcnn_test.get("max_per_img"),
+    )
+    parts.training(rcnn)
+    rcnn_test.skip("mask_thr_binary")
+    if has_masks:
+        model.mask_head.update(
+            **_mask_head(head.section("mask_head")),
+            **_pooling(head.section("mask_roi_extractor"), model.box_head.finest_scale),
+            threshold=float(rcnn_test.get("mask_thr_binary")),
+        )
+        size = rcnn.get("mask_size", 28)
+        if size != 2 * model.mask_head.pool_size:
+            raise ValueError(f"mask_size is {size}; ours is twice the mask head's pool size")
+    return config
+
+
+def _rpn(options, train, test):
+    options.one_of("type", "RPNHead")
+    options.one_of("num_convs", 1)
+    options.one_of("num_classes", 1)
+    options.skip("in_channels", "init_cfg", "train_cfg", "test_cfg")
+    rule, proposal, test = train.section("rpn"), train.section("rpn_proposal"), test.section("rpn")
+    parts.training(rule)
+    ious, least = {parts.hard_nms(proposal), parts.hard_nms(test)}, {s.get("min_bbox_size") for s in (proposal, test)}
+    if len(ious) > 1 or len(least) > 1:
+        raise ValueError(f"the RPN has NMS at {ious} and least sizes {least} in training and test; ours has one each")
+    return {
+        "channels": options.get("feat_channels", 256),
+        "box_stds": parts.box_stds(options),
+        "nms_iou": ious.pop(),
+        "min_size": float(least.pop()),
+        "pre_nms_train": proposal.get("nms_pre"),
+        "post_nms_train": proposal.get("max_per_img"),
+        "pre_nms_test": test.get("nms_pre"),
+        "post_nms_test": test.get("max_per_img"),
+        "allowed_border": float(rule.get("allowed_border", -1)),
+        "class_loss_weight": parts.cross_entropy(options, "loss_cls", use_sigmoid=True),
+        **parts.box_loss(options),
+        **parts.assigner(rule),
+        **parts.sampler(rule, add_ground_truth=False),
+    }
+
+
+def _box_head(options):
+    options.one_of("type", "Shared2FCBBoxHead")
+    for name in ("with_avg_pool", "predict_box_type"):
+        options.one_of(name, {"with_avg_pool": False, "predict_box_type": "box"}[name])
+    options.skip("in_channels", "num_classes", "roi_feat_size", "init_cfg")
+    return {
+        "channels": options.get("fc_out_channels", 1024),
+        "class_agnostic": options.get("reg_class_agnostic", False),
+        "box_stds": parts.box_stds(options),
+        "class_loss_weight": parts.cross_entropy(options, "loss_cls"),
+        **parts.box_loss(options),
+    }
+
+
+def _pooling(options, finest_scale):
+    options.one_of("type", "SingleRoIExtractor")
+    options.one_of("featmap_strides", list(ROI_STRIDES))
+    options.one_of("finest_scale", finest_scale)
+    options.skip("out_channels", "init_cfg")
+    layer = options.section("roi_layer")
+    layer.one_of("type", "RoIAlign")
+    layer.one_of("aligned", True)
+    layer.one_of("pool_mode", "avg")
+    layer.skip("use_torchvision")
+    return {"pool_size": layer.get("output_size"), "sampling_ratio": layer.get("sampling_ratio", 0)}
+
+
+def _mask_head(options):
+    options.one_of("type", "FCNMaskHead")
+    options.one_of("conv_kernel_size", 3)
+    options.one_of("conv_cfg", None)
+    options.one_of("norm_cfg", None)
+    upsample = options.section("upsample_cfg")
+    upsample.one_of("type", "deconv")
+    upsample.one_of("scale_factor", 2)
+    options.skip("in_channels", "num_classes", "roi_feat_size", "predictor_cfg", "init_cfg")
+    return {
+        "convs": options.get("num_convs", 4),
+        "channels": options.get("conv_out_channels", 256),
+        "class_agnostic": options.get("class_agnostic", False),
+        "loss_weight": parts.cross_entropy(options, "loss_mask", use_mask=True),
+    }
+
+
+def loss_key(name):
+    """The reference's name of our loss term."""
+    return _LOSSES[name]
+
+
+def forward_rows(reference, pyramid):
+    """What the RPN puts out."""
+    output = reference.detector.rpn_head(pyramid)
+    rows = []
+    for level, (features, logits, deltas) in enumerate(zip(pyramid, output.logits, output.deltas), start=2):
+        for name, values in ((f"rpn_logits_P{level}", logits), (f"rpn_deltas_P{level}", deltas)):
+            rows.append(feature_row(reference.arrays, name, values, features))
+    return rows
+
+
+def inference_rows(reference, pyramid):
+    """Proposals, detections and their masks."""
+    detector, arrays, size = reference.detector, reference.arrays, reference.batch["image_size"]
+    anchors = rpn.level_anchors(pyramid, STRIDES, detector.settings.anchors)
+    proposals = rpn.propose(detector.rpn_head(pyramid), anchors, size, detector.settings.rpn, training=False)
+    found = {key: value.numpy() for key, value in detector.detect_in_pyramid(pyramid, size).items()}
+    rows = []
+    for image in range(len(size)):
+        key, count = f"forward/proposals/{image}", int(proposals.count[image])
+        ours = (proposals.boxes[image, :count].numpy(), proposals.scores[image, :count].numpy())
+        rows += ranked_rows(f"proposals {image}", ours, (arrays[f"{key}/boxes_xyxy"], arrays[f"{key}/scores"]))[0]
+        more, pairs = detection_rows(reference, found, image)
+        rows += more
+        if f"detections/{image}/masks" in arrays:
+            rows.append(_pasted(reference, found, image, pairs))
+    return rows
+
+
+def detection_rows(reference, found, image):
+    """The detections of one image. Returns rows and the pairs (our index, their index)."""
+    key, count = f"detections/{image}", found["count"][image]
+    ours = tuple(found[name][image, :count] for name in ("boxes", "scores", "classes"))
+    theirs = tuple(reference.arrays[f"{key}/{name}"] for name in ("boxes_xyxy", "scores", "labels"))
+    return ranked_rows(f"detections {image}", ours, theirs)
+
+
+def _pasted(reference, found, image, pairs):
+    arrays = reference.arrays
+    shape = arrays[f"detections/{image}/masks_shape"]
+    theirs = np.unpackbits(arrays[f"detections/{image}/masks"], axis=-1, count=int(shape[2]))
+    height, width = arrays["image_size_hw"][image]
+    threshold = reference.detector.settings.mask_head.threshold
+    ours = paste_masks(found["masks"][image], found["boxes"][image], (height, width), threshold)
+    ours = coco_mask.decode(ours).transpose(2, 0, 1)
+    wrong = [np.mean(ours[mine] != theirs[index]) for mine, index in pairs]
+    return Row(f"detections {image}: wrong mask pixels", float(np.mean(wrong)) if wrong else 0.0, 1e-3)
+
+
+def target_rows(reference, outputs):
+    """The sampled RoIs of a training step and what they are to become."""
+    return _sample_rows(reference.arrays, outputs["rois"], 0)
+
+
+def mask_target_rows(reference, outputs, source):
+    """The mask targets; `source` (polygons or bitmaps) is what they were made from."""
+    tolerance = {"polygons": 1.5e-2, "bitmaps": 1e-3}[source]
+    wrong = np.mean(outputs["mask_targets"].numpy() != reference.arrays["train/stage0/mask_targets"])
+    return [Row(f"mask targets from {source}: wrong pixels", wrong, tolerance)]
+
+
+def _sample_rows(arrays, rois, stage):
+    images, key = len(rois.rois), f"train/stage{stage}"
+    theirs = [arrays[f"{key}/sampled_rois/{image}/boxes_xyxy"] for image in range(images)]
+    ends = np.cumsum([len(boxes) for boxes in theirs])[:-1]
+    labels, deltas = (np.split(arrays[f"{key}/{name}"], ends) for name in ("roi_labels", "roi_delta_targets"))
+    alone, wrong_labels, worst = 0, 0, 0.0
+    for image in range(images):
+        valid = rois.valid[image].numpy()
+        ours = rois.rois[image].numpy()[valid]
+        pairs = pair_boxes(ours, theirs[image])
+        alone += len(ours) + len(theirs[image]) - 2 * len(pairs)
+        for mine, index in pairs:
+            wrong_labels += int(rois.labels[image, mine] != labels[image][index])
+            delta = rois.deltas[image, mine].numpy() * float(rois.positive[image, mine])
+            worst = max(worst, float(np.abs(delta - deltas[image][index]).max()))
+    return [
+        Row(f"stage {stage}: sampled RoIs without partner", alone, 0),
+        Row(f"stage {stage}: RoI labels that differ", wrong_labels, 0),
+        Row(f"stage {stage}: RoI box targets", worst, 1e-2),
+    ]
