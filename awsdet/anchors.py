@@ -31,6 +31,16 @@ def valid_cells(feature_size, stride, padded_size):
     return tf.reshape(rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :], [tf.shape(padded_size)[0], -1])
 
 
+def inside(anchors, image_size, border):
+    """Which of `anchors` [N, 4] reach no further than `border` px beyond each image: bool [B, N].
+
+    `image_size` int32 [B, 2]. To the right and below an anchor must stay short of the limit, as in mmdetection.
+    """
+    height, width = tf.unstack(tf.cast(image_size, tf.float32)[:, :, tf.newaxis], axis=1)
+    x1, y1, x2, y2 = tf.unstack(anchors, axis=-1)
+    return (x1 >= -border) & (y1 >= -border) & (x2 < width + border) & (y2 < height + border)
+
+
 def _shapes(stride, scales, ratios):
     shapes = []
     for ratio in ratios:

@@ -84,6 +84,7 @@ def _model():
             # reference never leaves any out (-1); ours ignores them, since a crowd is neither an object nor
             # background.
             "ignore_iof": 0.5,
+            "allowed_border": -1.0,  # px; anchors that reach further out of the image take no part; negative: all do
             "sample_size": 256,
             "positive_fraction": 0.5,
             "box_loss": "l1",  # or smooth_l1, giou

@@ -22,3 +22,10 @@ def test_valid_cells_of_non_square_maps():
     assert grids[0].all()
     assert grids[1, :2].all() and not grids[1, 2:].any()
     assert grids[2, :, :3].all() and not grids[2, :, 3:].any()
+
+
+def test_anchors_that_reach_out_of_an_image():
+    boxes = tf.constant([[0.0, 0, 8, 8], [-1, 0, 8, 8], [0, 0, 10, 8], [0, 0, 8, 9.5]])
+    inside = anchors.inside(boxes, tf.constant([[10, 10], [9, 20]]), 0.0).numpy()
+    np.testing.assert_array_equal(inside, [[True, False, False, True], [True, False, True, False]])
+    assert anchors.inside(boxes, tf.constant([[10, 10]]), 2.0).numpy().all()

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from awsdet import anchors as anchor_lib
 from awsdet.models import rpn
 from awsdet.models.box_head import BoxHead, box_head_losses, detections, sample_rois
 from awsdet.models.detector import Detector
@@ -65,10 +66,11 @@ class FasterRCNN(Detector):
         return {}
 
     def _rpn_targets(self, pyramid, anchors, batch, keys):
+        rule, anchors = self.settings.rpn, tf.concat(anchors, axis=0)
         valid = rpn.valid_anchors(pyramid, STRIDES, batch["image_size"], self.settings.anchors)
-        return rpn.rpn_targets(
-            tf.concat(anchors, axis=0), valid, batch, keys("rpn", tf.shape(valid)), self.settings.rpn
-        )
+        if rule.allowed_border >= 0:
+            valid &= anchor_lib.inside(anchors, batch["image_size"], rule.allowed_border)
+        return rpn.rpn_targets(anchors, valid, batch, keys("rpn", tf.shape(valid)), rule)
 
     def _sample_rois(self, proposals, batch, keys):
         shape = tf.shape(batch["classes"]) + [0, tf.shape(proposals.boxes)[1]]
