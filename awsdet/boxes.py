@@ -41,10 +41,10 @@ def generalized_iou(boxes, others):
     """GIoU (Rezatofighi et al. 2019) of each of `boxes` [..., 4] with its partner in `others` [..., 4]: [...], in
     [-1, 1]; finite, and so is its gradient, for boxes without area too."""
     overlap = _overlap(boxes, others)
-    union = area(boxes) + area(others) - overlap
+    union = tf.maximum(area(boxes) + area(others) - overlap, _TINY)
     low, high = tf.minimum(boxes[..., :2], others[..., :2]), tf.maximum(boxes[..., 2:], others[..., 2:])
     hull = tf.maximum(tf.reduce_prod(high - low, axis=-1), _TINY)
-    return overlap / tf.maximum(union, _TINY) - (hull - union) / hull
+    return overlap / union - (hull - union) / hull
 
 
 def clip(boxes, size):

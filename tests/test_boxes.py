@@ -15,6 +15,28 @@ def test_overlaps_by_hand():
     np.testing.assert_allclose(batched[0], batched[1], atol=1e-6)
 
 
+def test_generalized_iou_by_counting_pixels():
+    random = np.random.default_rng(4)
+    corner = random.integers(0, 12, (2, 40, 2))
+    ours, others = np.concatenate([corner, corner + random.integers(1, 9, (2, 40, 2))], axis=2)
+    found = boxes.generalized_iou(tf.constant(ours, tf.float32), tf.constant(others, tf.float32)).numpy()
+    for box, other, value in zip(ours, others, found):
+        pixels = np.zeros((2, 20, 20), bool)
+        for plane, (x1, y1, x2, y2) in zip(pixels, (box, other)):
+            plane[y1:y2, x1:x2] = True
+        rows, columns = pixels.any(axis=(0, 2)).nonzero()[0], pixels.any(axis=(0, 1)).nonzero()[0]
+        hull, union = np.ptp(rows) + 1, pixels.any(axis=0).sum()
+        hull *= np.ptp(columns) + 1
+        np.testing.assert_allclose(value, pixels.all(axis=0).sum() / union - (hull - union) / hull, atol=1e-6)
+
+
+def test_generalized_iou_of_boxes_without_area():
+    ours = tf.constant([[0.0, 0, 0, 0], [3, 3, 3, 3], [3, 3, 3, 3], [2, 2, 2, 9], [0, 0, 10, 10]])
+    others = tf.constant([[0.0, 0, 0, 0], [3, 3, 3, 3], [0, 0, 0, 0], [2, 2, 4, 9], [0, 0, 0, 0]])
+    found = boxes.generalized_iou(ours, others)
+    np.testing.assert_allclose(found, [0, 0, -1, 0, 0], atol=1e-6)
+
+
 def test_decode_undoes_encode():
     random = np.random.default_rng(3)
     corner = random.uniform(0, 100, (2, 50, 2))
