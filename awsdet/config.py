@@ -54,18 +54,23 @@ def _model():
     model.image = ConfigDict({"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375), "bgr": False})
     model.backbone = ConfigDict(
         {
+            "name": "resnet",  # or resnet_v1d (deep stem, average-pool shortcuts), hrnet (has no depth and style)
             "depth": 50,  # 50, 101 or 152
-            "style": "pytorch",  # stride on the 3x3 convolution; caffe: on the first 1x1
+            "style": "pytorch",  # stride on the 3x3 convolution (also called v1b); caffe: on the first 1x1
             "base_width": 64,  # channels of the stem; stages have 4, 8, 16 and 32 times as many
+            "groups": 1,  # of the 3x3 convolutions; more make a ResNeXt
+            "width_per_group": 64,  # ResNeXt: channels of a group in the first stage
+            "branch_width": 32,  # hrnet: channels of its finest branch
             "frozen_stages": 1,  # -1: none; 0: stem; k: stem and stages 1..k
-            "norm": "frozen_batch_norm",  # statistics fixed; or batch_norm (live), group_norm
+            "norm": "frozen_batch_norm",  # statistics fixed; or batch_norm (live), sync_batch_norm, group_norm
             "norm_affine_trainable": True,  # False: gamma and beta are fixed too (Detectron)
         }
     )
     model.fpn = ConfigDict(
         {
+            "name": "fpn",  # or hrfpn, HRNet's own
             "channels": 256,
-            "norm": "none",  # or batch_norm, group_norm
+            "norm": "none",  # or batch_norm, sync_batch_norm, group_norm
             # What makes the levels beyond P5: none, subsampling; convolutions of C5 (on_input), of its lateral
             # (on_lateral) or of P5 (on_output).
             "extra_convs": "none",

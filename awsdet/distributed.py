@@ -39,8 +39,9 @@ class World:
         """The mean over the ranks of each tensor of a list, dense; all ranks pass the same number, shapes and order."""
         return [tf.convert_to_tensor(g) for g in gradients]
 
-    def sum(self, tensor):
-        """The sum over the ranks of a tensor."""
+    def sum(self, tensor, name="sum"):
+        """The sum over the ranks of a tensor. Exchanges that may be under way at once need names of their own, the
+        same on all ranks."""
         return tf.convert_to_tensor(tensor)
 
     def broadcast_variables(self, variables):
@@ -173,11 +174,11 @@ class _HorovodWorld(World):
         average = self._hvd.Average
         return [self._hvd.allreduce(g, op=average, name=f"gradient_{i}") for i, g in enumerate(gradients)]
 
-    def sum(self, tensor):
+    def sum(self, tensor, name="sum"):
         """See World."""
         tensor = tf.convert_to_tensor(tensor)
         self._mark([tensor])
-        return self._hvd.allreduce(tensor, op=self._hvd.Sum, name="sum")
+        return self._hvd.allreduce(tensor, op=self._hvd.Sum, name=name)
 
     def broadcast_variables(self, variables):
         """See World."""

@@ -34,7 +34,11 @@ FLOORS = {
     "awsdet.models": 4,  # the detectors and the builder
     "awsdet.models.layers": 3,
     "awsdet.models.losses": 3,
+    "awsdet.models.norms": 3,
     "awsdet.models.resnet": 3,
+    "awsdet.models.hrnet": 3,
+    "awsdet.models.hrfpn": 3,
+    "awsdet.models.backbones": 3,
     "awsdet.models.fpn": 3,
     "awsdet.models.rpn": 3,
     "awsdet.models.box_head": 3,

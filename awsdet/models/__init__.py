@@ -1,10 +1,12 @@
 """Detectors and their parts; `build` makes a detector from a config."""
 
 from awsdet.errors import UserError
+from awsdet.models.backbones import BACKBONES, NECKS
 from awsdet.models.faster_rcnn import FasterRCNN
 from awsdet.models.fpn import EXTRA_CONVS
 from awsdet.models.losses import BOX_LOSSES
 from awsdet.models.mask_rcnn import MaskRCNN
+from awsdet.models.norms import NORMS
 from awsdet.models.resnet import BLOCKS, STYLES
 from awsdet.models.retinanet import RetinaNet
 
@@ -12,10 +14,12 @@ DETECTORS = {"faster_rcnn": FasterRCNN, "mask_rcnn": MaskRCNN, "retinanet": Reti
 _CHOICES = {
     "detector": DETECTORS,
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+    "backbone.name": BACKBONES,
     "backbone.depth": BLOCKS,
     "backbone.style": STYLES,
-    "backbone.norm": ("frozen_batch_norm", "batch_norm", "group_norm"),
-    "fpn.norm": ("none", "batch_norm", "group_norm"),
+    "backbone.norm": [norm for norm in NORMS if norm != "none"],
+    "fpn.name": NECKS,
+    "fpn.norm": [norm for norm in NORMS if norm != "frozen_batch_norm"],
     "fpn.extra_convs": EXTRA_CONVS,
     "rpn.box_loss": BOX_LOSSES,
     "box_head.box_loss": BOX_LOSSES,

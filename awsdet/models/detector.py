@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from awsdet.models.layers import Initializers
+from awsdet.models.layers import Conv, Initializers
 
 # What detection needs of a batch; one trace serves every number and size of images.
 IMAGES_SPEC = {
@@ -20,8 +20,8 @@ class OneProcess:
         """The mean over the ranks of each tensor of a list."""
         return gradients
 
-    def sum(self, tensor):
-        """The sum over the ranks of a tensor."""
+    def sum(self, tensor, name="sum"):
+        """The sum over the ranks of a tensor; `name`: of this exchange, the same on all ranks."""
         return tensor
 
 
@@ -71,6 +71,9 @@ class Detector(tf.keras.Model):
             raise ValueError(f"loss_normalizer is {loss_normalizer!r}; it must be process or global")
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly, jit_compile=jit_compile)
         self.world = world or OneProcess()
+        for layer in self.submodules:
+            if isinstance(layer, Conv):
+                layer.world = self.world
         self.loss_normalizer, self.clip_norm, self.accumulate_steps = loss_normalizer, clip_norm, accumulate_steps
         # Made now, so that the training step is traced once: a trace that makes variables is followed by a second one.
         build = getattr(self.optimizer, "build", None) or self.optimizer._create_all_weights

@@ -4,10 +4,9 @@ import tensorflow as tf
 
 from awsdet import anchors as anchor_lib
 from awsdet.models import rpn
+from awsdet.models.backbones import build_backbone, build_neck
 from awsdet.models.box_head import BoxHead, box_head_losses, detections, sample_rois
 from awsdet.models.detector import Detector
-from awsdet.models.fpn import FPN
-from awsdet.models.resnet import ResNet
 from awsdet.ops.roi_align import roi_align
 
 STRIDES = (4, 8, 16, 32, 64)
@@ -21,8 +20,8 @@ class FasterRCNN(Detector):
         """See `Detector`."""
         super().__init__(settings, class_names, seed, name)
         common = {"initializers": self.initializers, "dtype": settings.precision}
-        self.backbone = ResNet(**settings.backbone.to_dict(), **common)
-        self.neck = FPN(self.backbone.out_channels, **settings.fpn.to_dict(), num_outs=len(STRIDES), **common)
+        self.backbone = build_backbone(settings.backbone, **common)
+        self.neck = build_neck(settings.fpn, self.backbone.out_channels, num_outs=len(STRIDES), **common)
         anchors_per_cell = len(settings.anchors.scales) * len(settings.anchors.ratios)
         self.rpn_head = rpn.RPNHead(settings.fpn.channels, settings.rpn.channels, anchors_per_cell, **common)
         head = settings.box_head

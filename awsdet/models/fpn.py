@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from awsdet.models.layers import Conv
+from awsdet.models.layers import Conv, upsample_nearest
 
 EXTRA_CONVS = ("none", "on_input", "on_lateral", "on_output")
 
@@ -18,7 +18,7 @@ class FPN(tf.keras.layers.Layer):
         extra_convs: what makes the extra levels: none, subsampling; else 3x3 convolutions of stride 2 of which the
             first sees the last feature (on_input), its lateral (on_lateral) or its output (on_output).
         relu_before_extra_convs: a ReLU before the second extra convolution and those after it.
-        norm: none, batch_norm or group_norm.
+        norm: see `Conv`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class FPN(tf.keras.layers.Layer):
         used = features[self.start_level :]
         merged = [lateral(f, training=training) for lateral, f in zip(self.lateral, used)]
         for level in reversed(range(len(merged) - 1)):
-            merged[level] += _double(merged[level + 1])
+            merged[level] += upsample_nearest(merged[level + 1], 2)
         outputs = [conv(m, training=training) for conv, m in zip(self.output_convs, merged)]
         sources = {"on_input": used[-1], "on_lateral": merged[-1]}
         for index, conv in enumerate(self.coarser):
@@ -79,11 +79,3 @@ class FPN(tf.keras.layers.Layer):
         while len(outputs) < self.num_outs:
             outputs.append(outputs[-1][:, ::2, ::2])
         return outputs
-
-
-def _double(features):
-    """Nearest-neighbour upsampling by 2, [B, H, W, C] -> [B, 2H, 2W, C]; its gradient is a plain sum."""
-    batch, height, width = tf.unstack(tf.shape(features)[:3])
-    channels = features.shape[3]
-    wide = tf.broadcast_to(features[:, :, tf.newaxis, :, tf.newaxis], [batch, height, 2, width, 2, channels])
-    return tf.reshape(wide, [batch, height * 2, width * 2, channels])

@@ -2,9 +2,8 @@
 
 import tensorflow as tf
 
+from awsdet.models.backbones import build_backbone, build_neck
 from awsdet.models.detector import Detector
-from awsdet.models.fpn import FPN
-from awsdet.models.resnet import ResNet
 from awsdet.models.retina_head import RetinaHead, retina_detections, retina_losses, retina_targets
 from awsdet.models.rpn import level_anchors, valid_anchors
 
@@ -18,10 +17,8 @@ class RetinaNet(Detector):
         """See `Detector`."""
         super().__init__(settings, class_names, seed, name)
         common = {"initializers": self.initializers, "dtype": settings.precision}
-        self.backbone = ResNet(**settings.backbone.to_dict(), **common)
-        self.neck = FPN(
-            self.backbone.out_channels, **settings.fpn.to_dict(), start_level=1, num_outs=len(STRIDES), **common
-        )
+        self.backbone = build_backbone(settings.backbone, **common)
+        self.neck = build_neck(settings.fpn, self.backbone.out_channels, start_level=1, num_outs=len(STRIDES), **common)
         anchors_per_cell = len(settings.anchors.scales) * len(settings.anchors.ratios)
         head = settings.retina_head
         self.bbox_head = RetinaHead(

@@ -1,0 +1,94 @@
+"""Normalisation of features [B, H, W, C]: batch norm (frozen, live, over all ranks) and group norm.
+
+Plain functions; `layers.Conv` holds the variables. Parameters and statistics are float32 in every precision, and so is
+the arithmetic of those that compute statistics of low-precision features. C: channels.
+"""
+
+import math
+
+import tensorflow as tf
+
+BATCH_NORMS = ("frozen_batch_norm", "batch_norm", "sync_batch_norm")
+NORMS = ("none", *BATCH_NORMS, "group_norm")
+EPSILON = 1e-5
+GROUPS = 32  # of group norm
+
+
+def stored_batch_norm(features, gamma, beta, mean, variance):
+    """Batch norm with stored statistics; all parameters float32 [C]."""
+    if features.dtype == tf.float32:
+        # The same arithmetic as the reference's, to its last bit or nearly: deep networks amplify what differs.
+        scale = gamma * tf.math.rsqrt(variance + EPSILON)
+        return features * scale + (beta - mean * scale)
+    # Fused: one rounding to low precision, not two.
+    fused = tf.compat.v1.nn.fused_batch_norm
+    return fused(features, gamma, beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False)[0]
+
+
+def batch_norm(features, gamma, beta):
+    """Batch norm (Ioffe and Szegedy 2015) with the statistics of these features.
+
+    Returns the normalised features and float32 [C] mean and unbiased variance.
+    """
+    return tf.compat.v1.nn.fused_batch_norm(features, gamma, beta, epsilon=EPSILON)
+
+
+def sync_batch_norm(features, gamma, beta, shift, world, name):
+    """Batch norm with the statistics of all ranks' features, each pixel weighing the same.
+
+    Ranks may have different numbers and sizes of images. Two exchanges, named after `name`: the moments on the way
+    there, their gradients on the way back. The gradients of `features` are those of the sum of all ranks' losses,
+    the gradients of gamma and beta this rank's share of them, so that averaging over the ranks gives those of the
+    mean loss, as for any other variable.
+
+    Args:
+        shift: float32 [C], the same on all ranks and near the mean: keeps the variance from being the small
+            difference of two large numbers. It changes nothing else.
+        world: `sum(tensor, name)` over the ranks.
+
+    Returns the normalised features and float32 [C] mean and unbiased variance, the same on all ranks.
+    """
+    channels = features.shape[3]
+
+    @tf.custom_gradient
+    def normalized(features, gamma, beta):
+        values = tf.cast(features, tf.float32)
+        count = tf.cast(tf.size(values) // channels, tf.float32)
+        own_mean, own_variance = tf.nn.moments(values, axes=[0, 1, 2])
+        offset = own_mean - shift
+        moments = tf.concat([[count], count * offset, count * (own_variance + tf.square(offset))], axis=0)
+        total, first, second = tf.split(world.sum(moments, f"{name}.statistics"), [1, channels, channels])
+        offset = first / total
+        mean, variance = shift + offset, tf.maximum(second / total - tf.square(offset), 0.0)
+        inverse = tf.math.rsqrt(variance + EPSILON)
+        scale = gamma * inverse
+        outputs = tf.cast(values * scale + (beta - mean * scale), features.dtype)
+
+        def gradients(upstream, _mean, _variance):
+            upstream = tf.cast(upstream, tf.float32)
+            standard = (tf.cast(features, tf.float32) - mean) * inverse
+            own_beta = tf.reduce_sum(upstream, axis=[0, 1, 2])
+            own_gamma = tf.reduce_sum(upstream * standard, axis=[0, 1, 2])
+            sums = world.sum(tf.concat([own_beta, own_gamma], axis=0), f"{name}.gradients")
+            all_beta, all_gamma = tf.split(sums / total, 2)
+            inputs = scale * (upstream - all_beta - standard * all_gamma)
+            return tf.cast(inputs, features.dtype), own_gamma, own_beta
+
+        unbiased = variance * total / tf.maximum(total - 1.0, 1.0)
+        return (outputs, mean, unbiased), gradients
+
+    return normalized(features, gamma, beta)
+
+
+def group_norm(features, gamma, beta):
+    """Group norm (Wu and He 2018) in 32 groups, or in the largest power of two that divides C where 32 does not."""
+    channels = features.shape[3]
+    groups = math.gcd(GROUPS, channels)
+    shape = tf.shape(features)
+    grouped = tf.reshape(tf.cast(features, tf.float32), [shape[0], shape[1] * shape[2], groups, channels // groups])
+    mean, variance = tf.nn.moments(grouped, axes=[1, 3], keepdims=True)
+    # One multiply and one add a feature: the statistics are folded into a scale and an offset for each image and
+    # channel.
+    scale = tf.math.rsqrt(variance + EPSILON) * tf.reshape(gamma, [1, 1, groups, -1])
+    offset = tf.reshape(beta, [1, 1, groups, -1]) - mean * scale
+    return tf.cast(tf.reshape(grouped * scale + offset, shape), features.dtype)
