@@ -1,1 +1,51 @@
-from awsdet.ops.plain.nms import Kept, nms  # noqa: F401
+"""Non-maximum suppression for a batch of images, compiled."""
+
+import tensorflow as tf
+
+from awsdet.ops import library
+from awsdet.ops.plain.nms import Kept
+
+tf.no_gradient("AwsdetNms")
+
+
+def nms(boxes, scores, classes=None, *, iou_threshold, score_threshold, max_output, method="hard", sigma=0.5):
+    """Class-wise NMS of all images in one call: greedy, or Soft-NMS (Bodla et al. 2017).
+
+    IoU has no +1 and is float32, as in the reference; that of two empty boxes is 0, so both stay. A box with a NaN
+    score, or with a coordinate that is NaN or infinite, is as if it were not there.
+
+    Args:
+        boxes: float32 [B, N, 4], x1, y1, x2, y2; scores: float32 [B, N].
+        classes: int32 [B, N], any values; boxes of different classes (or pyramid levels) never touch one another.
+            None: all are of one.
+        iou_threshold: in [0, 1]. hard: a box goes when its IoU with a kept, better one is above it. linear: the score
+            is multiplied by 1 - IoU where the IoU is at least it. gaussian: not used.
+        score_threshold: only scores above it are kept, after the decay; not negative for linear and gaussian.
+        max_output: K, the most boxes to keep an image, a Python int.
+        method: "hard", "linear" or "gaussian" (the score is multiplied by exp(-IoU^2 / sigma)).
+
+    Returns Kept by falling (decayed) score; equal scores keep their order. No gradient.
+
+    Raises tf.errors.InvalidArgumentError naming the argument for a wrong shape, dtype or value.
+    """
+    boxes, scores = _tensor("boxes", boxes, tf.float32), _tensor("scores", scores, tf.float32)
+    classes = tf.zeros_like(scores, tf.int32) if classes is None else _tensor("classes", classes, tf.int32)
+    return Kept(
+        *library.load().awsdet_nms(
+            boxes=boxes,
+            scores=scores,
+            classes=classes,
+            iou_threshold=iou_threshold,
+            score_threshold=score_threshold,
+            max_output=max_output,
+            method=method,
+            sigma=sigma,
+        )
+    )
+
+
+def _tensor(name, value, dtype):
+    value = tf.convert_to_tensor(value, dtype_hint=dtype)
+    if value.dtype != dtype:
+        raise tf.errors.InvalidArgumentError(None, None, f"nms: {name} must be {dtype.name}, not {value.dtype.name}")
+    return value

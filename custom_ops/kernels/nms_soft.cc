@@ -1,0 +1,119 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/nms_classes.h"
+
+namespace awsdet {
+namespace {
+
+constexpr int64_t kLanes = 16;
+constexpr float kGone = -1.0f;  // less than any threshold, and so after any decay
+
+int64_t Padded(int64_t size) { return (size + kLanes - 1) / kLanes * kLanes; }
+
+// The boxes still in play, side by side, by rising index; those between `size` and the padding are gone.
+struct Pool {
+  explicit Pool(int64_t room) : stride(room), lanes(7 * room, 0.0f), member(room), score(Part(5)) {
+    std::fill_n(score, room, kGone);
+  }
+  float* Part(int part) { return lanes.data() + part * stride; }
+
+  int64_t stride;
+  std::vector<float> lanes;  // x1, y1, x2, y2, area, score, IoU with the last kept box
+  std::vector<int32_t> member;
+  float* score;
+  int64_t size = 0;
+};
+
+Pool Fill(const ClassBoxes& input, const float* scores) {
+  Pool pool(Padded(input.size));
+  for (; pool.size < input.size; ++pool.size) {
+    const float* box = input.Box(pool.size);
+    for (int side = 0; side < 4; ++side) pool.Part(side)[pool.size] = box[side];
+    pool.Part(4)[pool.size] = (box[2] - box[0]) * (box[3] - box[1]);
+    pool.score[pool.size] = scores[input.order[input.member[pool.size]]];
+    pool.member[pool.size] = input.member[pool.size];
+  }
+  return pool;
+}
+
+// IoU of box `best` with each of [0, count), `count` a multiple of the lanes; 0 where both are empty.
+__attribute__((target_clones("avx512f", "avx2", "default")))
+void Overlaps(const float* lanes, int64_t stride, int64_t best, int64_t count, float* iou) {
+  const float *x1 = lanes, *y1 = x1 + stride, *x2 = y1 + stride, *y2 = x2 + stride, *area = y2 + stride;
+  const float left = x1[best], top = y1[best], right = x2[best], bottom = y2[best], own = area[best];
+  for (int64_t i = 0; i < count; ++i) {
+    const float width = std::min(right, x2[i]) - std::max(left, x1[i]);
+    const float height = std::min(bottom, y2[i]) - std::max(top, y1[i]);
+    const float intersection = std::max(width, 0.0f) * std::max(height, 0.0f);
+    const float quotient = intersection / (own + area[i] - intersection);
+    iou[i] = intersection > 0.0f ? quotient : 0.0f;
+  }
+}
+
+__attribute__((target_clones("avx512f", "avx2", "default")))
+void DecayLinear(const float* iou, float iou_threshold, float score_threshold, int64_t count, float* score) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float decayed = score[i] * (iou[i] >= iou_threshold ? 1.0f - iou[i] : 1.0f);
+    score[i] = decayed > score_threshold ? decayed : kGone;
+  }
+}
+
+void DecayGaussian(const float* iou, float sigma, float score_threshold, int64_t count, float* score) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (iou[i] == 0.0f) continue;  // a factor of 1; most pairs
+    const float decayed = score[i] * std::exp(-(iou[i] * iou[i]) / sigma);
+    score[i] = decayed > score_threshold ? decayed : kGone;
+  }
+}
+
+__attribute__((target_clones("avx512f", "avx2", "default")))
+float Highest(const float* score, int64_t count) {
+  float highest[kLanes];
+  for (int64_t lane = 0; lane < kLanes; ++lane) highest[lane] = kGone;
+  for (int64_t begin = 0; begin < count; begin += kLanes) {
+    for (int64_t lane = 0; lane < kLanes; ++lane) highest[lane] = std::max(highest[lane], score[begin + lane]);
+  }
+  return *std::max_element(highest, highest + kLanes);
+}
+
+// Takes what is gone out of the pool.
+void Compact(Pool* pool) {
+  int64_t size = 0;
+  for (int64_t i = 0; i < pool->size; ++i) {
+    if (pool->score[i] == kGone) continue;
+    for (int part = 0; part < 6; ++part) pool->Part(part)[size] = pool->Part(part)[i];
+    pool->member[size++] = pool->member[i];
+  }
+  std::fill(pool->score + size, pool->score + pool->size, kGone);
+  pool->size = size;
+}
+
+}  // namespace
+
+void SoftNms(const ClassBoxes& input, const float* scores, const NmsRule& rule, float* decayed) {
+  Pool pool = Fill(input, scores);
+  float* iou = pool.Part(6);
+  int64_t until_compact = pool.size / 4;
+  for (int64_t kept = 0; kept < rule.max_output; ++kept) {
+    const int64_t count = Padded(pool.size);
+    const float highest = Highest(pool.score, count);
+    if (highest == kGone) return;
+    const int64_t best = std::find(pool.score, pool.score + count, highest) - pool.score;  // the first of equals
+    decayed[pool.member[best]] = highest;
+    pool.score[best] = kGone;
+    Overlaps(pool.lanes.data(), pool.stride, best, count, iou);
+    if (rule.method == NmsMethod::kLinear) {
+      DecayLinear(iou, rule.iou_threshold, rule.score_threshold, count, pool.score);
+    } else {
+      DecayGaussian(iou, rule.sigma, rule.score_threshold, count, pool.score);
+    }
+    // At least one box goes with every step; copying after a quarter of them have gone costs little of what it saves.
+    if (--until_compact <= 0) {
+      Compact(&pool);
+      until_compact = pool.size / 4;
+    }
+  }
+}
+
+}  // namespace awsdet

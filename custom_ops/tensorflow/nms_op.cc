@@ -1,0 +1,137 @@
+// Registration of AwsdetNms, and its CPU kernel.
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "kernels/nms.h"
+#include "tensorflow/core/framework/common_shape_fns.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/parallel.h"
+
+namespace awsdet {
+namespace {
+
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Status;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::errors::InvalidArgument;
+using tensorflow::shape_inference::DimensionHandle;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
+Status NmsShape(InferenceContext* context) {
+  ShapeHandle boxes, scores, classes;
+  if (!context->WithRank(context->input(0), 3, &boxes).ok()) {
+    return InvalidArgument("nms: boxes must be [B, N, 4], not ", context->DebugString(context->input(0)));
+  }
+  DimensionHandle unused;
+  if (!context->WithValue(context->Dim(boxes, 2), 4, &unused).ok()) {
+    return InvalidArgument("nms: boxes must be [B, N, 4], not ", context->DebugString(boxes));
+  }
+  ShapeHandle wanted = context->MakeShape({context->Dim(boxes, 0), context->Dim(boxes, 1)});
+  if (!context->Merge(context->input(1), wanted, &scores).ok()) {
+    return InvalidArgument("nms: scores must be [B, N] = ", context->DebugString(wanted), " like boxes, not ",
+                           context->DebugString(context->input(1)));
+  }
+  if (!context->Merge(context->input(2), scores, &classes).ok()) {
+    return InvalidArgument("nms: classes must be [B, N] = ", context->DebugString(scores), " like boxes, not ",
+                           context->DebugString(context->input(2)));
+  }
+  tensorflow::int32 max_output;
+  TF_RETURN_IF_ERROR(context->GetAttr("max_output", &max_output));
+  const DimensionHandle batch = context->Dim(classes, 0);
+  context->set_output(0, context->Matrix(batch, context->MakeDim(max_output)));
+  context->set_output(1, context->Matrix(batch, context->MakeDim(max_output)));
+  context->set_output(2, context->Vector(batch));
+  return tensorflow::OkStatus();
+}
+
+REGISTER_OP("AwsdetNms")
+    .Input("boxes: float")
+    .Input("scores: float")
+    .Input("classes: int32")
+    .Output("indices: int32")
+    .Output("kept_scores: float")
+    .Output("count: int32")
+    .Attr("iou_threshold: float")
+    .Attr("score_threshold: float")
+    .Attr("max_output: int >= 0")
+    .Attr("method: {'hard', 'linear', 'gaussian'} = 'hard'")
+    .Attr("sigma: float = 0.5")
+    .SetShapeFn(NmsShape);
+
+Status ReadRule(OpKernelConstruction* context, NmsRule* rule) {
+  std::string method;
+  tensorflow::int32 max_output;
+  TF_RETURN_IF_ERROR(context->GetAttr("method", &method));
+  TF_RETURN_IF_ERROR(context->GetAttr("iou_threshold", &rule->iou_threshold));
+  TF_RETURN_IF_ERROR(context->GetAttr("score_threshold", &rule->score_threshold));
+  TF_RETURN_IF_ERROR(context->GetAttr("sigma", &rule->sigma));
+  TF_RETURN_IF_ERROR(context->GetAttr("max_output", &max_output));
+  rule->max_output = max_output;
+  rule->method = method == "hard"     ? NmsMethod::kHard
+                 : method == "linear" ? NmsMethod::kLinear
+                                      : NmsMethod::kGaussian;
+  if (!(rule->iou_threshold >= 0 && rule->iou_threshold <= 1)) {
+    return InvalidArgument("nms: iou_threshold must be in [0, 1], not ", rule->iou_threshold);
+  }
+  if (std::isnan(rule->score_threshold)) return InvalidArgument("nms: score_threshold is not a number");
+  if (rule->method != NmsMethod::kHard && rule->score_threshold < 0) {
+    return InvalidArgument("nms: score_threshold must not be negative for method ", method, ", not ",
+                           rule->score_threshold);
+  }
+  if (!(rule->sigma > 0) || std::isinf(rule->sigma)) {
+    return InvalidArgument("nms: sigma must be a positive number, not ", rule->sigma);
+  }
+  return tensorflow::OkStatus();
+}
+
+Status CheckShapes(const Tensor& boxes, const Tensor& scores, const Tensor& classes) {
+  if (boxes.dims() != 3 || boxes.dim_size(2) != 4) {
+    return InvalidArgument("nms: boxes must be [B, N, 4], not ", boxes.shape().DebugString());
+  }
+  if (boxes.dim_size(1) > std::numeric_limits<int32_t>::max()) {
+    return InvalidArgument("nms: boxes has ", boxes.dim_size(1), " boxes an image; indices are int32");
+  }
+  const TensorShape wanted({boxes.dim_size(0), boxes.dim_size(1)});
+  if (scores.shape() != wanted) {
+    return InvalidArgument("nms: scores must be [B, N] = ", wanted.DebugString(), " like boxes, not ",
+                           scores.shape().DebugString());
+  }
+  if (classes.shape() != wanted) {
+    return InvalidArgument("nms: classes must be [B, N] = ", wanted.DebugString(), " like boxes, not ",
+                           classes.shape().DebugString());
+  }
+  return tensorflow::OkStatus();
+}
+
+class NmsOp : public tensorflow::OpKernel {
+ public:
+  explicit NmsOp(OpKernelConstruction* context) : OpKernel(context) { OP_REQUIRES_OK(context, ReadRule(context, &rule_)); }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor &boxes = context->input(0), &scores = context->input(1), &classes = context->input(2);
+    OP_REQUIRES_OK(context, CheckShapes(boxes, scores, classes));
+    const int64_t images = boxes.dim_size(0);
+    Tensor *indices, *kept_scores, *count;
+    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({images, rule_.max_output}), &indices));
+    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({images, rule_.max_output}), &kept_scores));
+    OP_REQUIRES_OK(context, context->allocate_output(2, TensorShape({images}), &count));
+    Nms({boxes.flat<float>().data(), scores.flat<float>().data(), classes.flat<int32_t>().data(), images,
+         boxes.dim_size(1)},
+        rule_, WorkerThreads(context),
+        {indices->flat<int32_t>().data(), kept_scores->flat<float>().data(), count->flat<int32_t>().data()});
+  }
+
+ private:
+  NmsRule rule_;
+};
+
+REGISTER_KERNEL_BUILDER(Name("AwsdetNms").Device(tensorflow::DEVICE_CPU), NmsOp);
+
+}  // namespace
+}  // namespace awsdet
