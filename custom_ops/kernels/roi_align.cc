@@ -1,0 +1,98 @@
+#include "kernels/roi_align.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace awsdet {
+namespace {
+
+constexpr int64_t kTile = 16;  // feature pixels
+
+// RoIs that read neighbouring pixels follow each other, so that these are still in the cache. [R] positions.
+std::vector<int64_t> LocalOrder(const std::vector<int64_t>& levels, const std::vector<float>& strides,
+                                const Rois& rois) {
+  std::vector<std::pair<uint64_t, int64_t>> keys(rois.count);
+  for (int64_t i = 0; i < rois.count; ++i) {
+    const float* box = rois.boxes + 4 * i;
+    const float scale = 0.5f / (strides[levels[i]] * kTile);
+    const auto tile = [scale](float low, float high) {
+      const float centre = (low + high) * scale;
+      return static_cast<uint64_t>(centre > 0.0f ? std::min(centre, 32767.0f) : 0.0f);  // 0 where NaN
+    };
+    const uint64_t row = tile(box[1], box[3]), column = tile(box[0], box[2]);
+    const uint64_t image = static_cast<uint32_t>(rois.image[i]);
+    keys[i] = {(static_cast<uint64_t>(levels[i]) << 62) ^ (image << 30) ^ (row << 15) ^ column, i};
+  }
+  std::sort(keys.begin(), keys.end());
+  std::vector<int64_t> order(rois.count);
+  for (int64_t i = 0; i < rois.count; ++i) order[i] = keys[i].second;
+  return order;
+}
+
+// Memory of one thread.
+struct Scratch {
+  RoiAxis rows, columns;
+  std::vector<float> line;    // feature rows of one bin row, summed: [window, C]
+  std::vector<float> pooled;  // one bin row: [P, C]
+};
+
+template <typename T>
+void PoolOne(const PyramidLevel<const T>& level, const float* box, int64_t image, int64_t channels,
+             const RoiAlignSettings& settings, Scratch* scratch, T* pooled) {
+  const int64_t row_values = settings.output_size * channels;
+  scratch->rows.Set(box[1] / level.stride, box[3] / level.stride, level.height, settings);
+  scratch->columns.Set(box[0] / level.stride, box[2] / level.stride, level.width, settings);
+  const RoiAxis &rows = scratch->rows, &columns = scratch->columns;
+  if (rows.empty() || columns.empty()) {
+    scratch->pooled.assign(row_values, 0.0f);
+    for (int64_t bin = 0; bin < settings.output_size; ++bin) {
+      Round(scratch->pooled.data(), row_values, pooled + bin * row_values);
+    }
+    return;
+  }
+  const int64_t stride = level.width * channels, window = (columns.end() - columns.begin()) * channels;
+  const T* corner = level.values + (image * level.height + rows.begin()) * stride + columns.begin() * channels;
+  scratch->line.resize(window);
+  scratch->pooled.resize(row_values);
+  for (const Span& bin : rows.bins()) {
+    WeightedSums(corner, stride, window, &bin, 1, scratch->line.data());
+    WeightedSums(scratch->line.data(), channels, channels, columns.bins().data(), settings.output_size,
+                 scratch->pooled.data());
+    Round(scratch->pooled.data(), row_values, pooled);
+    pooled += row_values;
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void RoiAlign(const std::vector<PyramidLevel<const T>>& pyramid, int64_t channels, const Rois& rois,
+              const RoiAlignSettings& settings, const ParallelFor& parallel, T* pooled) {
+  std::vector<int64_t> levels(rois.count);
+  for (int64_t i = 0; i < rois.count; ++i) {
+    levels[i] = RoiLevel(rois.boxes + 4 * i, settings.finest_scale, pyramid.size());
+  }
+  std::vector<float> strides;
+  for (const auto& level : pyramid) strides.push_back(level.stride);
+  const std::vector<int64_t> order = LocalOrder(levels, strides, rois);
+  const int64_t values = settings.output_size * settings.output_size * channels;
+  // About twenty feature pixels a bin, a dozen values a cycle.
+  parallel(rois.count, 1000 + 2 * values, [&](int64_t begin, int64_t end) {
+    Scratch scratch;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t roi = order[i];
+      PoolOne(pyramid[levels[roi]], rois.boxes + 4 * roi, rois.image[roi], channels, settings, &scratch,
+              pooled + roi * values);
+    }
+  });
+}
+
+#define AWSDET_INSTANTIATE(T)                                                                             \
+  template void RoiAlign(const std::vector<PyramidLevel<const T>>&, int64_t, const Rois&,                 \
+                         const RoiAlignSettings&, const ParallelFor&, T*);
+AWSDET_INSTANTIATE(float)
+AWSDET_INSTANTIATE(Half)
+AWSDET_INSTANTIATE(Bfloat16)
+#undef AWSDET_INSTANTIATE
+
+}  // namespace awsdet

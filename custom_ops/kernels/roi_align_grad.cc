@@ -1,0 +1,231 @@
+// The gradient of RoIAlign: the transpose of the forward sums, tile by tile.
+//
+// A tile is a small square of one image's map at one level, summed in a thread's own cache from every RoI that touches
+// it, in the order of the RoIs, and written once. No two threads add to one value, so there are no atomic additions and
+// the order of additions is the same however many threads there are.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <memory>
+#include <mutex>
+
+#include "kernels/roi_align.h"
+
+namespace awsdet {
+namespace {
+
+constexpr int64_t kTileValues = 1 << 16;  // about: a quarter of a megabyte of float32
+
+// One axis of one RoI, transposed: of each feature pixel in [begin, end) the bins that read it.
+struct RoiPixels {
+  int64_t begin = 0, end = 0;
+  const Span* spans = nullptr;  // of pixel `begin` and on
+  size_t offset = 0;            // of `spans` in the memory they lie in
+};
+
+struct RoiWindow {
+  int64_t level = 0;
+  RoiPixels rows, columns;
+};
+
+// Spans and weights of many RoIs in two arrays.
+class PixelStore {
+ public:
+  void Append(const RoiAxis& axis, RoiPixels* pixels) {
+    pixels->begin = axis.begin();
+    pixels->end = axis.end();
+    pixels->offset = spans_.size();
+    const auto& bins = axis.bins();
+    for (int64_t pixel = 0; pixel < axis.end() - axis.begin(); ++pixel) {
+      // The bins that read a pixel are consecutive, since positions rise or fall from bin to bin.
+      Span span{0, 0, nullptr};
+      for (size_t bin = 0; bin < bins.size(); ++bin) {
+        const int64_t i = pixel - bins[bin].first;
+        if (i < 0 || i >= bins[bin].count) continue;
+        if (span.count++ == 0) span.first = bin;
+        weights_.push_back(bins[bin].weights[i]);
+      }
+      spans_.push_back(span);
+    }
+  }
+
+  // Call when all are appended: until then the arrays move.
+  void Finish() {
+    const float* weights = weights_.data();
+    for (Span& span : spans_) {
+      span.weights = weights;
+      weights += span.count;
+    }
+  }
+
+  const Span* At(size_t offset) const { return spans_.data() + offset; }
+
+ private:
+  std::vector<Span> spans_;
+  std::vector<float> weights_;
+};
+
+struct Windows {
+  std::vector<RoiWindow> rois;
+  std::vector<std::unique_ptr<PixelStore>> stores;
+};
+
+template <typename T>
+Windows FindWindows(const std::vector<PyramidLevel<T>>& pyramid, const Rois& rois, const RoiAlignSettings& settings,
+                    const ParallelFor& parallel) {
+  Windows windows;
+  windows.rois.resize(rois.count);
+  std::mutex mutex;
+  parallel(rois.count, 200 * settings.output_size, [&](int64_t begin, int64_t end) {
+    auto store = std::make_unique<PixelStore>();
+    RoiAxis axis;
+    for (int64_t i = begin; i < end; ++i) {
+      const float* box = rois.boxes + 4 * i;
+      RoiWindow& window = windows.rois[i];
+      window.level = RoiLevel(box, settings.finest_scale, pyramid.size());
+      const PyramidLevel<T>& level = pyramid[window.level];
+      axis.Set(box[1] / level.stride, box[3] / level.stride, level.height, settings);
+      store->Append(axis, &window.rows);
+      axis.Set(box[0] / level.stride, box[2] / level.stride, level.width, settings);
+      store->Append(axis, &window.columns);
+    }
+    store->Finish();
+    for (int64_t i = begin; i < end; ++i) {
+      for (RoiPixels* pixels : {&windows.rois[i].rows, &windows.rois[i].columns}) {
+        pixels->spans = store->At(pixels->offset);
+      }
+    }
+    const std::lock_guard<std::mutex> lock(mutex);
+    windows.stores.push_back(std::move(store));
+  });
+  return windows;
+}
+
+// Pixels [top, bottom) x [left, right) of an image's map, and the RoIs that touch them.
+struct Tile {
+  int64_t level, image, top, bottom, left, right;
+  int64_t work = 0;  // pixels of RoIs in it
+  std::vector<int64_t> rois;
+};
+
+// How one level is cut.
+struct Grid {
+  int64_t first;           // tile of image 0
+  int64_t height, width;   // of a tile
+  int64_t rows, columns;   // of tiles
+};
+
+std::vector<Tile> MakeTiles(const std::vector<std::pair<int64_t, int64_t>>& sizes, int64_t batch, int64_t channels,
+                            const Rois& rois, const Windows& windows) {
+  const int64_t side = std::max<int64_t>(1, std::sqrt(static_cast<double>(kTileValues) / channels));
+  std::vector<Tile> tiles;
+  std::vector<Grid> grids;
+  for (size_t level = 0; level < sizes.size(); ++level) {
+    const auto [height, width] = sizes[level];
+    Grid grid;
+    grid.first = tiles.size();
+    grid.rows = (height + side - 1) / side;
+    grid.columns = (width + side - 1) / side;
+    grid.height = grid.rows ? (height + grid.rows - 1) / grid.rows : 1;
+    grid.width = grid.columns ? (width + grid.columns - 1) / grid.columns : 1;
+    grids.push_back(grid);
+    for (int64_t image = 0; image < batch; ++image) {
+      for (int64_t row = 0; row < grid.rows; ++row) {
+        for (int64_t column = 0; column < grid.columns; ++column) {
+          const int64_t top = row * grid.height, left = column * grid.width;
+          tiles.push_back({static_cast<int64_t>(level), image, std::min(top, height),
+                           std::min(top + grid.height, height), std::min(left, width),
+                           std::min(left + grid.width, width), 0, {}});
+        }
+      }
+    }
+  }
+  for (int64_t i = 0; i < rois.count; ++i) {
+    const RoiWindow& window = windows.rois[i];
+    const RoiPixels &rows = window.rows, &columns = window.columns;
+    if (rows.begin == rows.end || columns.begin == columns.end) continue;
+    const Grid& grid = grids[window.level];
+    for (int64_t row = rows.begin / grid.height; row <= (rows.end - 1) / grid.height; ++row) {
+      for (int64_t column = columns.begin / grid.width; column <= (columns.end - 1) / grid.width; ++column) {
+        Tile& tile = tiles[grid.first + (rois.image[i] * grid.rows + row) * grid.columns + column];
+        tile.rois.push_back(i);
+        tile.work += (std::min(tile.bottom, rows.end) - std::max(tile.top, rows.begin)) *
+                     (std::min(tile.right, columns.end) - std::max(tile.left, columns.begin));
+      }
+    }
+  }
+  return tiles;
+}
+
+// Adds one RoI's part to `sums` [bottom - top, right - left, C] of a tile; `line` is memory for [P, C].
+template <typename T>
+void AddRoi(const Tile& tile, const RoiWindow& window, const T* gradient, int64_t size, int64_t channels, float* line,
+            float* sums) {
+  const RoiPixels &rows = window.rows, &columns = window.columns;
+  const int64_t left = std::max(tile.left, columns.begin), right = std::min(tile.right, columns.end);
+  const Span *first = columns.spans + (left - columns.begin), *last = first + (right - left);
+  int64_t bin_begin = size, bin_end = 0;
+  for (const Span* span = first; span != last; ++span) {
+    if (span->count == 0) continue;
+    bin_begin = std::min(bin_begin, span->first);
+    bin_end = std::max(bin_end, span->first + span->count);
+  }
+  if (bin_begin >= bin_end) return;
+  const int64_t tile_row = (tile.right - tile.left) * channels, offset = bin_begin * channels;
+  const int64_t row_end = std::min(tile.bottom, rows.end);
+  for (int64_t row = std::max(tile.top, rows.begin); row < row_end; ++row) {
+    const Span& bins = rows.spans[row - rows.begin];
+    if (bins.count == 0) continue;
+    WeightedSums(gradient + offset, size * channels, (bin_end - bin_begin) * channels, &bins, 1, line + offset);
+    AddWeightedSums(line, channels, channels, first, right - left,
+                    sums + (row - tile.top) * tile_row + (left - tile.left) * channels);
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void RoiAlignGrad(const T* pooled_gradient, const std::vector<PyramidLevel<T>>& pyramid, int64_t batch,
+                  int64_t channels, const Rois& rois, const RoiAlignSettings& settings, const ParallelFor& parallel) {
+  if (channels == 0) return;
+  const Windows windows = FindWindows(pyramid, rois, settings, parallel);
+  std::vector<std::pair<int64_t, int64_t>> sizes;
+  for (const auto& level : pyramid) sizes.emplace_back(level.height, level.width);
+  std::vector<Tile> tiles = MakeTiles(sizes, batch, channels, rois, windows);
+  std::stable_sort(tiles.begin(), tiles.end(), [](const Tile& a, const Tile& b) { return a.work > b.work; });
+  int64_t work = 0, pixels = 0;
+  for (const Tile& tile : tiles) {
+    work += tile.work;
+    pixels += (tile.bottom - tile.top) * (tile.right - tile.left);
+  }
+  const int64_t count = tiles.size(), size = settings.output_size;
+  // Threads take the next tile when they are done with one, the costly ones first.
+  std::atomic<int64_t> next{0};
+  parallel(count, (work + pixels) * channels / 4 / std::max<int64_t>(count, 1) + 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> sums, line(size * channels);
+    for (int64_t i = begin; i < end; ++i) {
+      const Tile& tile = tiles[next++];
+      const PyramidLevel<T>& level = pyramid[tile.level];
+      const int64_t row_values = (tile.right - tile.left) * channels;
+      sums.assign((tile.bottom - tile.top) * row_values, 0.0f);
+      for (const int64_t roi : tile.rois) {
+        AddRoi(tile, windows.rois[roi], pooled_gradient + roi * size * size * channels, size, channels, line.data(),
+               sums.data());
+      }
+      for (int64_t row = tile.top; row < tile.bottom; ++row) {
+        Round(sums.data() + (row - tile.top) * row_values, row_values,
+              level.values + ((tile.image * level.height + row) * level.width + tile.left) * channels);
+      }
+    }
+  });
+}
+
+#define AWSDET_INSTANTIATE(T)                                                                                   \
+  template void RoiAlignGrad(const T*, const std::vector<PyramidLevel<T>>&, int64_t, int64_t, const Rois&,      \
+                             const RoiAlignSettings&, const ParallelFor&);
+AWSDET_INSTANTIATE(float)
+AWSDET_INSTANTIATE(Half)
+AWSDET_INSTANTIATE(Bfloat16)
+#undef AWSDET_INSTANTIATE
+
+}  // namespace awsdet

@@ -1,0 +1,124 @@
+#include "kernels/weighted_sum.h"
+
+#include <algorithm>
+
+// One object file runs on any x86-64: the loader takes the best of these. Fused multiply-add rounds once instead of
+// twice; the order of the additions is the same in each.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define AWSDET_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#pragma GCC optimize("fp-contract=fast")
+#else
+#define AWSDET_VECTOR_CLONES
+#endif
+#define AWSDET_INLINE inline __attribute__((always_inline))
+
+namespace awsdet {
+namespace {
+
+constexpr int64_t kMostTerms = 8;  // of one pass over the result; more take several passes
+
+// result[i] (+)= sum over the N rows. One expression of N terms: the compiler keeps sums and weights in registers.
+template <int N, bool kAdd, typename T>
+AWSDET_INLINE void Sum(const T* __restrict rows, int64_t stride, int64_t length, const float* weights,
+                       float* __restrict result) {
+  float weight[N];
+  for (int k = 0; k < N; ++k) weight[k] = weights[k];
+  for (int64_t i = 0; i < length; ++i) {
+    float sum = weight[0] * ToFloat(rows[i]);
+    for (int k = 1; k < N; ++k) sum += weight[k] * ToFloat(rows[k * stride + i]);
+    result[i] = kAdd ? result[i] + sum : sum;
+  }
+}
+
+template <bool kAdd, typename T>
+AWSDET_INLINE void SumOf(int64_t count, const T* rows, int64_t stride, int64_t length, const float* weights,
+                         float* result) {
+  switch (count) {
+    case 1: return Sum<1, kAdd>(rows, stride, length, weights, result);
+    case 2: return Sum<2, kAdd>(rows, stride, length, weights, result);
+    case 3: return Sum<3, kAdd>(rows, stride, length, weights, result);
+    case 4: return Sum<4, kAdd>(rows, stride, length, weights, result);
+    case 5: return Sum<5, kAdd>(rows, stride, length, weights, result);
+    case 6: return Sum<6, kAdd>(rows, stride, length, weights, result);
+    case 7: return Sum<7, kAdd>(rows, stride, length, weights, result);
+    case 8: return Sum<8, kAdd>(rows, stride, length, weights, result);
+  }
+}
+
+template <bool kAdd, typename T>
+AWSDET_INLINE void SumsOf(const T* rows, int64_t stride, int64_t length, const Span* spans, int64_t num_spans,
+                          float* result) {
+  for (int64_t i = 0; i < num_spans; ++i, result += length) {
+    const Span& span = spans[i];
+    const T* first = rows + span.first * stride;
+    int64_t done = std::min(span.count, kMostTerms);
+    if (!kAdd && done == 0) std::fill_n(result, length, 0.0f);
+    SumOf<kAdd>(done, first, stride, length, span.weights, result);
+    for (; done < span.count; done += kMostTerms) {
+      const int64_t count = std::min(span.count - done, kMostTerms);
+      SumOf<true>(count, first + done * stride, stride, length, span.weights + done, result);
+    }
+  }
+}
+
+template <typename T>
+AWSDET_INLINE void RoundAll(const float* __restrict values, int64_t count, T* __restrict result) {
+  for (int64_t i = 0; i < count; ++i) FromFloat(values[i], result + i);
+}
+
+// Clones are made of plain functions only.
+#define AWSDET_CLONED_SUMS(name, add, T)                                                                       \
+  AWSDET_VECTOR_CLONES void name(const T* rows, int64_t stride, int64_t length, const Span* spans,             \
+                                 int64_t num_spans, float* result) {                                           \
+    SumsOf<add>(rows, stride, length, spans, num_spans, result);                                               \
+  }
+AWSDET_CLONED_SUMS(SumsOfFloat, false, float)
+AWSDET_CLONED_SUMS(SumsOfHalf, false, Half)
+AWSDET_CLONED_SUMS(SumsOfBfloat16, false, Bfloat16)
+AWSDET_CLONED_SUMS(AddSumsOfFloat, true, float)
+#undef AWSDET_CLONED_SUMS
+
+AWSDET_VECTOR_CLONES void RoundToHalf(const float* values, int64_t count, Half* result) {
+  RoundAll(values, count, result);
+}
+AWSDET_VECTOR_CLONES void RoundToBfloat16(const float* values, int64_t count, Bfloat16* result) {
+  RoundAll(values, count, result);
+}
+
+}  // namespace
+
+template <>
+void WeightedSums(const float* rows, int64_t stride, int64_t length, const Span* spans, int64_t num_spans,
+                  float* result) {
+  SumsOfFloat(rows, stride, length, spans, num_spans, result);
+}
+template <>
+void WeightedSums(const Half* rows, int64_t stride, int64_t length, const Span* spans, int64_t num_spans,
+                  float* result) {
+  SumsOfHalf(rows, stride, length, spans, num_spans, result);
+}
+template <>
+void WeightedSums(const Bfloat16* rows, int64_t stride, int64_t length, const Span* spans, int64_t num_spans,
+                  float* result) {
+  SumsOfBfloat16(rows, stride, length, spans, num_spans, result);
+}
+
+void AddWeightedSums(const float* rows, int64_t stride, int64_t length, const Span* spans, int64_t num_spans,
+                     float* result) {
+  AddSumsOfFloat(rows, stride, length, spans, num_spans, result);
+}
+
+template <>
+void Round(const float* values, int64_t count, float* result) {
+  std::copy_n(values, count, result);
+}
+template <>
+void Round(const float* values, int64_t count, Half* result) {
+  RoundToHalf(values, count, result);
+}
+template <>
+void Round(const float* values, int64_t count, Bfloat16* result) {
+  RoundToBfloat16(values, count, result);
+}
+
+}  // namespace awsdet

@@ -1,0 +1,264 @@
+// The operators AwsdetRoiAlign and AwsdetRoiAlignGrad: registration, checks of the arguments, CPU kernels.
+#include "kernels/roi_align.h"
+
+#include <cmath>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "tensorflow/core/framework/common_shape_fns.h"
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/core/framework/tensor_util.h"
+#include "tensorflow/parallel.h"
+
+namespace awsdet {
+namespace {
+
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Status;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::errors::InvalidArgument;
+using tensorflow::shape_inference::DimensionHandle;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
+// The input's shape, or an error that names the argument.
+Status Ranked(InferenceContext* context, int input, int rank, const std::string& name, ShapeHandle* shape) {
+  if (!context->WithRank(context->input(input), rank, shape).ok()) {
+    return InvalidArgument("roi_align: ", name, " must have ", rank, " dimensions, not the shape ",
+                           context->DebugString(context->input(input)));
+  }
+  return tensorflow::OkStatus();
+}
+
+// Checks boxes and image_index, inputs `first` and `first + 1`; the number of RoIs.
+Status RoisShape(InferenceContext* context, int first, DimensionHandle* count) {
+  ShapeHandle boxes, index;
+  DimensionHandle four;
+  TF_RETURN_IF_ERROR(Ranked(context, first, 2, "boxes", &boxes));
+  TF_RETURN_IF_ERROR(Ranked(context, first + 1, 1, "image_index", &index));
+  if (!context->WithValue(context->Dim(boxes, 1), 4, &four).ok()) {
+    return InvalidArgument("roi_align: boxes must be [R, 4], not ", context->DebugString(boxes));
+  }
+  if (!context->Merge(context->Dim(boxes, 0), context->Dim(index, 0), count).ok()) {
+    return InvalidArgument("roi_align: image_index ", context->DebugString(index), " must have an entry for each of ",
+                           "boxes ", context->DebugString(boxes));
+  }
+  return tensorflow::OkStatus();
+}
+
+Status ForwardShape(InferenceContext* context) {
+  int levels, size;
+  std::vector<float> strides;
+  TF_RETURN_IF_ERROR(context->GetAttr("num_levels", &levels));
+  TF_RETURN_IF_ERROR(context->GetAttr("output_size", &size));
+  TF_RETURN_IF_ERROR(context->GetAttr("strides", &strides));
+  if (static_cast<int>(strides.size()) != levels) {
+    return InvalidArgument("roi_align: strides has ", strides.size(), " entries for a pyramid of ", levels, " levels");
+  }
+  DimensionHandle batch = context->UnknownDim(), channels = context->UnknownDim(), count;
+  for (int level = 0; level < levels; ++level) {
+    ShapeHandle features;
+    TF_RETURN_IF_ERROR(Ranked(context, level, 4, "pyramid[" + std::to_string(level) + "]", &features));
+    if (!context->Merge(batch, context->Dim(features, 0), &batch).ok() ||
+        !context->Merge(channels, context->Dim(features, 3), &channels).ok()) {
+      return InvalidArgument("roi_align: pyramid[", level, "] ", context->DebugString(features), " differs from ",
+                             "pyramid[0] ", context->DebugString(context->input(0)), " in images or channels");
+    }
+  }
+  TF_RETURN_IF_ERROR(RoisShape(context, levels, &count));
+  context->set_output(0, context->MakeShape({count, size, size, channels}));
+  return tensorflow::OkStatus();
+}
+
+Status GradShape(InferenceContext* context) {
+  int levels;
+  TF_RETURN_IF_ERROR(context->GetAttr("num_levels", &levels));
+  ShapeHandle gradient;
+  DimensionHandle count;
+  TF_RETURN_IF_ERROR(Ranked(context, 0, 4, "gradient", &gradient));
+  TF_RETURN_IF_ERROR(RoisShape(context, 1, &count));
+  for (int level = 0; level < levels; ++level) {
+    ShapeHandle features;
+    TF_RETURN_IF_ERROR(context->MakeShapeFromShapeTensor(3 + level, &features));
+    TF_RETURN_IF_ERROR(context->WithRank(features, 4, &features));
+    context->set_output(level, features);
+  }
+  return tensorflow::OkStatus();
+}
+
+REGISTER_OP("AwsdetRoiAlign")
+    .Input("pyramid: num_levels * T")
+    .Input("boxes: float")
+    .Input("image_index: int32")
+    .Output("pooled: T")
+    .Attr("T: {float, half, bfloat16}")
+    .Attr("num_levels: int >= 1")
+    .Attr("strides: list(float) >= 1")
+    .Attr("output_size: int >= 1")
+    .Attr("finest_scale: float")
+    .Attr("sampling_ratio: int >= 0")
+    .Attr("aligned: bool")
+    .SetShapeFn(ForwardShape)
+    .Doc("RoIAlign over a feature pyramid; see awsdet/ops/roi_align.py.");
+
+REGISTER_OP("AwsdetRoiAlignGrad")
+    .Input("gradient: T")
+    .Input("boxes: float")
+    .Input("image_index: int32")
+    .Input("shapes: num_levels * int32")
+    .Output("pyramid_gradient: num_levels * T")
+    .Attr("T: {float, half, bfloat16}")
+    .Attr("num_levels: int >= 1")
+    .Attr("strides: list(float) >= 1")
+    .Attr("output_size: int >= 1")
+    .Attr("finest_scale: float")
+    .Attr("sampling_ratio: int >= 0")
+    .Attr("aligned: bool")
+    .SetShapeFn(GradShape)
+    .Doc("The gradient of AwsdetRoiAlign by its pyramid, whose shapes are given.");
+
+// The attributes that both operators have.
+struct Attributes {
+  RoiAlignSettings settings;
+  std::vector<float> strides;
+
+  explicit Attributes(OpKernelConstruction* context) {
+    int size, ratio, levels;
+    OP_REQUIRES_OK(context, context->GetAttr("output_size", &size));
+    OP_REQUIRES_OK(context, context->GetAttr("sampling_ratio", &ratio));
+    OP_REQUIRES_OK(context, context->GetAttr("finest_scale", &settings.finest_scale));
+    OP_REQUIRES_OK(context, context->GetAttr("aligned", &settings.aligned));
+    OP_REQUIRES_OK(context, context->GetAttr("strides", &strides));
+    OP_REQUIRES_OK(context, context->GetAttr("num_levels", &levels));
+    settings.output_size = size;
+    settings.sampling_ratio = ratio;
+    OP_REQUIRES(context, static_cast<int>(strides.size()) == levels,
+                InvalidArgument("roi_align: strides has ", strides.size(), " entries for a pyramid of ", levels,
+                                " levels"));
+    for (const float stride : strides) {
+      OP_REQUIRES(context, stride > 0 && std::isfinite(stride),
+                  InvalidArgument("roi_align: strides must be positive numbers, not ", stride));
+    }
+    OP_REQUIRES(context, settings.finest_scale > 0 && std::isfinite(settings.finest_scale),
+                InvalidArgument("roi_align: finest_scale must be a positive number, not ", settings.finest_scale));
+  }
+};
+
+// Checks shapes and every image index, which the kernels trust.
+Status CheckRois(const Tensor& boxes, const Tensor& index, int64_t batch, Rois* rois) {
+  if (boxes.dims() != 2 || boxes.dim_size(1) != 4) {
+    return InvalidArgument("roi_align: boxes must be [R, 4], not ", boxes.shape().DebugString());
+  }
+  if (index.dims() != 1 || index.dim_size(0) != boxes.dim_size(0)) {
+    return InvalidArgument("roi_align: image_index ", index.shape().DebugString(), " must have an entry for each of ",
+                           "boxes ", boxes.shape().DebugString());
+  }
+  *rois = {boxes.flat<float>().data(), index.flat<int32_t>().data(), boxes.dim_size(0)};
+  for (int64_t i = 0; i < rois->count; ++i) {
+    if (rois->image[i] < 0 || rois->image[i] >= batch) {
+      return InvalidArgument("roi_align: image_index[", i, "] is ", rois->image[i], ", but the pyramid holds ", batch,
+                             " images");
+    }
+  }
+  return tensorflow::OkStatus();
+}
+
+// All levels must have four dimensions, and agree in images and channels.
+Status CheckLevel(const TensorShape& shape, const TensorShape& first, int level) {
+  const std::string name = "roi_align: pyramid[" + std::to_string(level) + "] " + shape.DebugString();
+  if (shape.dims() != 4) return InvalidArgument(name, " must have 4 dimensions");
+  if (shape.dim_size(0) != first.dim_size(0) || shape.dim_size(3) != first.dim_size(3)) {
+    return InvalidArgument(name, " differs from pyramid[0] ", first.DebugString(), " in images or channels");
+  }
+  return tensorflow::OkStatus();
+}
+
+// TensorFlow's type -> the kernels'.
+template <typename T>
+using KernelType = std::conditional_t<std::is_same_v<T, Eigen::half>, Half,
+                                      std::conditional_t<std::is_same_v<T, Eigen::bfloat16>, Bfloat16, float>>;
+
+template <typename T>
+class RoiAlignOp : public tensorflow::OpKernel {
+ public:
+  explicit RoiAlignOp(OpKernelConstruction* context) : OpKernel(context), attributes_(context) {}
+
+  void Compute(OpKernelContext* context) override {
+    tensorflow::OpInputList features;
+    OP_REQUIRES_OK(context, context->input_list("pyramid", &features));
+    std::vector<PyramidLevel<const KernelType<T>>> pyramid;
+    for (int i = 0; i < features.size(); ++i) {
+      OP_REQUIRES_OK(context, CheckLevel(features[i].shape(), features[0].shape(), i));
+      pyramid.push_back({reinterpret_cast<const KernelType<T>*>(features[i].template flat<T>().data()),
+                         features[i].dim_size(1), features[i].dim_size(2), attributes_.strides[i]});
+    }
+    const int64_t channels = features[0].dim_size(3), size = attributes_.settings.output_size;
+    Rois rois;
+    OP_REQUIRES_OK(context, CheckRois(context->input(features.size()), context->input(features.size() + 1),
+                                      features[0].dim_size(0), &rois));
+    TensorShape shape;
+    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape({rois.count, size, size, channels}, &shape));
+    Tensor* pooled;
+    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &pooled));
+    if (pooled->NumElements() == 0) return;
+    RoiAlign(pyramid, channels, rois, attributes_.settings, WorkerThreads(context),
+             reinterpret_cast<KernelType<T>*>(pooled->template flat<T>().data()));
+  }
+
+ private:
+  const Attributes attributes_;
+};
+
+template <typename T>
+class RoiAlignGradOp : public tensorflow::OpKernel {
+ public:
+  explicit RoiAlignGradOp(OpKernelConstruction* context) : OpKernel(context), attributes_(context) {}
+
+  void Compute(OpKernelContext* context) override {
+    tensorflow::OpInputList shapes;
+    OP_REQUIRES_OK(context, context->input_list("shapes", &shapes));
+    std::vector<TensorShape> levels(shapes.size());
+    for (int i = 0; i < shapes.size(); ++i) {
+      OP_REQUIRES_OK(context, tensorflow::tensor::MakeShape(shapes[i], &levels[i]));
+      OP_REQUIRES_OK(context, CheckLevel(levels[i], levels[0], i));
+    }
+    const int64_t batch = levels[0].dim_size(0), channels = levels[0].dim_size(3);
+    const int64_t size = attributes_.settings.output_size;
+    Rois rois;
+    OP_REQUIRES_OK(context, CheckRois(context->input(1), context->input(2), batch, &rois));
+    const Tensor& gradient = context->input(0);
+    OP_REQUIRES(context, gradient.shape() == TensorShape({rois.count, size, size, channels}),
+                InvalidArgument("roi_align: gradient ", gradient.shape().DebugString(), " must be ",
+                                TensorShape({rois.count, size, size, channels}).DebugString()));
+    std::vector<PyramidLevel<KernelType<T>>> pyramid;
+    for (int i = 0; i < shapes.size(); ++i) {
+      Tensor* features;
+      OP_REQUIRES_OK(context, context->allocate_output(i, levels[i], &features));
+      pyramid.push_back({reinterpret_cast<KernelType<T>*>(features->template flat<T>().data()), levels[i].dim_size(1),
+                         levels[i].dim_size(2), attributes_.strides[i]});
+    }
+    RoiAlignGrad(reinterpret_cast<const KernelType<T>*>(gradient.template flat<T>().data()), pyramid, batch, channels,
+                 rois, attributes_.settings, WorkerThreads(context));
+  }
+
+ private:
+  const Attributes attributes_;
+};
+
+#define AWSDET_REGISTER(T)                                                                                    \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlign").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),       \
+                          RoiAlignOp<T>);                                                                     \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlignGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),   \
+                          RoiAlignGradOp<T>);
+AWSDET_REGISTER(float)
+AWSDET_REGISTER(Eigen::half)
+AWSDET_REGISTER(Eigen::bfloat16)
+#undef AWSDET_REGISTER
+
+}  // namespace
+}  // namespace awsdet
