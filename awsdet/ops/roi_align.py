@@ -43,7 +43,7 @@ def _check(pyramid, boxes, image_index, strides):
     """What TensorFlow itself would refuse without naming the argument."""
     if len(pyramid) == 0 or len(strides) != len(pyramid):
         raise ValueError(f"roi_align: strides has {len(strides)} entries for a pyramid of {len(pyramid)} levels")
-    for level, features in enumerate(pyramid):
+    for features in pyramid:
         if features.dtype not in DTYPES or features.dtype != pyramid[0].dtype:
             dtypes = [features.dtype.name for features in pyramid]
             raise ValueError(f"roi_align: pyramid must be all float32, float16 or bfloat16, but is {dtypes}")
