@@ -1,5 +1,7 @@
 """Mask head (He et al. 2017): the network, its targets, its loss. P positives, M = 28 mask size, C classes."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from awsdet.models.layers import Conv, Upsample
@@ -17,6 +19,7 @@ class MaskHead(tf.keras.layers.Layer):
         num_classes,
         class_agnostic,
         *,
+        norm="none",
         initializers,
         dtype,
         name="roi_head.mask_head",
@@ -28,7 +31,9 @@ class MaskHead(tf.keras.layers.Layer):
         for index in range(convs):
             path = f"{name}.convs.{index}.conv"
             width = in_channels if index == 0 else channels
-            self.convs.append(Conv(width, channels, 3, relu=True, initializer=kaiming(path), name=path, dtype=dtype))
+            self.convs.append(
+                Conv(width, channels, 3, norm=norm, relu=True, initializer=kaiming(path), name=path, dtype=dtype)
+            )
         self.upsample = Upsample(
             channels, channels, initializer=kaiming(f"{name}.upsample"), name=f"{name}.upsample", dtype=dtype
         )
@@ -58,16 +63,38 @@ class MaskHead(tf.keras.layers.Layer):
         return tf.reshape(logits, [-1, features.shape[1], features.shape[2]])
 
 
+class PositiveRoIs(NamedTuple):
+    """The P positives of a batch; where P is 0, one RoI of nothing stands in for them."""
+
+    boxes: tf.Tensor  # float32 [max(P, 1), 4]
+    image_index: tf.Tensor  # int32
+    truth: tf.Tensor  # int32, the object of its image that each stands for
+    labels: tf.Tensor  # int32, its class
+    count: tf.Tensor  # int32 scalar, P: who goes on cuts off what stands in
+
+
+def positive_rois(rois):
+    """PositiveRoIs of a `box_head.RoISample`."""
+    slots = tf.cast(tf.where(rois.positive), tf.int32)
+    parts = [tf.gather_nd(rois.rois, slots), slots[:, 0]]
+    parts += [tf.gather_nd(part, slots) for part in (rois.truth, rois.labels)]
+    # oneDNN has no filter gradient of an empty batch.
+    count = tf.shape(slots)[0]
+    spare = tf.cast(count == 0, tf.int32)
+    return PositiveRoIs(*(tf.pad(part, [[0, spare]] + [[0, 0]] * (part.shape.rank - 1)) for part in parts), count)
+
+
 def mask_targets(masks, image_size, rois, image_index, truth, size):
     """Targets float32 [P, size, size] of the positives.
 
     `masks`: the batch's dict of ragged polygons and rles; `image_size` int32 [B, 2]; `rois` float32 [P, 4];
     `image_index`, `truth` int32 [P]: the image and the object in it that each RoI stands for.
     """
-    objects = tf.cast(masks["polygons"].row_starts(), tf.int32)
-    row = tf.gather(objects, image_index) + truth
-    from_polygons = polygon_targets(tf.gather(masks["polygons"].values, row), rois, size)
-    from_rles = rle_targets(tf.gather(masks["rles"].values, row), tf.gather(image_size, image_index), rois, size)
+    polygons, rles = masks["polygons"], masks["rles"]
+    objects = tf.gather(tf.cast(polygons.row_starts(), tf.int32), image_index) + truth
+    from_polygons = polygon_targets(polygons.values, objects, rois, size)
+    object_size = tf.gather(image_size, rles.value_rowids())
+    from_rles = rle_targets(rles.values, objects, object_size, rois, size)
     return tf.maximum(from_polygons, from_rles)
 
 

@@ -9,15 +9,18 @@ import tensorflow as tf
 from awsdet.ops.plain.roi_align import roi_align
 
 
-def polygon_targets(polygons, rois, size):
+def polygon_targets(polygons, object_index, rois, size):
     """Rasterises the polygons of each RoI's object.
 
     Args:
-        polygons: RaggedTensor float32 [R, (parts), (x0 y0 x1 y1 ...)] in image pixels.
+        polygons: RaggedTensor float32 [N, (parts), (x0 y0 x1 y1 ...)] of N objects, in image pixels.
+        object_index: int32 [R], the object of each RoI.
         rois: float32 [R, 4] x1, y1, x2, y2; size: M.
 
-    Returns float32 [R, M, M] of 0 and 1. Objects without polygons give zeros.
+    Returns float32 [R, M, M] of 0 and 1. Objects without polygons give zeros; a part is nothing where it has fewer
+    than three points, or one that is not finite in the RoI's coordinates.
     """
+    polygons = tf.gather(polygons, object_index)
     part_roi = polygons.value_rowids()
     parts = polygons.values
     points = tf.reshape(parts.flat_values, [-1, 2])
@@ -29,20 +32,27 @@ def polygon_targets(polygons, rois, size):
     # In units of target pixels, with pixel centres at whole numbers.
     scale = size / tf.maximum(roi[:, 2:] - roi[:, :2], 1e-6)
     start = (points - roi[:, :2]) * scale - 0.5
-    end = (tf.gather(points, successor) - roi[:, :2]) * scale - 0.5
-    inside = _even_odd(start, end, part, tf.shape(part_roi)[0], size)
+    end = tf.gather(start, successor)
+    num_parts = tf.shape(part_roi)[0]
+    finite = tf.reduce_all(tf.math.is_finite(start), axis=1)
+    sound = tf.math.unsorted_segment_min(tf.cast(finite, tf.int32), part, num_parts) > 0
+    sound &= ends - starts >= 3
+    inside = _even_odd(start, end, part, num_parts, size) * tf.cast(sound, tf.int32)[:, tf.newaxis, tf.newaxis]
     covered = tf.math.unsorted_segment_max(inside, part_roi, tf.shape(rois)[0])
     return tf.cast(tf.maximum(covered, 0), tf.float32)
 
 
-def rle_targets(rles, image_size, rois, size):
+def rle_targets(rles, object_index, image_size, rois, size):
     """Samples RLE masks as mmdetection crops its bitmaps: RoIAlign (adaptive sampling, aligned) and a threshold of 0.5.
 
     Args:
-        rles: RaggedTensor int32 [R, (runs)], COCO column-major runs that begin with zeros.
-        image_size: int32 [R, 2], height and width of each mask; rois: float32 [R, 4]; size: M.
+        rles: RaggedTensor int32 [N, (runs)] of N objects, COCO column-major runs that begin with zeros.
+        object_index: int32 [R], the object of each RoI.
+        image_size: int32 [N, 2], height and width of each object's mask.
+        rois: float32 [R, 4] x1, y1, x2, y2; size: M.
 
-    Returns float32 [R, M, M] of 0 and 1. Empty rows give zeros.
+    Returns float32 [R, M, M] of 0 and 1. Objects without runs, and RoIs that have no area or are not finite, give
+    zeros.
     """
 
     def one(inputs):
@@ -55,7 +65,11 @@ def rle_targets(rles, image_size, rois, size):
         crop = roi_align([features], roi[tf.newaxis], tf.zeros([1], tf.int32), strides=[1], output_size=size)
         return tf.cast(crop[0, :, :, 0] >= 0.5, tf.float32)
 
-    present = tf.where(rles.row_lengths() > 0)[:, 0]
+    rles, image_size = tf.gather(rles, object_index), tf.gather(image_size, object_index)
+    rois = tf.convert_to_tensor(rois)
+    extent = rois[:, 2:] - rois[:, :2]
+    sound = tf.reduce_all(tf.math.is_finite(rois[:, :2]) & tf.math.is_finite(extent) & (extent > 0), axis=1)
+    present = tf.where(sound & (rles.row_lengths() > 0) & tf.reduce_all(image_size > 0, axis=1))[:, 0]
     spec = tf.TensorSpec([size, size], tf.float32)
     inputs = (tf.gather(rles, present), tf.gather(image_size, present), tf.gather(rois, present))
     targets = tf.map_fn(one, inputs, fn_output_signature=spec)
@@ -73,8 +87,9 @@ def _even_odd(start, end, part, num_parts, size):
     crosses = (y0 <= rows) != (y1 <= rows)
     slope = (end[:, :1] - start[:, :1]) / tf.where(y1 == y0, 1.0, y1 - y0)
     x = start[:, :1] + (rows - y0) * slope
-    # A part may be far outside the RoI: clip while still float, an int32 would overflow.
-    column = tf.cast(tf.math.ceil(tf.clip_by_value(x, 0.0, float(size))), tf.int32)
+    # A part may be far outside the RoI: clip while still float, an int32 would overflow. A slope that overflows may
+    # leave NaN, which counts as the left edge.
+    column = tf.cast(tf.math.ceil(tf.where(x > 0.0, tf.minimum(x, float(size)), 0.0)), tf.int32)
     row = tf.broadcast_to(tf.range(size), tf.shape(column))
     part = tf.broadcast_to(tf.cast(part, tf.int32)[:, tf.newaxis], tf.shape(column))
     where = tf.boolean_mask(tf.stack([part, row, column], axis=-1), crosses)

@@ -13,13 +13,13 @@ from pycocotools import mask as coco_mask
 
 
 def paste_masks(probabilities, boxes, image_size, threshold=0.5):
-    """Binary masks of N objects of one image, as COCO compressed RLE.
+    """Binary masks of N objects, as COCO compressed RLE.
 
     Args:
-      probabilities: float [N, M, M] (rows, columns), one mask an object.
+      probabilities: float [N, M, M] (rows, columns; they may differ), one mask an object.
       boxes: float [N, 4], x1 y1 x2 y2 in pixels of the image, continuous; may reach outside it. A box without area, or
         whose width or height is not finite, has an empty mask.
-      image_size: (height, width) of the image, pixels.
+      image_size: (height, width) of the image, pixels; or int [N, 2] of each mask's own image.
       threshold: probability > 0 from which on a pixel belongs to the object.
 
     Returns:
@@ -30,32 +30,33 @@ def paste_masks(probabilities, boxes, image_size, threshold=0.5):
         raise ValueError(f"threshold must be above 0 (pixels outside the box have probability 0), got {threshold}")
     probabilities = np.asarray(probabilities, np.float32)
     boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-    height, width = int(image_size[0]), int(image_size[1])
     if not len(boxes):
         return []
+    sizes = np.broadcast_to(image_size, (len(boxes), 2)).tolist()
     padded = np.pad(probabilities, ((0, 0), (1, 1), (1, 1)))
-    side = probabilities.shape[1]
-    columns = _mask_coordinates(boxes[:, 0], boxes[:, 2], width, side)
-    rows = _mask_coordinates(boxes[:, 1], boxes[:, 3], height, side)
-    threshold = np.float32(threshold)
-    counts = [_paste_one(mask, y, x, (height, width), threshold) for mask, y, x in zip(padded, rows, columns)]
-    return coco_mask.frPyObjects([{"size": [height, width], "counts": c} for c in counts], height, width)
+    side_rows, side_columns = probabilities.shape[1:]
+    counts = []
+    for mask, (x1, y1, x2, y2), (height, width) in zip(padded, boxes, sizes):
+        rows = _mask_coordinates(y1, y2, height, side_rows)
+        columns = _mask_coordinates(x1, x2, width, side_columns)
+        counts.append(_paste_one(mask, rows, columns, (height, width), np.float32(threshold)))
+    return coco_mask.frPyObjects([{"size": size, "counts": c} for size, c in zip(sizes, counts)], *sizes[0])
 
 
 def _mask_coordinates(low, high, length, side):
-    """Where the centres of `length` image pixels fall on the mask's axis: float32 [N, length], NaN for a bad box."""
+    """Where the centres of `length` image pixels fall on the mask's axis: float32 [length], NaN for a bad box."""
     with np.errstate(over="ignore", invalid="ignore"):
         extent = high - low
-    extent = np.where((extent > 0) & np.isfinite(extent), extent, np.float32(np.nan))
-    centres = np.arange(length, dtype=np.float32) + np.float32(0.5)
-    return (centres - low[:, None]) / extent[:, None] * np.float32(side) - np.float32(0.5)
+        if not (extent > 0 and np.isfinite(extent)):
+            return np.full(length, np.nan, np.float32)
+        centres = np.arange(length, dtype=np.float32) + np.float32(0.5)
+        return (centres - low) / extent * np.float32(side) - np.float32(0.5)
 
 
 def _paste_one(padded, rows, columns, image_size, threshold):
     """Run lengths (first of zeros) of one mask. padded: [M + 2, M + 2], a border of zeros around the mask."""
-    side = len(padded) - 2
-    top, height = _touched(rows, side)
-    left, width = _touched(columns, side)
+    top, height = _touched(rows, padded.shape[0] - 2)
+    left, width = _touched(columns, padded.shape[1] - 2)
     if not height or not width:
         return np.array([image_size[0] * image_size[1]])
     # Column-major throughout, as the runs go: [M + 2 columns, h], then [w, h] by gathering whole rows.

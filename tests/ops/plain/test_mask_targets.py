@@ -35,7 +35,7 @@ def test_equals_ray_casting_for_random_polygons():
         corner = random.uniform(-10, 40, 2)
         rois.append([*corner, *(corner + random.uniform(0.5, 50, 2))])
     rois = np.array(rois, np.float32)
-    ours = polygon_targets(ragged(objects), tf.constant(rois), 28).numpy()
+    ours = polygon_targets(ragged(objects), tf.range(20), tf.constant(rois), 28).numpy()
     centre = (np.arange(28) + 0.5) / 28
     for target, parts, (x1, y1, x2, y2) in zip(ours, objects, rois.astype(np.float64)):
         x, y = np.meshgrid(x1 + centre * (x2 - x1), y1 + centre * (y2 - y1))
@@ -47,23 +47,23 @@ def test_equals_ray_casting_for_random_polygons():
 
 def test_parts_are_united_as_pycocotools_does():
     rois = tf.constant([[0.0, 0, 40, 40]])
-    target = polygon_targets(ragged([[SQUARE, HOLE]]), rois, 40)[0].numpy()
+    target = polygon_targets(ragged([[SQUARE, HOLE]]), [0], rois, 40)[0].numpy()
     theirs = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects([SQUARE, HOLE], 40, 40)))
     np.testing.assert_array_equal(target, theirs)
     assert target[20, 20] == 1
 
 
 def test_objects_without_polygons_and_no_rois():
-    targets = polygon_targets(ragged([[], [SQUARE]]), tf.constant([[0.0, 0, 40, 40]] * 2), 28)
+    targets = polygon_targets(ragged([[], [SQUARE]]), [0, 1], tf.constant([[0.0, 0, 40, 40]] * 2), 28)
     assert targets[0].numpy().sum() == 0 and targets[1].numpy().sum() > 0
     empty = tf.RaggedTensor.from_row_lengths(tf.zeros([0]), tf.zeros([0], tf.int64))
     empty = tf.RaggedTensor.from_row_lengths(empty, tf.zeros([0], tf.int64))
-    assert polygon_targets(empty, tf.zeros([0, 4]), 28).shape == (0, 28, 28)
+    assert polygon_targets(empty, tf.zeros([0], tf.int32), tf.zeros([0, 4]), 28).shape == (0, 28, 28)
 
 
 def test_far_away_and_degenerate_boxes_give_zeros_not_errors():
     rois = tf.constant([[1e6, 1e6, 2e6, 2e6], [20, 20, 20, 20], [0, 0, 1e-3, 1e-3]])
-    targets = polygon_targets(ragged([[SQUARE]] * 3), rois, 28).numpy()
+    targets = polygon_targets(ragged([[SQUARE]]), [0, 0, 0], rois, 28).numpy()
     assert targets[0].sum() == 0 and targets[2].sum() == 0 and np.isfinite(targets).all()
 
 
@@ -73,8 +73,8 @@ def test_rle_holds_holes_and_matches_its_bitmap():
     bitmap[16:22, 20:28] = 0
     runs = coco_runs(bitmap)
     rois = tf.constant([[0.0, 0, 48, 40], [12, 10, 36, 30], [0, 0, 48, 40]])
-    rles = tf.ragged.constant([runs, runs, []], dtype=tf.int32)
-    targets = rle_targets(rles, tf.constant([[40, 48]] * 3), rois, 4).numpy()
+    rles = tf.ragged.constant([runs, []], dtype=tf.int32)
+    targets = rle_targets(rles, [0, 0, 1], tf.constant([[40, 48]] * 2), rois, 4).numpy()
     # Bins of 12 x 10 pixels: the mean of the bitmap in each, thresholded.
     means = bitmap.reshape(4, 10, 4, 12).mean(axis=(1, 3))
     np.testing.assert_array_equal(targets[0], means >= 0.5)

@@ -117,3 +117,13 @@ def test_half_precision_probabilities():
 def test_threshold_zero_is_refused():
     with pytest.raises(ValueError, match="threshold must be above 0"):
         paste_masks(np.ones((1, 28, 28)), [[0, 0, 5, 5]], (10, 10), threshold=0)
+
+
+def test_masks_of_several_images_and_oblong_masks():
+    rng = np.random.default_rng(6)
+    masks = blobs(rng, 3, 20)[:, :9]
+    boxes = np.array([[2.5, 1, 19, 12], [-4, 3, 8, 30], [0, 0, 7, 5]], np.float32)
+    sizes = [(21, 30), (9, 14), (0, 12)]
+    together = paste_masks(masks, boxes, sizes)
+    assert together == [paste_masks(masks[i : i + 1], boxes[i : i + 1], sizes[i])[0] for i in range(3)]
+    assert coco_mask.area(together[:2]).min() > 0 and coco_mask.area(together[2]) == 0

@@ -1,0 +1,224 @@
+#include "kernels/paste_masks.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace awsdet {
+namespace {
+
+// Writes COCO's compressed run-length code: each length as a signed number, from the fourth on the difference to the
+// length two before, in groups of five bits, lowest first, a sixth bit telling that more follow, plus '0'.
+class RunWriter {
+ public:
+  void Clear() {
+    text_.clear();
+    last_ = runs_ = 0;
+  }
+
+  // The pixels change from zeros to ones or back at this position, which must not decrease.
+  void Change(int64_t position) {
+    const int64_t length = position - last_;
+    last_ = position;
+    int64_t& before = lengths_[runs_ % 2];
+    Write(runs_ > 2 ? length - before : length);
+    before = length;
+    ++runs_;
+  }
+
+  std::string_view Finish(int64_t total) {
+    if (runs_ == 0 || last_ < total) Change(total);
+    return text_;
+  }
+
+ private:
+  void Write(int64_t value) {
+    bool more = true;
+    while (more) {
+      const int64_t bits = value & 0x1f;
+      value >>= 5;
+      more = (bits & 0x10) ? value != -1 : value != 0;
+      text_.push_back(static_cast<char>('0' + (more ? bits | 0x20 : bits)));
+    }
+  }
+
+  std::string text_;
+  int64_t last_ = 0, runs_ = 0;
+  int64_t lengths_[2] = {0, 0};
+};
+
+// Where the centres of an image's pixels fall on one axis of a mask of `side` pixels that fills low … high.
+class MaskAxis {
+ public:
+  MaskAxis(float low, float high, int64_t side) : low_(low), extent_(high - low), side_(static_cast<float>(side)) {}
+
+  float operator()(int64_t pixel) const {
+    return (static_cast<float>(pixel) + 0.5f - low_) / extent_ * side_ - 0.5f;
+  }
+
+  // The first image pixel that sees any of the mask, and the one after the last: coordinates within (-1, side).
+  std::pair<int64_t, int64_t> Touched(int64_t length) const {
+    if (!(extent_ > 0 && std::isfinite(extent_))) return {0, 0};
+    const int64_t first = FirstWhere(0, length, [](float at) { return at > -1; });
+    return {first, FirstWhere(first, length, [this](float at) { return at >= side_; })};
+  }
+
+ private:
+  // Coordinates never decrease from one pixel to the next, also when rounded.
+  template <typename Condition>
+  int64_t FirstWhere(int64_t low, int64_t high, Condition condition) const {
+    while (low < high) {
+      const int64_t middle = low + (high - low) / 2;
+      if (condition((*this)(middle))) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    return low;
+  }
+
+  float low_, extent_, side_;
+};
+
+// line[r] = the mask column read between its rows lower[r] and lower[r] + 1.
+__attribute__((target_clones("avx512f", "avx2", "default")))
+void Interpolate(const float* column, const int32_t* lower, const float* weight, int64_t rows, float* line) {
+  for (int64_t r = 0; r < rows; ++r) {
+    line[r] = column[lower[r]] * (1.0f - weight[r]) + column[lower[r] + 1] * weight[r];
+  }
+}
+
+// inside[r] = whether the value between two lines reaches the threshold.
+__attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
+void Threshold(const float* left, const float* right, float weight, float threshold, int64_t rows, uint8_t* inside) {
+  const float other = 1.0f - weight;
+  for (int64_t r = 0; r < rows; ++r) inside[r] = left[r] * other + right[r] * weight >= threshold;
+}
+
+// Pastes one mask after another, keeping its memory.
+class Paster {
+ public:
+  Paster(int64_t mask_rows, int64_t mask_columns, float threshold)
+      : mask_rows_(mask_rows),
+        mask_columns_(mask_columns),
+        threshold_(threshold),
+        mask_((mask_rows + 2) * (mask_columns + 2)) {}
+
+  std::string_view Paste(const float* mask, const float* box, int64_t height, int64_t width) {
+    writer_.Clear();
+    const MaskAxis x(box[0], box[2], mask_columns_), y(box[1], box[3], mask_rows_);
+    const auto [top, bottom] = y.Touched(height);
+    const auto [left, right] = x.Touched(width);
+    if (top < bottom && left < right) {
+      TakeMask(mask);
+      TakeRows(y, top, bottom - top);
+      inside_[0] = 0;
+      for (int64_t column = left; column < right; ++column) {
+        FillColumn(x(column));
+        WriteColumn(column * height + top, bottom - top);
+        // The column below this one's last pixel, or the next column's first, is outside: the run ends here.
+        if (bottom - top < height || column + 1 == right) EndColumn(column * height + bottom);
+      }
+    }
+    return writer_.Finish(height * width);
+  }
+
+ private:
+  // The mask, column after column, in a frame of zeros.
+  void TakeMask(const float* mask) {
+    for (int64_t j = 0; j < mask_columns_; ++j) {
+      float* column = mask_.data() + (j + 1) * (mask_rows_ + 2) + 1;
+      for (int64_t i = 0; i < mask_rows_; ++i) column[i] = mask[i * mask_columns_ + j];
+    }
+  }
+
+  void TakeRows(const MaskAxis& y, int64_t top, int64_t rows) {
+    if (static_cast<int64_t>(lower_.size()) < rows) {
+      lower_.resize(rows);
+      weight_.resize(rows);
+      lines_[0].resize(rows);
+      lines_[1].resize(rows);
+      inside_.resize(rows + 1);
+    }
+    rows_ = rows;
+    for (int64_t r = 0; r < rows; ++r) {
+      const float at = y(top + r), floor = std::floor(at);
+      lower_[r] = static_cast<int32_t>(floor) + 1;
+      weight_[r] = at - floor;
+    }
+    line_index_[0] = line_index_[1] = -1;
+  }
+
+  // inside_[1 …] of the image column at `at` on the mask's axis.
+  void FillColumn(float at) {
+    const float floor = std::floor(at);
+    const int64_t lower = static_cast<int64_t>(floor) + 1;
+    const float* left = Line(lower);
+    Threshold(left, Line(lower + 1), at - floor, threshold_, rows_, inside_.data() + 1);
+  }
+
+  // The mask's column `index` read at the image's rows. Image columns go from left to right, so two lines are enough.
+  const float* Line(int64_t index) {
+    const int slot = index % 2;
+    if (line_index_[slot] != index) {
+      line_index_[slot] = index;
+      Interpolate(mask_.data() + index * (mask_rows_ + 2), lower_.data(), weight_.data(), rows_, lines_[slot].data());
+    }
+    return lines_[slot].data();
+  }
+
+  // Reports the changes within the column, whose first pixel lies at `begin`, and from inside_[0], the pixel before.
+  void WriteColumn(int64_t begin, int64_t rows) {
+    const uint8_t* inside = inside_.data() + 1;
+    int64_t r = 0;
+    for (; r + 8 <= rows; r += 8) {
+      uint64_t here, before;
+      std::memcpy(&here, inside + r, 8);
+      std::memcpy(&before, inside + r - 1, 8);
+      // Bytes of 0 and 1: each change is one bit, the lowest byte (of a little-endian machine) first.
+      for (uint64_t changes = here ^ before; changes; changes &= changes - 1) {
+        writer_.Change(begin + r + __builtin_ctzll(changes) / 8);
+      }
+    }
+    for (; r < rows; ++r) {
+      if (inside[r] != inside[r - 1]) writer_.Change(begin + r);
+    }
+    inside_[0] = inside[rows - 1];
+  }
+
+  void EndColumn(int64_t position) {
+    if (inside_[0]) writer_.Change(position);
+    inside_[0] = 0;
+  }
+
+  int64_t mask_rows_, mask_columns_;
+  float threshold_;
+  RunWriter writer_;
+  std::vector<float> mask_;
+  int64_t rows_ = 0;              // of the window
+  std::vector<int32_t> lower_;    // [rows] the mask row (of the framed mask) above each image row's centre
+  std::vector<float> weight_;     // [rows] of the mask row below
+  std::vector<float> lines_[2];   // [rows] mask columns at the image's rows
+  int64_t line_index_[2];
+  std::vector<uint8_t> inside_;   // [1 + rows] the pixel before the column, the column
+};
+
+}  // namespace
+
+void PasteMasks(const BoxMasks& masks, int64_t num_masks, float threshold,
+                const std::function<void(int64_t, std::string_view)>& store, const ParallelFor& parallel_for) {
+  const int64_t pixels = masks.rows * masks.columns;
+  const int64_t cost = 10000 + 2 * pixels;  // a box of a hundred pixels each way
+  parallel_for(num_masks, cost, [&](int64_t begin, int64_t end) {
+    Paster paster(masks.rows, masks.columns, threshold);
+    for (int64_t n = begin; n < end; ++n) {
+      const int32_t* size = masks.image_size + 2 * n;
+      store(n, paster.Paste(masks.probabilities + n * pixels, masks.boxes + 4 * n, size[0], size[1]));
+    }
+  });
+}
+
+}  // namespace awsdet
