@@ -1,39 +1,27 @@
 // Where RoIAlign samples a feature map: level of a box, sample positions, bilinear weights.
 //
-// Plain inline arithmetic for the CPU and the CUDA kernels alike, so that both make the same choices: which level,
-// how many samples, which of them count. Rounded operation by operation (no fused multiply-add), because a sample
-// within a rounding error of the border counts or does not. Semantics: awsdet/ops/plain/roi_align.py.
+// The same choices as kernels/roi_align_axis.cc makes: which level, how many samples, which of them count. Rounded
+// operation by operation (no fused multiply-add), because a sample within a rounding error of the border counts or does
+// not. Semantics: awsdet/ops/plain/roi_align.py.
 //
 // Frames: boxes x1, y1, x2, y2 in image pixels; positions in pixels of the level's feature map, where pixel i has its
 // centre at i (an aligned box is moved by half a pixel to that frame).
-#ifndef AWSDET_KERNELS_ROI_ALIGN_GEOMETRY_H_
-#define AWSDET_KERNELS_ROI_ALIGN_GEOMETRY_H_
+#ifndef AWSDET_CUDA_ROI_ALIGN_GEOMETRY_H_
+#define AWSDET_CUDA_ROI_ALIGN_GEOMETRY_H_
 
 #include <cmath>
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define AWSDET_HOST_DEVICE __host__ __device__
-#else
-#define AWSDET_HOST_DEVICE
-#endif
+#include "cuda/rounded.h"
 
-namespace awsdet {
+namespace awsdet::cuda {
 
 // Keeps the work finite where a box is absurd: samples a bin and axis.
 constexpr int kMaxSamples = 256;
 
-#ifdef __CUDA_ARCH__
-__device__ inline float RoundedMultiply(float a, float b) { return __fmul_rn(a, b); }
-__device__ inline float RoundedAdd(float a, float b) { return __fadd_rn(a, b); }
-#else
-AWSDET_HOST_DEVICE inline float RoundedMultiply(float a, float b) { return a * b; }
-AWSDET_HOST_DEVICE inline float RoundedAdd(float a, float b) { return a + b; }
-#endif
-
 // Pyramid level of a box: 0 for sqrt(area) < 2 * finest_scale, one more each time the size doubles. Feature Pyramid
 // Networks, equation 1; floor(log2(..)) by comparing, which is exact and the same everywhere. NaN is level 0.
-AWSDET_HOST_DEVICE inline int PyramidLevel(const float* box, float finest_scale, int num_levels) {
+AWSDET_HOST_DEVICE inline int LevelOfBox(const float* box, float finest_scale, int num_levels) {
   const float area = RoundedMultiply(box[2] - box[0], box[3] - box[1]);
   const float ratio = RoundedAdd(sqrtf(area > 0.0f ? area : 0.0f) / finest_scale, 1e-6f);
   int level = 0;
@@ -55,7 +43,7 @@ AWSDET_HOST_DEVICE inline SampleAxis MakeSampleAxis(float low, float high, float
                                                     int output_size, int sampling_ratio, bool aligned) {
   const float first = low / stride;
   float length = high / stride - first;
-  if (!aligned && !(length >= 1.0f)) length = 1.0f;
+  if (!aligned && length < 1.0f) length = 1.0f;
   SampleAxis axis;
   axis.start = aligned ? first - 0.5f : first;
   axis.size = length / static_cast<float>(output_size);
@@ -109,6 +97,6 @@ AWSDET_HOST_DEVICE inline PixelRange TouchedPixels(const SampleAxis& axis, int o
   return {static_cast<int32_t>(one > other ? other : one), last < axis.extent ? last : axis.extent - 1};
 }
 
-}  // namespace awsdet
+}  // namespace awsdet::cuda
 
-#endif  // AWSDET_KERNELS_ROI_ALIGN_GEOMETRY_H_
+#endif  // AWSDET_CUDA_ROI_ALIGN_GEOMETRY_H_

@@ -1,0 +1,90 @@
+// The parts of GPU NMS that decide within one class of one image; nms.cu sorts and groups before, and collects after.
+#ifndef AWSDET_CUDA_NMS_GROUPS_H_
+#define AWSDET_CUDA_NMS_GROUPS_H_
+
+#include <cmath>
+#include <cstdint>
+
+#include "cuda/launch.h"
+#include "cuda/nms.h"
+#include "cuda/rounded.h"
+
+namespace awsdet::cuda {
+
+constexpr float kGone = -1.0f;  // a score less than any threshold of the soft methods
+
+struct NmsBox {
+  float x1, y1, x2, y2;
+};
+
+// Candidates class by class: group g is members [starts[g], the end of the run of equal keys). All device memory.
+struct NmsGroups {
+  const uint64_t* keys;     // [total] image, whether it is no candidate, class; rising
+  const int32_t* members;   // [total] places in `order`
+  const int32_t* order;     // [total] flat indices of boxes: by falling score within an image (hard), or 0, 1, .. (soft)
+  const int32_t* starts;    // [group_count]
+  const int32_t* group_count;
+  int32_t* next_group;      // a counter from 0: blocks take one group after the other
+  int64_t total;
+};
+
+AWSDET_HOST_DEVICE inline float Area(const NmsBox& box) {
+  return RoundedMultiply(box.x2 - box.x1, box.y2 - box.y1);
+}
+
+// Intersection over union, rounded as the CPU's; 0 where nothing is shared.
+AWSDET_HOST_DEVICE inline float Iou(const NmsBox& a, float a_area, const NmsBox& b, float b_area) {
+  const float width = fminf(a.x2, b.x2) - fmaxf(a.x1, b.x1);
+  const float height = fminf(a.y2, b.y2) - fmaxf(a.y1, b.y1);
+  if (!(width > 0.0f && height > 0.0f)) return 0.0f;
+  const float intersection = RoundedMultiply(width, height);
+  if (!(intersection > 0.0f)) return 0.0f;
+  return intersection / (RoundedAdd(a_area, b_area) - intersection);
+}
+
+// Starts one of the kernels of nms_hard.cu and nms_soft.cu. `kept` is scratch for `total` boxes. Hard sets
+// survives[place in order] to 1 of what is kept; soft writes the decayed score of what is kept to decayed[flat index].
+cudaError_t LaunchHardNms(const NmsProblem& problem, const NmsGroups& groups, const float* boxes, NmsBox* kept,
+                          uint8_t* survives, cudaStream_t stream);
+cudaError_t LaunchSoftNms(const NmsProblem& problem, const NmsGroups& groups, const float* boxes, const float* scores,
+                          NmsBox* pool, float* pool_scores, float* decayed, cudaStream_t stream);
+
+// Blocks for kernels whose blocks take groups until none is left: about as many as a large GPU runs
+// at once.
+constexpr int64_t kGroupBlocks = 264;
+
+inline dim3 GroupGrid(const NmsGroups& groups) {
+  return dim3(static_cast<unsigned>(groups.total < kGroupBlocks ? groups.total : kGroupBlocks));
+}
+
+// The next group of a block, [begin, end); false when there is none. Every thread of the block calls it.
+__device__ __forceinline__ bool TakeGroup(const NmsGroups& groups, int thread, int64_t* range, int64_t* begin,
+                                          int64_t* end) {
+  if (thread == 0) {
+    const int group = atomicAdd(groups.next_group, 1);
+    range[0] = -1;
+    if (group < *groups.group_count) {
+      int64_t low = groups.starts[group], high = groups.total;
+      const uint64_t key = groups.keys[low];
+      range[0] = low;
+      while (high - low > 1) {  // keys[low] == key, and every place from `high` on has a larger one
+        const int64_t middle = low + (high - low) / 2;
+        (groups.keys[middle] == key ? low : high) = middle;
+      }
+      range[1] = high;
+    }
+  }
+  __syncthreads();
+  *begin = range[0];
+  *end = range[1];
+  __syncthreads();
+  return *begin >= 0;
+}
+
+__device__ __forceinline__ NmsBox LoadBox(const float* __restrict__ boxes, int64_t index) {
+  return {boxes[4 * index], boxes[4 * index + 1], boxes[4 * index + 2], boxes[4 * index + 3]};
+}
+
+}  // namespace awsdet::cuda
+
+#endif  // AWSDET_CUDA_NMS_GROUPS_H_

@@ -1,0 +1,82 @@
+// Reading, writing and adding V neighbouring channels at once, as float32 in registers.
+//
+// V is 16 bytes' worth of T (one load instruction) or 1, where the channels or the pointers do not allow that.
+#ifndef AWSDET_CUDA_VECTOR_H_
+#define AWSDET_CUDA_VECTOR_H_
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+
+#include "cuda/launch.h"
+
+namespace awsdet::cuda {
+
+template <typename T>
+constexpr int kWidest = 16 / sizeof(T);
+
+template <typename T, int V>
+struct alignas(sizeof(T) * V) Pack {
+  T element[V];
+};
+
+__device__ __forceinline__ float ToFloat(float value) { return value; }
+__device__ __forceinline__ float ToFloat(__half value) { return __half2float(value); }
+__device__ __forceinline__ float ToFloat(__nv_bfloat16 value) { return __bfloat162float(value); }
+
+template <typename T>
+__device__ __forceinline__ T FromFloat(float value);
+template <>
+__device__ __forceinline__ float FromFloat<float>(float value) {
+  return value;
+}
+template <>
+__device__ __forceinline__ __half FromFloat<__half>(float value) {
+  return __float2half_rn(value);
+}
+template <>
+__device__ __forceinline__ __nv_bfloat16 FromFloat<__nv_bfloat16>(float value) {
+  return __float2bfloat16_rn(value);
+}
+
+// sum += weight * address[0..V)
+template <typename T, int V>
+__device__ __forceinline__ void AddScaled(const T* __restrict__ address, float weight, float (&sum)[V]) {
+  const Pack<T, V> pack = *reinterpret_cast<const Pack<T, V>*>(address);
+#pragma unroll
+  for (int v = 0; v < V; ++v) sum[v] += weight * ToFloat(pack.element[v]);
+}
+
+template <typename T, int V>
+__device__ __forceinline__ void Store(T* address, const float (&value)[V]) {
+  Pack<T, V> pack;
+#pragma unroll
+  for (int v = 0; v < V; ++v) pack.element[v] = FromFloat<T>(value[v]);
+  *reinterpret_cast<Pack<T, V>*>(address) = pack;
+}
+
+// address[0..V) += value, atomically for each element; four at a time where the chip can (compute capability 9.0).
+template <int V>
+__device__ __forceinline__ void AtomicAdd(float* address, const float (&value)[V]) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  if constexpr (V % 4 == 0) {
+#pragma unroll
+    for (int v = 0; v < V; v += 4) {
+      asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(address + v)),
+                   "f"(value[v]), "f"(value[v + 1]), "f"(value[v + 2]), "f"(value[v + 3])
+                   : "memory");
+    }
+  } else
+#endif
+  {
+#pragma unroll
+    for (int v = 0; v < V; ++v) atomicAdd(address + v, value[v]);
+  }
+}
+
+inline bool Aligned16(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
+
+}  // namespace awsdet::cuda
+
+#endif  // AWSDET_CUDA_VECTOR_H_

@@ -1,0 +1,114 @@
+// What the checks of the CUDA launchers share: device memory, random numbers, and the verdict.
+#ifndef AWSDET_TESTS_CUDA_CHECK_H_
+#define AWSDET_TESTS_CUDA_CHECK_H_
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cuda/launch.h"
+
+namespace awsdet::cuda {
+
+// Ends the program with the CUDA error of a call, named.
+inline void Require(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  std::fprintf(stderr, "%s: %s\n", what, cudaGetErrorString(error));
+  std::exit(1);
+}
+
+// A copy of host numbers on the GPU, or room for some, full of garbage that a kernel has to overwrite.
+template <typename T>
+class DeviceArray {
+ public:
+  explicit DeviceArray(const std::vector<T>& values) : DeviceArray(values.size()) {
+    Require(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice), "copy to the GPU");
+  }
+  explicit DeviceArray(size_t size) : size_(size) {
+    void* memory = nullptr;
+    Require(cudaMalloc(&memory, std::max<size_t>(size * sizeof(T), 1)), "cudaMalloc");
+    data_ = static_cast<T*>(memory);
+    Require(cudaMemset(data_, 0xcd, size * sizeof(T)), "cudaMemset");
+  }
+  ~DeviceArray() { (void)cudaFree(data_); }
+  DeviceArray(const DeviceArray&) = delete;
+  DeviceArray& operator=(const DeviceArray&) = delete;
+  DeviceArray(DeviceArray&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(other.size_) {}
+
+  T* data() const { return data_; }
+  std::vector<T> Host() const {
+    std::vector<T> values(size_);
+    Require(cudaDeviceSynchronize(), "a kernel");
+    Require(cudaMemcpy(values.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost), "copy from the GPU");
+    return values;
+  }
+
+ private:
+  T* data_;
+  size_t size_;
+};
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : engine_(seed) {}
+  float Uniform(float low, float high) { return std::uniform_real_distribution<float>(low, high)(engine_); }
+  int Integer(int low, int high) { return std::uniform_int_distribution<int>(low, high)(engine_); }
+  template <typename T>
+  T OneOf(const std::vector<T>& values) {
+    return values[Integer(0, static_cast<int>(values.size()) - 1)];
+  }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+// Boxes of `count`, in an image of `extent` pixels; every sixth is one that a sound detector would not give.
+inline std::vector<float> RandomBoxes(Random& random, int64_t count, float extent) {
+  const float inf = INFINITY, nan = NAN, huge = 3e38f;
+  const std::vector<std::vector<float>> odd = {
+      {5, 5, 5, 5},         {9, 9, 3, 4},           {-500, -500, -400, -300}, {nan, 1, 2, 3}, {-inf, 0, inf, 9},
+      {-9e8, -9e8, 9e8, 9e8}, {-huge, -huge, huge, huge}, {1, 2, inf, 3},           {0, 0, 1e-20f, 1e-20f}, {3, nan, nan, 7}};
+  std::vector<float> boxes;
+  for (int64_t i = 0; i < count; ++i) {
+    std::vector<float> box;
+    if (random.Integer(0, 5) == 0) {
+      box = random.OneOf(odd);
+    } else {
+      const float x = random.Uniform(-0.2f * extent, extent), y = random.Uniform(-0.2f * extent, extent);
+      const float side = extent * random.OneOf<float>({0.02f, 0.1f, 0.4f, 1.5f});
+      box = {x, y, x + random.Uniform(0, side), y + random.Uniform(0, side)};
+    }
+    boxes.insert(boxes.end(), box.begin(), box.end());
+  }
+  return boxes;
+}
+
+// Counts the checks and keeps what to say about those that fail.
+class Verdict {
+ public:
+  void Check(bool passed, const std::string& what) {
+    ++checks_;
+    if (passed) return;
+    ++failures_;
+    if (failures_ <= 20) std::printf("FAILED: %s\n", what.c_str());
+  }
+  int failures() const { return failures_; }
+  int checks() const { return checks_; }
+
+ private:
+  int checks_ = 0;
+  int failures_ = 0;
+};
+
+// `cases` random calls each, from `seed` on; see the sources for what is drawn.
+void CheckRoiAlign(int cases, uint64_t seed, Verdict* verdict);
+void CheckNms(int cases, uint64_t seed, Verdict* verdict);
+
+}  // namespace awsdet::cuda
+
+#endif  // AWSDET_TESTS_CUDA_CHECK_H_

@@ -1,0 +1,109 @@
+// The CUDA launcher of NMS against the CPU's kernel: hard to the last bit, soft up to the rounding of exp.
+#include "cuda/nms.h"
+#include "kernels/nms.h"
+#include "tests/cuda_check.h"
+
+namespace awsdet::cuda {
+namespace {
+
+struct Kept {
+  std::vector<int32_t> indices;
+  std::vector<float> scores;
+  std::vector<int32_t> count;
+};
+
+struct Case {
+  NmsProblem problem{};
+  std::vector<float> boxes;
+  std::vector<float> scores;
+  std::vector<int32_t> classes;
+  std::string name;
+};
+
+Case Draw(Random& random) {
+  Case drawn;
+  NmsProblem& problem = drawn.problem;
+  problem.images = random.Integer(1, 4);
+  problem.count = random.OneOf<int>({0, 1, 30, 129, 700});
+  problem.max_output = random.OneOf<int>({0, 1, 20, 300, 1000});
+  problem.method = static_cast<NmsMethod>(random.OneOf<int>({0, 0, 1, 2}));
+  const bool hard = problem.method == NmsMethod::kHard;
+  problem.iou_threshold = random.OneOf<float>({0, 0.3f, 0.5f, 0.7f, 1});
+  problem.score_threshold = random.OneOf<float>({0, 0.05f, 0.5f});
+  if (hard && random.Integer(0, 3) == 0) problem.score_threshold = -INFINITY;
+  problem.sigma = 0.5f;
+  const int64_t total = problem.images * problem.count;
+  drawn.boxes = RandomBoxes(random, total, random.OneOf<float>({20, 400}));
+  const std::vector<int32_t> names = random.OneOf<std::vector<int32_t>>(
+      {{0}, {0, 1, 2, 3, 4}, {-7, 0, INT32_MAX, INT32_MIN, 80}});
+  const bool coarse = random.Integer(0, 1) == 0;  // many equal scores
+  for (int64_t i = 0; i < total; ++i) {
+    const float score = random.Uniform(hard ? -1 : 0, 1);
+    drawn.scores.push_back(random.Integer(0, 19) == 0 ? NAN : coarse ? std::round(score * 8) / 8 : score);
+    drawn.classes.push_back(random.OneOf(names));
+  }
+  drawn.name = "nms method " + std::to_string(static_cast<int>(problem.method)) + " B" +
+               std::to_string(problem.images) + " N" + std::to_string(problem.count) + " K" +
+               std::to_string(problem.max_output) + " iou " + std::to_string(problem.iou_threshold);
+  return drawn;
+}
+
+Kept OnCpu(const Case& drawn) {
+  const NmsProblem& problem = drawn.problem;
+  Kept kept;
+  kept.indices.resize(problem.images * problem.max_output);
+  kept.scores.resize(kept.indices.size());
+  kept.count.resize(problem.images);
+  const NmsRule rule{static_cast<awsdet::NmsMethod>(problem.method), problem.iou_threshold, problem.score_threshold,
+                     problem.sigma, problem.max_output};
+  awsdet::Nms({drawn.boxes.data(), drawn.scores.data(), drawn.classes.data(), problem.images, problem.count}, rule,
+              SerialFor, {kept.indices.data(), kept.scores.data(), kept.count.data()});
+  return kept;
+}
+
+Kept OnGpu(const Case& drawn) {
+  const NmsProblem& problem = drawn.problem;
+  const DeviceArray<float> boxes(drawn.boxes), scores(drawn.scores);
+  const DeviceArray<int32_t> classes(drawn.classes);
+  const DeviceArray<int32_t> indices(static_cast<size_t>(problem.images * problem.max_output));
+  const DeviceArray<float> kept_scores(static_cast<size_t>(problem.images * problem.max_output));
+  const DeviceArray<int32_t> count(static_cast<size_t>(problem.images));
+  size_t bytes = 0;
+  Require(NmsWorkspaceSize(problem, &bytes), "NmsWorkspaceSize");
+  const DeviceArray<char> workspace(bytes);
+  Require(Nms(problem, boxes.data(), scores.data(), classes.data(), workspace.data(), bytes, indices.data(),
+              kept_scores.data(), count.data(), nullptr),
+          "Nms");
+  return {indices.Host(), kept_scores.Host(), count.Host()};
+}
+
+// Soft scores may differ in their last bits, and boxes whose scores differ by no more may change places.
+bool CloseScores(const Kept& ours, const Kept& theirs) {
+  if (ours.count != theirs.count) return false;
+  for (size_t i = 0; i < theirs.scores.size(); ++i) {
+    if (!(std::fabs(ours.scores[i] - theirs.scores[i]) <= 1e-5f * std::fabs(theirs.scores[i]))) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+void CheckNms(int cases, uint64_t seed, Verdict* verdict) {
+  Random random(seed);
+  for (int i = 0; i < cases; ++i) {
+    const Case drawn = Draw(random);
+    const Kept ours = OnGpu(drawn), theirs = OnCpu(drawn);
+    if (drawn.problem.method == NmsMethod::kGaussian) {
+      verdict->Check(CloseScores(ours, theirs), drawn.name);
+    } else {
+      verdict->Check(ours.count == theirs.count && ours.indices == theirs.indices && ours.scores == theirs.scores,
+                     drawn.name);
+    }
+  }
+  NmsProblem wrong{};
+  wrong.images = -1;
+  size_t bytes = 0;
+  verdict->Check(NmsWorkspaceSize(wrong, &bytes) == cudaErrorInvalidValue, "a negative number of images is refused");
+}
+
+}  // namespace awsdet::cuda

@@ -1,0 +1,41 @@
+// Tests the CUDA launchers against the CPU's kernels on a GPU; needs neither TensorFlow nor Python.
+//
+//   cuda_harness [cases] [seed]     exit code 0: all equal, or no GPU here (it says so); 1: not
+//
+// The same program compiled by a C++ compiler with -DAWSDET_CUDA_EMULATION runs the kernels on the CPU.
+#include "tests/cuda_check.h"
+
+namespace {
+
+// Prints what the checks run on; false where there is no GPU.
+bool FindDevice() {
+#ifdef AWSDET_CUDA_EMULATION
+  std::printf("emulation on the CPU\n");
+  return true;
+#else
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess || count == 0) {
+    std::printf("no GPU: the launchers were compiled, nothing was run (%s)\n",
+                error == cudaSuccess ? "the driver lists none" : cudaGetErrorString(error));
+    return false;
+  }
+  cudaDeviceProp properties;
+  awsdet::cuda::Require(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+  std::printf("%s, compute capability %d.%d\n", properties.name, properties.major, properties.minor);
+  return true;
+#endif
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int cases = argc > 1 ? std::atoi(argv[1]) : 100;
+  const uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
+  if (!FindDevice()) return 0;
+  awsdet::cuda::Verdict verdict;
+  awsdet::cuda::CheckRoiAlign(cases, seed, &verdict);
+  awsdet::cuda::CheckNms(3 * cases, seed, &verdict);
+  std::printf("%d checks, %d failed\n", verdict.checks(), verdict.failures());
+  return verdict.failures() == 0 ? 0 : 1;
+}
