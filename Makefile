@@ -5,7 +5,7 @@ RUN := runs/shapes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ops train test lint format benchmark-overfit clean
+.PHONY: help setup ops train test lint format benchmark-overfit benchmark-peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ format: setup ## the code rewritten in the project's style
 
 benchmark-overfit: setup ## a narrow Mask R-CNN learns 8 real images by heart
 	python benchmarks/overfit_coco.py $(ARGS)
+
+benchmark-peers: setup ## .venv-peers with the systems that benchmarks/ measures ours beside (about 3 GB)
+	[ -e .venv-peers/bin/python ] || .venv/bin/python -m venv .venv-peers
+	.venv-peers/bin/python -m pip install -q -r benchmarks/requirements-peers.txt
 
 clean: ## takes away .venv and what was built, but neither data nor runs
 	rm -rf .venv build dist .pytest_cache .ruff_cache *.egg-info awsdet/ops/*.so

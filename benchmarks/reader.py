@@ -1,0 +1,119 @@
+"""Times the reader, records to ready batches, beside decoding the same JPEG images and nothing else.
+
+    python benchmarks/reader.py --data=DIR [--size 800] [--batch 2] [--json FILE]
+
+DIR holds COCO's `annotations/` and `train2017/` (a part will do); the images are shown several times. Each measurement
+is a process of its own that may use one core, then two. The last line ends in our images a second.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks import measure
+
+SECONDS, ROUNDS = 6, 3
+
+
+def main(flags):
+    data = pathlib.Path(flags.data)
+    annotations = next((data / "annotations").glob("instances_train*.json"))
+    images = next(path for path in data.glob("train*") if path.is_dir())
+    rows, figures = [], []
+    with tempfile.TemporaryDirectory() as records:
+        measure.run(["-c", _CONVERT, annotations, images, records])
+        for cores in range(1, min(2, len(os.sched_getaffinity(0))) + 1):
+            for short, long in [(flags.size, flags.size * 5 // 3)] if flags.size else [(800, 1333), (512, 853)]:
+                # In turn, so that what else the machine does falls on all alike.
+                rounds = [
+                    {
+                        what: measure.run([__file__, what, records, cores, short, long, flags.batch or 2])
+                        for what in WHAT
+                    }
+                    for _ in range(ROUNDS)
+                ]
+                rate = {what: statistics.median(r[what]["rate"] for r in rounds) for what in WHAT}
+                figures.append({"cores": cores, "short": short, "long": long, **rate})
+                share = f"{rate['reader'] / rate['decode']:.0%}"
+                rows.append([cores, f"{short}/{long}", *(f"{rate[what]:.1f}" for what in WHAT), share])
+    measure.table(rows, ["cores", "size", *(f"{what} img/s" for what in WHAT), "reader of decode"])
+    measure.write_json(flags.json, {"figures": figures})
+    print(f"{annotations.name} img/s {max(figure['reader'] for figure in figures):.3f}")
+
+
+_CONVERT = """
+import sys
+from awsdet.cli.main import main
+_, annotations, images, records = sys.argv
+code = main(["convert", f"--annotations={annotations}", f"--images={images}", f"--output={records}", "--split=train"])
+print("{}")
+sys.exit(code)
+"""
+
+
+def decode(manifest, config, cores):
+    """Images a second of reading the records' bytes and decoding their JPEG, in tf.data as well."""
+    import tensorflow as tf
+
+    from awsdet.data import pipeline
+
+    fetch = pipeline._fetcher(manifest)
+    feature = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+
+    def load(record):
+        return tf.io.decode_jpeg(tf.io.parse_single_example(fetch(record), feature)["image/encoded"], channels=3)
+
+    dataset = tf.data.Dataset.range(manifest.num_images).map(lambda r: tf.cast(r, tf.int32)).repeat()
+    dataset = dataset.map(load, num_parallel_calls=cores, deterministic=True).prefetch(8)
+    return _rate(iter(dataset), 1)
+
+
+def reader(manifest, config, cores):
+    """Images a second of the training reader."""
+    from awsdet.data.pipeline import train_dataset
+
+    data = train_dataset(manifest, config, seed=1, rank=0, world_size=1, epochs=100)
+    return _rate(iter(data.dataset), config.batch_size)
+
+
+def _rate(iterator, images):
+    for _ in range(max(20 // images, 1)):
+        next(iterator)
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() < start + SECONDS:
+        next(iterator)
+        count += images
+    return count / (time.perf_counter() - start)
+
+
+WHAT = {"decode": decode, "reader": reader}
+
+
+def child(what, records, cores, short, long, batch):
+    cores = int(cores)
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    import tensorflow as tf
+
+    from awsdet import config as config_lib
+    from awsdet.data.records import read_manifest
+
+    tf.config.threading.set_inter_op_parallelism_threads(cores)
+    tf.config.threading.set_intra_op_parallelism_threads(cores)
+    config = config_lib.mask_rcnn().data
+    config.update(batch_size=int(batch), short_sides=(int(short),), max_long_side=int(long), reader_threads=cores)
+    print(json.dumps({"rate": WHAT[what](read_manifest(records, "train"), config, cores)}))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and sys.argv[1] in WHAT:
+        child(*sys.argv[1:])
+    else:
+        given = measure.parser(__doc__)
+        given.add_argument("--data", required=True, help="folder with annotations/ and train2017/ in COCO's layout")
+        main(given.parse_args())

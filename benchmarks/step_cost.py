@@ -1,0 +1,94 @@
+"""What a training step costs, by part of the model: FLOPs counted from its graph, time from a trace of one step."""
+
+import collections
+import pathlib
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+# Which part an operation belongs to, by the first of these that its name holds.
+PARTS = (
+    ("backbone", ("backbone.",)),
+    ("FPN", ("neck.",)),
+    ("RPN head", ("rpn_head.", "rpn_head")),
+    ("mask head", ("mask_head",)),
+    ("box head", ("bbox_head",)),
+)
+
+
+def part_of(name):
+    """The part of an operation by its name in the graph, which begins with its layer's."""
+    gradient = "gradient_tape" in name
+    for part, marks in PARTS:
+        if any(mark in name for mark in marks):
+            return f"{part}, gradient" if gradient else part
+    return "the rest, gradient" if gradient else "the rest"
+
+
+def flops_by_part(detector, spec, batch, positives):
+    """FLOPs (two a multiplication-addition) of all convolutions and matrix products in one training step.
+
+    Counted at the batch's sizes. A dimension that only running tells is the number of RoIs: in the box head all that
+    are sampled, in the mask head the `positives`.
+    """
+    sampled = batch["image"].shape[0] * detector.settings.box_head.sample_size
+    fixed = tf.nest.map_structure(
+        lambda wanted, value: wanted if isinstance(value, tf.RaggedTensor) else tf.TensorSpec(value.shape, value.dtype),
+        spec,
+        batch,
+    )
+    graph = tf.function(detector.train_step, autograph=False).get_concrete_function(fixed).graph
+    totals = collections.Counter()
+    for operation in graph.get_operations():
+        part = part_of(operation.name)
+        count = _flops(operation, positives if "mask" in part else sampled)
+        if count:
+            totals[part] += count
+    return dict(totals)
+
+
+def _flops(operation, rois):
+    def shape(tensor):
+        return [rois if d is None else d for d in tensor.shape.as_list()]
+
+    kind, inputs, outputs = operation.type, operation.inputs, operation.outputs
+    if kind in ("Conv2D", "_FusedConv2D"):
+        height, width, channels, _ = shape(inputs[1])
+        return 2 * int(np.prod(shape(outputs[0]))) * height * width * channels
+    if kind == "Conv2DBackpropInput":
+        height, width, channels, _ = shape(inputs[1])
+        return 2 * int(np.prod(shape(inputs[2]))) * height * width * channels
+    if kind == "Conv2DBackpropFilter":
+        height, width, channels, _ = shape(outputs[0])
+        return 2 * int(np.prod(shape(inputs[2]))) * height * width * channels
+    if kind in ("MatMul", "_FusedMatMul"):
+        left = shape(inputs[0])
+        inner = left[0] if operation.get_attr("transpose_a") else left[1]
+        return 2 * int(np.prod(shape(outputs[0]))) * inner
+    if kind in ("BatchMatMulV2", "BatchMatMul"):
+        left = shape(inputs[0])
+        inner = left[-2] if operation.get_attr("adj_x") else left[-1]
+        return 2 * int(np.prod(shape(outputs[0]))) * inner
+    return 0
+
+
+def seconds_by_part(call):
+    """Seconds of processor time by part, of one call, from TensorFlow's own trace of every operation."""
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    with tempfile.TemporaryDirectory() as folder:
+        tf.profiler.experimental.start(folder)
+        call()
+        tf.profiler.experimental.stop()
+        space = xplane_pb2.XSpace()
+        (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
+        space.ParseFromString(path.read_bytes())
+    totals = collections.Counter()
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:
+                name = plane.event_metadata[event.metadata_id].name
+                if ":" in name and not name.startswith("$"):  # operations are name:type
+                    totals[part_of(name)] += event.duration_ps * 1e-12
+    return dict(totals)
