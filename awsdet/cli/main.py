@@ -1,7 +1,8 @@
 """The entry point `awsdet <command> [flags]`.
 
 Each command is a module of this folder with a docstring (its help text), `define(flag_values)` and
-`run(flag_values, overrides) -> exit code`. Exit codes: 0 done, 1 failed, 2 the user's mistake.
+`run(flag_values, overrides) -> exit code`; arguments without a flag's name go to the flags in its tuple `POSITIONAL`,
+if it has one. Exit codes: 0 done, 1 failed, 2 the user's mistake.
 """
 
 import difflib
@@ -24,6 +25,7 @@ COMMANDS = {
     "train": "train a detector",
     "evaluate": "COCO metrics of a checkpoint",
     "predict": "detect objects in images or folders",
+    "weights": "convert weights of other systems, export those of a run",
     "doctor": "show versions, devices and builds, and what is wrong with them",
 }
 
@@ -49,7 +51,8 @@ def main(argv=None):
         return 0
     _start_logging()
     try:
-        return command.run(flag_values, _parse(name, flag_values, rest))
+        overrides = _parse(name, flag_values, rest, getattr(command, "POSITIONAL", ()))
+        return command.run(flag_values, overrides)
     except UserError as error:
         print(f"awsdet {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -71,19 +74,22 @@ def _start_logging():
     logging.get_absl_logger().setLevel(python_logging.INFO)  # else it takes the level of the others
 
 
-def _parse(name, flag_values, arguments):
-    """Parses the flags in place; returns the `--config.key=value` overrides as strings "key=value"."""
+def _parse(name, flag_values, arguments, positional):
+    """Parses the flags in place; returns the `--config.key=value` overrides as strings "key=value".
+
+    `positional`: the flags that take the arguments without a name, in their order.
+    """
     overrides, plain = _split_overrides(arguments)
     if overrides and "config" not in flag_values:
-        raise UserError(
-            f"no use for --config.{overrides[0]}: only train takes overrides, a checkpoint carries its config"
-        )
+        raise UserError(f"no use for --config.{overrides[0]}: a checkpoint carries its config; train takes overrides")
     try:
         left_over = flag_values([name, *plain])[1:]
     except flags.Error as error:
         raise UserError(f"{' '.join(str(error).split())} (see awsdet {name} --help)") from error
-    if left_over:
-        raise UserError(f"unexpected argument {left_over[0]}; flags are written --name=value")
+    for flag, value in zip(positional, left_over):
+        flag_values[flag].value = value
+    if len(left_over) > len(positional):
+        raise UserError(f"unexpected argument {left_over[len(positional)]}; flags are written --name=value")
     return overrides
 
 

@@ -59,11 +59,14 @@ def run(flag_values, overrides):
 def _check(config, flag_values):
     from awsdet import distributed, models
     from awsdet.train.inputs import prepare
+    from awsdet.train.transfer import take_weights
 
     logging.set_verbosity(logging.WARNING)  # the run itself says the rest
     processes = max(1, flag_values.processes)
     distributed.check_gpus(processes)
     inputs = prepare(config, flag_values.output, flag_values.resume, processes)
-    models.build(config.model, inputs.train.class_names)
+    detector = models.build(config.model, inputs.train.class_names)
+    if config.train.init_from and inputs.start is None:
+        take_weights(detector, config.train.init_from)
     print(f"{flag_values.config}: all is well for {processes} process(es)")
     return 0

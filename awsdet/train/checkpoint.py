@@ -187,31 +187,6 @@ def load_for_inference(path):
     return detector, {**info, "config": settings, "path": str(path)}
 
 
-def take_weights(detector, path):
-    """Gives a detector the weights of a checkpoint that fit by name and shape; says in the log which do not.
-
-    Raises UserError where part of the backbone does not fit: such a start would be none.
-    """
-    source, info = load_for_inference(path)
-    theirs = {variable.name: variable for variable in source.variables}
-    skipped = []
-    for variable in (v for v in detector.variables if v is not detector.step):
-        other = theirs.get(variable.name)
-        if other is None or other.shape != variable.shape:
-            skipped.append(f"{variable.name.split(':')[0]} {tuple(variable.shape)}")
-        else:
-            variable.assign(other)
-    backbone = [name for name in skipped if name.startswith("backbone.")]
-    if backbone:
-        raise UserError(
-            f"init_from {path}: {len(backbone)} weights of the backbone are not in it, {backbone[0]} the first; give a "
-            "checkpoint with the same model.backbone"
-        )
-    logging.info("weights taken from %s (step %d); training starts at step 0", info["path"], info["step"])
-    if skipped:
-        logging.info("not in it, or of another shape, so newly made: %s", ", ".join(skipped))
-
-
 @contextlib.contextmanager
 def _damage_named(path):
     try:

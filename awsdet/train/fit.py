@@ -16,6 +16,7 @@ from awsdet.train.failure import explain
 from awsdet.train.inputs import prepare
 from awsdet.train.run_folder import versions
 from awsdet.train.settings import progress_facts
+from awsdet.train.transfer import take_weights
 
 
 class Outcome(NamedTuple):
@@ -79,7 +80,7 @@ class _Run:
         self.detector = models.build(config.model, inputs.train.class_names, seed=config.seed)
         self.start_info = checkpoint.read_info(inputs.start) if inputs.start else None
         if config.train.init_from and self.start_info is None and world.is_chief:
-            checkpoint.take_weights(self.detector, config.train.init_from)
+            take_weights(self.detector, config.train.init_from)
         self.metrics = self.writer = self.saved = None
         self.begin, self.seconds_before = begin, 0.0
 

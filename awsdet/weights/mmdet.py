@@ -80,7 +80,8 @@ def _pool_size(key, settings):
     """Side of the RoI features that a dense layer takes flattened; None for the others."""
     if key.endswith(".shared_fcs.0.weight"):
         return settings.box_head.pool_size
-    if key.endswith("mask_iou_head.fcs.0.weight"):
+    first = "fcs.0" if settings.mask_iou_head.fc_layers else "fc_mask_iou"
+    if key.endswith(f"mask_iou_head.{first}.weight"):
         return -(-settings.mask_head.pool_size // 2)  # its last convolution halves them
     return None
 

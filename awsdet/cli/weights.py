@@ -1,0 +1,97 @@
+"""Converts weights of other systems to ours, and exports those of a run.
+
+    awsdet weights IN [OUT]
+
+IN is a run folder or checkpoint, or a file: npz of tensorpack, h5 of Keras applications, pth of torchvision or
+mmdetection, pkl of Detectron or Detectron2, npz or safetensors that this command wrote. OUT ends in .npz or
+.safetensors and gets mmdetection's names and layouts; without it, the command only shows what IN holds. Prints where
+each array goes, and what is missing, unused or of another shape than the model's. Give the model by --config where it
+cannot be told from the file. Training starts from IN or OUT with --config.train.init_from.
+"""
+
+from absl import flags
+
+from awsdet import config as config_module
+from awsdet.errors import UserError
+
+POSITIONAL = ("input", "output")
+
+
+def define(flag_values):
+    """The command's flags."""
+    flags.DEFINE_string("input", None, "weights to read; IN", flag_values=flag_values)
+    flags.DEFINE_string("output", "", "file to write; OUT", flag_values=flag_values)
+    flags.DEFINE_string(
+        "config", "", "config file of the model; empty: what the file tells of its model", flag_values=flag_values
+    )
+
+
+def run(flag_values, overrides):
+    """Converts. Returns the exit code; raises UserError where the weights do not make the model."""
+    if not flag_values.input:
+        raise UserError("the file to read is missing: awsdet weights IN OUT (see awsdet weights --help)")
+    if overrides and not flag_values.config:
+        raise UserError(f"--config.{overrides[0]} changes a config; give one with --config")
+    import tensorflow as tf
+
+    from awsdet.train import transfer
+
+    with tf.device("/CPU:0"):  # nothing is computed
+        weights = transfer.read(flag_values.input)
+        detector = _model(weights, flag_values.config, overrides)
+        return _convert(weights, detector, flag_values.output)
+
+
+def _model(weights, config_file, overrides):
+    """The detector that the weights are compared with."""
+    from awsdet import models
+    from awsdet.weights.infer import infer
+
+    model, count = infer(weights)
+    if config_file:
+        model = config_module.load(config_file, overrides).model
+    names = weights.class_names or [f"class {index}" for index in range(count)]
+    return models.build(model, names)
+
+
+def _convert(weights, detector, output):
+    from awsdet.weights import load, mmdet, presets
+
+    table = mmdet.table(detector)
+    if weights.backbone_only:
+        table = {key: variable for key, variable in table.items() if key.startswith("backbone.")}
+    shapes = {key: mmdet.to_source(key, variable.numpy(), detector.settings).shape for key, variable in table.items()}
+    matched = [key for key in table if key in weights.arrays and weights.arrays[key].shape == shapes[key]]
+    for key in matched:
+        print(f"{weights.sources[key]} -> {table[key].name.partition(':')[0]} {tuple(table[key].shape)}")
+    faults = [f"missing {key} {shapes[key]}" for key in table if key not in weights.arrays]
+    for key in sorted(set(table) & set(weights.arrays) - set(matched)):
+        faults.append(f"mismatched {weights.sources[key]} {weights.arrays[key].shape}: the model has {shapes[key]}")
+    unused = [f"{weights.sources[key]} {weights.arrays[key].shape}" for key in weights.arrays if key not in table]
+    for line in [*faults, *(f"unused {key}" for key in [*unused, *weights.unknown])]:
+        print(line)
+    print(f"\n{weights.path}: {weights.system}, {'a backbone' if weights.backbone_only else detector.name}")
+    print(f"{len(matched)} arrays matched, {len(faults)} missing or mismatched, ", end="")
+    print(f"{len(unused) + len(weights.unknown)} unused, {len(weights.ignored)} left out (no part of a detector)")
+    print(presets.describe(weights.preset) if weights.preset else "the file does not say which pixels it expects")
+    if weights.preset:
+        for key, wanted, ours in presets.differences(weights.preset, detector.settings):
+            print(f"the config has model.{key}={ours}, these weights want {wanted}")
+    if faults:
+        raise UserError(
+            f"{weights.path} does not make the model: {faults[0]}{_more(faults)}; give the model it is of by --config"
+        )
+    if output:
+        load.write(
+            output,
+            {key: weights.arrays[key] for key in matched},
+            preset=weights.preset,
+            class_names=weights.class_names,
+            model=weights.model,
+        )
+        print(f"written: {output}")
+    return 0
+
+
+def _more(faults):
+    return f" (and {len(faults) - 1} more, listed above)" if len(faults) > 1 else ""

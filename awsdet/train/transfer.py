@@ -1,0 +1,121 @@
+"""Weights to start from: those of a run of ours or of any system that `awsdet.weights` reads, into a new detector.
+
+The backbone must fit as a whole. Neck and heads take what fits. Layers with outputs for each class keep the rows of the
+classes that both class lists name; their other rows are new, as are layers of another shape. The log says which.
+"""
+
+import pathlib
+
+import numpy as np
+from absl import logging
+
+from awsdet.errors import UserError
+from awsdet.train.checkpoint import load_for_inference
+from awsdet.weights import classes, load, mmdet, presets
+
+_LISTED = 5  # keys that an error names
+
+
+def read(path):
+    """load.Weights of a checkpoint (see `checkpoint.find`) or a file of weights."""
+    if not pathlib.Path(path).is_dir():
+        return load.read(path)
+    detector, info = load_for_inference(path)
+    arrays, model = mmdet.export(detector), info["config"].model.to_dict()
+    name = f"{info['path']}, step {info['step']}"
+    preset = presets.of_settings("its own config", model)
+    sources = {key: key for key in arrays}
+    return load.Weights(name, "awsdet", arrays, sources, [], [], preset, detector.class_names, model)
+
+
+def take_weights(detector, path):
+    """Gives a detector the weights in `path` that fit; says in the log which were not taken and which are new.
+
+    Raises UserError where the backbone does not fit or was trained on other pixels: such a start would be none.
+    """
+    weights = read(path)
+    if weights.preset is None:
+        logging.warning(
+            "%s does not say which pixels it was trained on: model.image and model.backbone.style must be right",
+            weights.path,
+        )
+    else:
+        presets.check(weights.preset, detector.settings, weights.path)
+    table, names = mmdet.table(detector), _class_names(weights, detector)
+    values, new, faults = {}, [], []
+    for key, variable in table.items():
+        value = weights.arrays.get(key)
+        if value is not None and classes.depends_on_classes(key) and names != detector.class_names:
+            ours = mmdet.to_source(key, variable.numpy(), detector.settings)
+            value = classes.carry(key, ours, value, detector.class_names, names)
+        if value is not None:
+            value = mmdet.from_source(key, np.asarray(value), detector.settings)
+        if value is not None and value.shape == tuple(variable.shape):
+            values[key] = value
+            continue
+        new.append(key)
+        if key.startswith("backbone."):
+            faults.append(_fault(key, mmdet.to_source(key, variable.numpy(), detector.settings).shape, weights))
+    unused = [key for key in weights.arrays if key not in table]
+    faults += [f"the model has no {key}" for key in unused if key.startswith("backbone.")]
+    if faults:
+        more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
+        raise UserError(
+            f"init_from {path}: its backbone is not that of the config: {'; '.join(faults[:_LISTED])}{more}; set "
+            "model.backbone to what the weights are of"
+        )
+    for key, value in values.items():
+        table[key].assign(value)
+    _report(detector, weights, names, values, new, unused)
+
+
+def _class_names(weights, detector):
+    """The class list of the weights. Where they do not tell and have as many classes as the detector, its own."""
+    if weights.class_names is not None or weights.backbone_only:
+        return weights.class_names or detector.class_names
+    anchors = detector.settings.anchors
+    count = classes.count(weights.arrays, len(anchors.scales) * len(anchors.ratios))
+    if count == len(classes.COCO):
+        logging.info("%s names none of its %d classes; they are taken to be COCO's", weights.path, count)
+        return classes.COCO
+    if count == detector.num_classes:
+        logging.warning("%s names none of its %d classes; they are taken to be the records'", weights.path, count)
+        return detector.class_names
+    return tuple(f"unnamed class {index}" for index in range(count or 0))
+
+
+def _fault(key, shape, weights):
+    array = weights.arrays.get(key)
+    if array is None:
+        return f"it has no {key}"
+    return f"{key} has the shape {array.shape}, and {shape} in the model"
+
+
+def _report(detector, weights, names, values, new, unused):
+    logging.info(
+        "weights taken from %s (%s): %d of %d arrays; training starts at step 0",
+        weights.path,
+        weights.system,
+        len(values),
+        len(values) + len(new),
+    )
+    if weights.backbone_only:
+        logging.info("it holds a backbone alone: neck and heads are newly made")
+        return
+    if names != detector.class_names:
+        common = [name for name in detector.class_names if name in names]
+        layers = _layers(key for key in [*values, *new] if classes.depends_on_classes(key))
+        logging.info(
+            "its class list is another one: newly made are %s, but for the rows of classes in common (%s)",
+            layers,
+            ", ".join(common) or "none",
+        )
+        new = [key for key in new if not classes.depends_on_classes(key) or key not in weights.arrays]
+    if new:
+        logging.info("not in it, or of another shape, so newly made: %s", _layers(new))
+    if unused or weights.unknown:
+        logging.info("in it, but not in the model: %s", ", ".join([*_layers(unused).split(", "), *weights.unknown]))
+
+
+def _layers(keys):
+    return ", ".join(dict.fromkeys(classes.layer(key) for key in keys))

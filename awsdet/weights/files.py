@@ -1,0 +1,190 @@
+"""Files of weights, of whatever format, as a table of name -> NumPy array; and ours, written.
+
+Nothing that a file holds is run: archives are read without pickle, pickles through `pickles`, PyTorch's files through
+PyTorch's own reader of weights alone, HDF5 without following links out of the file.
+"""
+
+import json
+import os
+import pathlib
+import zipfile
+from typing import NamedTuple
+
+import numpy as np
+
+from awsdet.errors import UserError
+from awsdet.weights import pickles, safetensors
+
+LARGEST = 8 * 2**30  # bytes of a file and of what it unpacks to; detectors have well under one GiB
+METADATA = "__metadata__"  # the entry of an npz that holds the metadata, as in safetensors
+_TORCH_MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # PyTorch before 1.6
+
+
+class Table(NamedTuple):
+    """What a file holds."""
+
+    arrays: dict  # name -> array of numbers
+    metadata: dict  # what it says about itself; nested plain containers
+    kind: str  # npz, safetensors, h5, pkl or pth
+
+
+def read(path):
+    """Reads a file of weights. Its content decides what it is, not its name. Returns a Table.
+
+    Raises UserError where it is missing, broken, too large, or not to be trusted.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise UserError(f"weights {path} do not exist")
+    if path.stat().st_size > LARGEST:
+        raise UserError(f"weights {path} have {path.stat().st_size} bytes; more than {LARGEST} are not read")
+    table = _READERS[_kind(path)](path)
+    if not table.arrays:
+        raise UserError(f"{path} holds no arrays")
+    return table
+
+
+def _kind(path):
+    with path.open("rb") as file:
+        begin = file.read(16)
+    if begin.startswith(b"PK"):
+        with _zip(path) as archive:
+            return "pth" if any(name.endswith("data.pkl") for name in archive.namelist()) else "npz"
+    if begin.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "h5"
+    if begin.startswith(_TORCH_MAGIC):
+        return "pth"
+    if begin[8:9] == b"{":
+        return "safetensors"
+    if path.suffix in (".pkl", ".pickle"):
+        return "pkl"
+    raise UserError(f"{path} is no npz, safetensors, h5 (Keras), pth (PyTorch) or pkl (Detectron), the known formats")
+
+
+def _zip(path):
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise UserError(f"{path} is a broken archive ({error})") from error
+
+
+def _read_npz(path):
+    arrays = {}
+    with _zip(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+            raise UserError(f"weights {path} would unpack to more than {LARGEST} bytes")
+        for name in archive.namelist():
+            try:
+                with archive.open(name) as file:
+                    arrays[name.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+            except (ValueError, OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile) as error:
+                raise UserError(f"{path}: cannot read the array {name} ({str(error).splitlines()[0]})") from error
+    metadata = arrays.pop(METADATA, None)
+    try:
+        metadata = {} if metadata is None else dict(json.loads(str(metadata)))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: its {METADATA} is not the JSON of a dict ({error})") from error
+    return Table(_numbers(arrays), metadata, "npz")
+
+
+def _read_safetensors(path):
+    arrays, metadata = safetensors.read(path)
+    return Table(arrays, metadata, "safetensors")
+
+
+def _read_h5(path):
+    import h5py
+
+    arrays = {}
+
+    def collect(name, item):
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.external or item.is_virtual:
+            raise UserError(f"{path}: refused, since {name} has its numbers in another file")
+        if item.dtype.kind not in "fiub":
+            return
+        if item.nbytes > LARGEST:
+            raise UserError(f"{path}: {name} would have {item.nbytes} bytes")
+        arrays[name] = item[()]
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(collect)  # follows no link to another file
+    except (OSError, RuntimeError, ValueError, MemoryError) as error:
+        raise UserError(f"{path} is no readable HDF5 file ({error})") from error
+    return Table(arrays, {}, "h5")
+
+
+def _read_pkl(path):
+    content = pickles.read(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, not a dict of arrays")
+    inner = next((content[key] for key in ("model", "blobs") if isinstance(content.get(key), dict)), content)
+    arrays = {key: value for key, value in inner.items() if isinstance(key, str) and isinstance(value, np.ndarray)}
+    return Table(arrays, {key: content[key] for key in ("__author__",) if key in content}, "pkl")
+
+
+def _read_pth(path):
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(
+            f'{path} is a file of PyTorch, which cannot be imported ({error}); add it: pip install "awsdet[torch]"'
+        ) from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever is wrong with it; PyTorch names what it refuses
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"{path}: PyTorch's reader of weights alone refuses it ({reason}); where you trust it, save its state_dict "
+            "alone: torch.save(checkpoint['state_dict'], …)"
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds a {type(content).__name__}, not a dict of weights")
+    inner = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), content)
+    arrays = {}
+    for key, value in inner.items():
+        if isinstance(value, torch.Tensor):
+            value = value.detach()
+            arrays[str(key)] = (value.float() if value.is_floating_point() else value).numpy()
+    meta = content.get("meta")
+    return Table(arrays, meta if isinstance(meta, dict) else {}, "pth")
+
+
+def _numbers(arrays):
+    return {name: array for name, array in arrays.items() if array.dtype.kind in "fiub"}
+
+
+_READERS = {
+    "npz": _read_npz,
+    "safetensors": _read_safetensors,
+    "h5": _read_h5,
+    "pkl": _read_pkl,
+    "pth": _read_pth,
+}
+SUFFIXES_WRITTEN = (".npz", ".safetensors")
+
+
+def write(path, arrays, metadata):
+    """Writes float32 `arrays` (name -> array) and `metadata` (str -> str), aside first and then renamed.
+
+    The suffix of `path` decides the format: .npz or .safetensors; UserError for any other.
+    """
+    path = pathlib.Path(path)
+    if path.suffix not in SUFFIXES_WRITTEN:
+        raise UserError(f"cannot write {path}: give a name that ends in {' or '.join(SUFFIXES_WRITTEN)}")
+    arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
+    aside = path.with_name(f".{path.name}.aside")
+    try:
+        with aside.open("wb") as file:
+            if path.suffix == ".npz":
+                np.savez(file, **arrays, **{METADATA: np.array(json.dumps(metadata))})
+            else:
+                safetensors.write(file, arrays, metadata)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror}") from error

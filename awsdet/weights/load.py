@@ -1,0 +1,186 @@
+"""Weights of any known system as a table in mmdetection's names, with what they take for granted.
+
+Which system a file comes from is told by its keys. Every key is placed, ignored by a rule that names it, or reported.
+"""
+
+import json
+import re
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from awsdet.errors import UserError
+from awsdet.weights import files, formats, presets
+
+FORMAT = "awsdet weights 1"
+# What no detector takes: classifiers, optimizers' memory, counters, buffers that a config says better.
+_IGNORED = re.compile(
+    r"(fc|linear|head|classifier|final_layer|incre_modules|downsamp_modules|stem\.fc)[./].*"  # classifiers
+    r"|fc1000_[wb]|pred_[wb]|probs/.*|predictions/.*"
+    r"|.*_momentum|.*/Momentum|lr|learning_rate|global_step|weight_order"
+    r"|.*num_batches_tracked|.*cell_anchors.*|pixel_mean|pixel_std|data_preprocessor\..*"
+)
+
+
+class Weights(NamedTuple):
+    """A file of weights, read."""
+
+    path: str
+    system: str  # tensorpack, keras, detectron, detectron2, torchvision, mmdetection or awsdet
+    arrays: dict  # mmdetection's name -> array in mmdetection's layout
+    sources: dict  # mmdetection's name -> key in the file
+    ignored: list  # keys in the file that no detector takes
+    unknown: list  # keys in the file that no rule knows
+    preset: Optional[presets.Preset]  # None where the file does not say
+    class_names: Optional[tuple]  # None where the file does not say
+    model: Optional[dict]  # config.model as a nested dict, in files of ours
+
+    @property
+    def backbone_only(self):
+        return all(key.startswith("backbone.") for key in self.arrays)
+
+
+def read(path):
+    """Reads a file of weights. Returns Weights. Raises UserError where it cannot be read or is of no known system."""
+    table = files.read(path)
+    table = table._replace(arrays={key: _float32(path, key, array) for key, array in table.arrays.items()})
+    if table.metadata.get("awsdet") == FORMAT:
+        return _ours(path, table)
+    arrays = {_plain_key(key, table.kind): value for key, value in table.arrays.items()}
+    system = _system(arrays)
+    if system is None:
+        raise UserError(f"{path}: no known system names weights like {', '.join(list(arrays)[:3])}")
+    if system == "mmdetection":
+        return _mmdetection(path, arrays, table.metadata)
+    places = {}
+    for source, target, change in _TABLES[system](arrays):
+        places.setdefault(source, []).append((target, change))
+    placed, sources, ignored, unknown = {}, {}, [], []
+    for key, array in arrays.items():
+        if key in places:
+            for target, change in places[key]:
+                placed[target], sources[target] = _changed(path, key, array, change), key
+        else:
+            (ignored if _is_ignored(key, system) else unknown).append(key)
+    preset = _preset(system, table, placed)
+    if system in _FOLDS:
+        _FOLDS[system](placed, sources)
+    return Weights(str(path), system, placed, sources, ignored, unknown, preset, None, None)
+
+
+def write(path, arrays, *, preset=None, class_names=None, model=None):
+    """Writes a table in mmdetection's names, with what `read` needs to give it back.
+
+    `preset`: Preset; `model`: config.model as a nested dict; `class_names`: in order. None for what is not known.
+    """
+    facts = {"preset": preset and list(preset), "class_names": class_names and list(class_names), "model": model}
+    metadata = {name: json.dumps(fact) for name, fact in facts.items() if fact is not None}
+    files.write(path, arrays, {"awsdet": FORMAT, **metadata})
+
+
+_TABLES = {
+    "tensorpack": formats.tensorpack,
+    "keras": formats.keras,
+    "detectron": formats.detectron,
+    "detectron2": formats.detectron2,
+}
+_FOLDS = {"keras": formats.fold_keras, "detectron": formats.fold_affine}
+# The first whose pattern is the beginning of any key.
+_SIGNS = {
+    "tensorpack": r"conv0/|group\d/block\d+/|fastrcnn/|maskrcnn/|cascade_rcnn_stage\d/",
+    "keras": r"conv1_conv/|conv\d_block\d+_\d_conv/",
+    "detectron": r"res_conv1_|conv1_w$|res\d_\d+_branch",
+    "detectron2": r"(backbone\.(bottom_up\.)?)?(stem\.conv1\.|res\d\.\d+\.)",
+    "mmdetection": r"backbone\.|conv1\.|bn1\.|layer\d\.\d+\.|stem\.\d|stage\d\.",
+}
+
+
+def _plain_key(key, kind):
+    if kind == "h5":  # [model_weights/]layer/layer/kernel:0
+        return "/".join(key.split("/")[-2:]).partition(":")[0]
+    return key.removesuffix(":0").removeprefix("module.")
+
+
+def _system(keys):
+    for system, sign in _SIGNS.items():
+        if any(re.match(sign, key) for key in keys):
+            return system
+    return None
+
+
+def _is_ignored(key, system):
+    # What Detectron2's RetinaNet calls head is no classifier.
+    return _IGNORED.fullmatch(key) is not None and not (system == "detectron2" and key.startswith("head."))
+
+
+def _float32(path, key, array):
+    with np.errstate(over="ignore"):
+        array = np.asarray(array, np.float32)
+    if not np.isfinite(array).all():
+        raise UserError(f"{path}: {key} holds numbers that are not finite; the file is of no use")
+    return array
+
+
+def _changed(path, key, array, change):
+    try:
+        return change(array)
+    except (ValueError, IndexError) as error:
+        raise UserError(f"{path}: {key} has the shape {array.shape}, which its place does not allow") from error
+
+
+def _preset(system, table, placed):
+    if system == "detectron2":
+        return presets.TORCHVISION if table.metadata.get("__author__") == "torchvision" else presets.MSRA
+    whole = any(not key.startswith("backbone.") for key in placed)
+    if system == "tensorpack" and whole and not any(key.endswith(":0") for key in table.arrays):
+        return None  # may be Detectron2's, converted to tensorpack's names: then it wants Detectron2's pixels
+    return {"tensorpack": presets.TENSORPACK, "keras": presets.KERAS, "detectron": presets.MSRA}[system]
+
+
+def _mmdetection(path, arrays, metadata):
+    """mmdetection's own, and backbones alone as torchvision and OpenMMLab publish them: there without a prefix."""
+    whole = any(key.startswith("backbone.") for key in arrays)
+    ignored = [key for key in arrays if _is_ignored(key, "mmdetection")]
+    placed = {
+        key if whole else f"backbone.{key}": (array, key) for key, array in arrays.items() if key not in set(ignored)
+    }
+    preset = presets.of_mmdet_config(str(metadata.get("config") or metadata.get("cfg") or ""))
+    # OpenMMLab publishes Caffe's backbones in these names too, but without the classifier.
+    if preset is None and not whole and "fc.weight" in arrays:
+        preset = presets.TORCHVISION
+    return Weights(
+        str(path),
+        "mmdetection" if whole else "torchvision",
+        {key: array for key, (array, _) in placed.items()},
+        {key: source for key, (_, source) in placed.items()},
+        ignored,
+        [],
+        preset,
+        _mmdetection_classes(metadata),
+        None,
+    )
+
+
+def _mmdetection_classes(metadata):
+    data = metadata.get("dataset_meta")
+    names = (data.get("classes") or data.get("CLASSES")) if isinstance(data, dict) else metadata.get("CLASSES")
+    if isinstance(names, str):
+        return (names,)
+    return tuple(map(str, names)) if isinstance(names, (list, tuple)) else None
+
+
+def _ours(path, table):
+    try:
+        facts = {name: json.loads(table.metadata.get(name, "null")) for name in ("preset", "class_names", "model")}
+        preset = facts["preset"] and presets.Preset(facts["preset"][0], _tuples(facts["preset"][1]))
+        if preset and set(preset.settings) != set(presets.TORCHVISION.settings):
+            raise ValueError(f"a preset with {', '.join(preset.settings)}")
+        class_names = None if facts["class_names"] is None else tuple(map(str, facts["class_names"]))
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        raise UserError(f"{path}: what the file says of itself cannot be read ({error})") from error
+    sources = {key: key for key in table.arrays}
+    return Weights(str(path), "awsdet", table.arrays, sources, [], [], preset, class_names, facts["model"])
+
+
+def _tuples(settings):
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}

@@ -1,0 +1,135 @@
+"""Reads pickles that hold NumPy arrays and plain containers, and runs nothing that a pickle asks for.
+
+A pickle is a program that may name any function. Here each name it may use stands for an object of this file that does
+one harmless thing; every other name is refused. Arrays come into being from their bytes, shape and type alone.
+Protocols 0 to 5, also of Python 2 and of NumPy 2.
+"""
+
+import collections
+import io
+import pickle
+import re
+
+import numpy as np
+
+from awsdet.errors import UserError
+
+_NUMERIC = re.compile(r"[<>=|]?([fiub][1248]|\?)")
+
+
+def read(path):
+    """The object in a pickle file: dicts, lists, tuples, strings, numbers and NumPy arrays (of numbers).
+
+    Raises UserError where it is broken or asks for anything else, which is named.
+    """
+    try:
+        return _plain(_Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load())
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except Exception as error:  # a broken pickle can fail anywhere in the machine that reads it
+        raise UserError(f"{path} is no readable pickle ({type(error).__name__}: {error})") from error
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module, name):
+        """What a name in the pickle stands for."""
+        allowed = _ALLOWED.get((module.replace("numpy._core", "numpy.core"), name))
+        if allowed is None:
+            raise UserError(
+                f"refused, since it names {module}.{name}: only NumPy arrays and plain containers are read from it"
+            )
+        return allowed
+
+    def persistent_load(self, pid):
+        raise UserError(f"refused, since it refers to {pid!r} outside the file")
+
+
+class _Array:
+    """An array on its way: `_reconstruct` makes it empty, then its state arrives."""
+
+    __slots__ = ("value",)
+
+    def __setstate__(self, state):
+        _, shape, dtype, is_fortran, data = state
+        self.value = _array(data, dtype, shape, "F" if is_fortran else "C")
+
+
+class _Type:
+    """numpy.dtype on its way: its code, then its byte order."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, code):
+        if not isinstance(code, str) or not _NUMERIC.fullmatch(code):
+            raise UserError(f"refused, since it has an array of type {code!r}; only numbers are read")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state):
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+def _array(data, dtype, shape, order):
+    if isinstance(data, str):  # bytes of Python 2
+        data = data.encode("latin1")
+    if not isinstance(data, (bytes, bytearray)):
+        raise UserError(f"refused, since it has an array made of {type(data).__name__}; only numbers are read")
+    return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
+
+
+class _Function:
+    """A name that a pickle may call. Without a __dict__, so that the pickle cannot change it."""
+
+    __slots__ = ()
+
+
+class _Reconstruct(_Function):
+    def __call__(self, subtype, shape, code):
+        return _Array()
+
+
+class _FromBuffer(_Function):
+    def __call__(self, data, dtype, shape, order):
+        array = _Array()
+        array.value = _array(data, dtype, shape, order)
+        return array
+
+
+class _Scalar(_Function):
+    def __call__(self, dtype, data):
+        return _array(data, dtype, (), "C")[()]
+
+
+class _MakeType(_Function):
+    def __call__(self, code, align=False, copy=False):
+        return _Type(code)
+
+
+class _Encode(_Function):
+    """How protocols before 3 keep bytes."""
+
+    def __call__(self, text, encoding="latin1"):
+        return text.encode("latin1")
+
+
+class _ArrayType(_Function):
+    """The argument of `_reconstruct`; nothing is done with it."""
+
+
+_ALLOWED = {
+    ("numpy", "ndarray"): _ArrayType(),
+    ("numpy", "dtype"): _MakeType(),
+    ("numpy.core.multiarray", "_reconstruct"): _Reconstruct(),
+    ("numpy.core.multiarray", "scalar"): _Scalar(),
+    ("numpy.core.numeric", "_frombuffer"): _FromBuffer(),
+    ("_codecs", "encode"): _Encode(),
+    ("collections", "OrderedDict"): collections.OrderedDict,
+}
+
+
+def _plain(content, depth=0):
+    """The arrays of nested dicts as arrays. What lies in lists is kept as it is; no weights are."""
+    if isinstance(content, _Array):
+        return content.value
+    if isinstance(content, dict) and depth < 8:
+        return {key: _plain(value, depth + 1) for key, value in content.items()}
+    return content
