@@ -7,7 +7,7 @@ class Options:
     """One section of the reference's `model_config`; `path` is where it stands, for messages."""
 
     def __init__(self, values, path="model_config"):
-        self._values, self._path, self._read, self._sections = dict(values), path, set(), []
+        self._values, self._path, self._read, self._sections = dict(values), path, set(), {}
 
     def __contains__(self, name):
         return self._values.get(name) is not None
@@ -29,8 +29,9 @@ class Options:
     def section(self, name):
         """A nested section, as Options; empty where there is none."""
         self._read.add(name)
-        self._sections.append(Options(self._values.get(name) or {}, f"{self._path}.{name}"))
-        return self._sections[-1]
+        if name not in self._sections:
+            self._sections[name] = [Options(self._values.get(name) or {}, f"{self._path}.{name}")]
+        return self._sections[name][0]
 
     def sections(self, name, count):
         """A list of nested sections; one that stands alone counts for all of `count`."""
@@ -38,8 +39,9 @@ class Options:
         values = value if isinstance(value, list) else [value] * count
         if len(values) != count:
             raise ValueError(f"{self._path}.{name} has {len(values)} entries for {count} stages")
-        self._sections += [Options(entry, f"{self._path}.{name}[{index}]") for index, entry in enumerate(values)]
-        return self._sections[-count:]
+        if name not in self._sections:
+            self._sections[name] = [Options(entry, f"{self._path}.{name}[{i}]") for i, entry in enumerate(values)]
+        return self._sections[name]
 
     def skip(self, *names):
         """Marks options as read that have no bearing on the numbers compared."""
@@ -55,8 +57,9 @@ class Options:
         for name, value in self._values.items():
             if name not in self._read:
                 yield f"{self._path}.{name} = {value!r}"
-        for section in self._sections:
-            yield from section._unread()
+        for sections in self._sections.values():
+            for section in sections:
+                yield from section._unread()
 
 
 def alike(values, what):

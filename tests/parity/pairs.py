@@ -27,17 +27,18 @@ def pair_boxes(ours, theirs, alike=None):
     return pairs
 
 
-def ranked_rows(name, ours, theirs):
+def ranked_rows(name, ours, theirs, ranked_by=None):
     """Compares two lists of scored boxes: partners of the same class within 0.05 px and 1e-4 in score, in one order.
 
-    Each side is (boxes, scores) or (boxes, scores, classes), best first. A box may have another rank than its partner
-    only among boxes whose scores tie within 1e-4. Returns rows and the pairs (our index, their index).
+    Each side is (boxes, scores) or (boxes, scores, classes), best first; `ranked_by` are our scores by which ours stand
+    in their order, if not those. A box may have another rank than its partner only among boxes whose scores tie within
+    1e-4. Returns rows and the pairs (our index, their index).
     """
-    scores = theirs[1]
-    alike = np.abs(ours[1][:, np.newaxis] - scores[np.newaxis]) <= SCORE_TOLERANCE
+    alike = np.abs(ours[1][:, np.newaxis] - theirs[1][np.newaxis]) <= SCORE_TOLERANCE
     if len(ours) > 2:
         alike &= ours[2][:, np.newaxis] == theirs[2][np.newaxis]
     pairs = pair_boxes(ours[0], theirs[0], alike)
-    alone = len(ours[0]) + len(scores) - 2 * len(pairs)
-    misplaced = sum(mine >= len(scores) or abs(scores[mine] - scores[i]) > SCORE_TOLERANCE for mine, i in pairs)
+    alone = len(ours[0]) + len(theirs[0]) - 2 * len(pairs)
+    ranks = ours[1] if ranked_by is None else ranked_by
+    misplaced = sum(i >= len(ranks) or abs(ranks[mine] - ranks[i]) > SCORE_TOLERANCE for mine, i in pairs)
     return [Row(f"{name}: boxes without partner", alone, 0), Row(f"{name}: boxes out of order", misplaced, 0)], pairs

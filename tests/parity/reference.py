@@ -10,7 +10,7 @@ import tensorflow as tf
 from awsdet.models import build
 from awsdet.weights import mmdet
 from tests.parity import batch as batch_lib
-from tests.parity import dense, parts, two_stage
+from tests.parity import cascade, dense, parts, two_stage
 from tests.parity.options import Options
 
 # The reference's model type -> the module that translates its config and compares what is particular to it. It has
@@ -20,7 +20,13 @@ from tests.parity.options import Options
 #   inference_rows(reference, pyramid)     proposals, detections, masks
 #   target_rows(reference, outputs)        targets of a training step, from `training_outputs`
 #   mask_target_rows(reference, outputs, source)   only where the file has mask targets
-KINDS = {"FasterRCNN": two_stage, "MaskRCNN": two_stage, "RetinaNet": dense}
+KINDS = {
+    "FasterRCNN": two_stage,
+    "MaskRCNN": two_stage,
+    "MaskScoringRCNN": two_stage,
+    "CascadeRCNN": cascade,
+    "RetinaNet": dense,
+}
 
 
 class Reference(NamedTuple):

@@ -8,7 +8,7 @@ from awsdet.models import rpn
 from awsdet.models.faster_rcnn import ROI_STRIDES, STRIDES
 from awsdet.ops.paste_masks import paste_masks
 from tests.parity import parts
-from tests.parity.pairs import pair_boxes, ranked_rows
+from tests.parity.pairs import SCORE_TOLERANCE, pair_boxes, ranked_rows
 from tests.parity.rows import Row, feature_row
 
 _LOSSES = {
@@ -17,45 +17,71 @@ _LOSSES = {
     "class_loss": "loss_cls",
     "box_loss": "loss_bbox",
     "mask_loss": "loss_mask",
+    "mask_iou_loss": "loss_mask_iou",
 }
 
 
 def config(options):
     """Our config of a `model_config`, given as Options."""
+    head, train, test = (options.section(name) for name in ("roi_head", "train_cfg", "test_cfg"))
+    config = common_config(options)
+    model, rcnn = config.model, train.section("rcnn")
+    model.detector = "mask_rcnn" if "mask_head" in head else "faster_rcnn"
+    model.box_head.update(
+        **box_head_settings(head.section("bbox_head")),
+        **pooling_settings(head.section("bbox_roi_extractor")),
+        **sampling_settings(rcnn),
+        **detection_settings(test.section("rcnn")),
+    )
+    if "mask_head" in head:
+        model.mask_head.update(
+            **mask_head_settings(head.section("mask_head")),
+            **pooling_settings(head.section("mask_roi_extractor")),
+        )
+        set_mask_sizes(model, [rcnn], test.section("rcnn"))
+    if "mask_iou_head" in head:
+        model.detector = "mask_scoring_rcnn"
+        model.mask_iou_head.update(_mask_iou_head(head.section("mask_iou_head"), model.mask_head.pool_size))
+        # The reference compares the logits with this number, which was meant for probabilities.
+        model.mask_iou_head.logit_threshold = float(rcnn.get("mask_thr_binary"))
+    return config
+
+
+def common_config(options):
+    """A config with backbone, neck, RPN; it also marks the options of the RoI head that are of no account."""
     config = config_lib.mask_rcnn()
     model = config.model
-    head, train, test = (options.section(name) for name in ("roi_head", "train_cfg", "test_cfg"))
-    has_masks = "mask_head" in head
-    model.detector = "mask_rcnn" if has_masks else "faster_rcnn"
-    head.skip("type", "train_cfg", "test_cfg", "init_cfg")  # the two are copies of the model's own
-    options.skip("type")
+    options.section("roi_head").skip("type", "train_cfg", "test_cfg", "init_cfg")  # the two are copies of the model's
     model.backbone.update(parts.backbone(options.section("backbone")))
     model.fpn.update(parts.fpn(options.section("neck"), 0, len(STRIDES)))
-    rpn_options = options.section("rpn_head")
-    model.anchors.update(parts.anchors(rpn_options, STRIDES))
-    model.rpn.update(_rpn(rpn_options, train, test))
-    rcnn, rcnn_test = train.section("rcnn"), test.section("rcnn")
-    model.box_head.update(
-        **_box_head(head.section("bbox_head")),
-        **_pooling(head.section("bbox_roi_extractor"), model.box_head.finest_scale),
-        **parts.assigner(rcnn),
-        **parts.sampler(rcnn, add_ground_truth=True),
-        score_threshold=float(rcnn_test.get("score_thr")),
-        nms_iou=parts.hard_nms(rcnn_test),
-        max_detections=rcnn_test.get("max_per_img"),
-    )
-    parts.training(rcnn)
-    rcnn_test.skip("mask_thr_binary")
-    if has_masks:
-        model.mask_head.update(
-            **_mask_head(head.section("mask_head")),
-            **_pooling(head.section("mask_roi_extractor"), model.box_head.finest_scale),
-            threshold=float(rcnn_test.get("mask_thr_binary")),
-        )
-        size = rcnn.get("mask_size", 28)
-        if size != 2 * model.mask_head.pool_size:
-            raise ValueError(f"mask_size is {size}; ours is twice the mask head's pool size")
+    model.anchors.update(parts.anchors(options.section("rpn_head"), STRIDES))
+    model.rpn.update(_rpn(options.section("rpn_head"), options.section("train_cfg"), options.section("test_cfg")))
     return config
+
+
+def sampling_settings(options):
+    """Of a `train_cfg.rcnn`: which RoIs config.model.box_head trains on."""
+    parts.training(options)
+    options.skip("mask_thr_binary", "mask_size")  # of masks, see set_mask_sizes
+    return {**parts.assigner(options), **parts.sampler(options, add_ground_truth=True)}
+
+
+def detection_settings(options):
+    """Of `test_cfg.rcnn`: what config.model.box_head gives out."""
+    options.skip("mask_thr_binary")
+    return {
+        "score_threshold": float(options.get("score_thr")),
+        "nms_iou": parts.hard_nms(options),
+        "max_detections": options.get("max_per_img"),
+    }
+
+
+def set_mask_sizes(model, rcnn, test):
+    """Sets the threshold of masks, from `test_cfg.rcnn`; checks their size in each `train_cfg.rcnn` of `rcnn`."""
+    model.mask_head.threshold = float(test.get("mask_thr_binary"))
+    for stage in rcnn:
+        if stage.get("mask_size", 28) != 2 * model.mask_head.pool_size:
+            raise ValueError(f"mask_size is {stage.get('mask_size')}; ours is twice the mask head's pool size")
 
 
 def _rpn(options, train, test):
@@ -85,7 +111,8 @@ def _rpn(options, train, test):
     }
 
 
-def _box_head(options):
+def box_head_settings(options):
+    """Of a `bbox_head`: config.model.box_head's network, coder and losses."""
     options.one_of("type", "Shared2FCBBoxHead")
     for name in ("with_avg_pool", "predict_box_type"):
         options.one_of(name, {"with_avg_pool": False, "predict_box_type": "box"}[name])
@@ -99,10 +126,11 @@ def _box_head(options):
     }
 
 
-def _pooling(options, finest_scale):
+def pooling_settings(options):
+    """Of a `…_roi_extractor`: pool_size, sampling_ratio."""
     options.one_of("type", "SingleRoIExtractor")
     options.one_of("featmap_strides", list(ROI_STRIDES))
-    options.one_of("finest_scale", finest_scale)
+    options.one_of("finest_scale", 56)
     options.skip("out_channels", "init_cfg")
     layer = options.section("roi_layer")
     layer.one_of("type", "RoIAlign")
@@ -112,7 +140,8 @@ def _pooling(options, finest_scale):
     return {"pool_size": layer.get("output_size"), "sampling_ratio": layer.get("sampling_ratio", 0)}
 
 
-def _mask_head(options):
+def mask_head_settings(options):
+    """Of a `mask_head`: config.model.mask_head's network and loss."""
     options.one_of("type", "FCNMaskHead")
     options.one_of("conv_kernel_size", 3)
     options.one_of("conv_cfg", None)
@@ -126,6 +155,22 @@ def _mask_head(options):
         "channels": options.get("conv_out_channels", 256),
         "class_agnostic": options.get("class_agnostic", False),
         "loss_weight": parts.cross_entropy(options, "loss_mask", use_mask=True),
+    }
+
+
+def _mask_iou_head(options, pool_size):
+    options.one_of("type", "MaskIoUHead")
+    options.one_of("roi_feat_size", pool_size)
+    options.skip("in_channels", "num_classes", "init_cfg")
+    loss = options.section("loss_iou")
+    loss.one_of("type", "MSELoss")
+    loss.one_of("reduction", "mean")
+    return {
+        "convs": options.get("num_convs", 4),
+        "channels": options.get("conv_out_channels", 256),
+        "fc_layers": options.get("num_fcs", 2),
+        "fc_channels": options.get("fc_out_channels", 1024),
+        "loss_weight": float(loss.get("loss_weight", 0.5)),
     }
 
 
@@ -163,11 +208,20 @@ def inference_rows(reference, pyramid):
 
 
 def detection_rows(reference, found, image):
-    """The detections of one image. Returns rows and the pairs (our index, their index)."""
+    """The detections of one image. Returns rows and the pairs (our index, their index).
+
+    Where a detector scores its masks too, the reference overwrites the boxes' scores with the masks' (which its box AP
+    suffers) but leaves the boxes in their order: there it is the masks' scores that are compared.
+    """
     key, count = f"detections/{image}", found["count"][image]
-    ours = tuple(found[name][image, :count] for name in ("boxes", "scores", "classes"))
+    boxes, scores, classes = (found[name][image, :count] for name in ("boxes", "scores", "classes"))
+    mask_scores = scores * found["iou_scores"][image, :count] if "iou_scores" in found else scores
     theirs = tuple(reference.arrays[f"{key}/{name}"] for name in ("boxes_xyxy", "scores", "labels"))
-    return ranked_rows(f"detections {image}", ours, theirs)
+    if f"{key}/mask_scores" not in reference.arrays:
+        return ranked_rows(f"detections {image}", (boxes, mask_scores, classes), theirs, scores)
+    rows, pairs = ranked_rows(f"detections {image}", (boxes, scores, classes), theirs)
+    wrong = [abs(mask_scores[mine] - reference.arrays[f"{key}/mask_scores"][index]) for mine, index in pairs]
+    return [*rows, Row(f"detections {image}: mask scores", float(max(wrong, default=0.0)), SCORE_TOLERANCE)], pairs
 
 
 def _pasted(reference, found, image, pairs):
@@ -184,17 +238,20 @@ def _pasted(reference, found, image, pairs):
 
 def target_rows(reference, outputs):
     """The sampled RoIs of a training step and what they are to become."""
-    return _sample_rows(reference.arrays, outputs["rois"], 0)
+    return sample_rows(reference, outputs, 0)
 
 
-def mask_target_rows(reference, outputs, source):
+def mask_target_rows(reference, outputs, source, stage=0):
     """The mask targets; `source` (polygons or bitmaps) is what they were made from."""
     tolerance = {"polygons": 1.5e-2, "bitmaps": 1e-3}[source]
-    wrong = np.mean(outputs["mask_targets"].numpy() != reference.arrays["train/stage0/mask_targets"])
-    return [Row(f"mask targets from {source}: wrong pixels", wrong, tolerance)]
+    ours, theirs = outputs["mask_targets"].numpy(), reference.arrays[f"train/stage{stage}/mask_targets"]
+    wrong = float(np.mean(ours != theirs)) if ours.shape == theirs.shape else np.inf
+    return [Row(f"stage {stage}: mask targets from {source}: wrong pixels", wrong, tolerance)]
 
 
-def _sample_rows(arrays, rois, stage):
+def sample_rows(reference, outputs, stage):
+    """The RoIs, labels and box targets of one stage."""
+    arrays, rois = reference.arrays, outputs["rois"]
     images, key = len(rois.rois), f"train/stage{stage}"
     theirs = [arrays[f"{key}/sampled_rois/{image}/boxes_xyxy"] for image in range(images)]
     ends = np.cumsum([len(boxes) for boxes in theirs])[:-1]
