@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <string>
+#include <utility>
 #include <vector>
 
 namespace awsdet {
@@ -13,9 +13,12 @@ namespace {
 // length two before, in groups of five bits, lowest first, a sixth bit telling that more follow, plus '0'.
 class RunWriter {
  public:
-  void Clear() {
-    text_.clear();
-    last_ = runs_ = 0;
+  void Clear() { written_ = last_ = runs_ = 0; }
+
+  // Must be called before that many changes.
+  void Reserve(int64_t changes) {
+    const size_t needed = written_ + changes * kMostCharacters;
+    if (text_.size() < needed) text_.resize(std::max(needed, 2 * text_.size()));
   }
 
   // The pixels change from zeros to ones or back at this position, which must not decrease.
@@ -29,22 +32,24 @@ class RunWriter {
   }
 
   std::string_view Finish(int64_t total) {
+    Reserve(1);
     if (runs_ == 0 || last_ < total) Change(total);
-    return text_;
+    return {text_.data(), written_};
   }
 
  private:
+  static constexpr int kMostCharacters = 13;  // five bits each of an int64
+
   void Write(int64_t value) {
-    bool more = true;
-    while (more) {
-      const int64_t bits = value & 0x1f;
+    while (value < -16 || value > 15) {
+      text_[written_++] = static_cast<char>('0' + ((value & 0x1f) | 0x20));
       value >>= 5;
-      more = (bits & 0x10) ? value != -1 : value != 0;
-      text_.push_back(static_cast<char>('0' + (more ? bits | 0x20 : bits)));
     }
+    text_[written_++] = static_cast<char>('0' + (value & 0x1f));
   }
 
-  std::string text_;
+  std::vector<char> text_;
+  size_t written_ = 0;
   int64_t last_ = 0, runs_ = 0;
   int64_t lengths_[2] = {0, 0};
 };
@@ -83,9 +88,14 @@ class MaskAxis {
   float low_, extent_, side_;
 };
 
+// Rows are handled in multiples of this, so that no loop leaves a rest to do one by one; `rows -= rows % kVector` says
+// so to the compiler.
+constexpr int64_t kVector = 64;
+
 // line[r] = the mask column read between its rows lower[r] and lower[r] + 1.
 __attribute__((target_clones("avx512f", "avx2", "default")))
-void Interpolate(const float* column, const int32_t* lower, const float* weight, int64_t rows, float* line) {
+void Interpolate(const float* column, const int32_t* lower, const float* weight, int64_t rows, float* __restrict line) {
+  rows -= rows % kVector;
   for (int64_t r = 0; r < rows; ++r) {
     line[r] = column[lower[r]] * (1.0f - weight[r]) + column[lower[r] + 1] * weight[r];
   }
@@ -93,8 +103,10 @@ void Interpolate(const float* column, const int32_t* lower, const float* weight,
 
 // inside[r] = whether the value between two lines reaches the threshold.
 __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-void Threshold(const float* left, const float* right, float weight, float threshold, int64_t rows, uint8_t* inside) {
+void Threshold(const float* left, const float* right, float weight, float threshold, int64_t rows,
+               uint8_t* __restrict inside) {
   const float other = 1.0f - weight;
+  rows -= rows % kVector;
   for (int64_t r = 0; r < rows; ++r) inside[r] = left[r] * other + right[r] * weight >= threshold;
 }
 
@@ -118,6 +130,7 @@ class Paster {
       inside_[0] = 0;
       for (int64_t column = left; column < right; ++column) {
         FillColumn(x(column));
+        writer_.Reserve(bottom - top + 1);
         WriteColumn(column * height + top, bottom - top);
         // The column below this one's last pixel, or the next column's first, is outside: the run ends here.
         if (bottom - top < height || column + 1 == right) EndColumn(column * height + bottom);
@@ -136,19 +149,21 @@ class Paster {
   }
 
   void TakeRows(const MaskAxis& y, int64_t top, int64_t rows) {
-    if (static_cast<int64_t>(lower_.size()) < rows) {
-      lower_.resize(rows);
-      weight_.resize(rows);
-      lines_[0].resize(rows);
-      lines_[1].resize(rows);
-      inside_.resize(rows + 1);
+    rows_ = (rows + kVector - 1) / kVector * kVector;
+    if (static_cast<int64_t>(lower_.size()) < rows_) {
+      lower_.resize(rows_);
+      weight_.resize(rows_);
+      lines_[0].resize(rows_);
+      lines_[1].resize(rows_);
+      inside_.resize(rows_ + 1);
     }
-    rows_ = rows;
     for (int64_t r = 0; r < rows; ++r) {
       const float at = y(top + r), floor = std::floor(at);
       lower_[r] = static_cast<int32_t>(floor) + 1;
       weight_[r] = at - floor;
     }
+    std::fill(lower_.begin() + rows, lower_.begin() + rows_, 0);
+    std::fill(weight_.begin() + rows, weight_.begin() + rows_, 0.0f);
     line_index_[0] = line_index_[1] = -1;
   }
 
@@ -198,7 +213,7 @@ class Paster {
   float threshold_;
   RunWriter writer_;
   std::vector<float> mask_;
-  int64_t rows_ = 0;              // of the window
+  int64_t rows_ = 0;              // of the window, rounded up to whole vectors
   std::vector<int32_t> lower_;    // [rows] the mask row (of the framed mask) above each image row's centre
   std::vector<float> weight_;     // [rows] of the mask row below
   std::vector<float> lines_[2];   // [rows] mask columns at the image's rows
