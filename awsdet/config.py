@@ -47,9 +47,32 @@ def retinanet():
     return config
 
 
+def mask_scoring_rcnn():
+    """Mask Scoring R-CNN, ResNet-50 FPN, 1x schedule. Returns a locked ConfigDict."""
+    config = mask_rcnn()
+    config.model.detector = "mask_scoring_rcnn"
+    return config
+
+
+def cascade_mask_rcnn():
+    """Cascade Mask R-CNN, ResNet-50 FPN, 1x schedule. Returns a locked ConfigDict."""
+    config = mask_rcnn()
+    config.model.detector = "cascade_mask_rcnn"
+    config.model.rpn.update(allowed_border=0.0, box_loss="smooth_l1", post_nms_train=2000)
+    config.model.box_head.update(class_agnostic=True, box_loss="smooth_l1", low_quality_matches=False)
+    return config
+
+
+def cascade_rcnn():
+    """The same detector without mask heads. Returns a locked ConfigDict."""
+    config = cascade_mask_rcnn()
+    config.model.detector = "cascade_rcnn"
+    return config
+
+
 def _model():
     model = ConfigDict()
-    model.detector = "mask_rcnn"  # or faster_rcnn, retinanet
+    model.detector = "mask_rcnn"  # or faster_rcnn, mask_scoring_rcnn, cascade_rcnn, cascade_mask_rcnn, retinanet
     model.precision = "float32"  # or mixed_float16, mixed_bfloat16
     model.image = ConfigDict({"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375), "bgr": False})
     model.backbone = ConfigDict(
@@ -107,7 +130,10 @@ def _model():
     )
     model.box_head = ConfigDict(
         {
-            "channels": 1024,
+            "convs": 0,  # before the dense layers: 0 makes the head with two of these, more the one with one
+            "conv_channels": 256,
+            "norm": "none",  # of the convolutions; or group_norm
+            "channels": 1024,  # of the dense layers
             "class_agnostic": False,
             "pool_size": 7,
             "sampling_ratio": 0,  # samples a bin and axis; 0: adaptive, as many as feature pixels
@@ -126,19 +152,38 @@ def _model():
             "box_loss_weight": 1.0,
             "box_stds": (0.1, 0.1, 0.2, 0.2),
             "score_threshold": 0.05,
-            "nms_iou": 0.5,
-            "max_detections": 100,
+            **_suppression(),
         }
     )
     model.mask_head = ConfigDict(
         {
             "convs": 4,
             "channels": 256,
+            "norm": "none",  # of the convolutions; or group_norm
             "class_agnostic": False,
             "pool_size": 14,
             "sampling_ratio": 0,
             "loss_weight": 1.0,
             "threshold": 0.5,
+        }
+    )
+    model.mask_iou_head = ConfigDict(
+        {
+            "convs": 4,
+            "channels": 256,
+            "fc_layers": 2,
+            "fc_channels": 1024,
+            "loss_weight": 0.5,  # of the squared error of the IoU
+            # A pixel counts as mask in the target IoU where its logit, not its probability, is above this. The
+            # reference compares logits with 0.5; the paper's own code with 0.0, as masks are cut at test.
+            "logit_threshold": 0.5,
+        }
+    )
+    model.cascade = ConfigDict(  # of each stage; its box head is otherwise as box_head says
+        {
+            "ious": (0.5, 0.6, 0.7),  # from which on a RoI is positive, below which it is negative
+            "box_stds": ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067)),
+            "loss_weights": (1.0, 0.5, 0.25),
         }
     )
     model.retina_head = ConfigDict(
@@ -160,11 +205,20 @@ def _model():
             "pre_nms": 1000,  # a level, at test
             "min_size": 0.0,
             "score_threshold": 0.05,
-            "nms_iou": 0.5,
-            "max_detections": 100,
+            **_suppression(),
         }
     )
     return model
+
+
+def _suppression():
+    return {
+        "nms_iou": 0.5,
+        "nms_method": "hard",  # or linear, gaussian: Soft-NMS
+        "nms_sigma": 0.5,  # of gaussian
+        "nms_min_score": 1e-3,  # Soft-NMS: a box goes when its score was lowered to this
+        "max_detections": 100,
+    }
 
 
 def _data():
@@ -222,7 +276,7 @@ def _train():
             "max_steps": 0,  # stop after so many steps; 0: epochs decide
             "accumulate_steps": 1,
             "loss_normalizer": "process",  # or global: summed over the ranks
-            "init_from": "",  # checkpoint whose weights (only) are taken
+            "init_from": "",  # a run, a checkpoint or a file of weights (docs/weights.md): where training starts from
             "checkpoint_every_steps": 0,  # 0: at the end of each epoch only
             "keep_last": 3,
             "keep_best": True,

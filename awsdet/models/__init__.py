@@ -2,15 +2,26 @@
 
 from awsdet.errors import UserError
 from awsdet.models.backbones import BACKBONES, NECKS
+from awsdet.models.cascade_rcnn import CascadeMaskRCNN, CascadeRCNN
 from awsdet.models.faster_rcnn import FasterRCNN
 from awsdet.models.fpn import EXTRA_CONVS
 from awsdet.models.losses import BOX_LOSSES
 from awsdet.models.mask_rcnn import MaskRCNN
+from awsdet.models.mask_scoring_rcnn import MaskScoringRCNN
 from awsdet.models.norms import NORMS
 from awsdet.models.resnet import BLOCKS, STYLES
 from awsdet.models.retinanet import RetinaNet
+from awsdet.models.suppression import METHODS
 
-DETECTORS = {"faster_rcnn": FasterRCNN, "mask_rcnn": MaskRCNN, "retinanet": RetinaNet}
+DETECTORS = {
+    "faster_rcnn": FasterRCNN,
+    "mask_rcnn": MaskRCNN,
+    "mask_scoring_rcnn": MaskScoringRCNN,
+    "cascade_rcnn": CascadeRCNN,
+    "cascade_mask_rcnn": CascadeMaskRCNN,
+    "retinanet": RetinaNet,
+}
+HEAD_NORMS = ("none", "group_norm")  # a batch norm's statistics would hold unused RoIs
 _CHOICES = {
     "detector": DETECTORS,
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
@@ -22,8 +33,12 @@ _CHOICES = {
     "fpn.norm": [norm for norm in NORMS if norm != "frozen_batch_norm"],
     "fpn.extra_convs": EXTRA_CONVS,
     "rpn.box_loss": BOX_LOSSES,
+    "box_head.norm": HEAD_NORMS,
     "box_head.box_loss": BOX_LOSSES,
+    "box_head.nms_method": METHODS,
+    "mask_head.norm": HEAD_NORMS,
     "retina_head.box_loss": BOX_LOSSES,
+    "retina_head.nms_method": METHODS,
 }
 
 

@@ -1,4 +1,4 @@
-"""Box head (Girshick 2015): the network, the RoI sample it trains on, its losses, its detections.
+"""Box head (Girshick 2015): the network, the RoI sample it trains on, its losses, refined boxes, detections.
 
 Symbols: B images, S sampled RoIs an image, R = B * S, K proposals, C classes, D detections.
 """
@@ -11,7 +11,7 @@ from awsdet import boxes as box_lib
 from awsdet.matching import NEGATIVE, POSITIVE, match
 from awsdet.models import losses
 from awsdet.models.layers import Dense
-from awsdet.ops.nms import nms
+from awsdet.models.suppression import suppress
 from awsdet.sampling import sample
 
 
@@ -69,6 +69,11 @@ class BoxHead(BoxPredictor):
         return self.predict(self.fc2(self.fc1(tf.reshape(pooled, [-1, self.fc1.kernel.shape[0]]))))
 
 
+class Candidates(NamedTuple):
+    boxes: tf.Tensor  # float32 [B, K, 4]
+    valid: tf.Tensor  # bool [B, K]
+
+
 class RoISample(NamedTuple):
     rois: tf.Tensor  # float32 [B, S, 4], positives first, zeros in unused slots
     positive: tf.Tensor  # bool [B, S]
@@ -76,29 +81,46 @@ class RoISample(NamedTuple):
     truth: tf.Tensor  # int32 [B, S], ground-truth index of positives
     labels: tf.Tensor  # int32 [B, S], class of positives, C (background) elsewhere
     deltas: tf.Tensor  # float32 [B, S, 4], box targets of positives
+    is_object: tf.Tensor  # bool [B, S], RoIs that are the very box of an object, not a candidate
 
 
-def sample_rois(proposals, batch, keys, num_classes, rule):
-    """Chooses the RoIs to train on among the ground truth and the proposals.
+def sample_rois(candidates, batch, keys, num_classes, rule):
+    """Chooses the RoIs to train on among the ground truth and the candidates, which are proposals or refined boxes.
 
-    `proposals` rpn.Proposals; `keys` float32 [B, G + K], ground truth first; `rule` is config.model.box_head.
+    `candidates` Candidates; `keys` float32 [B, G + K], ground truth first; `rule` is config.model.box_head.
     """
     is_target = (batch["classes"] >= 0) & ~batch["is_crowd"]
     is_crowd = (batch["classes"] >= 0) & batch["is_crowd"]
-    proposal_valid = tf.sequence_mask(proposals.count, tf.shape(proposals.boxes)[1])
-    matched = match(proposals.boxes, batch["boxes"], is_target, is_crowd, rule=rule, candidate_valid=proposal_valid)
+    matched = match(candidates.boxes, batch["boxes"], is_target, is_crowd, rule=rule, candidate_valid=candidates.valid)
     # Every object is also a candidate, matched to itself, so that none goes without a positive.
     slots = tf.broadcast_to(tf.range(tf.shape(batch["classes"])[1]), tf.shape(batch["classes"]))
     state = tf.concat([tf.where(is_target, POSITIVE, NEGATIVE - 1), matched.state], axis=1)
     truth = tf.concat([slots, matched.index], axis=1)
-    candidates = tf.concat([batch["boxes"], proposals.boxes], axis=1)
+    boxes = tf.concat([batch["boxes"], candidates.boxes], axis=1)
 
     chosen = sample(state, keys, rule.sample_size, rule.positive_fraction)
     truth = tf.gather(truth, chosen.index, batch_dims=1)
-    rois = tf.where(chosen.valid[..., tf.newaxis], tf.gather(candidates, chosen.index, batch_dims=1), 0.0)
+    rois = tf.where(chosen.valid[..., tf.newaxis], tf.gather(boxes, chosen.index, batch_dims=1), 0.0)
     labels = tf.where(chosen.positive, tf.gather(batch["classes"], truth, batch_dims=1), num_classes)
     deltas = box_lib.encode(tf.gather(batch["boxes"], truth, batch_dims=1), rois, rule.box_stds)
-    return RoISample(rois, chosen.positive, chosen.valid, truth, labels, deltas)
+    is_object = chosen.valid & (chosen.index < tf.shape(batch["classes"])[1])
+    return RoISample(rois, chosen.positive, chosen.valid, truth, labels, deltas, is_object)
+
+
+def refine(output, rois, labels, image_size, rule):
+    """Moves each RoI by the deltas of its class, and clips it to its image.
+
+    `output` BoxOutput; `rois` float32 [B, S, 4]; `labels` int32 [B, S], C for background: there the best class
+    counts. Returns float32 [B, S, 4], which carry no gradient.
+    """
+    logits, deltas = tf.stop_gradient(output.logits), tf.stop_gradient(output.deltas)
+    num_classes = logits.shape[1] - 1
+    best = tf.argmax(logits[:, :num_classes], axis=1, output_type=tf.int32)
+    flat = tf.reshape(labels, [-1])
+    channel = tf.where(flat == num_classes, best, flat)
+    channel = channel if deltas.shape[1] > 1 else tf.zeros_like(flat)
+    deltas = tf.reshape(tf.gather(deltas, channel, batch_dims=1), tf.shape(rois))
+    return box_lib.clip(box_lib.decode(deltas, rois, rule.box_stds), image_size)
 
 
 def box_head_losses(output, roi_sample, rule):
@@ -115,13 +137,6 @@ def box_head_losses(output, roi_sample, rule):
     return class_loss * rule.class_loss_weight, box_loss * rule.box_loss_weight
 
 
-class Detections(NamedTuple):
-    boxes: tf.Tensor  # float32 [B, D, 4], pixels of the resized image, zeros where there are fewer
-    scores: tf.Tensor  # float32 [B, D], falling
-    classes: tf.Tensor  # int32 [B, D], -1 where there are fewer
-    count: tf.Tensor  # int32 [B]
-
-
 def detections(output, proposals, image_size, rule):
     """Class-wise boxes above the score threshold, after class-wise NMS, at most max_detections an image."""
     batch, count = tf.unstack(tf.shape(proposals.boxes)[:2])
@@ -135,18 +150,4 @@ def detections(output, proposals, image_size, rule):
     boxes = box_lib.clip(tf.reshape(boxes, [batch, -1, 4]), image_size)
     classes = tf.tile(tf.range(num_classes)[tf.newaxis], [batch, count])
     scores = tf.reshape(probabilities, [batch, -1])
-    kept = nms(
-        boxes,
-        scores,
-        classes,
-        iou_threshold=rule.nms_iou,
-        score_threshold=rule.score_threshold,
-        max_output=rule.max_detections,
-    )
-    used = tf.sequence_mask(kept.count, rule.max_detections)
-    return Detections(
-        tf.where(used[..., tf.newaxis], tf.gather(boxes, kept.indices, batch_dims=1), 0.0),
-        kept.scores,
-        tf.where(used, tf.gather(classes, kept.indices, batch_dims=1), -1),
-        kept.count,
-    )
+    return suppress(boxes, scores, classes, rule)

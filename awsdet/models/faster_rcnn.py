@@ -5,7 +5,8 @@ import tensorflow as tf
 from awsdet import anchors as anchor_lib
 from awsdet.models import rpn
 from awsdet.models.backbones import build_backbone, build_neck
-from awsdet.models.box_head import BoxHead, box_head_losses, detections, sample_rois
+from awsdet.models.box_head import Candidates, box_head_losses, detections, sample_rois
+from awsdet.models.conv_box_head import build_box_head
 from awsdet.models.detector import Detector
 from awsdet.ops.roi_align import roi_align
 
@@ -14,7 +15,7 @@ ROI_STRIDES = STRIDES[:4]
 
 
 class FasterRCNN(Detector):
-    """ResNet, FPN, RPN and box head."""
+    """Backbone, FPN, RPN and box head."""
 
     def __init__(self, settings, class_names, seed=1, name="faster_rcnn"):
         """See `Detector`."""
@@ -24,11 +25,16 @@ class FasterRCNN(Detector):
         self.neck = build_neck(settings.fpn, self.backbone.out_channels, num_outs=len(STRIDES), **common)
         anchors_per_cell = len(settings.anchors.scales) * len(settings.anchors.ratios)
         self.rpn_head = rpn.RPNHead(settings.fpn.channels, settings.rpn.channels, anchors_per_cell, **common)
-        head = settings.box_head
-        self.box_head = BoxHead(
-            settings.fpn.channels, head.pool_size, head.channels, self.num_classes, head.class_agnostic, **common
-        )
+        self._make_heads()
         self.built = True
+
+    def _make_heads(self):
+        """Makes what looks at RoIs."""
+        self.box_head = self._new_box_head("roi_head.bbox_head")
+
+    def _new_box_head(self, name):
+        common = {"initializers": self.initializers, "dtype": self.settings.precision}
+        return build_box_head(self.settings, self.num_classes, name=name, **common)
 
     def training_outputs(self, images, batch, keys):
         """What the losses compare, by name: outputs of the networks and their targets.
@@ -41,24 +47,37 @@ class FasterRCNN(Detector):
         rpn_output = self.rpn_head(pyramid)
         anchors = rpn.level_anchors(pyramid, STRIDES, self.settings.anchors)
         proposals = rpn.propose(rpn_output, anchors, batch["image_size"], self.settings.rpn, training=True)
-        rois = self._sample_rois(proposals, batch, keys)
-        pooled = self.pool(pyramid, *_flat_rois(rois.rois), self.settings.box_head)
         return {
             "rpn_output": rpn_output,
             "rpn_targets": self._rpn_targets(pyramid, anchors, batch, keys),
-            "rois": rois,
-            "box_output": self.box_head(pooled),
-            **self._mask_outputs(pyramid, rois, batch),
+            **self._roi_outputs(pyramid, proposals, batch, keys),
         }
+
+    def _roi_outputs(self, pyramid, proposals, batch, keys):
+        """The part of `training_outputs` that comes of the proposals."""
+        rois = self._sample_rois(proposals, batch, keys)
+        box_output = self._boxes_of(self.box_head, pyramid, rois.rois)
+        return {"rois": rois, "box_output": box_output, **self._mask_outputs(pyramid, rois, batch)}
+
+    def _boxes_of(self, box_head, pyramid, rois):
+        """BoxOutput of `rois` [B, S, 4]."""
+        return box_head(self.pool(pyramid, *_flat_rois(rois), self.settings.box_head))
 
     def loss_sums(self, outputs):
         """Unnormalised losses of `training_outputs`, and what to divide each by: two dicts of float32 scalars."""
         rpn_class, rpn_box = rpn.rpn_losses(outputs["rpn_output"], outputs["rpn_targets"], self.settings.rpn)
-        class_loss, box_loss = box_head_losses(outputs["box_output"], outputs["rois"], self.settings.box_head)
         anchors = outputs["rpn_targets"].normalizer
+        sums, counts = self._roi_loss_sums(outputs)
+        return (
+            {"rpn_class_loss": rpn_class, "rpn_box_loss": rpn_box, **sums},
+            {"rpn_class_loss": anchors, "rpn_box_loss": anchors, **counts},
+        )
+
+    def _roi_loss_sums(self, outputs):
+        """The part of `loss_sums` that comes of the RoIs."""
+        class_loss, box_loss = box_head_losses(outputs["box_output"], outputs["rois"], self.settings.box_head)
         rois = tf.reduce_sum(tf.cast(outputs["rois"].valid, tf.float32))
-        sums = {"rpn_class_loss": rpn_class, "rpn_box_loss": rpn_box, "class_loss": class_loss, "box_loss": box_loss}
-        return sums, {"rpn_class_loss": anchors, "rpn_box_loss": anchors, "class_loss": rois, "box_loss": rois}
+        return {"class_loss": class_loss, "box_loss": box_loss}, {"class_loss": rois, "box_loss": rois}
 
     def _mask_outputs(self, pyramid, rois, batch):
         """What Mask R-CNN adds to `training_outputs`."""
@@ -72,8 +91,9 @@ class FasterRCNN(Detector):
         return rpn.rpn_targets(anchors, valid, batch, keys("rpn", tf.shape(valid)), rule)
 
     def _sample_rois(self, proposals, batch, keys):
+        candidates = Candidates(proposals.boxes, tf.sequence_mask(proposals.count, tf.shape(proposals.boxes)[1]))
         shape = tf.shape(batch["classes"]) + [0, tf.shape(proposals.boxes)[1]]
-        return sample_rois(proposals, batch, keys("rcnn", shape), self.num_classes, self.settings.box_head)
+        return sample_rois(candidates, batch, keys("rcnn", shape), self.num_classes, self.settings.box_head)
 
     def pyramid(self, images, training=False):
         """Normalised images [B, H, W, 3] -> P2 to P6. H and W must be multiples of 32."""
@@ -106,8 +126,17 @@ class FasterRCNN(Detector):
         """`detect` from features P2 to P6 on."""
         anchors = rpn.level_anchors(pyramid, STRIDES, self.settings.anchors)
         proposals = rpn.propose(self.rpn_head(pyramid), anchors, image_size, self.settings.rpn, training=False)
-        box_output = self.box_head(self.pool(pyramid, *_flat_rois(proposals.boxes), self.settings.box_head))
-        return detections(box_output, proposals, image_size, self.settings.box_head)._asdict()
+        proposals, box_output = self._classify(pyramid, proposals, image_size)
+        return detections(box_output, proposals, image_size, self._last_rule)._asdict()
+
+    @property
+    def _last_rule(self):
+        """Settings of the head that gives the final boxes."""
+        return self.settings.box_head
+
+    def _classify(self, pyramid, proposals, image_size):
+        """(Proposals, BoxOutput): the boxes from which the last head starts, and its output."""
+        return proposals, self._boxes_of(self.box_head, pyramid, proposals.boxes)
 
 
 def _flat_rois(rois):

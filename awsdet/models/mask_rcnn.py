@@ -3,57 +3,87 @@
 import tensorflow as tf
 
 from awsdet.models.faster_rcnn import FasterRCNN
-from awsdet.models.mask_head import MaskHead, mask_loss, mask_targets
+from awsdet.models.mask_head import MaskHead, mask_loss, mask_targets, positive_rois
 
 
-class MaskRCNN(FasterRCNN):
+class WithMasks:
+    """What a detector with a mask head, or several, has beside `FasterRCNN`."""
+
+    def _new_mask_head(self, name):
+        head = self.settings.mask_head
+        return MaskHead(
+            self.settings.fpn.channels,
+            head.convs,
+            head.channels,
+            self.num_classes,
+            head.class_agnostic,
+            norm=head.norm,
+            initializers=self.initializers,
+            dtype=self.settings.precision,
+            name=name,
+        )
+
+    def _masks_of_positives(self, mask_head, pyramid, rois, batch):
+        """Of the positives of the whole batch, however many: mask_logits, mask_targets float32 [P, 28, 28].
+
+        Where there is none, their sums and gradients are zeros.
+        """
+        positives = positive_rois(rois)
+        targets = self._mask_targets(positives, batch)
+        pooled = self.pool(pyramid, positives.boxes, positives.image_index, self.settings.mask_head)
+        return {"mask_logits": mask_head(pooled, positives.labels)[: positives.count], "mask_targets": targets}
+
+    def _mask_targets(self, positives, batch):
+        real = slice(positives.count)
+        size = 2 * self.settings.mask_head.pool_size
+        boxes, image_index, truth = (part[real] for part in (positives.boxes, positives.image_index, positives.truth))
+        return mask_targets(batch["masks"], batch["image_size"], boxes, image_index, truth, size)
+
+    def _masks_of_detections(self, mask_heads, pyramid, found):
+        """`masks` float32 [B, D, 28, 28] of detections: the mean probability that the heads give the class found."""
+        slots, classes, pooled = self._detected_rois(pyramid, found)
+        masks = tf.add_n([tf.sigmoid(head(pooled, classes)) for head in mask_heads]) / len(mask_heads)
+        return {"masks": spread(masks, slots, found)}
+
+    def _detected_rois(self, pyramid, found):
+        """Of the D' detections of all images: int32 [D', 2] image and place in it, class, RoI features."""
+        slots = tf.cast(tf.where(found["classes"] >= 0), tf.int32)
+        pooled = self.pool(pyramid, tf.gather_nd(found["boxes"], slots), slots[:, 0], self.settings.mask_head)
+        return slots, tf.gather_nd(found["classes"], slots), pooled
+
+
+def spread(values, slots, found):
+    """[D', …] of all detections at their places among [B, D, …], zeros elsewhere."""
+    return tf.scatter_nd(slots, values, tf.concat([tf.shape(found["classes"]), tf.shape(values)[1:]], axis=0))
+
+
+def mask_loss_sums(outputs, rule):
+    """Unnormalised mask loss and its number of pixels; `rule` is config.model.mask_head."""
+    targets = outputs["mask_targets"]
+    return mask_loss(outputs["mask_logits"], targets) * rule.loss_weight, tf.cast(tf.size(targets), tf.float32)
+
+
+class MaskRCNN(WithMasks, FasterRCNN):
     """Faster R-CNN with masks; the batch must hold `masks`."""
 
     def __init__(self, settings, class_names, seed=1, name="mask_rcnn"):
         """See `Detector`."""
         super().__init__(settings, class_names, seed, name)
-        head = settings.mask_head
-        self.mask_head = MaskHead(
-            settings.fpn.channels,
-            head.convs,
-            head.channels,
-            self.num_classes,
-            head.class_agnostic,
-            initializers=self.initializers,
-            dtype=settings.precision,
-        )
+
+    def _make_heads(self):
+        super()._make_heads()
+        self.mask_head = self._new_mask_head("roi_head.mask_head")
 
     def _mask_outputs(self, pyramid, rois, batch):
-        # Only the positives of the whole batch, however many: where there is none, the sum and its gradients are zeros.
-        slots = tf.cast(tf.where(rois.positive), tf.int32)
-        boxes, truth, labels = (tf.gather_nd(part, slots) for part in (rois.rois, rois.truth, rois.labels))
-        size = 2 * self.settings.mask_head.pool_size
-        targets = mask_targets(batch["masks"], batch["image_size"], boxes, slots[:, 0], truth, size)
-        # oneDNN has no filter gradient of an empty batch: there a RoI of nothing stands in, and its logits are cut off.
-        count = tf.shape(slots)[0]
-        spare = tf.cast(count == 0, tf.int32)
-        boxes, slots, labels = (
-            tf.pad(boxes, [[0, spare], [0, 0]]),
-            tf.pad(slots, [[0, spare], [0, 0]]),
-            tf.pad(labels, [[0, spare]]),
-        )
-        pooled = self.pool(pyramid, boxes, slots[:, 0], self.settings.mask_head)
-        return {"mask_logits": self.mask_head(pooled, labels)[:count], "mask_targets": targets}
+        return self._masks_of_positives(self.mask_head, pyramid, rois, batch)
 
-    def loss_sums(self, outputs):
+    def _roi_loss_sums(self, outputs):
         """As Faster R-CNN's, and mask_loss: the mean over the pixels of all positives."""
-        sums, counts = super().loss_sums(outputs)
-        targets = outputs["mask_targets"]
-        sums["mask_loss"] = mask_loss(outputs["mask_logits"], targets) * self.settings.mask_head.loss_weight
-        counts["mask_loss"] = tf.cast(tf.size(targets), tf.float32)
+        sums, counts = super()._roi_loss_sums(outputs)
+        sums["mask_loss"], counts["mask_loss"] = mask_loss_sums(outputs, self.settings.mask_head)
         return sums, counts
 
     def detect_in_pyramid(self, pyramid, image_size):
         """As Faster R-CNN's, and `masks` float32 [B, D, 28, 28]: probabilities of the detected class in each box."""
         found = super().detect_in_pyramid(pyramid, image_size)
-        used = found["classes"] >= 0
-        slots = tf.cast(tf.where(used), tf.int32)
-        pooled = self.pool(pyramid, tf.gather_nd(found["boxes"], slots), slots[:, 0], self.settings.mask_head)
-        masks = tf.sigmoid(self.mask_head(pooled, tf.gather_nd(found["classes"], slots)))
-        shape = tf.concat([tf.shape(used), tf.shape(masks)[1:]], axis=0)
-        return {**found, "masks": tf.scatter_nd(slots, masks, shape)}
+        return {**found, **self._masks_of_detections([self.mask_head], pyramid, found)}

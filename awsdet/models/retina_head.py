@@ -11,9 +11,8 @@ import tensorflow as tf
 from awsdet import boxes as box_lib
 from awsdet.matching import IGNORED, POSITIVE, match
 from awsdet.models import losses
-from awsdet.models.box_head import Detections
 from awsdet.models.layers import Conv
-from awsdet.ops.nms import nms
+from awsdet.models.suppression import suppress
 
 PRIOR = 0.01  # what the untrained head gives each class, so that the many background anchors do not swamp the start
 
@@ -121,21 +120,7 @@ def retina_detections(output, anchors, image_size, rule):
         classes.append(label)
     boxes, scores, classes = (tf.concat(parts, axis=1) for parts in (boxes, scores, classes))
     large = (boxes[..., 2] - boxes[..., 0] > rule.min_size) & (boxes[..., 3] - boxes[..., 1] > rule.min_size)
-    kept = nms(
-        boxes,
-        tf.where(large, scores, -1.0),
-        classes,
-        iou_threshold=rule.nms_iou,
-        score_threshold=rule.score_threshold,
-        max_output=rule.max_detections,
-    )
-    used = tf.sequence_mask(kept.count, rule.max_detections)
-    return Detections(
-        tf.where(used[..., tf.newaxis], tf.gather(boxes, kept.indices, batch_dims=1), 0.0),
-        kept.scores,
-        tf.where(used, tf.gather(classes, kept.indices, batch_dims=1), -1),
-        kept.count,
-    )
+    return suppress(boxes, tf.where(large, scores, 0.0), classes, rule)
 
 
 def _best_pairs(logits, limit):
