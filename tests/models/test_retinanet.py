@@ -1,0 +1,101 @@
+"""RetinaNet: training, detecting, corner cases."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.models.made import TWO, batch, small_detector
+
+
+def without_masks(objects, size=(96, 128)):
+    data = batch(objects, size)
+    del data["masks"]
+    return data
+
+
+def retinanet(*overrides):
+    return small_detector(*overrides, detector="retinanet")
+
+
+def losses_and_gradients(model, data):
+    with tf.GradientTape() as tape:
+        terms = model.compute_losses(data)
+        total = tf.add_n(list(terms.values()))
+    return terms, [tf.convert_to_tensor(g).numpy() for g in tape.gradient(total, model.trainable_variables)]
+
+
+def test_fit_learns_a_batch_in_one_trace_for_all_sizes():
+    model = retinanet("model.backbone.norm=group_norm", "model.backbone.frozen_stages=-1")
+    model.compile(tf.keras.optimizers.legacy.Adam(0.001))
+    traces, loss_sums = [], model.loss_sums
+    model.loss_sums = lambda outputs: traces.append(1) or loss_sums(outputs)
+    data = without_masks(TWO)
+    odd = without_masks([*TWO, []], (96, 160))  # P6 and P7 are rounded up
+    dataset = tf.data.Dataset.from_tensors(odd).concatenate(tf.data.Dataset.from_tensors(data).repeat(12))
+    history = model.fit(dataset, verbose=0).history
+    assert len(traces) == 1 and np.isfinite(history["loss"]).all()
+    untrained = retinanet("model.backbone.norm=group_norm", "model.backbone.frozen_stages=-1")
+    before, after = (float(tf.add_n(list(m.compute_losses(data).values()))) for m in (untrained, model))
+    assert after < 0.7 * before
+
+
+def test_images_without_objects_give_finite_losses_and_every_gradient():
+    model = retinanet()
+    terms, gradients = losses_and_gradients(model, without_masks([[], []]))
+    assert set(terms) == {"class_loss", "box_loss"}
+    assert float(terms["box_loss"]) == 0 and np.isfinite(float(terms["class_loss"]))
+    assert float(terms["class_loss"]) > 0 and all(np.isfinite(g).all() for g in gradients)
+
+
+def test_an_image_smaller_than_its_batch_loses_nothing_by_it():
+    """Anchors of the padding take no part, and image sizes count for each image alone."""
+    model = retinanet()
+    small = without_masks([TWO[1]], (64, 96))
+    both = without_masks([TWO[1]], (128, 160))
+    image = tf.image.pad_to_bounding_box(small["image"], 0, 0, 128, 160)
+    padded = {**both, "image": image, "image_size": tf.constant([[64, 96]])}
+    outputs = model.training_outputs(model.normalize_images(padded), padded)
+    targets = outputs["retina_targets"]
+    alone = model.training_outputs(model.normalize_images(small), small)["retina_targets"]
+    assert int(tf.reduce_sum(tf.cast(targets.valid, tf.int32))) == int(tf.reduce_sum(tf.cast(alone.valid, tf.int32)))
+    assert float(targets.normalizer) == float(alone.normalizer)
+
+
+def test_losses_are_divided_by_the_positives_of_all_images():
+    model = retinanet()
+    data = without_masks(TWO)
+    outputs = model.training_outputs(model.normalize_images(data), data)
+    positives = float(tf.reduce_sum(tf.cast(outputs["retina_targets"].positive, tf.float32)))
+    sums, counts = model.loss_sums(outputs)
+    assert positives > 0 and {float(count) for count in counts.values()} == {positives}
+
+    class World:
+        rank, size = 0, 4
+
+        def sum(self, tensor):
+            return tensor * 6.0
+
+    model.world, model.loss_normalizer = World(), "global"
+    for name, value in model.normalized(sums, counts).items():
+        assert float(value) == pytest.approx(float(sums[name]) / (positives * 6 / 4), rel=1e-6)
+
+
+def test_detections_are_sorted_padded_and_inside_the_image():
+    model = retinanet("model.retina_head.score_threshold=0.0", "model.retina_head.max_detections=30")
+    data = without_masks(TWO)
+    data["image_size"] = tf.constant([[90, 100], [96, 128]])
+    found = model.detect(data)
+    assert set(found) == {"boxes", "scores", "classes", "count"} and found["count"].numpy().tolist() == [30, 30]
+    for (height, width), boxes, scores in zip(data["image_size"].numpy(), found["boxes"].numpy(), found["scores"]):
+        assert np.all(np.diff(scores) <= 0) and boxes.min() >= 0
+        assert boxes[:, 2].max() <= width and boxes[:, 3].max() <= height
+    nothing = retinanet("model.retina_head.score_threshold=0.5").detect(data)
+    assert not nothing["count"].numpy().any() and np.all(nothing["classes"] == -1)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_low_precision_stays_near_float32(precision):
+    data = without_masks(TWO)
+    expected = retinanet().compute_losses(data)
+    for name, value in retinanet(f"model.precision={precision}").compute_losses(data).items():
+        assert value.dtype == tf.float32 and float(value) == pytest.approx(float(expected[name]), rel=0.05)
