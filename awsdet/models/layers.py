@@ -45,7 +45,7 @@ class Conv(tf.keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         self.kernel_size, self.strides, self.norm, self.relu = kernel_size, strides, norm, relu
         self.groups, self.world = groups, None
-        self._splits = groups > 1 and not _groups_have_gradients(self.compute_dtype)
+        self.splits_groups = groups > 1 and not _groups_have_gradients(self.compute_dtype)
         self.kernel = _weight(self, "kernel", [kernel_size, kernel_size, in_channels // groups, filters], initializer)
         if norm == "none":
             self.bias = _weight(self, "bias", [filters], tf.zeros)
@@ -80,7 +80,7 @@ class Conv(tf.keras.layers.Layer):
         padding = "SAME" if self.strides == 1 else "VALID"
         if self.strides > 1:  # oneDNN has no gradient of groups with explicit padding
             features = tf.pad(features, [[0, 0], [side, side], [side, side], [0, 0]])
-        if not self._splits:
+        if not self.splits_groups:
             return tf.nn.conv2d(features, kernel, self.strides, padding)
         parts = zip(tf.split(features, self.groups, axis=3), tf.split(kernel, self.groups, axis=3))
         return tf.concat([tf.nn.conv2d(part, own, self.strides, padding) for part, own in parts], axis=3)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.models.layers import Conv, Initializers, Upsample
+from awsdet.models import norms
+from awsdet.models.layers import Conv, Initializers, Upsample, upsample_nearest
 
 RANDOM = np.random.default_rng(4)
 
@@ -61,6 +62,75 @@ def test_group_norm_equals_keras():
     theirs.beta.assign(layer.beta)
     inputs = features()
     np.testing.assert_allclose(layer(inputs), theirs(tf.nn.conv2d(inputs, layer.kernel, 1, "SAME")), atol=2e-5)
+
+
+@pytest.mark.parametrize("channels, groups", [(64, 32), (48, 16), (6, 2)])
+@pytest.mark.parametrize("dtype, error", [(tf.float32, 1e-5), (tf.bfloat16, 0.02), (tf.float16, 2e-3)])
+def test_group_norm_equals_its_definition(channels, groups, dtype, error):
+    """Far from zero, where statistics in low precision would be off by more than the rounding of the result."""
+    inputs = tf.cast(RANDOM.normal(20.0, 1.0, (2, 5, 7, channels)), dtype)
+    gamma, beta = RANDOM.normal(size=channels), RANDOM.normal(size=channels)
+    grouped = inputs.numpy().astype(np.float64).reshape(2, 35, groups, -1)
+    mean, variance = (f(grouped, axis=(1, 3), keepdims=True) for f in (np.mean, np.var))
+    expected = ((grouped - mean) / np.sqrt(variance + 1e-5)).reshape(inputs.shape) * gamma + beta
+    ours = norms.group_norm(inputs, tf.constant(gamma, tf.float32), tf.constant(beta, tf.float32))
+    assert ours.dtype == dtype
+    assert np.abs(ours.numpy().astype(np.float64) - expected).max() < error * np.abs(expected).max()
+
+
+def test_sync_batch_norm_of_one_process_is_batch_norm():
+    synced, plain = conv("sync_batch_norm"), conv("batch_norm")
+    inputs = features()
+    np.testing.assert_array_equal(synced(inputs, training=True), plain(inputs, training=True))
+    np.testing.assert_array_equal(synced.variance, plain.variance)
+
+
+@pytest.mark.parametrize("groups, strides", [(2, 1), (4, 2), (8, 1)])
+@pytest.mark.parametrize("splits", [False, True])
+def test_groups_equal_a_convolution_for_each(groups, strides, splits):
+    """Forward and gradients, in a graph that serves any size; with TensorFlow's own groups and without."""
+    layer = Conv(
+        16,
+        24,
+        3,
+        strides=strides,
+        groups=groups,
+        name="a",
+        dtype="float32",
+        initializer=Initializers(1).kaiming_normal("a"),
+    )
+    if layer.splits_groups and not splits:
+        pytest.skip("this TensorFlow has no gradient of groups")
+    layer.splits_groups = splits
+
+    def gradients(function, inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = function(inputs)
+            total = tf.reduce_sum(tf.sin(outputs))
+        return outputs, *tape.gradient(total, [inputs, layer.kernel])
+
+    def dense(inputs):
+        """One convolution whose kernel is zero between groups."""
+        own = tf.split(layer.kernel, groups, axis=3)
+        inside, outside = 16 // groups, 24 // groups
+        rows = [tf.pad(k, [[0, 0], [0, 0], [0, 0], [g * outside, 24 - (g + 1) * outside]]) for g, k in enumerate(own)]
+        assert rows[0].shape[2] == inside
+        padded = tf.pad(inputs, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        return tf.nn.conv2d(padded, tf.concat(rows, axis=2), strides, "VALID")
+
+    graph = tf.function(
+        lambda inputs: gradients(layer, inputs), input_signature=[tf.TensorSpec([None, None, None, 16])]
+    )
+    for size in ((2, 8, 10, 16), (3, 7, 5, 16)):
+        inputs = features(size)
+        for ours, theirs in zip(graph(inputs), gradients(dense, inputs)):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max(), rtol=1e-4)
+
+
+def test_upsample_nearest_repeats():
+    inputs = features((1, 2, 3, 4))
+    np.testing.assert_array_equal(upsample_nearest(inputs, 4), np.repeat(np.repeat(inputs, 4, axis=1), 4, axis=2))
 
 
 def test_upsample_equals_transposed_convolution():

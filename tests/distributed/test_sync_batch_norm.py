@@ -1,0 +1,102 @@
+"""Batch norm over two ranks against one process that has all their pixels."""
+
+import json
+
+# One program for two questions, since most of its time goes into starting.
+PROGRAM = """
+    import json
+    import numpy as np
+    import tensorflow as tf
+    from awsdet import distributed
+    from awsdet.models.layers import Conv, Initializers
+    from tests.models.made import TWO, batch, index_keys, small_detector
+
+    world = distributed.start(2)
+    rank = world.rank
+
+    def distance(ours, theirs):
+        return float(max(np.abs(a - b).max() for a, b in zip(ours, theirs)) / max(np.abs(b).max() for b in theirs))
+
+    # (a) Each rank has an image of its own, of another size. In a graph, as in training. The one process has no image
+    # for both, so it takes their pixels as one long column.
+    random = np.random.RandomState(3)
+    images = [tf.constant(3 + random.normal(size=(1, *size, 4)), tf.float32) for size in ((6, 5), (8, 11))]
+    weights = [tf.constant(random.normal(size=(*image.shape[:3], 7)), tf.float32) for image in images]
+    gamma = random.uniform(0.5, 1.5, 16)
+
+    def make_layers(world):
+        layers = []
+        for index, (ins, outs) in enumerate([(4, 16), (16, 16), (16, 7)]):
+            name = f"layer{index}"
+            options = {"norm": "sync_batch_norm", "relu": index < 2, "name": name, "dtype": "float32"}
+            layers.append(Conv(ins, outs, 1, initializer=Initializers(1).kaiming_normal(name), **options))
+            layers[-1].gamma.assign(gamma[:outs])
+            layers[-1].world = world
+        return layers
+
+    def layer_step(layers, image, weight):
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            features = image
+            for layer in layers:
+                features = layer(features, training=True)
+            loss = tf.reduce_sum(weight * tf.sin(features))
+        return loss, *tape.gradient(loss, [image, *(v for layer in layers for v in layer.trainable_variables)])
+
+    def column(parts):
+        return tf.concat([tf.reshape(part, [1, -1, 1, part.shape[3]]) for part in parts], axis=1)
+
+    ours, alone = make_layers(world), make_layers(None)
+    graph = tf.function(lambda image, weight: layer_step(ours, image, weight))
+    for _ in range(2):
+        loss, image_gradient, *gradients = graph(images[rank], weights[rank])
+        one_loss, one_image_gradient, *one_gradients = layer_step(alone, column(images), column(weights))
+    border = images[0].shape[1] * images[0].shape[2]
+    own_part = one_image_gradient[:, :border] if rank == 0 else one_image_gradient[:, border:]
+    statistics = [v.numpy() for layer in ours for v in (layer.mean, layer.variance)]
+    report = {
+        "loss": distance([world.sum(loss)], [one_loss]),
+        "image gradient": distance([column([image_gradient])], [own_part]),
+        "gradients": distance([2 * g for g in world.average(gradients)], one_gradients),
+        "statistics": distance(statistics, [v.numpy() for layer in alone for v in (layer.mean, layer.variance)]),
+    }
+
+    # (b) The whole detector, an image a rank against both in one process. Eager: no time to trace. Two stages are
+    # frozen: fifty live layers one upon the other amplify float32's rounding a thousand times, on one process too.
+    def detector_step(norm, data, world):
+        model = small_detector(
+            f"model.backbone.norm={norm}", f"model.fpn.norm={norm}", "model.backbone.frozen_stages=2",
+            detector="faster_rcnn",
+        )
+        model.compile(world=world, loss_normalizer="global")
+        with tf.GradientTape() as tape:
+            losses = list(model.compute_losses(data, index_keys).values())
+            total = tf.add_n(losses)
+        gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, model.trainable_variables)]
+        statistics = [v for v in model.variables if v.name.endswith((".mean:0", ".variance:0"))]
+        return model.world.average(losses), model.world.average(gradients), statistics
+
+    both = batch(TWO, size=(64, 64))
+    mine = tf.nest.map_structure(lambda t: t[rank : rank + 1], both)
+    expected = detector_step("sync_batch_norm", both, None)
+    synced, apart = (detector_step(norm, mine, world) for norm in ("sync_batch_norm", "batch_norm"))
+    report["detector"] = [distance(a, b) for a, b in zip(synced, expected)]
+    report["detector apart"] = [distance(a, b) for a, b in zip(apart, expected)]
+    statistics += [v.numpy() for v in synced[2]]
+    report["bits"] = np.concatenate(statistics).tobytes().hex()
+    print(json.dumps(report), flush=True)
+    world.close()
+"""
+
+
+def test_two_ranks_equal_one_process(horovodrun):
+    done = horovodrun(2, PROGRAM, timeout=300)
+    assert done.code == 0, done.output
+    first, second = (json.loads(done.lines(rank)[-1]) for rank in range(2))
+    assert first["bits"] == second["bits"]
+    for result in (first, second):
+        for name in ("loss", "image gradient", "gradients", "statistics"):
+            assert result[name] < 1e-5, (name, result[name])
+        # Losses, gradients, running statistics.
+        assert max(result["detector"]) < 3e-5, result["detector"]
+        assert min(result["detector apart"]) > 1e-2, result["detector apart"]
