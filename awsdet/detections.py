@@ -1,5 +1,6 @@
 """From a detector's padded outputs for a batch to the objects of one image, in pixels of the original image."""
 
+import itertools
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -14,34 +15,69 @@ class Detections(NamedTuple):
     scores: np.ndarray  # float32 [N]
     classes: np.ndarray  # int32 [N], 0 … C-1
     masks: Optional[list]  # N COCO RLE {"size", "counts": bytes} of the original image; None: a detector without masks
+    iou_scores: Optional[np.ndarray] = None  # float32 [N], IoU that each mask is expected to have; None: not predicted
 
 
 def image_detections(outputs, index, image_size, original_size, mask_threshold, score_threshold=0.0):
-    """The objects of image `index` of a batch.
+    """The objects of image `index` of a batch; `batch_detections` of that image alone, its sizes (height, width)."""
+    alone = {name: value[index : index + 1] for name, value in outputs.items()}
+    return batch_detections(alone, [image_size], [original_size], mask_threshold, score_threshold)[0]
+
+
+def batch_detections(outputs, image_size, original_size, mask_threshold, score_threshold=0.0):
+    """The objects of each image of a batch; all masks are pasted together, by all threads.
 
     Args:
       outputs: dict of arrays as `Detector.detect` returns: boxes [B, D, 4] in pixels of the resized image, scores
-        [B, D], classes [B, D], count [B] and, with masks, masks [B, D, M, M] probabilities.
-      index: which image of the batch.
-      image_size: (height, width) of the resized image without padding.
-      original_size: (height, width) of the source image.
+        [B, D], classes [B, D], count [B] and, with masks, masks [B, D, M, M] probabilities, and perhaps iou_scores
+        [B, D].
+      image_size: [B, 2], height and width of each resized image without padding.
+      original_size: [B, 2], height and width of each source image.
       mask_threshold: probability from which on a pixel belongs to the object.
       score_threshold: objects below it are left out.
+
+    Returns a list of B Detections.
     """
-    kept = np.arange(int(outputs["count"][index]))
-    kept = kept[outputs["scores"][index][kept] >= score_threshold]
-    height, width = int(original_size[0]), int(original_size[1])
-    # The two axes were rounded to whole pixels each for itself, so each has its own scale.
-    scale = np.array([width, height, width, height], np.float32) / np.asarray(image_size, np.float32)[[1, 0, 1, 0]]
-    boxes = np.clip(outputs["boxes"][index][kept] * scale, 0, np.array([width, height, width, height], np.float32))
-    masks = None
+    kept = [
+        np.flatnonzero(scores[:count] >= score_threshold) for scores, count in zip(outputs["scores"], outputs["count"])
+    ]
+    boxes = [
+        _original_boxes(boxes[rows], resized, original)
+        for boxes, rows, resized, original in zip(outputs["boxes"], kept, image_size, original_size)
+    ]
+    masks = [None] * len(kept)
     if "masks" in outputs:
-        masks = paste_masks(outputs["masks"][index][kept], boxes, (height, width), mask_threshold)
-    return Detections(boxes, outputs["scores"][index][kept], outputs["classes"][index][kept], masks)
+        counts = [len(rows) for rows in kept]
+        probabilities = np.concatenate([masks[rows] for masks, rows in zip(outputs["masks"], kept)])
+        sizes = np.repeat(np.asarray(original_size, np.int32), counts, axis=0)
+        pasted = iter(paste_masks(probabilities, np.concatenate(boxes), sizes, mask_threshold))
+        masks = [list(itertools.islice(pasted, count)) for count in counts]
+    ious = outputs.get("iou_scores", [None] * len(kept))
+    return [
+        Detections(
+            boxes[i],
+            outputs["scores"][i][rows],
+            outputs["classes"][i][rows],
+            masks[i],
+            None if ious[i] is None else ious[i][rows],
+        )
+        for i, rows in enumerate(kept)
+    ]
+
+
+def _original_boxes(boxes, resized, original):
+    """Boxes [N, 4] in pixels of the original image, clipped to it; both sizes are (height, width)."""
+    height, width = (int(side) for side in original)
+    # The two axes were rounded to whole pixels each for itself, so each has its own scale.
+    scale = np.array([width, height, width, height], np.float32) / np.asarray(resized, np.float32)[[1, 0, 1, 0]]
+    return np.clip(boxes * scale, 0, np.array([width, height, width, height], np.float32))
 
 
 def coco_objects(detections, category_ids):
     """The objects as dicts of a COCO results file, without the image id: bbox, score, category_id, segmentation.
+
+    Where masks are scored (Mask Scoring R-CNN) there are also iou_score and mask_score = score * iou_score; `score` is
+    the box's.
 
     Args:
       detections: Detections.
@@ -55,4 +91,6 @@ def coco_objects(detections, category_ids):
     ]
     for entry, mask in zip(objects, detections.masks or ()):
         entry["segmentation"] = {"size": mask["size"], "counts": mask["counts"].decode("ascii")}
+    for entry, iou_score in zip(objects, () if detections.iou_scores is None else detections.iou_scores.tolist()):
+        entry.update(iou_score=iou_score, mask_score=entry["score"] * iou_score)
     return objects

@@ -3,7 +3,7 @@
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from awsdet.detections import coco_objects, image_detections
+from awsdet.detections import batch_detections, coco_objects, image_detections
 
 
 def outputs():
@@ -51,3 +51,32 @@ def test_detector_without_masks():
     found = image_detections(without, 1, (80, 100), (80, 100), 0.5)
     assert found.masks is None
     assert "segmentation" not in coco_objects(found, [3, 9])[0]
+
+
+def test_a_batch_is_its_images():
+    made = outputs()
+    made["count"][0], made["scores"][0] = 1, [0.5, 0, 0]
+    made["boxes"][0, 0], made["classes"][0, 0] = [-5, 3, 44, 21], 0
+    made["masks"] *= np.random.default_rng(0).uniform(size=made["masks"].shape).astype(np.float32)
+    sizes, originals = np.array([(48, 90), (80, 100)]), np.array([(97, 180), (161, 199)])
+    for threshold in (0.0, 0.3, 0.9):
+        together = batch_detections(made, sizes, originals, 0.5, threshold)
+        assert len(together) == 2
+        for index, found in enumerate(together):
+            alone = image_detections(made, index, sizes[index], originals[index], 0.5, threshold)
+            np.testing.assert_array_equal(found.boxes, alone.boxes)
+            np.testing.assert_array_equal(found.scores, alone.scores)
+            np.testing.assert_array_equal(found.classes, alone.classes)
+            assert found.masks == alone.masks and len(found.masks) == len(found.scores)
+            assert all(mask["size"] == originals[index].tolist() for mask in found.masks)
+
+
+def test_scores_of_masks():
+    scored = {**outputs(), "iou_scores": np.array([[0, 0, 0], [0.5, 0.8, 0]], np.float32)}
+    found = image_detections(scored, 1, (80, 100), (80, 100), 0.5)
+    np.testing.assert_allclose(found.iou_scores, [0.5, 0.8])
+    entry = coco_objects(found, [3, 9])[0]
+    assert (entry["score"], entry["iou_score"], entry["mask_score"]) == (0.75, 0.5, 0.375)
+    assert image_detections(scored, 1, (80, 100), (80, 100), 0.5, score_threshold=0.5).iou_scores.tolist() == [0.5]
+    unscored = image_detections(outputs(), 1, (80, 100), (80, 100), 0.5)
+    assert unscored.iou_scores is None and "mask_score" not in coco_objects(unscored, [3, 9])[0]

@@ -16,7 +16,7 @@ from absl import logging
 from awsdet.data.manifest import write_json
 from awsdet.data.pipeline import eval_dataset
 from awsdet.data.records import read_ground_truth
-from awsdet.detections import coco_objects, image_detections
+from awsdet.detections import batch_detections, coco_objects
 from awsdet.errors import UserError
 from awsdet.evaluation.coco_metric import coco_metrics
 from awsdet.progress import Progress
@@ -110,13 +110,8 @@ def _batches(dataset, manifest):
 
 
 def _image_results(outputs, place, mask_threshold):
-    return [
-        (
-            int(image_id),
-            image_detections(outputs, i, place["image_size"][i], place["original_size"][i], mask_threshold),
-        )
-        for i, image_id in enumerate(place["image_id"])
-    ]
+    found = batch_detections(outputs, place["image_size"], place["original_size"], mask_threshold)
+    return list(zip(place["image_id"].tolist(), found))
 
 
 def _score(images, manifest, output):
