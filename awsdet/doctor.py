@@ -49,6 +49,11 @@ import json
 from awsdet.distributed import build_features
 print(json.dumps(build_features()))
 """
+_LOAD_OPERATORS = """
+import json
+from awsdet.ops.library import built_for
+print(json.dumps(built_for()))
+"""
 
 
 class Finding(NamedTuple):
@@ -66,6 +71,7 @@ def examine(directory="."):
     driver_gpus = nvidia_gpus()
     tensorflow, tensorflow_error = load(_LOAD_TENSORFLOW)
     horovod, horovod_error = load(_LOAD_HOROVOD) if tensorflow else (None, "TensorFlow does not load")
+    operators, operators_error = load(_LOAD_OPERATORS) if tensorflow else (None, "TensorFlow does not load")
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     directory = _existing(directory)
     return [
@@ -76,7 +82,7 @@ def examine(directory="."):
         judge_tensorflow(tensorflow, tensorflow_error, driver_gpus),
         *judge_gpus(tensorflow),
         judge_horovod(horovod, horovod_error, len(tensorflow["gpus"]) if tensorflow else 0),
-        Finding("Builds", "operators", "plain TensorFlow; this version of awsdet has no compiled ones"),
+        judge_operators(operators, operators_error, len(tensorflow["gpus"]) if tensorflow else 0),
         *judge_launchers(find_program("horovodrun"), find_program("mpirun"), horovod),
         judge_names({name: address_of(name) for name in ("localhost", socket.gethostname())}),
         judge_disk(directory, shutil.disk_usage(directory).free),
@@ -261,6 +267,16 @@ def judge_horovod(horovod, error, gpus):
             _horovod_cure(gpus),
         )
     return Finding("Builds", "Horovod", value)
+
+
+def judge_operators(built_for, error, gpus):
+    """`built_for`: what the operators' library says of itself, or None where it does not load. `gpus`: as above."""
+    if built_for is None:
+        return Finding("Builds", "operators", f"do not load: {error}", "make ops")
+    if gpus and "CUDA" not in built_for:
+        value = f"for {built_for} alone, on a machine with {gpus} GPU{'s' if gpus != 1 else ''}"
+        return Finding("Builds", "operators", value, "make ops   (with a CUDA toolkit's nvcc on PATH)")
+    return Finding("Builds", "operators", f"for {built_for}")
 
 
 def judge_launchers(horovodrun, mpirun, horovod):

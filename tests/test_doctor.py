@@ -103,6 +103,22 @@ def test_horovod(features, gpus, words):
     assert words in finding.value
 
 
+@pytest.mark.parametrize(
+    "built_for, gpus, words",
+    [
+        ("CPU", 0, ""),
+        ("CPU and CUDA 12.2 (sm_80 and PTX of compute_80)", 1, ""),
+        ("CPU and CUDA 12.2 (sm_80 and PTX of compute_80)", 0, ""),
+        ("CPU", 2, "with 2 GPUs"),
+        (None, 0, "do not load: no such file"),
+    ],
+)
+def test_operators(built_for, gpus, words):
+    finding = doctor.judge_operators(built_for, "no such file", gpus)
+    assert (words in finding.value and "make ops" in finding.cure) if words else finding.value == f"for {built_for}"
+    assert bool(finding.cure) is bool(words)
+
+
 def test_launchers():
     assert not broken(doctor.judge_launchers("/bin/horovodrun", None, FEATURES))
     assert "horovodrun" in broken(doctor.judge_launchers(None, None, None))

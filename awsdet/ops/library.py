@@ -1,5 +1,6 @@
 """The shared library of compiled operators; it is loaded by the first call of one of them."""
 
+import ctypes
 import functools
 import pathlib
 
@@ -25,3 +26,14 @@ def load():
         reason = str(error).strip().splitlines()[0]
         cure = f"build them anew with:  {BUILD_COMMAND}"
         raise UserError(f"the compiled operators do not load ({reason}); {cure}") from error
+
+
+def built_for():
+    """What the library's kernels run on, in its build's words: "CPU", or "CPU and CUDA 12.2 (sm_80 .. and PTX ..)".
+
+    Raises UserError as load() does.
+    """
+    load()
+    words = ctypes.CDLL(str(PATH)).awsdet_built_for
+    words.restype = ctypes.c_char_p
+    return words().decode()

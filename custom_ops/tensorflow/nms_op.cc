@@ -1,13 +1,10 @@
 // Registration of AwsdetNms, and its CPU kernel.
-#include <cmath>
-#include <limits>
-#include <string>
-
 #include "kernels/nms.h"
 #include "tensorflow/core/framework/common_shape_fns.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/nms_arguments.h"
 #include "tensorflow/parallel.h"
 
 namespace awsdet {
@@ -63,51 +60,6 @@ REGISTER_OP("AwsdetNms")
     .Attr("method: {'hard', 'linear', 'gaussian'} = 'hard'")
     .Attr("sigma: float = 0.5")
     .SetShapeFn(NmsShape);
-
-Status ReadRule(OpKernelConstruction* context, NmsRule* rule) {
-  std::string method;
-  tensorflow::int32 max_output;
-  TF_RETURN_IF_ERROR(context->GetAttr("method", &method));
-  TF_RETURN_IF_ERROR(context->GetAttr("iou_threshold", &rule->iou_threshold));
-  TF_RETURN_IF_ERROR(context->GetAttr("score_threshold", &rule->score_threshold));
-  TF_RETURN_IF_ERROR(context->GetAttr("sigma", &rule->sigma));
-  TF_RETURN_IF_ERROR(context->GetAttr("max_output", &max_output));
-  rule->max_output = max_output;
-  rule->method = method == "hard"     ? NmsMethod::kHard
-                 : method == "linear" ? NmsMethod::kLinear
-                                      : NmsMethod::kGaussian;
-  if (!(rule->iou_threshold >= 0 && rule->iou_threshold <= 1)) {
-    return InvalidArgument("nms: iou_threshold must be in [0, 1], not ", rule->iou_threshold);
-  }
-  if (std::isnan(rule->score_threshold)) return InvalidArgument("nms: score_threshold is not a number");
-  if (rule->method != NmsMethod::kHard && rule->score_threshold < 0) {
-    return InvalidArgument("nms: score_threshold must not be negative for method ", method, ", not ",
-                           rule->score_threshold);
-  }
-  if (!(rule->sigma > 0) || std::isinf(rule->sigma)) {
-    return InvalidArgument("nms: sigma must be a positive number, not ", rule->sigma);
-  }
-  return tensorflow::OkStatus();
-}
-
-Status CheckShapes(const Tensor& boxes, const Tensor& scores, const Tensor& classes) {
-  if (boxes.dims() != 3 || boxes.dim_size(2) != 4) {
-    return InvalidArgument("nms: boxes must be [B, N, 4], not ", boxes.shape().DebugString());
-  }
-  if (boxes.dim_size(1) > std::numeric_limits<int32_t>::max()) {
-    return InvalidArgument("nms: boxes has ", boxes.dim_size(1), " boxes an image; indices are int32");
-  }
-  const TensorShape wanted({boxes.dim_size(0), boxes.dim_size(1)});
-  if (scores.shape() != wanted) {
-    return InvalidArgument("nms: scores must be [B, N] = ", wanted.DebugString(), " like boxes, not ",
-                           scores.shape().DebugString());
-  }
-  if (classes.shape() != wanted) {
-    return InvalidArgument("nms: classes must be [B, N] = ", wanted.DebugString(), " like boxes, not ",
-                           classes.shape().DebugString());
-  }
-  return tensorflow::OkStatus();
-}
 
 class NmsOp : public tensorflow::OpKernel {
  public:

@@ -1,7 +1,6 @@
 // The operators AwsdetRoiAlign and AwsdetRoiAlignGrad: registration, checks of the arguments, CPU kernels.
 #include "kernels/roi_align.h"
 
-#include <cmath>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/framework/tensor_util.h"
 #include "tensorflow/parallel.h"
+#include "tensorflow/roi_align_arguments.h"
 
 namespace awsdet {
 namespace {
@@ -122,58 +122,15 @@ REGISTER_OP("AwsdetRoiAlignGrad")
     .SetShapeFn(GradShape)
     .Doc("The gradient of AwsdetRoiAlign by its pyramid, whose shapes are given.");
 
-// The attributes that both operators have.
-struct Attributes {
-  RoiAlignSettings settings;
-  std::vector<float> strides;
-
-  explicit Attributes(OpKernelConstruction* context) {
-    int size, ratio, levels;
-    OP_REQUIRES_OK(context, context->GetAttr("output_size", &size));
-    OP_REQUIRES_OK(context, context->GetAttr("sampling_ratio", &ratio));
-    OP_REQUIRES_OK(context, context->GetAttr("finest_scale", &settings.finest_scale));
-    OP_REQUIRES_OK(context, context->GetAttr("aligned", &settings.aligned));
-    OP_REQUIRES_OK(context, context->GetAttr("strides", &strides));
-    OP_REQUIRES_OK(context, context->GetAttr("num_levels", &levels));
-    settings.output_size = size;
-    settings.sampling_ratio = ratio;
-    OP_REQUIRES(context, static_cast<int>(strides.size()) == levels,
-                InvalidArgument("roi_align: strides has ", strides.size(), " entries for a pyramid of ", levels,
-                                " levels"));
-    for (const float stride : strides) {
-      OP_REQUIRES(context, stride > 0 && std::isfinite(stride),
-                  InvalidArgument("roi_align: strides must be positive numbers, not ", stride));
-    }
-    OP_REQUIRES(context, settings.finest_scale > 0 && std::isfinite(settings.finest_scale),
-                InvalidArgument("roi_align: finest_scale must be a positive number, not ", settings.finest_scale));
-  }
-};
-
 // Checks shapes and every image index, which the kernels trust.
 Status CheckRois(const Tensor& boxes, const Tensor& index, int64_t batch, Rois* rois) {
-  if (boxes.dims() != 2 || boxes.dim_size(1) != 4) {
-    return InvalidArgument("roi_align: boxes must be [R, 4], not ", boxes.shape().DebugString());
-  }
-  if (index.dims() != 1 || index.dim_size(0) != boxes.dim_size(0)) {
-    return InvalidArgument("roi_align: image_index ", index.shape().DebugString(), " must have an entry for each of ",
-                           "boxes ", boxes.shape().DebugString());
-  }
+  TF_RETURN_IF_ERROR(CheckRoiShapes(boxes.shape(), index.shape()));
   *rois = {boxes.flat<float>().data(), index.flat<int32_t>().data(), boxes.dim_size(0)};
   for (int64_t i = 0; i < rois->count; ++i) {
     if (rois->image[i] < 0 || rois->image[i] >= batch) {
       return InvalidArgument("roi_align: image_index[", i, "] is ", rois->image[i], ", but the pyramid holds ", batch,
                              " images");
     }
-  }
-  return tensorflow::OkStatus();
-}
-
-// All levels must have four dimensions, and agree in images and channels.
-Status CheckLevel(const TensorShape& shape, const TensorShape& first, int level) {
-  const std::string name = "roi_align: pyramid[" + std::to_string(level) + "] " + shape.DebugString();
-  if (shape.dims() != 4) return InvalidArgument(name, " must have 4 dimensions");
-  if (shape.dim_size(0) != first.dim_size(0) || shape.dim_size(3) != first.dim_size(3)) {
-    return InvalidArgument(name, " differs from pyramid[0] ", first.DebugString(), " in images or channels");
   }
   return tensorflow::OkStatus();
 }
@@ -211,7 +168,7 @@ class RoiAlignOp : public tensorflow::OpKernel {
   }
 
  private:
-  const Attributes attributes_;
+  const RoiAlignAttributes attributes_;
 };
 
 template <typename T>
@@ -247,7 +204,7 @@ class RoiAlignGradOp : public tensorflow::OpKernel {
   }
 
  private:
-  const Attributes attributes_;
+  const RoiAlignAttributes attributes_;
 };
 
 #define AWSDET_REGISTER(T)                                                                                    \

@@ -1,0 +1,68 @@
+// GPU kernel of AwsdetNms; compiled only where the operators are built with CUDA.
+#include "cuda/nms.h"
+
+#include "tensorflow/gpu.h"
+#include "tensorflow/nms_arguments.h"
+
+namespace awsdet {
+namespace {
+
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::errors::InvalidArgument;
+
+cuda::NmsMethod CudaMethod(NmsMethod method) {
+  switch (method) {
+    case NmsMethod::kLinear:
+      return cuda::NmsMethod::kLinear;
+    case NmsMethod::kGaussian:
+      return cuda::NmsMethod::kGaussian;
+    case NmsMethod::kHard:
+      break;
+  }
+  return cuda::NmsMethod::kHard;
+}
+
+class NmsGpuOp : public tensorflow::OpKernel {
+ public:
+  explicit NmsGpuOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, ReadRule(context, &rule_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor &boxes = context->input(0), &scores = context->input(1), &classes = context->input(2);
+    OP_REQUIRES_OK(context, CheckShapes(boxes, scores, classes));
+    const int64_t images = boxes.dim_size(0);
+    const cuda::NmsProblem problem{images,
+                                   boxes.dim_size(1),
+                                   rule_.max_output,
+                                   CudaMethod(rule_.method),
+                                   rule_.iou_threshold,
+                                   rule_.score_threshold,
+                                   rule_.sigma};
+    size_t bytes = 0;
+    OP_REQUIRES(context, cuda::NmsWorkspaceSize(problem, &bytes) == cudaSuccess,
+                InvalidArgument("nms: boxes ", boxes.shape().DebugString(), " are too many for one call on a GPU"));
+    Tensor *indices, *kept_scores, *count;
+    Tensor workspace;
+    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({images, rule_.max_output}), &indices));
+    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({images, rule_.max_output}), &kept_scores));
+    OP_REQUIRES_OK(context, context->allocate_output(2, TensorShape({images}), &count));
+    OP_REQUIRES_OK(context, AllocateWorkspace(context, bytes, &workspace));
+    const cudaError_t error =
+        cuda::Nms(problem, boxes.flat<float>().data(), scores.flat<float>().data(), classes.flat<int32_t>().data(),
+                  workspace.flat<tensorflow::int8>().data(), bytes, indices->flat<int32_t>().data(),
+                  kept_scores->flat<float>().data(), count->flat<int32_t>().data(), CudaStream(context));
+    OP_REQUIRES_OK(context, FromCuda(error, "nms"));
+  }
+
+ private:
+  NmsRule rule_;
+};
+
+REGISTER_KERNEL_BUILDER(Name("AwsdetNms").Device(tensorflow::DEVICE_GPU), NmsGpuOp);
+
+}  // namespace
+}  // namespace awsdet
