@@ -1,0 +1,37 @@
+// The CUDA launchers under C names, for benchmarks/cuda_ops.py, which hands them the memory of PyTorch's tensors.
+#include "cuda/nms.h"
+#include "cuda/roi_align.h"
+
+namespace cuda = awsdet::cuda;
+
+extern "C" {
+
+int awsdet_roi_align(int type, const cuda::RoiAlignProblem* problem, const void* const* pyramid, const float* boxes,
+                     const int32_t* image_index, void* pooled, void* stream) {
+  return cuda::RoiAlign(static_cast<cuda::DataType>(type), *problem, pyramid, boxes, image_index, pooled,
+                        static_cast<cudaStream_t>(stream));
+}
+
+size_t awsdet_roi_align_grad_workspace(int type, const cuda::RoiAlignProblem* problem, int deterministic) {
+  return cuda::RoiAlignGradWorkspaceSize(static_cast<cuda::DataType>(type), *problem, deterministic != 0);
+}
+
+int awsdet_roi_align_grad(int type, const cuda::RoiAlignProblem* problem, const void* pooled_gradient,
+                          const float* boxes, const int32_t* image_index, void* const* pyramid_gradient,
+                          void* workspace, int deterministic, void* stream) {
+  return cuda::RoiAlignGrad(static_cast<cuda::DataType>(type), *problem, pooled_gradient, boxes, image_index,
+                            pyramid_gradient, workspace, deterministic != 0, static_cast<cudaStream_t>(stream));
+}
+
+int awsdet_nms_workspace(const cuda::NmsProblem* problem, size_t* bytes) {
+  return cuda::NmsWorkspaceSize(*problem, bytes);
+}
+
+int awsdet_nms(const cuda::NmsProblem* problem, const float* boxes, const float* scores, const int32_t* classes,
+               void* workspace, size_t workspace_bytes, int32_t* indices, float* kept_scores, int32_t* kept_count,
+               void* stream) {
+  return cuda::Nms(*problem, boxes, scores, classes, workspace, workspace_bytes, indices, kept_scores, kept_count,
+                   static_cast<cudaStream_t>(stream));
+}
+
+}  // extern "C"
