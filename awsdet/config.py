@@ -202,6 +202,9 @@ def _model():
             "class_loss_weight": 1.0,
             "box_loss_weight": 1.0,
             "box_stds": (1.0, 1.0, 1.0, 1.0),
+            # 0: losses are divided by the positives of the batch. Else by their running mean over the steps, of which
+            # this share is kept at each (Detectron2: 0.9).
+            "normalizer_momentum": 0.0,
             "pre_nms": 1000,  # a level, at test
             "min_size": 0.0,
             "score_threshold": 0.05,

@@ -8,6 +8,7 @@ from awsdet.models.retina_head import RetinaHead, retina_detections, retina_loss
 from awsdet.models.rpn import level_anchors, valid_anchors
 
 STRIDES = (8, 16, 32, 64, 128)
+FIRST_POSITIVES = 100.0  # where the running mean of the positives begins, as Detectron2's
 
 
 class RetinaNet(Detector):
@@ -24,6 +25,9 @@ class RetinaNet(Detector):
         self.bbox_head = RetinaHead(
             settings.fpn.channels, head.convs, head.channels, anchors_per_cell, self.num_classes, **common
         )
+        self.positives = None
+        if head.normalizer_momentum:
+            self.positives = tf.Variable(FIRST_POSITIVES, trainable=False, name="positives")
         self.built = True
 
     def training_outputs(self, images, batch, keys=None):
@@ -38,11 +42,23 @@ class RetinaNet(Detector):
         return {"retina_output": self.bbox_head(pyramid), "retina_targets": targets}
 
     def loss_sums(self, outputs):
-        """Unnormalised losses of `training_outputs`, and what to divide each by: two dicts of float32 scalars."""
+        """Unnormalised losses of `training_outputs`, and what to divide each by: two dicts of float32 scalars.
+
+        With normalizer_momentum each call is a step of the running mean.
+        """
         targets = outputs["retina_targets"]
         class_loss, box_loss = retina_losses(outputs["retina_output"], targets, self.settings.retina_head)
         sums = {"class_loss": class_loss, "box_loss": box_loss}
-        return sums, {"class_loss": targets.normalizer, "box_loss": targets.normalizer}
+        count = self._smoothed(targets.normalizer)
+        return sums, {"class_loss": count, "box_loss": count}
+
+    def _smoothed(self, count):
+        """The running mean of `count`, the same on all ranks, where one is kept."""
+        if self.positives is None:
+            return count
+        share = self.settings.retina_head.normalizer_momentum
+        mean = self.world.sum(count, name="positives") / self.world.size
+        return self.positives.assign(share * self.positives + (1 - share) * mean)
 
     def pyramid(self, images, training=False):
         """Normalised images [B, H, W, 3] -> P3 to P7. H and W must be multiples of 32."""

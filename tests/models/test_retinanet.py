@@ -80,6 +80,22 @@ def test_losses_are_divided_by_the_positives_of_all_images():
         assert float(value) == pytest.approx(float(sums[name]) / (positives * 6 / 4), rel=1e-6)
 
 
+def test_running_mean_of_the_positives_divides_where_it_is_asked_for():
+    model = retinanet("model.retina_head.normalizer_momentum=0.9")
+    data = without_masks(TWO)
+    own = retinanet().compute_losses(data)
+    outputs = model.training_outputs(model.normalize_images(data), data)
+    count = float(outputs["retina_targets"].normalizer)
+    mean = 100.0
+    for _ in range(2):
+        terms = model.compute_losses(data)
+        mean = 0.9 * mean + 0.1 * count
+        for name, value in terms.items():
+            assert float(value) == pytest.approx(float(own[name]) * count / mean, rel=1e-5)
+    assert float(model.positives) == pytest.approx(mean)
+    assert any(v is model.positives for v in model.non_trainable_variables)  # so it is saved and broadcast
+
+
 def test_detections_are_sorted_padded_and_inside_the_image():
     model = retinanet("model.retina_head.score_threshold=0.0", "model.retina_head.max_detections=30")
     data = without_masks(TWO)
