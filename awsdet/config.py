@@ -360,7 +360,11 @@ def _update(config, values, prefix):
         if isinstance(config[name], ConfigDict):
             _update(config[name], value, f"{prefix}{name}.")
         else:
-            config[name] = tuple(value) if isinstance(config[name], tuple) else value
+            config[name] = _tuples(value)  # JSON knows lists alone, no config has one
+
+
+def _tuples(value):
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _parse(key, text, default):
