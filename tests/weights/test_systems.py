@@ -1,0 +1,125 @@
+"""Weights in the names and layouts of other systems come out as the detector they were made from."""
+
+import functools
+import pickle
+
+import numpy as np
+import pytest
+
+from awsdet.weights import load, mmdet, presets
+from awsdet.weights.infer import infer
+from tests.models.made import small_detector
+from tests.weights import foreign
+
+
+@functools.lru_cache
+def made(name, *options):
+    """A small detector and made arrays for it; tests change neither."""
+    detector = small_detector(*options, detector=name)
+    return detector, foreign.made_arrays(detector)
+
+
+def saved_npz(folder, arrays, suffix=":0"):
+    np.savez(folder / "weights.npz", **{f"{key}{suffix}": value for key, value in arrays.items()})
+    return folder / "weights.npz"
+
+
+def saved_pkl(folder, content, protocol=2):
+    (folder / "weights.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+    return folder / "weights.pkl"
+
+
+def same(found, expected):
+    assert sorted(found) == sorted(expected)
+    for key, value in expected.items():
+        np.testing.assert_array_equal(found[key], value, key)
+
+
+def fits(weights, detector):
+    """The file tells which model it is of, and holds all that it needs."""
+    model, classes = infer(weights)
+    assert classes == detector.num_classes and model.detector == detector.settings.detector
+    mmdet.assign(detector, weights.arrays)
+
+
+@pytest.mark.parametrize("suffix", [":0", ""])
+def test_tensorpack_mask_rcnn(tmp_path, suffix):
+    detector, arrays = made("mask_rcnn")
+    weights = load.read(saved_npz(tmp_path, foreign.tensorpack(arrays), suffix))
+    assert weights.system == "tensorpack" and not weights.unknown and len(weights.ignored) == 3
+    same(weights.arrays, arrays)
+    fits(weights, detector)
+    # Without ":0" it may be a converted detector of Detectron2, whose pixels differ.
+    assert weights.preset == (presets.TENSORPACK if suffix else None)
+
+
+def test_tensorpack_cascade_gives_its_mask_head_to_every_stage(tmp_path):
+    detector, arrays = made("cascade_mask_rcnn")
+    weights = load.read(saved_npz(tmp_path, foreign.tensorpack(arrays)))
+    first = {key: value for key, value in arrays.items() if "mask_head.1" not in key and "mask_head.2" not in key}
+    copies = {
+        key.replace("mask_head.0", f"mask_head.{stage}"): value
+        for key, value in first.items()
+        for stage in (1, 2)
+        if "mask_head.0" in key
+    }
+    same(weights.arrays, {**first, **copies})
+    fits(weights, detector)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_detectron_mask_rcnn(tmp_path, affine):
+    detector, arrays = made("mask_rcnn")
+    weights = load.read(saved_pkl(tmp_path, {"blobs": foreign.detectron(arrays, affine), "cfg": "MODEL: …"}))
+    assert weights.system == "detectron" and weights.preset == presets.MSRA and not weights.unknown
+    assert {key.removesuffix("_momentum") for key in weights.ignored} >= {"fc1000_w", "fc6_w", "cls_score_b"}
+    for key, value in arrays.items():
+        if affine and key.endswith("running_mean"):
+            value = np.zeros_like(value)
+        if affine and key.endswith("running_var"):  # with our epsilon the scale is the weight to its last bit
+            assert (weights.arrays[key] + np.float32(1e-5) == 1).all()
+        else:
+            np.testing.assert_array_equal(weights.arrays[key], value, key)
+    fits(weights, detector)
+
+
+@pytest.mark.parametrize("name", ["mask_rcnn", "cascade_rcnn", "retinanet"])
+def test_detectron2(tmp_path, name):
+    detector, arrays = made(name)
+    content = {"model": foreign.detectron2(arrays), "__author__": "Detectron2 Model Zoo"}
+    weights = load.read(saved_pkl(tmp_path, content, protocol=4))
+    assert weights.system == "detectron2" and weights.preset == presets.MSRA and not weights.unknown
+    same(weights.arrays, arrays)
+    fits(weights, detector)
+
+
+def test_detectron2_backbone_of_torchvision_says_so(tmp_path):
+    arrays = foreign.backbone(made("mask_rcnn")[1])
+    content = {"model": foreign.detectron2(arrays, prefix=""), "__author__": "torchvision", "matching_heuristics": True}
+    content["model"]["stem.fc.weight"] = np.ones((1000, 256))
+    weights = load.read(saved_pkl(tmp_path, content))
+    same(weights.arrays, arrays)
+    assert (
+        weights.preset == presets.TORCHVISION
+        and weights.backbone_only
+        and weights.ignored
+        == [
+            "proposal_generator.anchor_generator.cell_anchors.0",
+            "stem.fc.weight",
+        ]
+    )
+
+
+def test_detectron_backbone_with_group_norm(tmp_path):
+    arrays = foreign.backbone(made("mask_rcnn", "model.backbone.norm=group_norm")[1])
+    theirs = foreign.detectron({key.replace(".gn", ".bn"): value for key, value in arrays.items()})
+    theirs = {key.replace("res_conv1_bn", "conv1_gn").replace("_bn_", "_gn_"): v for key, v in theirs.items()}
+    weights = load.read(saved_pkl(tmp_path, theirs))
+    same(weights.arrays, arrays)
+    assert infer(weights)[0].backbone.norm == "group_norm"
+
+
+def test_names_that_no_rule_knows_are_reported(tmp_path):
+    arrays = foreign.tensorpack(foreign.backbone(made("mask_rcnn")[1]))
+    weights = load.read(saved_npz(tmp_path, {**arrays, "group0/block0/attention/W": np.ones(3)}))
+    assert weights.unknown == ["group0/block0/attention/W"]
