@@ -1,0 +1,10 @@
+"""Mask R-CNN, HRNetV2p-W32, 12 epochs; no stage is frozen."""
+
+from awsdet import config as base
+
+
+def get_config():
+    config = base.mask_rcnn()
+    config.model.backbone.update(name="hrnet", branch_width=32, frozen_stages=-1)
+    config.model.fpn.name = "hrfpn"
+    return config

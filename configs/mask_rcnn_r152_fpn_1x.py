@@ -1,0 +1,9 @@
+"""Mask R-CNN, ResNet-152 FPN, 12 epochs."""
+
+from awsdet import config as base
+
+
+def get_config():
+    config = base.mask_rcnn()
+    config.model.backbone.depth = 152
+    return config

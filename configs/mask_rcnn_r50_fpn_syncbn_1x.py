@@ -1,0 +1,10 @@
+"""Mask R-CNN, ResNet-50 FPN with batch norm over all ranks, 12 epochs."""
+
+from awsdet import config as base
+
+
+def get_config():
+    config = base.mask_rcnn()
+    config.model.backbone.norm = "sync_batch_norm"
+    config.model.fpn.norm = "sync_batch_norm"
+    return config
