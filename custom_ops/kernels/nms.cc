@@ -65,9 +65,10 @@ class HardRounds {
     const int64_t cost = UnitCost(units_, rule_.max_output);
     for (int64_t round = rule_.max_output + rule_.max_output / 2 + kLeastRound; Raise(round, &limit); round *= 2) {
       parallel(classes_.size(), cost, [&](int64_t begin, int64_t end) {
+        HardScratch scratch;
         for (int64_t i = begin; i < end; ++i) {
           const int64_t image = units_[i].image;
-          classes_[i].Advance(limit[image], survives_[image].data());
+          classes_[i].Advance(limit[image], &scratch, survives_[image].data());
         }
       });
     }

@@ -28,11 +28,13 @@ struct Pool {
 Pool Fill(const ClassBoxes& input, const float* scores) {
   Pool pool(Padded(input.size));
   for (; pool.size < input.size; ++pool.size) {
-    const float* box = input.Box(pool.size);
-    for (int side = 0; side < 4; ++side) pool.Part(side)[pool.size] = box[side];
-    pool.Part(4)[pool.size] = (box[2] - box[0]) * (box[3] - box[1]);
-    pool.score[pool.size] = scores[input.order[input.member[pool.size]]];
-    pool.member[pool.size] = input.member[pool.size];
+    const int32_t member = input.member[pool.size];
+    const Box box = input.At(member);
+    int part = 0;
+    for (const float value : {box.x1, box.y1, box.x2, box.y2, Area(box), scores[input.order[member]]}) {
+      pool.Part(part++)[pool.size] = value;
+    }
+    pool.member[pool.size] = member;
   }
   return pool;
 }

@@ -1,0 +1,149 @@
+#include "kernels/nms_grid.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace awsdet {
+namespace {
+
+constexpr int64_t kLanes = 16;
+constexpr int64_t kManyLanes = 64;
+constexpr double kMostCells = 64;        // of an axis
+constexpr float kSlack = 1e-4f;          // far more than the roundings of an IoU
+constexpr float kWidestReach = 2.0f;     // with more there is little to skip
+constexpr float kLargest = 1e15f;        // beyond (or with areas below), roundings are no longer relative
+constexpr float kSmallestArea = 1e-25f;
+
+float Centre(float low, float high) { return 0.5f * (low + high); }
+
+struct Probe {
+  Box box;
+  float area;
+  float threshold;
+  float surely_below;  // an intersection of less than this times the union is not above the threshold
+};
+
+struct Lanes {
+  const float *x1, *y1, *x2, *y2, *area;
+};
+
+inline float Common(const Probe& probe, const Lanes& lanes, int64_t i) {
+  const float width = std::min(probe.box.x2, lanes.x2[i]) - std::max(probe.box.x1, lanes.x1[i]);
+  const float height = std::min(probe.box.y2, lanes.y2[i]) - std::max(probe.box.y1, lanes.y1[i]);
+  return std::max(0.0f, width) * std::max(0.0f, height);
+}
+
+// The reference divides and compares in float32. A product that is a little too small settles nearly every pair
+// without a division; where it does not, all are divided, so that the answer is the reference's to the last bit.
+template <int64_t size>
+inline bool AnyAbove(const Probe& probe, const Lanes& lanes, int64_t begin) {
+  int32_t close = 0;
+  for (int64_t i = begin; i < begin + size; ++i) {
+    const float common = Common(probe, lanes, i);
+    close |= common >= probe.surely_below * (probe.area + lanes.area[i] - common) ? 1 : 0;
+  }
+  if (!close) return false;
+  int32_t above = 0;
+  for (int64_t i = begin; i < begin + size; ++i) {
+    const float common = Common(probe, lanes, i);
+    above |= common / (probe.area + lanes.area[i] - common) > probe.threshold ? 1 : 0;
+  }
+  return above;
+}
+
+// Over the cells [first, last] of some rows: the first row's cells are at begin and filled, each next `columns` on.
+// Lanes between the cells are looked at, too: they hold boxes of the same class or overlap nothing.
+__attribute__((target_clones("avx512f", "avx2", "default")))
+bool AnyAboveInRows(const Probe& probe, const Lanes& lanes, const int32_t* begin, const int32_t* filled, int32_t rows,
+                    int32_t columns) {
+  for (int32_t row = 0; row < rows; ++row, begin += columns, filled += columns) {
+    int64_t i = *begin;
+    const int64_t end = *filled;
+    for (; i + kLanes < end; i += kManyLanes) {
+      if (AnyAbove<kManyLanes>(probe, lanes, i)) return true;
+    }
+    if (i < end && AnyAbove<kLanes>(probe, lanes, i)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+int32_t KeptGrid::Axis::Cell(float at) const {
+  return static_cast<int32_t>(std::min(std::max(0.0f, (at - first) * cells_per_pixel), cells - 1.0f));
+}
+
+KeptGrid::Axis KeptGrid::Divide(const std::vector<Box>& boxes, float Box::*low, float Box::*high, float reach) {
+  float first = std::numeric_limits<float>::max(), last = -first, largest = 0.0f;
+  double total = 0.0;
+  for (const Box& box : boxes) {
+    const float centre = Centre(box.*low, box.*high);
+    first = std::min(first, centre);
+    last = std::max(last, centre);
+    largest = std::max({largest, std::abs(box.*low), std::abs(box.*high)});
+    total += std::max(box.*high - box.*low, 0.0f);
+  }
+  // No more cells than boxes, lest few boxes far apart cost more than they save.
+  const double most = std::min(kMostCells, std::sqrt(static_cast<double>(boxes.size())));
+  // A cell as long as a usual box reaches to both sides, so that most look into one or two of them.
+  const double length = std::max(total / boxes.size() * 2 * reach, (static_cast<double>(last) - first) / most);
+  Axis axis;
+  if (!(reach <= kWidestReach && largest <= kLargest && last > first && length > 0)) return axis;
+  axis.first = first;
+  axis.cells_per_pixel = static_cast<float>(1.0 / length);
+  axis.cells = std::max(1, static_cast<int32_t>(std::min((last - first) / length + 1, most)));
+  return axis;
+}
+
+int32_t KeptGrid::CellOf(const Box& box) const {
+  return rows_.Cell(Centre(box.y1, box.y2)) * columns_.cells + columns_.Cell(Centre(box.x1, box.x2));
+}
+
+void KeptGrid::Reset(const std::vector<Box>& boxes, float iou_threshold) {
+  iou_threshold_ = iou_threshold;
+  const float at_least = iou_threshold * (1.0f - kSlack);
+  reach_ = (1.0f - at_least) / (2.0f * at_least);  // infinite for a threshold of 0
+  columns_ = Divide(boxes, &Box::x1, &Box::x2, reach_);
+  rows_ = Divide(boxes, &Box::y1, &Box::y2, reach_);
+  begin_.assign(columns_.cells * rows_.cells + 1, 0);
+  for (const Box& box : boxes) ++begin_[CellOf(box) + 1];
+  for (size_t cell = 1; cell < begin_.size(); ++cell) begin_[cell] += begin_[cell - 1];
+  filled_.assign(begin_.begin(), begin_.end() - 1);
+  // Lanes without a box are turned inside out, so that they overlap nothing.
+  stride_ = boxes.size() + kManyLanes;
+  lanes_.assign(5 * stride_, 0.0f);
+  std::fill_n(lanes_.begin(), 2 * stride_, std::numeric_limits<float>::max());
+  std::fill_n(lanes_.begin() + 2 * stride_, 2 * stride_, std::numeric_limits<float>::lowest());
+}
+
+void KeptGrid::Insert(const Box& box) {
+  float* lane = lanes_.data() + filled_[CellOf(box)]++;
+  for (const float value : {box.x1, box.y1, box.x2, box.y2, Area(box)}) {
+    *lane = value;
+    lane += stride_;
+  }
+}
+
+bool KeptGrid::Suppresses(const Box& box) const {
+  const float width = box.x2 - box.x1, height = box.y2 - box.y1;
+  const Probe probe{box, width * height, iou_threshold_, iou_threshold_ * (1.0f - 1e-5f)};
+  const float* data = lanes_.data();
+  const Lanes lanes{data, data + stride_, data + 2 * stride_, data + 3 * stride_, data + 4 * stride_};
+  int32_t left = 0, right = columns_.cells - 1, top = 0, bottom = rows_.cells - 1;
+  if (probe.area > kSmallestArea && width > 0.0f) {
+    const float x = Centre(box.x1, box.x2), y = Centre(box.y1, box.y2);
+    const float dx = reach_ * width, dy = reach_ * height;
+    // Of the centres and of the sums below.
+    const float rounding_x = 1e-6f * (std::abs(x) + dx + width), rounding_y = 1e-6f * (std::abs(y) + dy + height);
+    left = columns_.Cell(x - dx - rounding_x);
+    right = columns_.Cell(x + dx + rounding_x);
+    top = rows_.Cell(y - dy - rounding_y);
+    bottom = rows_.Cell(y + dy + rounding_y);
+  }
+  const int32_t first = top * columns_.cells;
+  return AnyAboveInRows(probe, lanes, begin_.data() + first + left, filled_.data() + first + right, bottom - top + 1,
+                        columns_.cells);
+}
+
+}  // namespace awsdet
