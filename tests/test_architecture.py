@@ -20,6 +20,7 @@ FLOORS = {
     "awsdet": 0,
     "awsdet.errors": 0,
     "awsdet.config": 0,
+    "awsdet.defaults": 0,
     "awsdet.cores": 0,
     "awsdet.progress": 0,
     "awsdet.ops": 0,

@@ -64,7 +64,7 @@ class HRNet(tf.keras.layers.Layer):
     Args:
         branch_width: channels of the finest branch; 32 for HRNetV2-W32.
         base_width: channels of the stem; the first stage has four times as many.
-        frozen_stages, norm, norm_affine_trainable: see awsdet/config.py.
+        frozen_stages, norm, norm_affine_trainable: see awsdet/defaults.py.
         initializers: `layers.Initializers`.
     """
 

@@ -68,7 +68,7 @@ class ResNet(tf.keras.layers.Layer):
 
     Args:
         depth, style, base_width, groups, width_per_group, frozen_stages, norm, norm_affine_trainable: see
-            awsdet/config.py.
+            awsdet/defaults.py.
         deep_stem: three 3x3 convolutions instead of one 7x7.
         average_shortcut: see `Bottleneck`.
         initializers: `layers.Initializers`.
