@@ -246,7 +246,9 @@ class _Run:
 
     def _met_target(self):
         targets = {"box_ap": self.config.train.box_ap_target, "mask_ap": self.config.train.mask_ap_target}
-        return any(targets.values()) and all(self.metrics[name] >= target for name, target in targets.items() if target)
+        targets = {name: target for name, target in targets.items() if target}
+        # What a resumed run was evaluated on may have had no masks: then it says nothing of them.
+        return bool(targets) and all(self.metrics.get(name, -1.0) >= target for name, target in targets.items())
 
     def _seconds(self):
         return self.seconds_before + time.monotonic() - self.begin

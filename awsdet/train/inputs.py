@@ -54,4 +54,9 @@ def _read_manifests(config):
                 f"records {eval_manifest.directory} ({eval_manifest.split}) have another class list than the training "
                 f"records ({class_difference(ours, theirs)}); convert both from files with the same categories"
             )
+    if config.train.mask_ap_target and not eval_manifest.has_masks:
+        raise UserError(
+            f"train.mask_ap_target needs masks, which the evaluation records {eval_manifest.directory} "
+            f"({eval_manifest.split}) have not; use train.box_ap_target alone"
+        )
     return train_manifest, eval_manifest

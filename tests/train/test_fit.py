@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from awsdet import evaluation, models
+from awsdet.data.convert import convert
 from awsdet.distributed import World
 from awsdet.errors import UserError
 from awsdet.train import checkpoint, fit
@@ -120,6 +121,28 @@ def test_both_targets_must_be_met(finished, config_file, tmp_path, epochs, mask_
     changes = ("train.box_ap_target=0.4", "train.mask_ap_target=0.4", f"train.epochs={epochs}", "train.pictures=0")
     assert fit.train(load_config(config_file, *SAME, *changes), run, World(), resume=True).exit_code == exit_code
     assert lines(run) == lines(finished[0])
+
+
+def test_mask_target_needs_masks_to_evaluate_on(shared, config_file, tmp_path):
+    """A mistake told at the start, not a KeyError after the first evaluation."""
+    truth = json.loads((shared / "annotations" / "instances_val.json").read_text())
+    for annotation in truth["annotations"]:
+        del annotation["segmentation"]
+    (tmp_path / "boxes.json").write_text(json.dumps(truth))
+    convert(tmp_path / "boxes.json", shared / "images" / "val", tmp_path / "records", "val", shards=1, workers=1)
+    overrides = (f"data.eval_records={tmp_path / 'records'}", "train.mask_ap_target=0.3")
+    with pytest.raises(UserError, match=r"mask_ap_target needs masks, which the evaluation records .*records \(val\)"):
+        prepare(load_config(config_file, *overrides), tmp_path / "run", resume=False, processes=1)
+    prepare(load_config(config_file, overrides[0], "train.box_ap_target=0.3"), tmp_path / "run", False, processes=1)
+
+
+def test_metrics_without_masks_meet_no_mask_target(finished, config_file, tmp_path):
+    """As a resumed run has them whose last evaluation was on records without masks."""
+    run = copied(finished, tmp_path)
+    checkpoints = RunFolder(run).checkpoints
+    checkpoints.record_metrics(checkpoints.newest(), {"box_ap": 0.5})
+    changes = ("train.box_ap_target=0.4", "train.mask_ap_target=0.4", "train.pictures=0")
+    assert fit.train(load_config(config_file, *SAME, *changes), run, World(), resume=True).exit_code == 1
 
 
 def test_sigterm_finishes_the_step_saves_and_ends_well(config_file, tmp_path, log, monkeypatch):
