@@ -174,7 +174,7 @@ def write(path, arrays, metadata):
     path = pathlib.Path(path)
     if path.suffix not in SUFFIXES_WRITTEN:
         raise UserError(f"cannot write {path}: give a name that ends in {' or '.join(SUFFIXES_WRITTEN)}")
-    arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, np.float32, order="C") for name, array in arrays.items()}
     aside = path.with_name(f".{path.name}.aside")
     try:
         with aside.open("wb") as file:

@@ -83,11 +83,15 @@ class _Function:
 
 
 class _Reconstruct(_Function):
+    __slots__ = ()
+
     def __call__(self, subtype, shape, code):
         return _Array()
 
 
 class _FromBuffer(_Function):
+    __slots__ = ()
+
     def __call__(self, data, dtype, shape, order):
         array = _Array()
         array.value = _array(data, dtype, shape, order)
@@ -95,11 +99,15 @@ class _FromBuffer(_Function):
 
 
 class _Scalar(_Function):
+    __slots__ = ()
+
     def __call__(self, dtype, data):
         return _array(data, dtype, (), "C")[()]
 
 
 class _MakeType(_Function):
+    __slots__ = ()
+
     def __call__(self, code, align=False, copy=False):
         return _Type(code)
 
@@ -107,12 +115,25 @@ class _MakeType(_Function):
 class _Encode(_Function):
     """How protocols before 3 keep bytes."""
 
+    __slots__ = ()
+
     def __call__(self, text, encoding="latin1"):
         return text.encode("latin1")
 
 
+class _NoBytes(_Function):
+    """How they keep none."""
+
+    __slots__ = ()
+
+    def __call__(self):
+        return b""
+
+
 class _ArrayType(_Function):
     """The argument of `_reconstruct`; nothing is done with it."""
+
+    __slots__ = ()
 
 
 _ALLOWED = {
@@ -122,6 +143,7 @@ _ALLOWED = {
     ("numpy.core.multiarray", "scalar"): _Scalar(),
     ("numpy.core.numeric", "_frombuffer"): _FromBuffer(),
     ("_codecs", "encode"): _Encode(),
+    ("__builtin__", "bytes"): _NoBytes(),
     ("collections", "OrderedDict"): collections.OrderedDict,
 }
 

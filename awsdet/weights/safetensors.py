@@ -27,7 +27,7 @@ def write(file, arrays, metadata):
     text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of 8 bytes
     file.write(struct.pack("<Q", len(text)) + text)
     for array in arrays.values():
-        file.write(np.ascontiguousarray(array, "<f4").tobytes())
+        file.write(np.asarray(array, "<f4").tobytes())
 
 
 def read(path):

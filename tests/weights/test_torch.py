@@ -1,0 +1,70 @@
+"""Files of PyTorch, written by PyTorch itself: torchvision's backbones and mmdetection's detectors."""
+
+import numpy as np
+import pytest
+
+from awsdet.errors import UserError
+from awsdet.weights import load, presets
+from tests.models.made import small_detector
+from tests.weights import foreign
+
+torch = pytest.importorskip("torch", reason='needs PyTorch: pip install "awsdet[torch]"')
+
+
+def tensors(arrays):
+    return {key: torch.from_numpy(value.copy()) for key, value in arrays.items()}
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    return foreign.made_arrays(small_detector(detector="mask_rcnn"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torchvision(arrays, zipped, tmp_path):
+    backbone = foreign.backbone(arrays)
+    state = tensors({key.removeprefix("backbone."): value for key, value in backbone.items()})
+    state.update({"bn1.num_batches_tracked": torch.tensor(3), "fc.weight": torch.ones(9, 4), "fc.bias": torch.ones(9)})
+    torch.save(state, tmp_path / "resnet50.pth", _use_new_zipfile_serialization=zipped)
+    weights = load.read(tmp_path / "resnet50.pth")
+    assert weights.system == "torchvision" and weights.preset == presets.TORCHVISION and weights.backbone_only
+    assert sorted(weights.ignored) == ["bn1.num_batches_tracked", "fc.bias", "fc.weight"] and not weights.unknown
+    assert sorted(weights.arrays) == sorted(backbone)
+    for key, value in backbone.items():
+        np.testing.assert_array_equal(weights.arrays[key], value, key)
+
+
+CAFFE = """
+    data_preprocessor=dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False),
+    backbone=dict(style='caffe', depth=50)
+"""
+
+
+@pytest.mark.parametrize(
+    "meta, classes, preset",
+    [
+        ({"dataset_meta": {"classes": ("cat", "dog", "owl")}, "cfg": CAFFE}, ("cat", "dog", "owl"), "caffe"),
+        ({"CLASSES": ["cat", "dog", "owl"], "config": "img_norm_cfg = …"}, ("cat", "dog", "owl"), None),
+        ({}, None, None),
+    ],
+)
+def test_mmdetection(arrays, meta, classes, preset, tmp_path):
+    state = tensors({f"module.{key}" if not meta else key: value for key, value in arrays.items()})
+    torch.save({"state_dict": state, "meta": meta}, tmp_path / "mask_rcnn.pth")
+    weights = load.read(tmp_path / "mask_rcnn.pth")
+    assert weights.system == "mmdetection" and weights.class_names == classes
+    assert (weights.preset and weights.preset.settings) == (presets.MSRA.settings if preset else None)
+    assert sorted(weights.arrays) == sorted(arrays)
+    for key, value in arrays.items():
+        np.testing.assert_array_equal(weights.arrays[key], value, key)
+
+
+class Other:
+    """What a weights-only reader does not make."""
+
+
+def test_anything_but_weights_is_refused(tmp_path):
+    torch.save({"state_dict": {"conv1.weight": torch.ones(1)}, "meta": Other()}, tmp_path / "x.pth")
+    with pytest.raises(UserError, match="reader of weights alone refuses it .*state_dict") as error:
+        load.read(tmp_path / "x.pth")
+    assert "\n" not in str(error.value)
