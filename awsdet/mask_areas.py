@@ -61,7 +61,7 @@ def _mean_clamped(start, end, limit):
     change = end - start
     flat = tf.abs(change) < 1e-6
     middle = tf.clip_by_value(0.5 * (start + end), 0.0, limit)
-    return tf.where(flat, middle, (integral(end) - integral(start)) / tf.where(flat, 1.0, change))
+    return tf.where(flat, middle, (integral(end) - integral(start)) / tf.where(flat, tf.ones_like(change), change))
 
 
 def rle_areas(rles, sizes, windows):

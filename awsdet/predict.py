@@ -75,7 +75,8 @@ def prediction_entry(prediction, name, class_names, category_ids):
 
     Returns:
       {"image", "height", "width", "predictions": [{"bbox": [x, y, width, height], "score", "category_id", "class_name",
-      "segmentation": COCO RLE {"size", "counts"}}]} in pixels of the image, best score first.
+      "segmentation": COCO RLE {"size", "counts"}}]} in pixels of the image, best score first; with Mask Scoring R-CNN
+      also "iou_score" and "mask_score", see coco_objects.
     """
     height, width = prediction.image.shape[:2]
     objects = coco_objects(prediction.detections, category_ids)

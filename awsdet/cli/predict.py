@@ -1,7 +1,8 @@
 """Finds objects in an image, or in all images of a folder and its subfolders, and writes them as JSON.
 
 The JSON holds "classes", "images" (each with its "predictions": bbox [x, y, width, height], score, category_id,
-class_name, segmentation as COCO RLE, in pixels of the upright image) and "skipped". A file that is no whole image is
+class_name, segmentation as COCO RLE, in pixels of the upright image; with Mask Scoring R-CNN also iou_score, the IoU
+that the mask is expected to have, and mask_score, score x iou_score) and "skipped". A file that is no whole image is
 named and left out; the exit code is 1 then.
 """
 

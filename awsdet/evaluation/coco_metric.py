@@ -39,7 +39,8 @@ def coco_metrics(ground_truth, results, with_masks):
       ground_truth: dict as in a COCO annotation file: images, annotations, categories. Every image counts, also one
         without objects or without detections. It is left as it is.
       results: list of dicts as in a COCO results file: image_id, category_id, bbox [x, y, width, height], score and,
-        with masks, segmentation as RLE. Among equal scores the earlier one goes first.
+        with masks, segmentation as RLE. Among equal scores the earlier one goes first. Where there is a mask_score,
+        masks are ranked by it, boxes by the score.
       with_masks: whether the masks are scored too.
 
     Returns:
@@ -72,9 +73,17 @@ def _ground_truth(ground_truth):
 
 
 def _of_kind(results, kind):
-    """Copies with the box alone or the mask alone: COCO sorts by the size of the box where it finds one."""
-    geometry = "bbox" if kind == "bbox" else "segmentation"
-    return [{key: r[key] for key in ("image_id", "category_id", "score", geometry)} for r in results]
+    """Copies with the box alone or the mask alone, and its score: COCO takes sizes from the box where it finds one."""
+    geometry, score = ("bbox", "score") if kind == "bbox" else ("segmentation", "mask_score")
+    return [
+        {
+            "image_id": r["image_id"],
+            "category_id": r["category_id"],
+            "score": r.get(score, r["score"]),
+            geometry: r[geometry],
+        }
+        for r in results
+    ]
 
 
 def _score(truth, results, kind):

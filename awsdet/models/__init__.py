@@ -6,7 +6,7 @@ from awsdet.models.cascade_rcnn import CascadeMaskRCNN, CascadeRCNN
 from awsdet.models.faster_rcnn import FasterRCNN
 from awsdet.models.fpn import EXTRA_CONVS
 from awsdet.models.losses import BOX_LOSSES
-from awsdet.models.mask_rcnn import MaskRCNN
+from awsdet.models.mask_rcnn import MaskRCNN, WithMasks
 from awsdet.models.mask_scoring_rcnn import MaskScoringRCNN
 from awsdet.models.norms import NORMS
 from awsdet.models.resnet import BLOCKS, STYLES
@@ -40,6 +40,11 @@ _CHOICES = {
     "retina_head.box_loss": BOX_LOSSES,
     "retina_head.nms_method": METHODS,
 }
+
+
+def has_masks(detector):
+    """Whether the detector of that name, one of DETECTORS, finds masks and must be given them to train."""
+    return issubclass(DETECTORS.get(detector, object), WithMasks)
 
 
 def build(settings, class_names, seed=1):

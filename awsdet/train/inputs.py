@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional
 from awsdet.data.manifest import Manifest
 from awsdet.data.records import read_manifest
 from awsdet.errors import UserError
+from awsdet.models import has_masks
 from awsdet.train import checkpoint
 from awsdet.train.run_folder import RunFolder
 from awsdet.train.settings import check_continues, check_settings, class_difference
@@ -36,10 +37,12 @@ def _read_manifests(config):
     if not data.train_records:
         raise UserError("data.train_records is empty; give what awsdet convert wrote: --config.data.train_records=DIR")
     train_manifest = read_manifest(data.train_records, data.train_split)
-    if config.model.detector == "mask_rcnn" and not train_manifest.has_masks:
+    detector = config.model.detector
+    if has_masks(detector) and not train_manifest.has_masks:
+        boxes_alone = "cascade_rcnn" if detector == "cascade_mask_rcnn" else "faster_rcnn"
         raise UserError(
             f"records {train_manifest.directory} ({train_manifest.split}) have no masks; train boxes alone with "
-            "--config.model.detector=faster_rcnn"
+            f"--config.model.detector={boxes_alone}"
         )
     if not config.train.evaluate_every_epochs:
         return train_manifest, None

@@ -5,6 +5,7 @@ import json
 from absl import logging
 
 from awsdet.errors import UserError
+from awsdet.models import has_masks
 from awsdet.train import optimizer, schedule
 
 _AT_LEAST = {
@@ -36,8 +37,9 @@ def check_settings(config):
     for name in ("box_ap_target", "mask_ap_target"):
         if train[name] > 1:
             raise UserError(f"train.{name} is {train[name]}; an AP lies between 0 and 1, as in 0.377")
-    if train.mask_ap_target and config.model.detector == "faster_rcnn":
-        raise UserError("train.mask_ap_target needs masks, which faster_rcnn has not; use train.box_ap_target alone")
+    detector = config.model.detector
+    if train.mask_ap_target and not has_masks(detector):
+        raise UserError(f"train.mask_ap_target needs masks, which {detector} has not; use train.box_ap_target alone")
     optimizer.check_settings(config.optimizer)
     schedule.check_settings(config.schedule)
 

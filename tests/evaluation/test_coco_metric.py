@@ -152,3 +152,16 @@ def test_equals_plain_pycocotools_on_coco(tmp_path):
         per_class = [row[f"{name}_ap"] for row in metrics["per_class"].values()]
         present = [ap for ap in per_class if ap >= 0]
         assert np.mean(present) == pytest.approx(plain.stats[0], abs=1e-9)
+
+
+def test_masks_are_ranked_by_their_own_score_and_boxes_by_theirs():
+    truth = small_truth()
+    good = as_results(truth)
+    elsewhere = {"size": [240, 320], "counts": coco_mask.encode(np.zeros((240, 320), np.uint8, "F"))["counts"].decode()}
+    # Above each object a box as good as it with an empty mask, which its mask score alone puts last.
+    empty = [{**r, "segmentation": elsewhere, "score": 0.95} for r in good]
+    first = coco_metrics(truth, good + empty, with_masks=True)
+    assert first["box_ap"] == pytest.approx(1) and first["mask_ap"] < 0.6
+    scored = [{**r, "mask_score": 0.8} for r in good] + [{**r, "mask_score": 0.01} for r in empty]
+    metrics = coco_metrics(truth, scored, with_masks=True)
+    assert metrics["mask_ap"] == pytest.approx(1) and metrics["box_ap"] == first["box_ap"]

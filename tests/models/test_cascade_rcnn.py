@@ -1,0 +1,123 @@
+"""Cascade R-CNN: its stages, their sampling, its detections."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from awsdet import boxes as box_lib
+from awsdet.models.box_head import BoxOutput, Candidates, refine, sample_rois
+from awsdet.models.cascade_rcnn import stage_rules
+from awsdet.models.rpn import Proposals
+from tests.models.made import TWO, batch, index_keys, small_config, small_detector
+
+TERMS = {f"stage{k}_{term}" for k in range(3) for term in ("class_loss", "box_loss")}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_detector(detector="cascade_mask_rcnn")
+
+
+def test_fit_learns_one_batch():
+    overrides = ("model.backbone.norm=group_norm", "model.backbone.frozen_stages=-1", "model.box_head.sample_size=16")
+    model = small_detector(*overrides, detector="cascade_rcnn")
+    model.compile(tf.keras.optimizers.legacy.SGD(0.02, momentum=0.9), clip_norm=10.0)
+    data = batch(TWO[:1])
+    before = float(tf.add_n(list(model.compute_losses(data).values())))
+    model.fit(tf.data.Dataset.from_tensors(data).repeat(20), verbose=0)
+    assert float(tf.add_n(list(model.compute_losses(data).values()))) < 0.7 * before
+
+
+def test_every_stage_has_its_heads_losses_rule_and_weight(model):
+    terms = model.compute_losses(batch(TWO), index_keys)
+    assert set(terms) == TERMS | {"rpn_class_loss", "rpn_box_loss"} | {f"stage{k}_mask_loss" for k in range(3)}
+    names = {v.name for v in model.trainable_variables}
+    for k in range(3):
+        assert f"roi_head.bbox_head.{k}.fc_cls.kernel:0" in names
+        assert f"roi_head.mask_head.{k}.conv_logits.kernel:0" in names
+    rules = stage_rules(model.settings)
+    assert [rule.positive_iou for rule in rules] == [0.5, 0.6, 0.7] and rules[2].box_stds[0] == 0.033
+    kept, model.settings.cascade.loss_weights = model.settings.cascade.loss_weights, (1.0, 0.0, 0.5)
+    changed = model.compute_losses(batch(TWO), index_keys)
+    model.settings.cascade.loss_weights = kept
+    assert changed["stage1_class_loss"] == 0 and changed["stage1_mask_loss"] == 0
+    np.testing.assert_allclose(changed["stage2_class_loss"], 2 * terms["stage2_class_loss"], rtol=1e-6)
+
+
+def test_later_stages_sample_from_what_the_one_before_refined(model):
+    data = batch(TWO)
+    stages = model.training_outputs(model.normalize_images(data), data, index_keys)["stages"]
+    for k, (before, after) in enumerate(zip(stages, stages[1:])):
+        rois, rule = before["rois"], model.stage_rules[k]
+        refined = refine(before["box_output"], rois.rois, rois.labels, data["image_size"], rule).numpy()
+        for image in range(2):
+            candidates = refined[image][rois.valid[image] & ~rois.is_object[image]]
+            sampled = after["rois"]
+            own = sampled.is_object[image].numpy()
+            assert own.sum() == len(TWO[image])  # the objects themselves are there, once
+            drawn = sampled.rois[image].numpy()[sampled.valid[image] & ~own]
+            distance = np.abs(drawn[:, None] - candidates[None]).max(axis=2)
+            assert len(drawn) and distance.min(axis=1).max() < 1e-4
+
+
+def test_objects_among_the_samples_are_marked():
+    data, rule = batch(TWO[:1]), small_config(detector="cascade_rcnn").model.box_head
+    boxes = tf.constant([[[12.0, 12, 58, 69], [0, 0, 5, 5], [9, 9, 9, 9]]])
+    rois = sample_rois(Candidates(boxes, tf.constant([[True, True, False]])), data, index_keys("", [1, 5]), 3, rule)
+    assert rois.is_object[0].numpy().tolist()[:4] == [True, True, False, False]
+    assert rois.positive[0].numpy().tolist()[:4] == [True, True, True, False]
+    assert int(tf.reduce_sum(tf.cast(rois.valid, tf.int32))) == 4 and not rois.is_object[0, 4:].numpy().any()
+
+
+@pytest.mark.parametrize("agnostic", [True, False])
+def test_refined_boxes_are_those_of_the_label_or_of_the_best_class(agnostic):
+    rule = small_config(detector="cascade_rcnn").model.box_head
+    logits = tf.constant([[0.0, 5, 1, 9], [4, 0, 1, 9]])
+    deltas = tf.random.stateless_normal([2, 1 if agnostic else 3, 4], [1, 2])
+    rois = tf.constant([[[10.0, 10, 40, 50], [20, 30, 60, 70]]])
+    refined = refine(BoxOutput(logits, deltas), rois, tf.constant([[2, 3]]), tf.constant([[60, 128]]), rule)
+    chosen = [0, 0] if agnostic else [2, 0]
+    for index in range(2):
+        expected = box_lib.decode(deltas[index, chosen[index]], rois[0, index], rule.box_stds).numpy()
+        np.testing.assert_allclose(refined[0, index], np.clip(expected, 0, [128, 60, 128, 60]), rtol=1e-6)
+
+
+def test_scores_are_of_the_mean_logits_and_boxes_of_the_last_stage(model):
+    data = batch(TWO)
+    pyramid, size = model.pyramid(model.normalize_images(data)), data["image_size"]
+    boxes = tf.constant([[[10.0, 10, 60, 70], [40, 30, 120, 90]], [[5, 8, 50, 40], [0, 0, 90, 90]]])
+    proposals, output = model._classify(pyramid, Proposals(boxes, tf.ones([2, 2]), tf.constant([2, 2])), size)
+    logits = []
+    for k, head in enumerate(model.box_heads):
+        stage = model._boxes_of(head, pyramid, boxes)
+        logits.append(stage.logits.numpy())
+        if k < 2:
+            boxes = refine(stage, boxes, tf.fill([2, 2], 3), size, model.stage_rules[k])
+    np.testing.assert_allclose(output.logits, np.mean(logits, axis=0), atol=1e-5)
+    np.testing.assert_allclose(output.deltas, stage.deltas, atol=1e-5)
+    np.testing.assert_allclose(proposals.boxes, boxes, atol=1e-4)
+
+
+def test_no_objects_finite_losses_and_every_gradient(model):
+    def losses(data):
+        with tf.GradientTape() as tape:
+            terms = model.compute_losses(data)
+            total = tf.add_n(list(terms.values()))
+        return terms, tape.gradient(total, model.trainable_variables)
+
+    terms, gradients = tf.function(losses, autograph=False)(batch([[], []]))
+    assert all(np.isfinite(value) for value in terms.values())
+    assert all(terms[f"stage{k}_mask_loss"] == 0 and terms[f"stage{k}_box_loss"] == 0 for k in range(3))
+    assert all(g is not None and np.isfinite(tf.convert_to_tensor(g)).all() for g in gradients)
+    masks = [g for v, g in zip(model.trainable_variables, gradients) if ".mask_head." in v.name]
+    assert masks and not any(np.any(tf.convert_to_tensor(g)) for g in masks)
+
+
+def test_one_trace_finds_objects_in_any_batch_and_nothing_is_no_error(model):
+    for objects, size in ((TWO, (96, 128)), (TWO[:1], (64, 160))):
+        found = model.detect(batch(objects, size))
+        assert found["masks"].shape == [len(objects), 100, 28, 28]
+    assert model._detect_any_size.experimental_get_tracing_count() == 1
+    nothing = small_detector("model.box_head.score_threshold=0.999", detector="cascade_mask_rcnn")
+    assert not nothing.detect(batch(TWO))["count"].numpy().any()
+    assert "masks" not in small_detector(detector="cascade_rcnn")._detect(batch(TWO))
