@@ -1,0 +1,7 @@
+"""Cascade Mask R-CNN, ResNet-50 FPN, 12 epochs."""
+
+from awsdet import config as base
+
+
+def get_config():
+    return base.cascade_mask_rcnn()
