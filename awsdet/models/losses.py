@@ -37,24 +37,24 @@ def focal_loss(logits, labels, mask, alpha, gamma):
     1 - alpha.
     """
     is_class = tf.one_hot(labels, logits.shape[-1], True, False, dtype=tf.bool)
-
-    weight = tf.where(is_class, alpha, 1.0 - alpha)
+    weight = tf.where(is_class, alpha, 1.0 - alpha) * tf.cast(mask, tf.float32)[..., tf.newaxis]
 
     # The gradient is written out: it needs the logits only, where the chain rule would keep half a dozen tensors as
     # large, and it is finite for any gamma and logit.
     @tf.custom_gradient
-    def terms(logits):
+    def total(logits):
         def gradient(upstream):
-            log_p, log_wrong = parts(logits)
+            log_p, log_wrong = logarithms(logits)
             slope = tf.exp(gamma * log_wrong) * (tf.exp(log_wrong) - gamma * tf.exp(log_p) * log_p)
             return upstream * weight * tf.where(is_class, -slope, slope)
 
-        log_p, log_wrong = parts(logits)
-        return -weight * tf.exp(gamma * log_wrong) * log_p, gradient
+        log_p, log_wrong = logarithms(logits)
+        return -tf.reduce_sum(weight * tf.exp(gamma * log_wrong) * log_p), gradient
 
-    def parts(logits):
+    def logarithms(logits):
+        """Of p and of 1 - p."""
         margin = tf.where(is_class, logits, -logits)
         log_p = -tf.nn.softplus(-margin)
-        return log_p, log_p - margin  # log(1 - p) = log p - margin
+        return log_p, log_p - margin
 
-    return tf.reduce_sum(tf.where(mask[..., tf.newaxis], terms(logits), 0.0))
+    return total(logits)
