@@ -55,6 +55,5 @@ def target_rows(reference, outputs):
 
 
 def mask_target_rows(reference, outputs, source):
-    """As `two_stage`'s, of each stage."""
-    stages = enumerate(outputs["stages"])
-    return [row for k, stage in stages for row in two_stage.mask_target_rows(reference, stage, source, k)]
+    """As `two_stage`'s, of all stages together."""
+    return two_stage.wrong_pixel_rows(reference, outputs["stages"], source)

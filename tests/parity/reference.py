@@ -1,5 +1,6 @@
 """A reference file (see tests/fixtures/parity): its model with its weights, and its batch, in our terms."""
 
+import contextlib
 import json
 from types import ModuleType
 from typing import NamedTuple
@@ -57,3 +58,33 @@ def load(path):
     mmdet.assign(detector, weights)
     images = tf.constant(arrays["image_nchw"].transpose(0, 2, 3, 1))
     return Reference(arrays, meta, kind, detector, images, batch_lib.read(arrays))
+
+
+def given_features(reference):
+    """The reference's own outputs of the neck, a list of float32 [B, H, W, C]."""
+    first = reference.detector.neck.start_level + 2
+    levels = range(first, first + reference.detector.neck.num_outs)
+    return [tf.constant(reference.arrays[f"forward/P{level}_nchw"].transpose(0, 2, 3, 1)) for level in levels]
+
+
+@contextlib.contextmanager
+def features_given(reference):
+    """Inside, the heads see the reference's features in place of ours, which differ in rounding; gradients reach ours.
+
+    The features in the file are those of inference: for a backbone that normalises by the batch they would be others
+    in training, so there ours are left.
+    """
+    detector, theirs = reference.detector, given_features(reference)
+    if detector.settings.backbone.norm != "frozen_batch_norm":
+        yield
+        return
+    pyramid = detector.pyramid
+
+    def given(images, training=False):
+        return [b + (a - tf.stop_gradient(a)) for a, b in zip(pyramid(images, training=training), theirs)]
+
+    detector.pyramid = given
+    try:
+        yield
+    finally:
+        del detector.pyramid

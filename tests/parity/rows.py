@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+GIVEN = ", from the reference's features"  # of a row whose comparison did not start from our own
+
 
 class Row(NamedTuple):
     """One comparison; it holds where error <= tolerance."""

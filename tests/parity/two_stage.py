@@ -241,12 +241,19 @@ def target_rows(reference, outputs):
     return sample_rows(reference, outputs, 0)
 
 
-def mask_target_rows(reference, outputs, source, stage=0):
+def mask_target_rows(reference, outputs, source):
     """The mask targets; `source` (polygons or bitmaps) is what they were made from."""
+    return wrong_pixel_rows(reference, [outputs], source)
+
+
+def wrong_pixel_rows(reference, stages, source):
+    """Pixels of the mask targets of all stages that differ from the reference's."""
     tolerance = {"polygons": 1.5e-2, "bitmaps": 1e-3}[source]
-    ours, theirs = outputs["mask_targets"].numpy(), reference.arrays[f"train/stage{stage}/mask_targets"]
-    wrong = float(np.mean(ours != theirs)) if ours.shape == theirs.shape else np.inf
-    return [Row(f"stage {stage}: mask targets from {source}: wrong pixels", wrong, tolerance)]
+    ours = [stage["mask_targets"].numpy() for stage in stages]
+    theirs = [reference.arrays[f"train/stage{k}/mask_targets"] for k in range(len(stages))]
+    alike = all(a.shape == b.shape for a, b in zip(ours, theirs))
+    wrong = float(np.mean(np.concatenate(ours) != np.concatenate(theirs))) if alike else np.inf
+    return [Row(f"mask targets from {source}: wrong pixels", wrong, tolerance)]
 
 
 def sample_rows(reference, outputs, stage):
