@@ -9,11 +9,11 @@ namespace {
 
 constexpr int64_t kLanes = 16;
 constexpr int64_t kManyLanes = 64;
-constexpr double kMostCells = 64;        // of an axis
-constexpr float kSlack = 1e-4f;          // far more than the roundings of an IoU
-constexpr float kWidestReach = 2.0f;     // with more there is little to skip
-constexpr float kLargest = 1e15f;        // beyond (or with areas below), roundings are no longer relative
-constexpr float kSmallestArea = 1e-25f;
+constexpr double kMostCells = 64;  // of an axis
+constexpr float kWidestReach = 2.0f;  // with more there is little to skip
+constexpr float kSlack = 1e-4f;       // far more than the relative rounding errors of an IoU, which hold within:
+constexpr float kLargest = 1e15f;     // coordinates, lest areas overflow
+constexpr float kSmallestArea = 1e-25f;  // lest they lose digits
 
 float Centre(float low, float high) { return 0.5f * (low + high); }
 
@@ -100,12 +100,12 @@ int32_t KeptGrid::CellOf(const Box& box) const {
   return rows_.Cell(Centre(box.y1, box.y2)) * columns_.cells + columns_.Cell(Centre(box.x1, box.x2));
 }
 
-void KeptGrid::Reset(const std::vector<Box>& boxes, float iou_threshold) {
+void KeptGrid::Reset(const std::vector<Box>& boxes, float iou_threshold, bool spread) {
   iou_threshold_ = iou_threshold;
   const float at_least = iou_threshold * (1.0f - kSlack);
   reach_ = (1.0f - at_least) / (2.0f * at_least);  // infinite for a threshold of 0
-  columns_ = Divide(boxes, &Box::x1, &Box::x2, reach_);
-  rows_ = Divide(boxes, &Box::y1, &Box::y2, reach_);
+  columns_ = spread ? Divide(boxes, &Box::x1, &Box::x2, reach_) : Axis();
+  rows_ = spread ? Divide(boxes, &Box::y1, &Box::y2, reach_) : Axis();
   begin_.assign(columns_.cells * rows_.cells + 1, 0);
   for (const Box& box : boxes) ++begin_[CellOf(box) + 1];
   for (size_t cell = 1; cell < begin_.size(); ++cell) begin_[cell] += begin_[cell - 1];

@@ -19,8 +19,9 @@ inline float Area(const Box& box) { return (box.x2 - box.x1) * (box.y2 - box.y1)
 // than t times their union w + v - o, so that v < w / t, and o is at most (w + v) / 2 less the centres' distance.
 class KeptGrid {
  public:
-  // Room for `boxes`, which Insert is then called with in any order, or with some of them.
-  void Reset(const std::vector<Box>& boxes, float iou_threshold);
+  // Room for `boxes`, which Insert is then called with in any order, or with some of them. Where they are not to be
+  // spread over cells there is one, which all are looked for in.
+  void Reset(const std::vector<Box>& boxes, float iou_threshold, bool spread);
 
   void Insert(const Box& box);
 

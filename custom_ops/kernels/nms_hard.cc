@@ -3,6 +3,11 @@
 #include "kernels/nms_classes.h"
 
 namespace awsdet {
+namespace {
+
+constexpr size_t kFew = 64;  // kept boxes that are faster looked through than found in cells
+
+}  // namespace
 
 void HardNms::Advance(int64_t limit, HardScratch* scratch, uint8_t* survives) {
   const int32_t* member = input_.member + next_;
@@ -12,14 +17,23 @@ void HardNms::Advance(int64_t limit, HardScratch* scratch, uint8_t* survives) {
   boxes = kept_;
   for (; member != end; ++member) boxes.push_back(input_.At(*member));
   KeptGrid& grid = scratch->grid;
-  grid.Reset(boxes, iou_threshold_);
-  for (const Box& box : kept_) grid.Insert(box);
   const size_t decided = kept_.size();
+  bool spread = decided > kFew;
+  const auto start = [&] {
+    grid.Reset(boxes, iou_threshold_, spread);
+    for (const Box& box : kept_) grid.Insert(box);
+  };
+  start();
   for (size_t i = decided; i < boxes.size() && !full(); ++i, ++next_) {
     if (grid.Suppresses(boxes[i])) continue;
     survives[input_.member[next_]] = 1;
     kept_.push_back(boxes[i]);
-    grid.Insert(boxes[i]);
+    if (spread || kept_.size() <= kFew) {
+      grid.Insert(boxes[i]);
+    } else {
+      spread = true;
+      start();
+    }
   }
 }
 

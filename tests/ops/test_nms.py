@@ -70,6 +70,33 @@ def test_equals_the_definition(method, seed):
         check(boxes, scores, classes, **options)
 
 
+@pytest.mark.parametrize("scale", (1e-14, 1e-6, 1.0, 1e6, 1e16))
+@pytest.mark.parametrize("away", (0.0, 1e5))
+def test_many_kept_boxes_of_any_size_anywhere(scale, away):
+    """More than are looked through one by one; far from the origin coordinates have few digits and IoUs tie."""
+    random = np.random.default_rng(8)
+    center = random.uniform(0, 400, (1, 900, 2))[:, random.integers(0, 500, 900)]
+    size = np.exp(random.uniform(-1, 5, (1, 900, 2)))
+    center += 0.1 * size * random.normal(size=size.shape)
+    boxes = scale * (away + np.concatenate([center - size / 2, center + size / 2], axis=2))
+    scores = random.uniform(size=(1, 900)).astype(np.float32)
+    classes = random.integers(0, 2, (1, 900)).astype(np.int32)
+    for iou_threshold in (0.1, 0.25, 0.5, 0.7, 0.95):
+        options = {"iou_threshold": iou_threshold, "score_threshold": 0.0, "max_output": 900}
+        check(boxes.astype(np.float32), scores, classes, **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_image_does_not_depend_on_its_batch(method):
+    boxes, scores, classes = scene(np.random.default_rng(9), 5, 500)
+    options = {"iou_threshold": 0.5, "score_threshold": 0.1, "max_output": 60, "method": method}
+    together = nms(boxes, scores, classes, **options)
+    for image in range(5):
+        alone = nms(boxes[image : image + 1], scores[image : image + 1], classes[image : image + 1], **options)
+        for ours, theirs in zip(alone, together):
+            assert np.array_equal(ours[0], theirs[image])
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_ties_in_score_keep_their_order(method):
     boxes, scores, classes = scene(np.random.default_rng(7), 2, 400)
