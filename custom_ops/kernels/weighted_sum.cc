@@ -1,6 +1,10 @@
 #include "kernels/weighted_sum.h"
 
 #include <algorithm>
+#include <cstring>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 // One object file runs on any x86-64: the loader takes the best of these. Fused multiply-add rounds once instead of
 // twice; the order of the additions is the same in each.
@@ -85,6 +89,33 @@ AWSDET_VECTOR_CLONES void RoundToBfloat16(const float* values, int64_t count, Bf
   RoundAll(values, count, result);
 }
 
+void Copy(const void* values, size_t bytes, bool stream, void* result) {
+#if defined(__SSE2__)
+  constexpr size_t kVector = sizeof(__m128i);
+  if (stream && reinterpret_cast<uintptr_t>(result) % kVector == 0) {
+    const auto* from = static_cast<const __m128i*>(values);
+    auto* to = static_cast<__m128i*>(result);
+    for (size_t i = 0; i < bytes / kVector; ++i) _mm_stream_si128(to + i, _mm_loadu_si128(from + i));
+    values = from + bytes / kVector;
+    result = to + bytes / kVector;
+    bytes %= kVector;
+  }
+#endif
+  std::memcpy(result, values, bytes);
+}
+
+template <typename T>
+void StoreRounded(void (*round)(const float*, int64_t, T*), const float* values, int64_t count, bool stream,
+                  T* result) {
+  constexpr int64_t kPart = 2048;
+  T rounded[kPart];
+  for (int64_t done = 0; done < count; done += kPart) {
+    const int64_t part = std::min(count - done, kPart);
+    round(values + done, part, rounded);
+    Copy(rounded, part * sizeof(T), stream, result + done);
+  }
+}
+
 }  // namespace
 
 template <>
@@ -109,16 +140,22 @@ void AddWeightedSums(const float* rows, int64_t stride, int64_t length, const Sp
 }
 
 template <>
-void Round(const float* values, int64_t count, float* result) {
-  std::copy_n(values, count, result);
+void Store(const float* values, int64_t count, bool stream, float* result) {
+  Copy(values, count * sizeof(float), stream, result);
 }
 template <>
-void Round(const float* values, int64_t count, Half* result) {
-  RoundToHalf(values, count, result);
+void Store(const float* values, int64_t count, bool stream, Half* result) {
+  StoreRounded(RoundToHalf, values, count, stream, result);
 }
 template <>
-void Round(const float* values, int64_t count, Bfloat16* result) {
-  RoundToBfloat16(values, count, result);
+void Store(const float* values, int64_t count, bool stream, Bfloat16* result) {
+  StoreRounded(RoundToBfloat16, values, count, stream, result);
+}
+
+void FinishStreaming() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
 }
 
 }  // namespace awsdet

@@ -1,4 +1,4 @@
-// Sums of weighted rows: the inner loops of RoIAlign, vectorised over contiguous values.
+// Sums of weighted rows, and where they go: the inner loops of RoIAlign, vectorised over contiguous values.
 #ifndef AWSDET_KERNELS_WEIGHTED_SUM_H_
 #define AWSDET_KERNELS_WEIGHTED_SUM_H_
 
@@ -25,9 +25,15 @@ void WeightedSums(const T* rows, int64_t stride, int64_t length, const Span* spa
 void AddWeightedSums(const float* rows, int64_t stride, int64_t length, const Span* spans, int64_t num_spans,
                      float* result);
 
-// Rounds `count` values, each once.
+// Rounds `count` values, each once. `stream`: past the caches, so that memory is written without being read first.
 template <typename T>
-void Round(const float* values, int64_t count, T* result);
+void Store(const float* values, int64_t count, bool stream, T* result);
+
+// Whether results of so many bytes are better streamed: beyond a share of the caches nobody finds them there anyway.
+constexpr bool ShouldStream(int64_t bytes) { return bytes > (8 << 20); }
+
+// To be called by a thread that has streamed, before it tells others that it is done.
+void FinishStreaming();
 
 }  // namespace awsdet
 
