@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from awsdet.distributed import World
 from awsdet.models import norms
 from awsdet.models.layers import Conv, Initializers, Upsample, upsample_nearest
 
@@ -83,6 +84,35 @@ def test_sync_batch_norm_of_one_process_is_batch_norm():
     inputs = features()
     np.testing.assert_array_equal(synced(inputs, training=True), plain(inputs, training=True))
     np.testing.assert_array_equal(synced.variance, plain.variance)
+
+
+@pytest.mark.parametrize("dtype, error", [(tf.float32, 1e-5), (tf.bfloat16, 0.02), (tf.float16, 2e-3)])
+def test_sync_batch_norm_equals_its_definition(dtype, error):
+    """Features far from zero, and the shift that is subtracted from them near them or not."""
+    inputs = tf.cast(RANDOM.normal(10.0, 1.0, (2, 9, 7, 6)), dtype)
+    upstream = tf.cast(RANDOM.normal(size=inputs.shape), dtype)
+    gamma, beta = (tf.constant(RANDOM.normal(size=6), tf.float32) for _ in range(2))
+    values, weights = (t.numpy().astype(np.float64).reshape(-1, 6) for t in (inputs, upstream))
+    mean, variance = values.mean(axis=0), values.var(axis=0)
+    standard = (values - mean) / np.sqrt(variance + 1e-5)
+    projected = weights - weights.mean(axis=0) - standard * (weights * standard).mean(axis=0)
+    expected = {
+        "outputs": standard * gamma + beta,
+        "inputs' gradient": gamma / np.sqrt(variance + 1e-5) * projected,
+        "gamma's gradient": (weights * standard).sum(axis=0),
+        "beta's gradient": weights.sum(axis=0),
+    }
+    for shift in (0.0, 10.5):
+        with tf.GradientTape() as tape:
+            tape.watch([inputs, gamma, beta])
+            shifts = tf.fill([6], shift)
+            outputs, ours_mean, ours_variance = norms.sync_batch_norm(inputs, gamma, beta, shifts, World(), "a")
+        gradients = tape.gradient(outputs, [inputs, gamma, beta], output_gradients=upstream)
+        for (name, theirs), ours in zip(expected.items(), [outputs, *gradients]):
+            ours = ours.numpy().astype(np.float64).reshape(theirs.shape)
+            assert np.abs(ours - theirs).max() < error * np.abs(theirs).max(), name
+        np.testing.assert_allclose(ours_mean, mean, rtol=1e-5)
+        np.testing.assert_allclose(ours_variance, values.var(axis=0, ddof=1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("groups, strides", [(2, 1), (4, 2), (8, 1)])
