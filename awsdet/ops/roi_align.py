@@ -21,7 +21,7 @@ def roi_align(pyramid, boxes, image_index, *, strides, output_size, finest_scale
         aligned: pixel centres lie at half-integer coordinates; False is the original Detectron rule.
 
     Returns [R, P, P, C] in the dtype of the pyramid, from sums in float32. Samples outside the map by more than one
-    pixel count as 0, and so does a box that is empty or not finite. The same bits whatever the number of threads.
+    pixel count as 0, as do those of NaN; a box without samples gives zeros. The same bits on any number of threads.
     Raises ValueError or InvalidArgumentError, which name the argument, for wrong dtypes, shapes and indices.
     """
     pyramid = [tf.convert_to_tensor(features) for features in pyramid]

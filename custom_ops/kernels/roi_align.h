@@ -22,8 +22,8 @@ struct PyramidLevel {
   float stride;  // image pixels a feature pixel
 };
 
-// The RoIs of both directions. Any box is admitted: what lies outside the map, has no samples or is not finite gives
-// zeros. Each `image` must be in [0, B).
+// The RoIs of both directions. Any box is admitted: samples off the map, or at NaN, count as 0. Each `image` must be in
+// [0, B).
 struct Rois {
   const float* boxes;    // [R, 4] x1, y1, x2, y2 in image pixels
   const int32_t* image;  // [R]
