@@ -60,6 +60,7 @@ setup(
     extras_require={
         "cpu": ["tensorflow-cpu==2.15.1"],
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
+        "torch": ["torch"],  # reads .pth files of torchvision and mmdetection
         "dev": ["pytest", "pytest-xdist", "ruff"],
     },
     entry_points={"console_scripts": ["awsdet = awsdet.cli.main:main"]},

@@ -45,11 +45,14 @@ def run(flag_values, overrides):
 def _model(weights, config_file, overrides):
     """The detector that the weights are compared with."""
     from awsdet import models
+    from awsdet.weights import classes
     from awsdet.weights.infer import infer
 
-    model, count = infer(weights)
     if config_file:
         model = config_module.load(config_file, overrides).model
+        count = classes.count(weights.arrays, len(model.anchors.scales) * len(model.anchors.ratios)) or 1
+    else:
+        model, count = infer(weights)
     names = weights.class_names or [f"class {index}" for index in range(count)]
     return models.build(model, names)
 
@@ -68,11 +71,12 @@ def _convert(weights, detector, output):
     for key in sorted(set(table) & set(weights.arrays) - set(matched)):
         faults.append(f"mismatched {weights.sources[key]} {weights.arrays[key].shape}: the model has {shapes[key]}")
     unused = [f"{weights.sources[key]} {weights.arrays[key].shape}" for key in weights.arrays if key not in table]
-    for line in [*faults, *(f"unused {key}" for key in [*unused, *weights.unknown])]:
+    unused += [f"{key} {shape}" for key, shape in weights.unknown.items()]
+    for line in [*faults, *(f"unused {key}" for key in unused)]:
         print(line)
     print(f"\n{weights.path}: {weights.system}, {'a backbone' if weights.backbone_only else detector.name}")
     print(f"{len(matched)} arrays matched, {len(faults)} missing or mismatched, ", end="")
-    print(f"{len(unused) + len(weights.unknown)} unused, {len(weights.ignored)} left out (no part of a detector)")
+    print(f"{len(unused)} unused, {len(weights.ignored)} left out (not in a detector)")
     print(presets.describe(weights.preset) if weights.preset else "the file does not say which pixels it expects")
     if weights.preset:
         for key, wanted, ours in presets.differences(weights.preset, detector.settings):

@@ -25,7 +25,7 @@ def read(path):
     name = f"{info['path']}, step {info['step']}"
     preset = presets.of_settings("its own config", model)
     sources = {key: key for key in arrays}
-    return load.Weights(name, "awsdet", arrays, sources, [], [], preset, detector.class_names, model)
+    return load.Weights(name, "awsdet", arrays, sources, [], {}, preset, detector.class_names, model)
 
 
 def take_weights(detector, path):
@@ -43,7 +43,7 @@ def take_weights(detector, path):
         presets.check(weights.preset, detector.settings, weights.path)
     table, names = mmdet.table(detector), _class_names(weights, detector)
     values, new, faults = {}, [], []
-    for key, variable in table.items():
+    for key, variable in sorted(table.items()):
         value = weights.arrays.get(key)
         if value is not None and classes.depends_on_classes(key) and names != detector.class_names:
             ours = mmdet.to_source(key, variable.numpy(), detector.settings)
@@ -56,6 +56,9 @@ def take_weights(detector, path):
         new.append(key)
         if key.startswith("backbone."):
             faults.append(_fault(key, mmdet.to_source(key, variable.numpy(), detector.settings).shape, weights))
+    new_layers = {classes.layer(key) for key in new}  # a layer is taken as a whole or not at all
+    values = {key: value for key, value in values.items() if classes.layer(key) not in new_layers}
+    new = [key for key in table if key not in values]
     unused = [key for key in weights.arrays if key not in table]
     faults += [f"the model has no {key}" for key in unused if key.startswith("backbone.")]
     if faults:

@@ -30,7 +30,7 @@ class Weights(NamedTuple):
     arrays: dict  # mmdetection's name -> array in mmdetection's layout
     sources: dict  # mmdetection's name -> key in the file
     ignored: list  # keys in the file that no detector takes
-    unknown: list  # keys in the file that no rule knows
+    unknown: dict  # keys in the file that no rule knows -> their shapes
     preset: Optional[presets.Preset]  # None where the file does not say
     class_names: Optional[tuple]  # None where the file does not say
     model: Optional[dict]  # config.model as a nested dict, in files of ours
@@ -55,13 +55,15 @@ def read(path):
     places = {}
     for source, target, change in _TABLES[system](arrays):
         places.setdefault(source, []).append((target, change))
-    placed, sources, ignored, unknown = {}, {}, [], []
+    placed, sources, ignored, unknown = {}, {}, [], {}
     for key, array in arrays.items():
         if key in places:
             for target, change in places[key]:
                 placed[target], sources[target] = _changed(path, key, array, change), key
+        elif _is_ignored(key, system):
+            ignored.append(key)
         else:
-            (ignored if _is_ignored(key, system) else unknown).append(key)
+            unknown[key] = array.shape
     preset = _preset(system, table, placed)
     if system in _FOLDS:
         _FOLDS[system](placed, sources)
@@ -154,7 +156,7 @@ def _mmdetection(path, arrays, metadata):
         {key: array for key, (array, _) in placed.items()},
         {key: source for key, (_, source) in placed.items()},
         ignored,
-        [],
+        {},
         preset,
         _mmdetection_classes(metadata),
         None,
@@ -179,7 +181,7 @@ def _ours(path, table):
     except (ValueError, TypeError, IndexError, AttributeError) as error:
         raise UserError(f"{path}: what the file says of itself cannot be read ({error})") from error
     sources = {key: key for key in table.arrays}
-    return Weights(str(path), "awsdet", table.arrays, sources, [], [], preset, class_names, facts["model"])
+    return Weights(str(path), "awsdet", table.arrays, sources, [], {}, preset, class_names, facts["model"])
 
 
 def _tuples(settings):

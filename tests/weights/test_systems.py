@@ -122,4 +122,4 @@ def test_detectron_backbone_with_group_norm(tmp_path):
 def test_names_that_no_rule_knows_are_reported(tmp_path):
     arrays = foreign.tensorpack(foreign.backbone(made("mask_rcnn")[1]))
     weights = load.read(saved_npz(tmp_path, {**arrays, "group0/block0/attention/W": np.ones(3)}))
-    assert weights.unknown == ["group0/block0/attention/W"]
+    assert weights.unknown == {"group0/block0/attention/W": (3,)}

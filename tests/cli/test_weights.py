@@ -1,0 +1,108 @@
+"""`awsdet weights` from the command line."""
+
+import numpy as np
+import pytest
+
+from awsdet.cli import main as cli
+from awsdet.train.checkpoint import load_for_inference
+from awsdet.weights import load, mmdet
+from tests.evaluation.saved import save_checkpoint
+from tests.models.made import small_config, small_detector
+from tests.weights import foreign
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    """Made weights of a small Faster R-CNN with three classes."""
+    return foreign.made_arrays(small_detector(detector="faster_rcnn"))
+
+
+@pytest.fixture
+def npz(arrays, tmp_path):
+    """Writes a tensorpack file of these weights, changed as asked. Returns its path."""
+
+    def write(changed=None, name="COCO-R50FPN.npz"):
+        theirs = {**foreign.tensorpack(arrays), **(changed or {})}
+        np.savez(tmp_path / name, **{f"{key}:0": value for key, value in theirs.items() if value is not None})
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_conversion_shows_where_everything_goes(npz, arrays, tmp_path, capsys):
+    output = tmp_path / "out.safetensors"
+    assert cli.main(["weights", npz(), str(output)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "conv0/W -> backbone.conv1.kernel (7, 7, 3, 8)" in lines
+    assert "fastrcnn/outputs/class/b -> roi_head.bbox_head.fc_cls.bias (4,)" in lines
+    assert sum(" -> " in line for line in lines) == len(arrays)
+    assert lines[-4].endswith("COCO-R50FPN.npz: tensorpack, faster_rcnn")
+    assert (
+        lines[-3] == f"{len(arrays)} arrays matched, 0 missing or mismatched, 0 unused, 3 left out (not in a detector)"
+    )
+    assert lines[-2].startswith(
+        "tensorpack: BGR pixels, mean 103.53, 116.28, 123.675, std 57.375, 57.12, 58.395, strides"
+    )
+    assert lines[-1] == f"written: {output}"
+    weights = load.read(output)
+    assert weights.preset.name == "tensorpack" and sorted(weights.arrays) == sorted(arrays)
+    for key, value in arrays.items():
+        np.testing.assert_array_equal(weights.arrays[key], value, key)
+
+
+def test_faults_are_listed_with_their_shapes_and_nothing_is_written(npz, tmp_path, capsys):
+    path = npz({"fpn/lateral_1x1_c3/b": None, "rpn/box/b": np.ones(5), "rpn/extra": np.ones((2, 1))})
+    assert cli.main(["weights", path, str(tmp_path / "out.npz")]) == 2
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert "missing neck.lateral_convs.1.conv.bias (16,)" in lines
+    assert "mismatched rpn/box/b (5,): the model has (12,)" in lines
+    assert "unused rpn/extra (2, 1)" in lines
+    last = captured.err.splitlines()[-1]
+    assert last.startswith("awsdet weights: ") and "(and 1 more, listed above)" in last and "--config" in last
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_the_model_of_a_config(npz, tmp_path, capsys):
+    config = tmp_path / "config.py"
+    values = small_config(detector="faster_rcnn").model.to_dict()
+    config.write_text(
+        "from awsdet import config as base\n\n\ndef get_config():\n    config = base.faster_rcnn()\n"
+        f"    config.model.update({values!r})\n    return config\n"
+    )
+    assert cli.main(["weights", npz(), f"--config={config}"]) == 0
+    out = capsys.readouterr().out
+    assert "the config has model.image.bgr=False, these weights want True" in out
+    assert cli.main(["weights", npz(), f"--config={config}", "--config.model.fpn.channels=8"]) == 2
+    assert "mismatched fpn/lateral_1x1_c2/W" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_export_of_a_run(suffix, tmp_path, capsys):
+    save_checkpoint(tmp_path / "run", ["circle", "ring"], [1, 2])
+    output = tmp_path / f"out.{suffix}"
+    assert cli.main(["weights", str(tmp_path / "run"), str(output)]) == 0
+    assert "0 missing or mismatched, 0 unused" in capsys.readouterr().out
+    weights = load.read(output)
+    detector = load_for_inference(tmp_path / "run")[0]
+    assert weights.class_names == ("circle", "ring") and weights.model["box_head"]["max_detections"] == 6
+    for key, value in mmdet.export(detector).items():
+        assert value.tobytes() == weights.arrays[key].tobytes()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], "awsdet weights IN OUT"),
+        (["/nowhere.npz"], "/nowhere.npz do not exist"),
+        (["{npz}", "out.pth"], "cannot write out.pth"),
+        (["{npz}", "out.npz", "more"], "unexpected argument more"),
+        (["{npz}", "--config.model.fpn.channels=8"], "give one with --config"),
+        (["{npz}", "--config=/nowhere.py"], "/nowhere.py does not exist"),
+    ],
+)
+def test_mistakes_end_in_one_line(arguments, words, npz, capsys):
+    path = npz()
+    assert cli.main(["weights", *(argument.replace("{npz}", path) for argument in arguments)]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("awsdet weights: ") and words in last

@@ -1,0 +1,246 @@
+"""Starting from the weights of others: what is taken, what is new, and what is refused."""
+
+import functools
+import json
+import logging as python_logging
+import re
+
+import numpy as np
+import pytest
+
+from awsdet.data import shapes
+from awsdet.data.convert import convert
+from awsdet.distributed import World
+from awsdet.errors import UserError
+from awsdet.models import build
+from awsdet.train import checkpoint, fit
+from awsdet.train.transfer import take_weights
+from awsdet.weights import classes, load, mmdet, presets
+from tests.models.made import small_config
+from tests.train.made import load_config
+from tests.weights import foreign
+
+BOXES = "roi_head.bbox_head"
+
+
+@pytest.fixture
+def log(caplog):
+    """What absl logs from "info" upwards."""
+    caplog.set_level(python_logging.INFO, logger="absl")
+    return caplog
+
+
+def detector_of(names, *overrides, detector="faster_rcnn", seed=1):
+    return build(small_config(*overrides, detector=detector).model, names, seed)
+
+
+@functools.lru_cache
+def made(count, *overrides, detector="faster_rcnn"):
+    """(made arrays, preset) of such a detector with so many classes; tests leave them as they are."""
+    source = detector_of(["?"] * count, *overrides, detector=detector)
+    return foreign.made_arrays(source), presets.of_settings("made", source.settings)
+
+
+def saved(folder, names, *overrides, detector="faster_rcnn", named=True):
+    """A file of made weights of such a detector: (path, arrays)."""
+    arrays, preset = made(len(names), *overrides, detector=detector)
+    path = folder / "weights.safetensors"
+    load.write(path, arrays, preset=preset, class_names=names if named else None)
+    return path, arrays
+
+
+def arrays_of(detector):
+    return mmdet.export(detector)
+
+
+def test_a_file_of_the_same_detector_fills_it(tmp_path, log):
+    path, arrays = saved(tmp_path, ["a", "b"], detector="mask_rcnn")
+    detector = detector_of(["a", "b"], detector="mask_rcnn")
+    take_weights(detector, path)
+    for key, value in arrays_of(detector).items():
+        np.testing.assert_array_equal(value, arrays[key], key)
+    assert "newly made" not in log.text and f"{len(arrays)} of {len(arrays)} arrays" in log.text
+
+
+def per_class(arrays, key, count, rows):
+    """[groups, classes, rows, …] of a layer's weight."""
+    value = arrays[f"{key}.weight"]
+    return value.reshape(-1, count, rows, *value.shape[1:])
+
+
+@pytest.mark.parametrize("kind", ["mask_rcnn", "retinanet"])
+def test_rows_of_classes_in_common_are_taken(kind, tmp_path, log):
+    """From a, b, c to b, d: b's rows of every head, and the background's, are those of the file; d's are new."""
+    path, theirs = saved(tmp_path, ["a", "b", "c"], detector=kind)
+    detector = detector_of(["b", "d"], detector=kind, seed=5)
+    new = arrays_of(detector)
+    take_weights(detector, path)
+    found = arrays_of(detector)
+    heads = {f"{BOXES}.fc_reg": 4, "roi_head.mask_head.conv_logits": 1}
+    for key, rows in heads.items() if kind == "mask_rcnn" else [("bbox_head.retina_cls", 1)]:
+        np.testing.assert_array_equal(per_class(found, key, 2, rows)[:, 0], per_class(theirs, key, 3, rows)[:, 1])
+        np.testing.assert_array_equal(per_class(found, key, 2, rows)[:, 1], per_class(new, key, 2, rows)[:, 1])
+        assert key in log.text
+    changed = {key for key in found if found[key].shape != theirs[key].shape}
+    if kind == "mask_rcnn":
+        for part in ("weight", "bias"):
+            key = f"{BOXES}.fc_cls.{part}"
+            np.testing.assert_array_equal(found[key], np.stack([theirs[key][1], new[key][1], theirs[key][3]]))
+    for key in set(found) - changed:
+        np.testing.assert_array_equal(found[key], theirs[key], key)
+    assert "classes in common (b)" in log.text
+
+
+def test_as_many_classes_in_another_order(tmp_path, log):
+    path, theirs = saved(tmp_path, ["a", "b", "c"])
+    detector = detector_of(["c", "x", "a"], seed=5)
+    new = arrays_of(detector)
+    take_weights(detector, path)
+    key = f"{BOXES}.fc_cls.bias"
+    expected = [theirs[key][2], new[key][1], theirs[key][0], theirs[key][3]]
+    np.testing.assert_array_equal(arrays_of(detector)[key], expected)
+    assert "classes in common (c, a)" in log.text
+
+
+def test_no_class_in_common(tmp_path, log):
+    path, _ = saved(tmp_path, ["a", "b"])
+    detector = detector_of(["x", "y"], seed=5)
+    new = arrays_of(detector)
+    take_weights(detector, path)
+    for layer in ("fc_cls", "fc_reg"):
+        for part in ("weight", "bias"):
+            key = f"{BOXES}.{layer}.{part}"
+            np.testing.assert_array_equal(arrays_of(detector)[key], new[key], key)
+    assert f"newly made are {BOXES}.fc_cls, {BOXES}.fc_reg, but for the rows of classes in common (none)" in log.text
+
+
+def test_class_agnostic_boxes_know_no_classes(tmp_path):
+    path, theirs = saved(tmp_path, ["a", "b"], "model.box_head.class_agnostic=true")
+    detector = detector_of(["x", "y"], "model.box_head.class_agnostic=true")
+    take_weights(detector, path)
+    key = f"{BOXES}.fc_reg.weight"
+    np.testing.assert_array_equal(arrays_of(detector)[key], theirs[key])
+
+
+@pytest.mark.parametrize(
+    "count, ours, said",
+    [
+        (80, ["zebra", "dodo"], "names none of its 80 classes; they are taken to be COCO's"),
+        (2, ["x", "y"], "names none of its 2 classes; they are taken to be the records'"),
+        (3, ["x", "y"], "classes in common (none)"),
+    ],
+)
+def test_detectors_that_name_no_classes(count, ours, said, tmp_path, log):
+    path, theirs = saved(tmp_path, [f"class {i}" for i in range(count)], named=False)
+    detector = detector_of(ours, seed=5)
+    new = arrays_of(detector)
+    take_weights(detector, path)
+    key = f"{BOXES}.fc_cls.bias"
+    zebra = classes.COCO.index("zebra")
+    expected = {80: [theirs[key][zebra % len(theirs[key])], new[key][1], theirs[key][-1]], 2: theirs[key], 3: new[key]}
+    np.testing.assert_array_equal(arrays_of(detector)[key], expected[count])
+    assert said in log.text
+
+
+def test_heads_that_one_of_the_two_has_not(tmp_path, log):
+    path, theirs = saved(tmp_path, ["a"], detector="mask_rcnn")
+    detector = detector_of(["a"], "model.box_head.channels=20")
+    take_weights(detector, path)
+    said = re.search("or of another shape, so newly made: (.*)", log.text)[1]
+    assert set(said.split(", ")) == {f"{BOXES}.{name}" for name in ("shared_fcs.0", "shared_fcs.1", "fc_cls", "fc_reg")}
+    assert arrays_of(detector)[f"{BOXES}.fc_cls.bias"].tolist() == [0, 0]  # taken with its kernel or not at all
+    assert "in it, but not in the model: roi_head.mask_head.convs.0.conv" in log.text
+    key = "rpn_head.rpn_conv.weight"
+    np.testing.assert_array_equal(arrays_of(detector)[key], theirs[key])
+
+
+def test_a_backbone_alone(tmp_path, log):
+    """tensorpack's ImageNet weights, with the settings that the refusal of the defaults names."""
+    detector = detector_of(["a"])
+    backbone = foreign.backbone(made(1)[0])
+    path = tmp_path / "ImageNet-R50-AlignPadding.npz"
+    np.savez(path, **{f"{key}:0": value for key, value in foreign.tensorpack(backbone).items()})
+    with pytest.raises(UserError, match="tensorpack") as error:
+        take_weights(detector, path)
+    cure = re.findall(r"--config\.(\S+)", str(error.value))
+    assert cure == [
+        "model.image.bgr=true",
+        "model.image.mean=103.53,116.28,123.675",
+        "model.image.std=57.375,57.12,58.395",
+    ]
+    detector = detector_of(["a"], *cure)
+    new = arrays_of(detector)
+    take_weights(detector, path)
+    for key, value in arrays_of(detector).items():
+        np.testing.assert_array_equal(value, backbone.get(key, new[key]), key)
+    assert "it holds a backbone alone: neck and heads are newly made" in log.text
+
+
+@pytest.mark.parametrize(
+    "theirs, ours, reason",
+    [
+        ("model.backbone.depth=101", "seed=1", "the model has no backbone.layer3.6.conv1.weight"),
+        ("seed=1", "model.backbone.depth=101", "it has no backbone.layer3.10.bn1.bias"),
+        ("model.backbone.base_width=4", "model.backbone.base_width=8", r"\(4, 3, 7, 7\), and \(8, 3, 7, 7\)"),
+        ("seed=1", "model.backbone.norm=group_norm", "it has no backbone.gn1.weight"),
+        ("model.backbone.style=caffe", "seed=1", "style=pytorch; add --config.model.backbone.style=caffe$"),
+    ],
+)
+def test_another_backbone_is_refused_whole(theirs, ours, reason, tmp_path):
+    path, _ = saved(tmp_path, ["a"], theirs)
+    detector = detector_of(["a"], ours)
+    new = arrays_of(detector)
+    with pytest.raises(UserError, match=reason) as error:
+        take_weights(detector, path)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 1000
+    for key, value in arrays_of(detector).items():
+        np.testing.assert_array_equal(value, new[key], key)
+
+
+def test_files_that_do_not_say_their_pixels_are_taken_with_a_warning(tmp_path, log):
+    detector = detector_of(["a"])
+    load.write(tmp_path / "weights.npz", made(1)[0], class_names=["a"])
+    take_weights(detector, tmp_path / "weights.npz")
+    assert "does not say which pixels it was trained on" in log.text
+
+
+def renamed_records(folder):
+    """Records of the shapes whose classes are rectangle and ring: circles, renamed; the others are left out."""
+    shapes.generate(folder, train_images=4, val_images=2, image_size=64, seed=3)
+    path = folder / "annotations/instances_train.json"
+    content = json.loads(path.read_text())
+    content["categories"] = [{"id": 3, "name": "rectangle"}, {"id": 20, "name": "ring"}]
+    for annotation in content["annotations"]:
+        annotation["category_id"] = {2: 20, 3: 3}.get(annotation["category_id"])
+    content["annotations"] = [a for a in content["annotations"] if a["category_id"]]
+    path.write_text(json.dumps(content))
+    convert(path, folder / "images/train", folder / "records", "train", shards=1, workers=1)
+    return folder / "records"
+
+
+def test_a_run_on_other_classes_starts_from_a_run(finished, config_file, tmp_path, log):
+    """Six steps on circle, rectangle, triangle and star, then two on rectangle and ring. The learning rate is so
+    low that the second run saves what it began with."""
+    records = renamed_records(tmp_path)
+    changes = (
+        f"data.train_records={records}",
+        f"train.init_from={finished[0]}",
+        "train.evaluate_every_epochs=0",
+        "train.max_steps=2",
+        "optimizer.learning_rate=1e-30",
+        "seed=9",
+    )
+    outcome = fit.train(load_config(config_file, *changes), tmp_path / "run", World())
+    assert outcome.exit_code == 0
+    first, second = (checkpoint.load_for_inference(path)[0] for path in (finished[0], tmp_path / "run"))
+    assert first.class_names == ("circle", "rectangle", "triangle", "star")
+    assert second.class_names == ("rectangle", "ring")
+    before, after = mmdet.export(first), mmdet.export(second)
+    fresh = mmdet.export(build(second.settings, second.class_names, seed=9))
+    key = f"{BOXES}.fc_cls.weight"
+    np.testing.assert_array_equal(after[key], np.stack([before[key][1], fresh[key][1], before[key][4]]))
+    key = "roi_head.mask_head.conv_logits.weight"
+    np.testing.assert_array_equal(after[key], np.stack([before[key][1], fresh[key][1]]))
+    key = "neck.fpn_convs.1.conv.weight"
+    np.testing.assert_array_equal(after[key], before[key])
+    assert f"newly made are {BOXES}.fc_cls" in log.text and "classes in common (rectangle)" in log.text
