@@ -7,6 +7,7 @@ with a higher IoU for positives; the class logits of all stages are averaged whe
 import tensorflow as tf
 from ml_collections import ConfigDict
 
+from awsdet.errors import UserError
 from awsdet.models.box_head import BoxOutput, Candidates, box_head_losses, refine, sample_rois
 from awsdet.models.faster_rcnn import FasterRCNN
 from awsdet.models.mask_rcnn import WithMasks, mask_loss_sums
@@ -101,8 +102,14 @@ class CascadeMaskRCNN(WithMasks, CascadeRCNN):
 
 
 def stage_rules(settings):
-    """For each stage the settings of its box head: config.model.box_head with what config.model.cascade changes."""
+    """For each stage the settings of its box head: config.model.box_head with what config.model.cascade changes.
+
+    Raises UserError where the two do not say the same number of stages.
+    """
     cascade, rules = settings.cascade, []
+    counts = [len(cascade[key]) for key in ("ious", "box_stds", "loss_weights")]
+    if len(set(counts)) > 1 or not counts[0]:
+        raise UserError(f"model.cascade.ious, box_stds, loss_weights have {counts} entries; give each one a stage")
     for iou, stds in zip(cascade.ious, cascade.box_stds):
         rule = ConfigDict(settings.box_head.to_dict())
         rule.update(positive_iou=iou, negative_iou=iou, min_positive_iou=iou, box_stds=tuple(stds))

@@ -63,12 +63,13 @@ class FPN(tf.keras.layers.Layer):
         self.built = True
 
     def call(self, features, training=False):
-        """Features [B, H, W, in_channels] from stride 4 on, each level exactly half the size of the one before (H and
-        W of the image are multiples of 32) -> list of num_outs levels [B, h, w, channels], finest first."""
+        """Features [B, H, W, in_channels] from stride 4 on, each level half the size of the one before -> list of
+        num_outs levels [B, h, w, channels], finest first. Where sizes are known to the graph they may be odd; else each
+        must be exactly half (H and W of the image are multiples of 32)."""
         used = features[self.start_level :]
         merged = [lateral(f, training=training) for lateral, f in zip(self.lateral, used)]
         for level in reversed(range(len(merged) - 1)):
-            merged[level] += upsample_nearest(merged[level + 1], 2)
+            merged[level] += _cut(upsample_nearest(merged[level + 1], 2), merged[level])
         outputs = [conv(m, training=training) for conv, m in zip(self.output_convs, merged)]
         sources = {"on_input": used[-1], "on_lateral": merged[-1]}
         for index, conv in enumerate(self.coarser):
@@ -79,3 +80,9 @@ class FPN(tf.keras.layers.Layer):
         while len(outputs) < self.num_outs:
             outputs.append(outputs[-1][:, ::2, ::2])
         return outputs
+
+
+def _cut(features, finer):
+    """Without the last row or column that `finer` has not: its size was odd. Costs nothing where none was."""
+    height, width = finer.shape[1:3]
+    return features if features.shape[1:3] == finer.shape[1:3] else features[:, :height, :width]

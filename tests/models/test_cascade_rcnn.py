@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from awsdet import boxes as box_lib
+from awsdet.errors import UserError
 from awsdet.models.box_head import BoxOutput, Candidates, refine, sample_rois
 from awsdet.models.cascade_rcnn import stage_rules
 from awsdet.models.rpn import Proposals
@@ -42,6 +43,12 @@ def test_every_stage_has_its_heads_losses_rule_and_weight(model):
     model.settings.cascade.loss_weights = kept
     assert changed["stage1_class_loss"] == 0 and changed["stage1_mask_loss"] == 0
     np.testing.assert_allclose(changed["stage2_class_loss"], 2 * terms["stage2_class_loss"], rtol=1e-6)
+
+
+def test_stages_that_do_not_agree_are_named():
+    settings = small_config("model.cascade.ious=0.5,0.6", detector="cascade_rcnn").model
+    with pytest.raises(UserError, match=r"model.cascade.ious, box_stds, loss_weights have \[2, 3, 3\] entries"):
+        stage_rules(settings)
 
 
 def test_later_stages_sample_from_what_the_one_before_refined(model):

@@ -51,3 +51,19 @@ def test_p6_and_p7_are_convolutions_of_what_was_asked_for(kind, relu):
 def test_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="extra_convs is 'on_c5'; it must be one of none, on_input"):
         fpn(extra_convs="on_c5")
+
+
+def test_levels_of_odd_size_take_the_nearest_of_the_coarser():
+    """As PyTorch's interpolation to a given size: index floor(i * coarse / fine)."""
+    sizes = [(25, 35), (13, 18), (7, 9), (4, 5)]
+    random = np.random.default_rng(1)
+    inputs = [tf.constant(random.normal(size=(1, *size, c)), tf.float32) for size, c in zip(sizes, WIDTHS)]
+    neck = fpn()
+    merged = None
+    for level in (3, 2, 1, 0):
+        lateral = neck.lateral[level](inputs[level]).numpy()
+        if merged is not None:
+            rows, columns = (np.arange(f) * c // f for f, c in zip(sizes[level], sizes[level + 1]))
+            lateral += merged[:, rows][:, :, columns]
+        merged = lateral
+        np.testing.assert_allclose(neck(inputs)[level], neck.output_convs[level](merged), atol=1e-5)

@@ -225,7 +225,9 @@ def detection_rows(reference, found, image):
 
 
 def _pasted(reference, found, image, pairs):
-    arrays = reference.arrays
+    name, arrays = f"detections {image}: wrong mask pixels", reference.arrays
+    if not pairs:
+        return Row(name, 0.0, 1e-3)
     shape = arrays[f"detections/{image}/masks_shape"]
     theirs = np.unpackbits(arrays[f"detections/{image}/masks"], axis=-1, count=int(shape[2]))
     height, width = arrays["image_size_hw"][image]
@@ -233,7 +235,7 @@ def _pasted(reference, found, image, pairs):
     ours = paste_masks(found["masks"][image], found["boxes"][image], (height, width), threshold)
     ours = coco_mask.decode(ours).transpose(2, 0, 1)
     wrong = [np.mean(ours[mine] != theirs[index]) for mine, index in pairs]
-    return Row(f"detections {image}: wrong mask pixels", float(np.mean(wrong)) if wrong else 0.0, 1e-3)
+    return Row(name, float(np.mean(wrong)), 1e-3)
 
 
 def target_rows(reference, outputs):
