@@ -37,12 +37,8 @@ def test_conversion_shows_where_everything_goes(npz, arrays, tmp_path, capsys):
     assert "fastrcnn/outputs/class/b -> roi_head.bbox_head.fc_cls.bias (4,)" in lines
     assert sum(" -> " in line for line in lines) == len(arrays)
     assert lines[-4].endswith("COCO-R50FPN.npz: tensorpack, faster_rcnn")
-    assert (
-        lines[-3] == f"{len(arrays)} arrays matched, 0 missing or mismatched, 0 unused, 3 left out (not in a detector)"
-    )
-    assert lines[-2].startswith(
-        "tensorpack: BGR pixels, mean 103.53, 116.28, 123.675, std 57.375, 57.12, 58.395, strides"
-    )
+    assert lines[-3].startswith(f"{len(arrays)} arrays matched, 0 missing or mismatched, 0 unused, 3 left out")
+    assert lines[-2].startswith("tensorpack: BGR pixels, mean 103.53, 116.28, 123.675, std 57.375, 57.12, 58.395, ")
     assert lines[-1] == f"written: {output}"
     weights = load.read(output)
     assert weights.preset.name == "tensorpack" and sorted(weights.arrays) == sorted(arrays)
