@@ -9,6 +9,8 @@ each array goes, and what is missing, unused or of another shape than the model'
 cannot be told from the file. Training starts from IN or OUT with --config.train.init_from.
 """
 
+import contextlib
+
 from absl import flags
 
 from awsdet import config as config_module
@@ -36,10 +38,10 @@ def run(flag_values, overrides):
 
     from awsdet.train import transfer
 
-    with tf.device("/CPU:0"):  # nothing is computed
-        weights = transfer.read(flag_values.input)
-        detector = _model(weights, flag_values.config, overrides)
-        return _convert(weights, detector, flag_values.output)
+    with contextlib.suppress(RuntimeError):  # raised where the caller already uses TensorFlow
+        tf.config.set_visible_devices([], "GPU")  # nothing is computed, and a training may be running on it
+    weights = transfer.read(flag_values.input)
+    return _convert(weights, _model(weights, flag_values.config, overrides), flag_values.output)
 
 
 def _model(weights, config_file, overrides):
