@@ -3,17 +3,27 @@
 # compiler, neither TensorFlow nor Python. Without a GPU it says so and only builds; without nvcc it says that.
 #
 #   scripts/test_cuda.sh [cases] [seed]
+#   scripts/test_cuda.sh --emulate [cases] [seed]   the kernels run on the CPU, under AddressSanitizer and UBSan
+#   AWSDET_SANITIZE= scripts/test_cuda.sh --emulate the same without the sanitizers, much faster
 #   AWSDET_CUDA_ARCH=sm_80 scripts/test_cuda.sh     compile for another GPU than this machine's
-#   compute-sanitizer build/cuda/harness 5          memory errors and races, after a build
+#   AWSDET_NVCC=/path/to/nvcc                       this compiler instead of CUDA_HOME's, /usr/local's or PATH's
+#   AWSDET_CUDA_OUT=folder                          build there instead of in build/cuda
+#   compute-sanitizer build/cuda/harness 5          memory errors and races on a GPU, after a build
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+emulate=
+if [ "${1:-}" = --emulate ]; then
+    emulate=yes
+    shift
+fi
+
 find_nvcc() {
     local candidate
-    for candidate in "${CUDA_HOME:-}/bin/nvcc" /usr/local/cuda-12*/bin/nvcc /usr/local/cuda/bin/nvcc \
-        "$(command -v nvcc || true)"; do
+    for candidate in ${AWSDET_NVCC:-"${CUDA_HOME:-}/bin/nvcc" /usr/local/cuda-12*/bin/nvcc /usr/local/cuda/bin/nvcc \
+        "$(command -v nvcc || true)"}; do
         if [ -x "$candidate" ]; then
-            echo "$candidate"
+            readlink -f "$candidate"
             return
         fi
     done
@@ -24,29 +34,44 @@ if [ -z "$nvcc" ]; then
     echo "no nvcc: nothing was compiled; install a CUDA toolkit to test the CUDA launchers"
     exit 0
 fi
-architecture=${AWSDET_CUDA_ARCH:-}
-if [ -z "$architecture" ]; then
-    architecture=sm_80
-    if nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then architecture=native; fi
+cxx="${CXX:-g++} -std=c++17 -fPIC -ffp-contract=off -Icustom_ops"
+if [ -n "$emulate" ]; then
+    out=${AWSDET_CUDA_OUT:-build/cuda-emulation}
+    sanitize=${AWSDET_SANITIZE-address,undefined}
+    sanitize=${sanitize:+-fsanitize=$sanitize -fno-sanitize-recover=undefined}
+    compile="$cxx -O1 -g $sanitize -DAWSDET_CUDA_EMULATION -Wno-unknown-pragmas -isystem $(dirname "$nvcc")/../include -x c++"
+    link="${CXX:-g++} $sanitize"
+else
+    architecture=${AWSDET_CUDA_ARCH:-}
+    if [ -z "$architecture" ]; then
+        architecture=sm_80
+        if nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then architecture=native; fi
+    fi
+    out=${AWSDET_CUDA_OUT:-build/cuda}
+    compile="$nvcc -std=c++17 -O3 -arch=$architecture -Xcompiler -fPIC -Icustom_ops"
+    link="$nvcc -arch=$architecture"
+    echo "$nvcc for $architecture"
 fi
-out=build/cuda
 mkdir -p "$out"
-echo "$nvcc for $architecture"
 
-# One translation unit after the other, and only what is older than any source.
-newest=$(ls -t custom_ops/cuda/* custom_ops/kernels/*.h custom_ops/tests/cuda_* | head -n 1)
+# Compiled again: what is older than its source, any header, or the way to compile it.
+[ "$(cat "$out/command" 2>/dev/null)" = "$compile" ] || echo "$compile" >"$out/command"
+headers=$(ls -t custom_ops/{cuda,kernels,tests}/*.h "$out/command" | head -n 1)
+sources=(custom_ops/cuda/*.cu custom_ops/tests/*.cu custom_ops/kernels/{roi_align,nms,weighted}*.cc)
 objects=()
-for source in custom_ops/cuda/*.cu custom_ops/tests/cuda_*.cu custom_ops/kernels/{roi_align,nms,weighted}*.cc; do
-    object=$out/$(basename "$source").$architecture.o
+commands=()
+for source in "${sources[@]}"; do
+    object=$out/$(basename "$source").o
     objects+=("$object")
-    if [ "$object" -nt "$newest" ] && [ "$object" -nt "$source" ]; then continue; fi
+    if [ "$object" -nt "$headers" ] && [ "$object" -nt "$source" ]; then continue; fi
     case $source in
-        *.cu) "$nvcc" -std=c++17 -O3 -arch="$architecture" -Xcompiler -fPIC -Icustom_ops -c "$source" -o "$object" ;;
-        *) ${CXX:-g++} -std=c++17 -O3 -fPIC -ffp-contract=off -Icustom_ops -c "$source" -o "$object" ;;
+        *.cu) commands+=("$compile -c $source -o $object") ;;
+        *) commands+=("$cxx -O3 -c $source -o $object") ;;
     esac
 done
-"$nvcc" -arch="$architecture" "${objects[@]}" -o "$out/harness"
-# The launchers alone, for benchmarks/cuda_ops.py.
-"$nvcc" -arch="$architecture" -shared "$out"/{roi_align,roi_align_grad,nms,nms_hard,nms_soft,cuda_c_api}.cu."$architecture".o \
-    -o "$out/libawsdet_cuda.so"
+if [ ${#commands[@]} -gt 0 ]; then printf '%s\n' "${commands[@]}" | xargs -P "$(nproc)" -I '{}' sh -c '{}'; fi
+$link "${objects[@]}" -o "$out/harness"
+if [ -z "$emulate" ]; then  # the launchers alone, for benchmarks/cuda_ops.py
+    $link -shared "$out"/{roi_align,roi_align_grad,nms,nms_hard,nms_soft,cuda_c_api}.cu.o -o "$out/libawsdet_cuda.so"
+fi
 "$out/harness" "$@"

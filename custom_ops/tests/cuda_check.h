@@ -27,6 +27,7 @@ template <typename T>
 class DeviceArray {
  public:
   explicit DeviceArray(const std::vector<T>& values) : DeviceArray(values.size()) {
+    if (size_ == 0) return;
     Require(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice), "copy to the GPU");
   }
   explicit DeviceArray(size_t size) : size_(size) {
@@ -44,6 +45,7 @@ class DeviceArray {
   std::vector<T> Host() const {
     std::vector<T> values(size_);
     Require(cudaDeviceSynchronize(), "a kernel");
+    if (size_ == 0) return values;
     Require(cudaMemcpy(values.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost), "copy from the GPU");
     return values;
   }

@@ -34,6 +34,9 @@ Case Draw(Random& random) {
   problem.sigma = 0.5f;
   const int64_t total = problem.images * problem.count;
   drawn.boxes = RandomBoxes(random, total, random.OneOf<float>({20, 400}));
+  if (random.Integer(0, 1) == 0) {  // many overlaps are equal, and equal to the threshold
+    for (float& side : drawn.boxes) side = std::round(side / 4) * 4;
+  }
   const std::vector<int32_t> names = random.OneOf<std::vector<int32_t>>(
       {{0}, {0, 1, 2, 3, 4}, {-7, 0, INT32_MAX, INT32_MIN, 80}});
   const bool coarse = random.Integer(0, 1) == 0;  // many equal scores
