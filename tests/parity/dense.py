@@ -55,7 +55,7 @@ def _test(options):
         "pre_nms": options.get("nms_pre"),
         "min_size": float(options.get("min_bbox_size")),
         "score_threshold": float(options.get("score_thr")),
-        "nms_iou": parts.hard_nms(options),
+        **parts.final_nms(options),
         "max_detections": options.get("max_per_img"),
     }
 

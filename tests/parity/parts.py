@@ -47,11 +47,12 @@ def box_stds(options):
 def box_loss(options):
     """Of a head's `loss_bbox`: box_loss, smooth_l1_beta, box_loss_weight."""
     loss = options.section("loss_bbox")
-    kind = loss.one_of("type", "SmoothL1Loss", "L1Loss")
+    kind = loss.one_of("type", "SmoothL1Loss", "L1Loss", "GIoULoss")
     loss.one_of("reduction", "mean")
-    options.one_of("reg_decoded_bbox", False)
+    loss.one_of("eps", 1e-6)  # of GIoU
+    options.one_of("reg_decoded_bbox", kind == "GIoULoss")  # what is compared: boxes or deltas
     return {
-        "box_loss": {"L1Loss": "l1", "SmoothL1Loss": "smooth_l1"}[kind],
+        "box_loss": {"L1Loss": "l1", "SmoothL1Loss": "smooth_l1", "GIoULoss": "giou"}[kind],
         "smooth_l1_beta": float(loss.get("beta", 1.0)),
         "box_loss_weight": float(loss.get("loss_weight", 1.0)),
     }
@@ -110,10 +111,36 @@ def hard_nms(options):
     return float(nms.get("iou_threshold"))
 
 
+def final_nms(options):
+    """Of the `nms` section of a test_cfg: nms_iou and what Soft-NMS needs besides."""
+    nms = options.section("nms")
+    if nms.one_of("type", "nms", "soft_nms") == "nms":
+        return {"nms_iou": hard_nms(options)}
+    nms.one_of("class_agnostic", False)
+    nms.skip("split_thr")
+    return {
+        "nms_iou": float(nms.get("iou_threshold")),
+        "nms_method": nms.one_of("method", "linear", "gaussian"),
+        "nms_sigma": float(nms.get("sigma", 0.5)),
+        "nms_min_score": float(nms.get("min_score", 1e-3)),
+    }
+
+
+def head_norm(options):
+    """Of a `norm_cfg` that a neck or head has, or not."""
+    if "norm_cfg" not in options:
+        options.skip("norm_cfg")
+        return "none"
+    norm = options.section("norm_cfg")
+    norm.one_of("type", "GN")
+    norm.one_of("num_groups", 32)
+    norm.one_of("requires_grad", True)
+    return "group_norm"
+
+
 def fpn(options, start_level, num_outs):
     """Of config.model.fpn; `start_level` and `num_outs` are those that our detector has."""
     options.one_of("type", "FPN")
-    options.one_of("norm_cfg", None)
     options.one_of("act_cfg", None)
     options.one_of("conv_cfg", None)
     options.one_of("no_norm_on_lateral", False)
@@ -127,6 +154,7 @@ def fpn(options, start_level, num_outs):
     extra = options.one_of("add_extra_convs", False, True, "on_input", "on_lateral", "on_output")
     return {
         "channels": options.get("out_channels"),
+        "norm": head_norm(options),
         "extra_convs": {False: "none", True: "on_input"}.get(extra, extra),
         "relu_before_extra_convs": options.get("relu_before_extra_convs", False),
     }

@@ -73,6 +73,41 @@ def test_stages_of_a_cascade():
         translated(content)
 
 
+def test_retinanet():
+    content = model_config("retinanet")
+    content["neck"].update(add_extra_convs="on_output", relu_before_extra_convs=True)
+    content["bbox_head"].update(stacked_convs=2, feat_channels=24, reg_decoded_bbox=True)
+    content["bbox_head"].update(loss_bbox={"type": "GIoULoss", "loss_weight": 2.0}, loss_cls={"type": "FocalLoss"})
+    content["bbox_head"]["loss_cls"].update(gamma=1.5, alpha=0.4, loss_weight=3.0)
+    content["bbox_head"]["anchor_generator"].update(octave_base_scale=3, scales_per_octave=2)
+    content["train_cfg"]["assigner"].update(pos_iou_thr=0.6, neg_iou_thr=0.3, min_pos_iou=0.1)
+    content["test_cfg"].update(nms_pre=50, min_bbox_size=2, score_thr=0.1, max_per_img=9)
+    content["test_cfg"]["nms"] = {"type": "soft_nms", "iou_threshold": 0.4, "method": "gaussian", "sigma": 0.7}
+    model = translated(content)
+    head = model.retina_head
+    assert (model.fpn.extra_convs, model.fpn.relu_before_extra_convs, model.fpn.norm) == ("on_output", True, "none")
+    assert (head.convs, head.channels, head.box_loss, head.box_loss_weight) == (2, 24, "giou", 2.0)
+    assert (head.focal_gamma, head.focal_alpha, head.class_loss_weight) == (1.5, 0.4, 3.0)
+    assert model.anchors.scales == pytest.approx((3.0, 3.0 * 2**0.5))
+    assert (head.positive_iou, head.negative_iou, head.min_positive_iou, head.ignore_iof) == (0.6, 0.3, 0.1, -1.0)
+    assert (head.pre_nms, head.min_size, head.score_threshold, head.max_detections) == (50, 2.0, 0.1, 9)
+    assert (head.nms_iou, head.nms_method, head.nms_sigma, head.nms_min_score) == (0.4, "gaussian", 0.7, 1e-3)
+    content["bbox_head"]["reg_decoded_bbox"] = False
+    with pytest.raises(ValueError, match="model_config.bbox_head.reg_decoded_bbox is False"):
+        translated(content)
+
+
+def test_group_norm_and_convolutions_in_the_heads():
+    content = model_config("mask_rcnn")
+    norm = {"norm_cfg": {"type": "GN", "num_groups": 32, "requires_grad": True}}
+    content["neck"].update(norm)
+    content["roi_head"]["mask_head"].update(norm)
+    content["roi_head"]["bbox_head"].update(type="Shared4Conv1FCBBoxHead", conv_out_channels=48, **norm)
+    model = translated(content)
+    assert (model.fpn.norm, model.mask_head.norm, model.box_head.norm) == ("group_norm",) * 3
+    assert (model.box_head.convs, model.box_head.conv_channels) == (4, 48)
+
+
 REFUSED = [
     ("backbone", {"deep_stem": True}, "model_config.backbone.deep_stem is True"),
     ("backbone", {"type": "ResNeXt", "groups": 32}, "backbone.type is 'ResNeXt'"),

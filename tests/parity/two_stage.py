@@ -71,7 +71,7 @@ def detection_settings(options):
     options.skip("mask_thr_binary")
     return {
         "score_threshold": float(options.get("score_thr")),
-        "nms_iou": parts.hard_nms(options),
+        **parts.final_nms(options),
         "max_detections": options.get("max_per_img"),
     }
 
@@ -113,7 +113,10 @@ def _rpn(options, train, test):
 
 def box_head_settings(options):
     """Of a `bbox_head`: config.model.box_head's network, coder and losses."""
-    options.one_of("type", "Shared2FCBBoxHead")
+    convs = {}
+    if options.one_of("type", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead") == "Shared4Conv1FCBBoxHead":
+        options.one_of("conv_cfg", None)
+        convs = {"convs": 4, "conv_channels": options.get("conv_out_channels", 256), "norm": parts.head_norm(options)}
     for name in ("with_avg_pool", "predict_box_type"):
         options.one_of(name, {"with_avg_pool": False, "predict_box_type": "box"}[name])
     options.skip("in_channels", "num_classes", "roi_feat_size", "init_cfg")
@@ -122,6 +125,7 @@ def box_head_settings(options):
         "class_agnostic": options.get("reg_class_agnostic", False),
         "box_stds": parts.box_stds(options),
         "class_loss_weight": parts.cross_entropy(options, "loss_cls"),
+        **convs,
         **parts.box_loss(options),
     }
 
@@ -145,7 +149,6 @@ def mask_head_settings(options):
     options.one_of("type", "FCNMaskHead")
     options.one_of("conv_kernel_size", 3)
     options.one_of("conv_cfg", None)
-    options.one_of("norm_cfg", None)
     upsample = options.section("upsample_cfg")
     upsample.one_of("type", "deconv")
     upsample.one_of("scale_factor", 2)
@@ -153,6 +156,7 @@ def mask_head_settings(options):
     return {
         "convs": options.get("num_convs", 4),
         "channels": options.get("conv_out_channels", 256),
+        "norm": parts.head_norm(options),
         "class_agnostic": options.get("class_agnostic", False),
         "loss_weight": parts.cross_entropy(options, "loss_mask", use_mask=True),
     }
