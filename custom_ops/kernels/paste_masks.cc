@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/vector_clones.h"
+
 namespace awsdet {
 namespace {
 
@@ -93,7 +95,7 @@ class MaskAxis {
 constexpr int64_t kVector = 64;
 
 // line[r] = the mask column read between its rows lower[r] and lower[r] + 1.
-__attribute__((target_clones("avx512f", "avx2", "default")))
+AWSDET_VECTOR_CLONES
 void Interpolate(const float* column, const int32_t* lower, const float* weight, int64_t rows, float* __restrict line) {
   rows -= rows % kVector;
   for (int64_t r = 0; r < rows; ++r) {
@@ -102,7 +104,7 @@ void Interpolate(const float* column, const int32_t* lower, const float* weight,
 }
 
 // inside[r] = whether the value between two lines reaches the threshold.
-__attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
+AWSDET_VECTOR_CLONES
 void Threshold(const float* left, const float* right, float weight, float threshold, int64_t rows,
                uint8_t* __restrict inside) {
   const float other = 1.0f - weight;

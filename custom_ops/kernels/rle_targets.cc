@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/vector_clones.h"
+
 namespace awsdet {
 namespace {
 
@@ -79,12 +81,12 @@ void Axis::AddWeight(int64_t index, int64_t bin, double weight) {
   weights[offset[bin] + index - first[bin]] += weight;
 }
 
-__attribute__((target_clones("avx512f", "avx2", "default")))
+AWSDET_VECTOR_CLONES
 void AddDifference(const double* high, const double* low, int64_t count, double* sum) {
   for (int64_t i = 0; i < count; ++i) sum[i] += high[i] - low[i];
 }
 
-__attribute__((target_clones("avx512f", "avx2", "default")))
+AWSDET_VECTOR_CLONES
 void AddScaled(const double* values, double factor, int64_t count, double* sum) {
   for (int64_t i = 0; i < count; ++i) sum[i] += values[i] * factor;
 }

@@ -126,6 +126,21 @@ def test_polygons_far_outside_the_roi_cover_it_or_not():
     assert found[:2].all()
 
 
+def test_rois_do_not_depend_on_each_other():
+    """However they are dealt to threads: all together are the same as one by one."""
+    rng = np.random.default_rng(9)
+    polygons, count = random_polygons(rng, 6), 60
+    rles, sizes = rle([random_bitmap(rng) for _ in range(6)])
+    objects, rois = rng.integers(0, 6, count).astype(np.int32), random_rois(rng, count)
+    for targets in (
+        lambda which: compiled.polygon_targets(polygons, objects[which], rois[which], 28),
+        lambda which: compiled.rle_targets(rles, objects[which], sizes, rois[which], 28),
+    ):
+        alone = np.concatenate([targets(slice(i, i + 1)).numpy() for i in range(count)])
+        np.testing.assert_array_equal(targets(slice(None)).numpy(), alone)
+        assert alone.any()
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_rle_equals_the_definition(seed):
     """The twin's sums lie up to 1e-6 beside the exact ones; there alone the compiled ones may decide otherwise."""

@@ -42,6 +42,14 @@ def test_equals_the_twin_byte_for_byte(seed):
     assert coco_mask.area(found).max() > 0
 
 
+def test_masks_do_not_depend_on_each_other():
+    """However they are dealt to threads: all together are the same as one by one."""
+    rng = np.random.default_rng(10)
+    masks, boxes, sizes = blobs(rng, 60, 28, 28), random_boxes(rng, 60, 300, 100), rng.integers(1, 400, (60, 2))
+    alone = [compiled.paste_masks(masks[i : i + 1], boxes[i : i + 1], sizes[i])[0] for i in range(60)]
+    assert compiled.paste_masks(masks, boxes, sizes) == alone
+
+
 def test_counts_are_those_of_pycocotools():
     """Decoded and encoded again they are the same bytes: also runs above 2^15, which take four characters."""
     rng = np.random.default_rng(20)
