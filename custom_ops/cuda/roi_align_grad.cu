@@ -93,11 +93,13 @@ __global__ void __launch_bounds__(kThreads)
   const AxisWeights columns{memory + bins * stride, stride, ints + 2 * tile, ints + 2 * tile + groups};
 
   const int64_t r = blockIdx.x;
-  const Roi roi = MakeRoi(problem, boxes, image_index, r);
+  const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
+  __shared__ Roi roi;
+  if (thread == 0) roi = MakeRoi(problem, boxes, image_index, r);
+  __syncthreads();
   if (roi.image < 0) return;
   const PixelRange y = TouchedPixels(roi.y, bins), x = TouchedPixels(roi.x, bins);
   const int channel = (blockIdx.y * blockDim.x + threadIdx.x) * V;
-  const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
   const T* const source = pooled_gradient + r * bins * bins * problem.channels + channel;
   for (int top = y.first; top <= y.last; top += tile) {
     for (int left = x.first; left <= x.last; left += tile) {

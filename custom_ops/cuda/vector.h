@@ -8,6 +8,7 @@
 #include <cuda_fp16.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "cuda/launch.h"
 
@@ -40,10 +41,23 @@ __device__ __forceinline__ __nv_bfloat16 FromFloat<__nv_bfloat16>(float value) {
   return __float2bfloat16_rn(value);
 }
 
+// 16 bytes go through one register quadruple, so that the compiler cannot split the access.
+template <typename T, int V>
+__device__ __forceinline__ Pack<T, V> Load(const T* __restrict__ address) {
+  Pack<T, V> pack;
+  if constexpr (sizeof(pack) == sizeof(uint4)) {
+    const uint4 raw = __ldg(reinterpret_cast<const uint4*>(address));
+    memcpy(&pack, &raw, sizeof(raw));
+  } else {
+    pack = *reinterpret_cast<const Pack<T, V>*>(address);
+  }
+  return pack;
+}
+
 // sum += weight * address[0..V)
 template <typename T, int V>
 __device__ __forceinline__ void AddScaled(const T* __restrict__ address, float weight, float (&sum)[V]) {
-  const Pack<T, V> pack = *reinterpret_cast<const Pack<T, V>*>(address);
+  const Pack<T, V> pack = Load<T, V>(address);
 #pragma unroll
   for (int v = 0; v < V; ++v) sum[v] += weight * ToFloat(pack.element[v]);
 }
@@ -53,7 +67,13 @@ __device__ __forceinline__ void Store(T* address, const float (&value)[V]) {
   Pack<T, V> pack;
 #pragma unroll
   for (int v = 0; v < V; ++v) pack.element[v] = FromFloat<T>(value[v]);
-  *reinterpret_cast<Pack<T, V>*>(address) = pack;
+  if constexpr (sizeof(pack) == sizeof(uint4)) {
+    uint4 raw;
+    memcpy(&raw, &pack, sizeof(raw));
+    __stwb(reinterpret_cast<uint4*>(address), raw);
+  } else {
+    *reinterpret_cast<Pack<T, V>*>(address) = pack;
+  }
 }
 
 // address[0..V) += value, atomically for each element; four at a time where the chip can (compute capability 9.0).

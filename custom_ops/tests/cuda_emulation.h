@@ -213,6 +213,8 @@ T Exchange(T* address, T value) {
 #define __syncthreads() awsdet::cuda::EmulatedBlock::Current().BlockBarrier()
 #define __ballot_sync(mask, value) awsdet::cuda::EmulatedBlock::Current().Ballot(value)
 #define __shfl_xor_sync(mask, value, lanes) awsdet::cuda::EmulatedBlock::Current().FromLane(value, lanes)
+#define __ldg(address) (*(address))
+#define __stwb(address, value) (*(address) = (value))
 #define __popc __builtin_popcount
 #define __ffs __builtin_ffs
 #define atomicAdd(address, value) awsdet::cuda::Exchange(address, *(address) + (value))
