@@ -5,6 +5,7 @@ meaning (background last, background without boxes). The tables list every name 
 detectors could have; a file holds some of them.
 """
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -166,6 +167,8 @@ def detectron(keys):
     yield from _blob("conv_rpn_fpn2", "rpn_head.rpn_conv")  # shared by all levels
     yield from _blob("rpn_cls_logits_fpn2", "rpn_head.rpn_cls")
     yield from _blob("rpn_bbox_pred_fpn2", "rpn_head.rpn_reg")
+    for index in range(_MOST_CONVS):
+        yield from _blob(f"head_conv{index + 1}", f"roi_head.bbox_head.shared_convs.{index}.conv")
     yield from _blob("fc6", "roi_head.bbox_head.shared_fcs.0")
     yield from _blob("fc7", "roi_head.bbox_head.shared_fcs.1")
     yield from _blob("cls_score", "roi_head.bbox_head.fc_cls", background_last)
@@ -179,6 +182,10 @@ def detectron(keys):
 def _blob(source, path, change=same):
     yield f"{source}_w", f"{path}.weight", change
     yield f"{source}_b", f"{path}.bias", change
+    if path.endswith(".conv"):
+        norm = f"{path.removesuffix('.conv')}.gn"
+        yield f"{source}_gn_s", f"{norm}.weight", same
+        yield f"{source}_gn_b", f"{norm}.bias", same
 
 
 # ---------------------------------------------------------------------------------------------------------- Detectron2
@@ -187,8 +194,9 @@ def _blob(source, path, change=same):
 def detectron2(keys):
     """pkl or pth of Detectron2, whole detectors or backbones alone; classes are in our order already."""
     kinds = ("weight", "bias", "running_mean", "running_var")
+    statistics = any(re.search(r"(stem\.conv1|res\d.*)\.norm\.running_var$", key) for key in keys)
     for prefix in ("", "backbone.", "backbone.bottom_up."):
-        for place in _backbone():
+        for place in _backbone("bn" if statistics else "gn"):
             part = place.part.replace("downsample", "shortcut")
             source = f"res{place.stage + 1}.{place.block}.{part}" if place.stage else "stem.conv1"
             yield f"{prefix}{source}.weight", f"{place.conv}.weight", same
@@ -197,9 +205,7 @@ def detectron2(keys):
     first = 2 if any(key.startswith("backbone.fpn_lateral2.") for key in keys) else 3  # RetinaNet begins at P3
     for level in range(first, 6):
         for source, path in (("lateral", "lateral_convs"), ("output", "fpn_convs")):
-            target = f"neck.{path}.{level - first}"
-            yield from _torch(f"backbone.fpn_{source}{level}", f"{target}.conv")
-            yield from _torch(f"backbone.fpn_{source}{level}.norm", f"{target}.gn")
+            yield from _torch_conv(f"backbone.fpn_{source}{level}", f"neck.{path}.{level - first}")
     for index, level in enumerate((6, 7), start=3):
         yield from _torch(f"backbone.top_block.p{level}", f"neck.fpn_convs.{index}.conv")
     rpn = {"conv": "rpn_conv", "objectness_logits": "rpn_cls", "anchor_deltas": "rpn_reg"}
@@ -216,13 +222,15 @@ def detectron2(keys):
 def _detectron2_heads(cascade):
     for number in [f"{k}." for k in range(CASCADE_STAGES)] if cascade else [""]:
         head = f"roi_head.bbox_head.{number}"
+        for index in range(_MOST_CONVS):
+            yield from _torch_conv(f"roi_heads.box_head.{number}conv{index + 1}", f"{head}shared_convs.{index}")
         for index in range(2):
             yield from _torch(f"roi_heads.box_head.{number}fc{index + 1}", f"{head}shared_fcs.{index}")
         yield from _torch(f"roi_heads.box_predictor.{number}cls_score", f"{head}fc_cls")
         yield from _torch(f"roi_heads.box_predictor.{number}bbox_pred", f"{head}fc_reg")
     for head in _mask_heads(cascade):
         for index in range(_MOST_CONVS):
-            yield from _torch(f"roi_heads.mask_head.mask_fcn{index + 1}", f"{head}.convs.{index}.conv")
+            yield from _torch_conv(f"roi_heads.mask_head.mask_fcn{index + 1}", f"{head}.convs.{index}")
         yield from _torch("roi_heads.mask_head.deconv", f"{head}.upsample")
         yield from _torch("roi_heads.mask_head.predictor", f"{head}.conv_logits")
 
@@ -230,6 +238,12 @@ def _detectron2_heads(cascade):
 def _torch(source, path, change=same):
     yield f"{source}.weight", f"{path}.weight", change
     yield f"{source}.bias", f"{path}.bias", change
+
+
+def _torch_conv(source, path):
+    """A convolution that may have a group normalisation."""
+    yield from _torch(source, f"{path}.conv")
+    yield from _torch(f"{source}.norm", f"{path}.gn")
 
 
 # ------------------------------------------------------------------------------------------------ what names leave open

@@ -132,11 +132,14 @@ def _changed(path, key, array, change):
 
 def _preset(system, table, placed):
     if system == "detectron2":
-        return presets.TORCHVISION if table.metadata.get("__author__") == "torchvision" else presets.MSRA
+        converted = table.metadata.get("__author__") == "torchvision"
+        return presets.TORCHVISION if converted else presets.of_detectron(placed)
+    if system == "detectron":
+        return presets.of_detectron(placed)
     whole = any(not key.startswith("backbone.") for key in placed)
     if system == "tensorpack" and whole and not any(key.endswith(":0") for key in table.arrays):
         return None  # may be Detectron2's, converted to tensorpack's names: then it wants Detectron2's pixels
-    return {"tensorpack": presets.TENSORPACK, "keras": presets.KERAS, "detectron": presets.MSRA}[system]
+    return {"tensorpack": presets.TENSORPACK, "keras": presets.KERAS}[system]
 
 
 def _mmdetection(path, arrays, metadata):

@@ -28,12 +28,22 @@ def _pixels(bgr, mean, std, style):
 TENSORPACK = Preset("tensorpack", _pixels(True, (103.53, 116.28, 123.675), (57.375, 57.12, 58.395), "pytorch"))
 KERAS = Preset("Keras applications", _pixels(True, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), "caffe"))
 MSRA = Preset("Detectron / MSRA", _pixels(True, (103.53, 116.28, 123.675), (1.0, 1.0, 1.0), "caffe"))
+DETECTRON_RESNEXT = Preset("Detectron ResNeXt", {**TENSORPACK.settings})  # trained by another system, on Torch
+DETECTRON_GROUP_NORM = Preset("Detectron, group normalisation", {**MSRA.settings, "backbone.style": "pytorch"})
 TORCHVISION = Preset("torchvision", _pixels(False, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), "pytorch"))
 
 
 def of_settings(name, model):
     """The preset of a model with the settings `model`, a nested dict like config.model."""
     return Preset(name, {key: _look_up(model, key) for key in TORCHVISION.settings})
+
+
+def of_detectron(arrays):
+    """The preset of a backbone of Detectron or Detectron2, in mmdetection's names: its kinds differ."""
+    inside = arrays.get("backbone.layer1.0.conv2.weight")
+    if inside is not None and inside.shape[0] != inside.shape[1]:
+        return DETECTRON_RESNEXT
+    return DETECTRON_GROUP_NORM if "backbone.gn1.weight" in arrays else MSRA
 
 
 def of_mmdet_config(text):

@@ -103,9 +103,10 @@ def detectron(arrays, affine=True):
             elif not is_norm:
                 found[f"{name}_w"] = value
         else:
-            name, value = _detectron_head(".".join(path), value)
-            found[f"{name}_{kind[0]}"] = value
-            found[f"{name}_{kind[0]}_momentum"] = np.zeros_like(value)
+            is_norm = path[-1] == "gn"
+            name, value = _detectron_head(".".join([*path[:-1], "conv"] if is_norm else path), value)
+            name += f"_gn_{'s' if kind == 'weight' else 'b'}" if is_norm else f"_{kind[0]}"
+            found[name], found[f"{name}_momentum"] = value, np.zeros_like(value)
     return found
 
 
@@ -124,9 +125,9 @@ def _detectron_head(path, value):
         return f"fpn_inner_{_LAST_BLOCK[level]}_sum" + ("" if level == "3" else "_lateral"), value
     if "fpn_convs" in path:
         return f"fpn_{_LAST_BLOCK[level]}_sum", value
-    mask = re.fullmatch(r"roi_head\.mask_head\.convs\.(\d)\.conv", path)
-    if mask:
-        return f"_[mask]_fcn{int(mask[1]) + 1}", value
+    conv = re.fullmatch(r"roi_head\.(?:mask_head|bbox_head)\.(?:shared_)?convs\.(\d)\.conv", path)
+    if conv:
+        return f"{'_[mask]_fcn' if 'mask' in path else 'head_conv'}{int(conv[1]) + 1}", value
     name = {
         "rpn_head.rpn_conv": "conv_rpn_fpn2",
         "rpn_head.rpn_cls": "rpn_cls_logits_fpn2",
@@ -159,7 +160,10 @@ def detectron2(arrays, prefix="backbone.bottom_up."):
         elif path[0] == "neck":
             level = int(path[2]) + first
             name = {"lateral_convs": "fpn_lateral", "fpn_convs": "fpn_output"}[path[1]]
-            found[f"backbone.top_block.p{level}.{kind}" if level > 5 else f"backbone.{name}{level}.{kind}"] = value
+            norm = "norm." if path[3] == "gn" else ""
+            found[f"backbone.top_block.p{level}.{kind}" if level > 5 else f"backbone.{name}{level}.{norm}{kind}"] = (
+                value
+            )
         else:
             name = _detectron2_head(".".join(path))
             if name in ("head.cls_score", "head.bbox_pred"):  # by size, ratio; mmdetection's are by ratio, size
@@ -173,9 +177,9 @@ def detectron2(arrays, prefix="backbone.bottom_up."):
 
 def _detectron2_place(path):
     if not path[0].startswith("layer"):
-        return "stem.conv1" + (".norm" if path[0] == "bn1" else "")
+        return "stem.conv1" + (".norm" if path[0] in ("bn1", "gn1") else "")
     layer = "shortcut" if path[2] == "downsample" else f"conv{path[2][-1]}"
-    is_norm = path[2].startswith("bn") or path[2:] == ["downsample", "1"]
+    is_norm = path[2][:2] in ("bn", "gn") or path[2:] == ["downsample", "1"]
     return f"res{int(path[0][5:]) + 1}.{path[1]}.{layer}" + (".norm" if is_norm else "")
 
 
@@ -196,7 +200,12 @@ def _detectron2_head(path):
             return re.sub(ours, theirs, path)
     numbered = {
         r"roi_head\.bbox_head\.((?:\d\.)?)shared_fcs\.(\d)": lambda m: f"roi_heads.box_head.{m[1]}fc{int(m[2]) + 1}",
-        r"roi_head\.mask_head\.(?:0\.)?()convs\.(\d)\.conv": lambda m: f"roi_heads.mask_head.mask_fcn{int(m[2]) + 1}",
+        r"roi_head\.bbox_head\.shared_convs\.(\d)\.(conv|gn)": lambda m: (
+            f"roi_heads.box_head.conv{int(m[1]) + 1}{'.norm' if m[2] == 'gn' else ''}"
+        ),
+        r"roi_head\.mask_head\.(?:0\.)?convs\.(\d)\.(conv|gn)": lambda m: (
+            f"roi_heads.mask_head.mask_fcn{int(m[1]) + 1}{'.norm' if m[2] == 'gn' else ''}"
+        ),
         r"bbox_head\.(cls|reg)_convs\.(\d)\.conv": lambda m: (
             f"head.{'cls' if m[1] == 'cls' else 'bbox'}_subnet.{2 * int(m[2])}"
         ),

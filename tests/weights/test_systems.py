@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -110,13 +111,37 @@ def test_detectron2_backbone_of_torchvision_says_so(tmp_path):
     )
 
 
-def test_detectron_backbone_with_group_norm(tmp_path):
-    arrays = foreign.backbone(made("mask_rcnn", "model.backbone.norm=group_norm")[1])
-    theirs = foreign.detectron({key.replace(".gn", ".bn"): value for key, value in arrays.items()})
-    theirs = {key.replace("res_conv1_bn", "conv1_gn").replace("_bn_", "_gn_"): v for key, v in theirs.items()}
+GROUP_NORM = (
+    "model.backbone.norm=group_norm",
+    "model.fpn.norm=group_norm",
+    "model.box_head.convs=4",
+    "model.box_head.conv_channels=8",
+    "model.box_head.norm=group_norm",
+    "model.mask_head.norm=group_norm",
+)
+
+
+@pytest.mark.parametrize("system", ["detectron", "detectron2"])
+def test_group_norm_everywhere(system, tmp_path):
+    """The models of Wu and He 2018; these have the stride on the 3x3."""
+    detector, arrays = made("mask_rcnn", *GROUP_NORM)
+    if system == "detectron":
+        as_batch_norm = {re.sub(r"^(backbone\.(?:.*\.)?)gn(\d)", r"\1bn\2", key): v for key, v in arrays.items()}
+        theirs = foreign.detectron(as_batch_norm)
+        theirs = {key.replace("res_conv1_bn", "conv1_gn").replace("_bn_", "_gn_"): v for key, v in theirs.items()}
+    else:
+        theirs = {"model": foreign.detectron2(arrays), "__author__": "Detectron2 Model Zoo"}
     weights = load.read(saved_pkl(tmp_path, theirs))
+    assert weights.system == system and not weights.unknown and weights.preset == presets.DETECTRON_GROUP_NORM
     same(weights.arrays, arrays)
-    assert infer(weights)[0].backbone.norm == "group_norm"
+    fits(weights, detector)
+
+
+def test_detectron_resnext_has_other_pixels(tmp_path):
+    arrays = made("mask_rcnn", "model.backbone.groups=4", "model.backbone.width_per_group=4")[1]
+    weights = load.read(saved_pkl(tmp_path, foreign.detectron(foreign.backbone(arrays))))
+    assert weights.preset.settings["image.std"] == (57.375, 57.12, 58.395)
+    assert weights.preset.settings["backbone.style"] == "pytorch" and weights.preset.settings["image.bgr"]
 
 
 def test_names_that_no_rule_knows_are_reported(tmp_path):
