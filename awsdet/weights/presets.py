@@ -28,7 +28,7 @@ def _pixels(bgr, mean, std, style):
 TENSORPACK = Preset("tensorpack", _pixels(True, (103.53, 116.28, 123.675), (57.375, 57.12, 58.395), "pytorch"))
 KERAS = Preset("Keras applications", _pixels(True, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), "caffe"))
 MSRA = Preset("Detectron / MSRA", _pixels(True, (103.53, 116.28, 123.675), (1.0, 1.0, 1.0), "caffe"))
-DETECTRON_RESNEXT = Preset("Detectron ResNeXt", {**TENSORPACK.settings})  # trained by another system, on Torch
+DETECTRON_RESNEXT = Preset("Detectron ResNeXt", TENSORPACK.settings)  # its pixels are divided
 DETECTRON_GROUP_NORM = Preset("Detectron, group normalisation", {**MSRA.settings, "backbone.style": "pytorch"})
 TORCHVISION = Preset("torchvision", _pixels(False, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), "pytorch"))
 

@@ -161,9 +161,8 @@ def detectron2(arrays, prefix="backbone.bottom_up."):
             level = int(path[2]) + first
             name = {"lateral_convs": "fpn_lateral", "fpn_convs": "fpn_output"}[path[1]]
             norm = "norm." if path[3] == "gn" else ""
-            found[f"backbone.top_block.p{level}.{kind}" if level > 5 else f"backbone.{name}{level}.{norm}{kind}"] = (
-                value
-            )
+            name = f"top_block.p{level}" if level > 5 else f"{name}{level}"
+            found[f"backbone.{name}.{norm}{kind}"] = value
         else:
             name = _detectron2_head(".".join(path))
             if name in ("head.cls_score", "head.bbox_pred"):  # by size, ratio; mmdetection's are by ratio, size
