@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/vector_clones.h"
+
 namespace awsdet {
 namespace {
 
@@ -54,7 +56,7 @@ inline bool AnyAbove(const Probe& probe, const Lanes& lanes, int64_t begin) {
 
 // Over the cells [first, last] of some rows: the first row's cells are at begin and filled, each next `columns` on.
 // Lanes between the cells are looked at, too: they hold boxes of the same class or overlap nothing.
-__attribute__((target_clones("avx512f", "avx2", "default")))
+AWSDET_VECTOR_CLONES
 bool AnyAboveInRows(const Probe& probe, const Lanes& lanes, const int32_t* begin, const int32_t* filled, int32_t rows,
                     int32_t columns) {
   for (int32_t row = 0; row < rows; ++row, begin += columns, filled += columns) {

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "kernels/nms_classes.h"
+#include "kernels/vector_clones.h"
 
 namespace awsdet {
 namespace {
@@ -40,7 +41,7 @@ Pool Fill(const ClassBoxes& input, const float* scores) {
 }
 
 // IoU of box `best` with each of [0, count), `count` a multiple of the lanes; 0 where both are empty.
-__attribute__((target_clones("avx512f", "avx2", "default")))
+AWSDET_VECTOR_CLONES
 void Overlaps(const float* lanes, int64_t stride, int64_t best, int64_t count, float* iou) {
   const float *x1 = lanes, *y1 = x1 + stride, *x2 = y1 + stride, *y2 = x2 + stride, *area = y2 + stride;
   const float left = x1[best], top = y1[best], right = x2[best], bottom = y2[best], own = area[best];
@@ -53,7 +54,7 @@ void Overlaps(const float* lanes, int64_t stride, int64_t best, int64_t count, f
   }
 }
 
-__attribute__((target_clones("avx512f", "avx2", "default")))
+AWSDET_VECTOR_CLONES
 void DecayLinear(const float* iou, float iou_threshold, float score_threshold, int64_t count, float* score) {
   for (int64_t i = 0; i < count; ++i) {
     const float decayed = score[i] * (iou[i] >= iou_threshold ? 1.0f - iou[i] : 1.0f);
@@ -69,7 +70,7 @@ void DecayGaussian(const float* iou, float sigma, float score_threshold, int64_t
   }
 }
 
-__attribute__((target_clones("avx512f", "avx2", "default")))
+AWSDET_VECTOR_CLONES
 float Highest(const float* score, int64_t count) {
   float highest[kLanes];
   for (int64_t lane = 0; lane < kLanes; ++lane) highest[lane] = kGone;
