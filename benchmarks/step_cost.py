@@ -16,6 +16,9 @@ PARTS = (
     ("box head", ("bbox_head",)),
 )
 
+# Operations that only run others, which have times of their own.
+CALLS = ("StatefulPartitionedCall", "PartitionedCall", "If", "StatelessIf", "While", "StatelessWhile")
+
 
 def part_of(name):
     """The part of an operation by its name in the graph, which begins with its layer's."""
@@ -89,6 +92,7 @@ def seconds_by_part(call):
         for line in plane.lines:
             for event in line.events:
                 name = plane.event_metadata[event.metadata_id].name
-                if ":" in name and not name.startswith("$"):  # operations are name:type
+                operation, _, kind = name.rpartition(":")  # operations are name:type
+                if operation and not operation.startswith("$") and kind not in CALLS:
                     totals[part_of(name)] += event.duration_ps * 1e-12
     return dict(totals)
