@@ -5,7 +5,7 @@ RUN := runs/shapes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ops train test test-cuda lint format benchmark-overfit benchmark-peers clean
+.PHONY: help setup ops train test test-sanitize test-cuda lint format benchmark-overfit benchmark-peers clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ $(SHAPES)/records/val.manifest.json: | setup
 
 test: lint ## style checks and all tests
 	python -m pytest -q -n 2 -rs --durations=15 $(ARGS)
+
+test-sanitize: setup ## the operators built under AddressSanitizer and UBSan, and their tests against that build
+	scripts/test_sanitize.sh $(ARGS)
 
 test-cuda: ## the CUDA launchers built with nvcc and tested on this machine's GPU, where there are such
 	scripts/test_cuda.sh $(ARGS)

@@ -84,8 +84,11 @@ def test_low_precision_is_float32_rounded_once(seed, dtype):
     low = pool_and_gradient(roi_align, pyramid, boxes, index, weights, **settings)
     wide = [tf.cast(features, tf.float32) for features in pyramid]
     exact = pool_and_gradient(roi_align, wide, boxes, index, tf.cast(weights, tf.float32), **settings)
+    half_step = {tf.float16: 2.0**-11, tf.bfloat16: 2.0**-8}[dtype]
     for ours, theirs in zip(low, exact):
-        np.testing.assert_array_equal(ours, tf.cast(tf.cast(theirs, dtype), tf.float32))
+        # The float32 sums themselves may differ in a last bit, by how the compiler fuses multiplications.
+        bound = half_step * np.abs(theirs) + 1e-6 * np.abs(theirs).max() + 2.0**-25
+        assert np.all(np.abs(ours - theirs) <= bound)
 
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16], ids=lambda dtype: dtype.name)
