@@ -39,7 +39,8 @@ if [ -n "$emulate" ]; then
     out=${AWSDET_CUDA_OUT:-build/cuda-emulation}
     sanitize=${AWSDET_SANITIZE-address,undefined}
     sanitize=${sanitize:+-fsanitize=$sanitize -fno-sanitize-recover=undefined}
-    compile="$cxx -O1 -g $sanitize -DAWSDET_CUDA_EMULATION -Wno-unknown-pragmas -isystem $(dirname "$nvcc")/../include -x c++"
+    headers_of_cuda=$(dirname "$nvcc")/../include
+    compile="$cxx -O1 -g $sanitize -DAWSDET_CUDA_EMULATION -Wno-unknown-pragmas -isystem $headers_of_cuda -x c++"
     link="${CXX:-g++} $sanitize"
 else
     architecture=${AWSDET_CUDA_ARCH:-}

@@ -1,7 +1,7 @@
 // How the launchers start a kernel, and what kernels need from the language beyond CUDA's own headers.
 //
-// The kernels' sources are also compiled by a plain C++ compiler (tests/cuda_emulation.h), one block after the other, so
-// that what they compute is tested on machines without a GPU; these few names are what differs.
+// The kernels' sources are also compiled by a plain C++ compiler (tests/cuda_emulation.h), which runs one block after
+// the other, so that what they compute is tested without a GPU; these few names are what differs.
 #ifndef AWSDET_CUDA_LAUNCH_H_
 #define AWSDET_CUDA_LAUNCH_H_
 

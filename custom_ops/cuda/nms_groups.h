@@ -21,7 +21,7 @@ struct NmsBox {
 struct NmsGroups {
   const uint64_t* keys;     // [total] image, whether it is no candidate, class; rising
   const int32_t* members;   // [total] places in `order`
-  const int32_t* order;     // [total] flat indices of boxes: by falling score within an image (hard), or 0, 1, .. (soft)
+  const int32_t* order;     // [total] flat indices of boxes: by image and falling score (hard), or by index (soft)
   const int32_t* starts;    // [group_count]
   const int32_t* group_count;
   int32_t* next_group;      // a counter from 0: blocks take one group after the other

@@ -1,8 +1,8 @@
 // RoIAlign forward on the GPU.
 //
-// A block pools one RoI (and up to 64 groups of channels). Bilinear samples and their average are separable, so a bin is
-// a weighted sum over the rows and columns it touches; the block first lists them ("taps") in shared memory, merged so
-// that each feature pixel is read once a bin, then every thread walks the bins of its output row, for its channels.
+// A block pools one RoI (and up to 64 groups of channels). Bilinear samples and their average are separable, so a bin
+// is a weighted sum over the rows and columns it touches; the block first lists them ("taps") in shared memory, merged
+// so that each feature pixel is read once a bin, then every thread walks the bins of its output row, for its channels.
 // Neighbouring bins share their border pixels, which the first-level cache still holds.
 #include "cuda/roi_align_device.h"
 

@@ -8,76 +8,15 @@
 //   GatherKernel   a block a tile of the map: RoIs in their order, one plain store a pixel; deterministic
 #include "cuda/block.h"
 #include "cuda/roi_align_device.h"
+#include "cuda/roi_align_tile.h"
 
 namespace awsdet::cuda {
 namespace {
 
-constexpr int kRun = 4;          // neighbouring pixels a thread gathers at once
 constexpr int kThreads = 256;
 constexpr int kScatterTile = 32;  // pixels of a tile's side
 constexpr int kGatherTile = 4;
 constexpr int kGatherBatch = 8;  // RoIs whose weights are in shared memory at once
-
-// Weights of a tile's `size` pixels along one axis, in shared memory; pixel k belongs to group k / run.
-struct AxisWeights {
-  float* weight;  // [P][stride]
-  int stride;
-  int* first;  // [groups] the first and last bin that touch a pixel of the group; none: first > last
-  int* last;
-
-  __device__ static int Stride(int size) { return size > 4 ? size + 4 : size; }  // rows fall into other banks
-};
-
-__device__ void ClearGroups(const AxisWeights& weights, int groups, int thread, int threads) {
-  for (int i = thread; i < groups; i += threads) {
-    weights.first[i] = INT32_MAX;
-    weights.last[i] = -1;
-  }
-}
-
-// One bin's weights of the pixels [origin, origin + size), summed in the order of the samples.
-__device__ __noinline__ void FillBin(const SampleAxis& axis, int bin, int origin, int size, int run, const AxisWeights weights) {
-  float* const row = weights.weight + bin * weights.stride;
-  for (int k = 0; k < size; ++k) row[k] = 0.0f;
-  for (int s = 0; s < axis.samples; ++s) {
-    BilinearSample sample;
-    if (!MakeBilinearSample(axis, bin, s, &sample)) continue;
-    const int k = sample.pixel - origin;
-    if (k >= 0 && k < size) row[k] += 1.0f - sample.fraction;
-    if (k >= -1 && k + 1 < size) row[k + 1] += sample.fraction;
-  }
-  for (int k = 0; k < size; ++k) {
-    if (row[k] == 0.0f) continue;
-    row[k] /= static_cast<float>(axis.samples);
-    atomicMin(&weights.first[k / run], bin);
-    atomicMax(&weights.last[k / run], bin);
-  }
-}
-
-// sum[j] += what the bins of one RoI give to pixel j of a run: rows' weights of tile row `row`, columns' of group
-// `group`. `gradient` is the first channel of this thread in the RoI's first bin.
-template <typename T, int V>
-__device__ __forceinline__ void GatherRun(const T* __restrict__ gradient, int bins, int64_t channels,
-                                          const AxisWeights& rows, int row, const AxisWeights& columns, int group,
-                                          float (&sum)[kRun][V]) {
-  const int q_last = columns.last[group];
-  for (int p = rows.first[row]; p <= rows.last[row]; ++p) {
-    const float row_weight = rows.weight[p * rows.stride + row];
-    for (int q = columns.first[group]; q <= q_last; ++q) {
-      const float4 weight =
-          *reinterpret_cast<const float4*>(columns.weight + q * columns.stride + group * kRun);
-      float value[V] = {};
-      AddScaled<T, V>(gradient + (p * bins + q) * channels, row_weight, value);
-#pragma unroll
-      for (int v = 0; v < V; ++v) {
-        sum[0][v] += weight.x * value[v];
-        sum[1][v] += weight.y * value[v];
-        sum[2][v] += weight.z * value[v];
-        sum[3][v] += weight.w * value[v];
-      }
-    }
-  }
-}
 
 // Shared memory, floats then ints: weights of rows [P][stride], of columns [P][stride]; first and last bins of rows
 // [tile] and of column groups [tile / kRun].
@@ -262,10 +201,10 @@ cudaError_t Scatter(const RoiAlignProblem& problem, const void* pooled_gradient,
     if (bytes > 0) AWSDET_RETURN_IF_ERROR(cudaMemsetAsync(sums.map[level], 0, bytes, stream));
   }
   if (problem.rois > 0 && problem.channels > 0) {
-    // As many pixels as 48 KB hold: 32 x 32 for up to 128 bins a side.
+    // As many pixels as 48 KB hold: 32 x 32 for up to 169 bins a side.
     int tile = kScatterTile;
     const auto shared = [&] {
-      return (2 * problem.output_size * (tile + 4) + 2 * (tile + tile / kRun)) * sizeof(float);
+      return (2 * problem.output_size * AxisWeights::Stride(tile) + 2 * (tile + tile / kRun)) * sizeof(float);
     };
     while (tile > kRun && shared() > 48 * 1024) tile /= 2;
     const BlockShape shape = MakeBlockShape(problem.channels, V, kScatterTile, kThreads);

@@ -37,8 +37,8 @@ Status CheckLimits(const RoiAlignAttributes& attributes, const std::vector<Tenso
   }
   for (const TensorShape& level : levels) {
     if (level.dim_size(1) > cuda::kMaxExtent || level.dim_size(2) > cuda::kMaxExtent) {
-      return InvalidArgument("roi_align: pyramid has a map of ", level.DebugString(), "; on a GPU its sides are at most ",
-                             cuda::kMaxExtent);
+      return InvalidArgument("roi_align: pyramid has a map of ", level.DebugString(),
+                             "; on a GPU its sides are at most ", cuda::kMaxExtent);
     }
   }
   return tensorflow::OkStatus();

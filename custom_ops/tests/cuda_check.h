@@ -73,8 +73,8 @@ class Random {
 inline std::vector<float> RandomBoxes(Random& random, int64_t count, float extent) {
   const float inf = INFINITY, nan = NAN, huge = 3e38f;
   const std::vector<std::vector<float>> odd = {
-      {5, 5, 5, 5},         {9, 9, 3, 4},           {-500, -500, -400, -300}, {nan, 1, 2, 3}, {-inf, 0, inf, 9},
-      {-9e8, -9e8, 9e8, 9e8}, {-huge, -huge, huge, huge}, {1, 2, inf, 3},           {0, 0, 1e-20f, 1e-20f}, {3, nan, nan, 7}};
+      {5, 5, 5, 5}, {9, 9, 3, 4}, {-500, -500, -400, -300}, {nan, 1, 2, 3}, {-inf, 0, inf, 9},
+      {-9e8, -9e8, 9e8, 9e8}, {-huge, -huge, huge, huge}, {1, 2, inf, 3}, {0, 0, 1e-20f, 1e-20f}, {3, nan, nan, 7}};
   std::vector<float> boxes;
   for (int64_t i = 0; i < count; ++i) {
     std::vector<float> box;

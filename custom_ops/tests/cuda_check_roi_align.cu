@@ -44,7 +44,7 @@ Case<T> Draw(Random& random, const char* type) {
   problem.images = random.Integer(1, 3);
   problem.channels = random.OneOf<int>({1, 3, 8, 16, 20, 72, 264});
   problem.num_levels = random.Integer(1, kMaxLevels);
-  problem.output_size = random.OneOf<int>({1, 2, 3, 7, 14});
+  problem.output_size = random.OneOf<int>({1, 2, 3, 7, 14, 33});
   problem.sampling_ratio = random.OneOf<int>({0, 0, 0, 1, 2, 5});
   problem.aligned = random.Integer(0, 1);
   problem.finest_scale = random.OneOf<float>({10, 30, 1000});
@@ -82,7 +82,9 @@ template <typename T>
 void CheckForward(const Case<T>& drawn, DataType type, Verdict* verdict) {
   auto maps = drawn.maps;
   std::vector<awsdet::PyramidLevel<const T>> levels;
-  for (const auto& level : drawn.Levels(&maps)) levels.push_back({level.values, level.height, level.width, level.stride});
+  for (const auto& level : drawn.Levels(&maps)) {
+    levels.push_back({level.values, level.height, level.width, level.stride});
+  }
   std::vector<T> expected(drawn.PooledSize());
   awsdet::RoiAlign<T>(levels, drawn.problem.channels, drawn.HostRois(), drawn.settings, SerialFor, expected.data());
 
@@ -130,6 +132,22 @@ void CheckGradient(const Case<T>& drawn, DataType type, Verdict* verdict) {
   }
 }
 
+// The largest output that is allowed, where shared memory is scarcest.
+void CheckLargestOutput(Random& random, Verdict* verdict) {
+  Case<float> drawn = Draw<float>(random, "float32");
+  drawn.problem.rois = 1;
+  drawn.problem.images = drawn.problem.channels = drawn.problem.num_levels = 1;
+  drawn.problem.output_size = kMaxOutputSize;
+  drawn.settings.output_size = kMaxOutputSize;
+  drawn.maps = {RandomValues<float>(random, drawn.problem.height[0] * drawn.problem.width[0])};
+  drawn.boxes = {3, 5, 60, 44};
+  drawn.images = {0};
+  drawn.pooled_gradient = RandomValues<float>(random, drawn.PooledSize());
+  drawn.name = "of the largest output";
+  CheckForward(drawn, DataType::kFloat, verdict);
+  CheckGradient(drawn, DataType::kFloat, verdict);
+}
+
 // A RoI of an image that is not in the batch is zeros, and adds nothing to a gradient.
 void CheckStrangeImage(Random& random, Verdict* verdict) {
   Case<float> drawn = Draw<float>(random, "float32");
@@ -172,6 +190,7 @@ void CheckRoiAlign(int cases, uint64_t seed, Verdict* verdict) {
     CheckType<Bfloat16>(random, DataType::kBFloat16, "bfloat16", verdict);
   }
   CheckStrangeImage(random, verdict);
+  CheckLargestOutput(random, verdict);
   RoiAlignProblem wrong{};
   verdict->Check(RoiAlign(DataType::kFloat, wrong, nullptr, nullptr, nullptr, nullptr, nullptr) ==
                      cudaErrorInvalidValue,

@@ -74,7 +74,9 @@ class EmulatedBlock {
     WarpBarrier();
     unsigned votes = 0;
     const unsigned first = running_ / 32 * 32;
-    for (unsigned i = first; i < std::min(first + 32, Threads()); ++i) votes |= unsigned(exchange_[i] != 0) << (i - first);
+    for (unsigned i = first; i < std::min(first + 32, Threads()); ++i) {
+      votes |= unsigned(exchange_[i] != 0) << (i - first);
+    }
     WarpBarrier();
     return votes;
   }
