@@ -150,6 +150,10 @@ def test_box_loss_takes_no_gradient_from_boxes_that_are_none(kind):
     value, gradient = value_and_gradient(lambda x: losses.box_loss(x, target, mask, rule(kind), anchors), predicted)
     assert np.isfinite(value) and np.isfinite(gradient).all()
     assert not gradient[0].any()
+    unused, _ = value_and_gradient(
+        lambda x: losses.box_loss(x, target[:1], mask[:1], rule(kind), anchors[:1]), predicted[:1]
+    )
+    assert unused == 0
     empty = tf.zeros([0, 4])
     value, _ = value_and_gradient(lambda x: losses.box_loss(x, empty, tf.zeros([0], tf.bool), rule(kind), empty), empty)
     assert value == 0
