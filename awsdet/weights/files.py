@@ -104,8 +104,8 @@ def _read_h5(path):
             raise UserError(f"{path}: refused, since {name} has its numbers in another file")
         if item.dtype.kind not in "fiub":
             return
-        if item.nbytes > LARGEST:
-            raise UserError(f"{path}: {name} would have {item.nbytes} bytes")
+        if item.nbytes + sum(array.nbytes for array in arrays.values()) > LARGEST:
+            raise UserError(f"{path}: with {name} it would have more than {LARGEST} bytes")
         arrays[name] = item[()]
 
     try:

@@ -178,7 +178,7 @@ def _ours(path, table):
     try:
         facts = {name: json.loads(table.metadata.get(name, "null")) for name in ("preset", "class_names", "model")}
         preset = facts["preset"] and presets.Preset(facts["preset"][0], _tuples(facts["preset"][1]))
-        if preset and set(preset.settings) != set(presets.TORCHVISION.settings):
+        if preset and set(preset.settings) - {presets.RELU} != set(presets.TORCHVISION.settings):
             raise ValueError(f"a preset with {', '.join(preset.settings)}")
         class_names = None if facts["class_names"] is None else tuple(map(str, facts["class_names"]))
     except (ValueError, TypeError, IndexError, AttributeError) as error:

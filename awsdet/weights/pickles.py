@@ -30,7 +30,9 @@ def read(path):
         raise UserError(f"{path} is no readable pickle ({type(error).__name__}: {error})") from error
 
 
-class _Reader(pickle.Unpickler):
+class _Reader(pickle._Unpickler):
+    """The reader in Python: the one in C makes a table as long as ten bytes of a pickle tell it to."""
+
     def find_class(self, module, name):
         """What a name in the pickle stands for."""
         allowed = _ALLOWED.get((module.replace("numpy._core", "numpy.core"), name))
@@ -148,10 +150,16 @@ _ALLOWED = {
 }
 
 
-def _plain(content, depth=0):
-    """The arrays of nested dicts as arrays. What lies in lists is kept as it is; no weights are."""
-    if isinstance(content, _Array):
-        return content.value
-    if isinstance(content, dict) and depth < 8:
-        return {key: _plain(value, depth + 1) for key, value in content.items()}
-    return content
+def _plain(content):
+    """The arrays of a dict, and of dicts in it, as arrays. What lies deeper or in lists is kept as it is."""
+    if not isinstance(content, dict):
+        return _value(content)
+    inner = {
+        id(value): value for value in content.values() if isinstance(value, dict)
+    }  # each once, however often named
+    inner = {key: {name: _value(value) for name, value in one.items()} for key, one in inner.items()}
+    return {name: inner.get(id(value), _value(value)) for name, value in content.items()}
+
+
+def _value(content):
+    return content.value if isinstance(content, _Array) else content

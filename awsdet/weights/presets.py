@@ -13,9 +13,12 @@ _MEAN_TOLERANCE = 1.0  # grey levels
 _STD_TOLERANCE = 0.01  # of the value
 
 
+RELU = "fpn.relu_before_extra_convs"
+
+
 class Preset(NamedTuple):
     name: str
-    settings: dict  # "image.bgr" -> value, keys of config.model
+    settings: dict  # keys of config.model -> value: image.bgr, .mean, .std, backbone.style; RELU where it matters
 
 
 def _pixels(bgr, mean, std, style):
@@ -41,9 +44,12 @@ def of_settings(name, model):
 def of_detectron(arrays):
     """The preset of a backbone of Detectron or Detectron2, in mmdetection's names: its kinds differ."""
     inside = arrays.get("backbone.layer1.0.conv2.weight")
+    preset = DETECTRON_GROUP_NORM if "backbone.gn1.weight" in arrays else MSRA
     if inside is not None and inside.shape[0] != inside.shape[1]:
-        return DETECTRON_RESNEXT
-    return DETECTRON_GROUP_NORM if "backbone.gn1.weight" in arrays else MSRA
+        preset = DETECTRON_RESNEXT
+    if "bbox_head.retina_cls.weight" in arrays:  # its RetinaNet has a ReLU before P7
+        preset = Preset(preset.name, {**preset.settings, RELU: True})
+    return preset
 
 
 def of_mmdet_config(text):

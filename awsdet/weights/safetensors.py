@@ -46,7 +46,10 @@ def _parse(content):
     header = json.loads(content[8 : 8 + length])
     metadata = header.pop("__metadata__", {})
     numbers = memoryview(content)[8 + length :]
-    return {name: _tensor(name, numbers, **entry) for name, entry in header.items()}, metadata
+    arrays = {name: _tensor(name, numbers, **entry) for name, entry in header.items()}
+    if sum(array.size for array in arrays.values()) > len(numbers):
+        raise ValueError("its tensors overlap")
+    return arrays, metadata
 
 
 def _tensor(name, numbers, dtype, shape, data_offsets):

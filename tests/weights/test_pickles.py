@@ -109,6 +109,18 @@ def test_what_stands_for_a_name_cannot_be_changed(tmp_path):
     np.testing.assert_array_equal(pickles.read(saved(tmp_path, rebuilt)), ARRAYS["matrix"])
 
 
+def test_small_pickles_that_ask_for_much(tmp_path):
+    """A memo of two thousand million places; a dict that holds itself a thousand times."""
+    assert pickles.read(saved(tmp_path, b"\x80\x02}r\xff\xff\xff\x7f.")) == {}
+    itself = {}
+    itself.update({index: itself for index in range(1000)})
+    assert len(pickles.read(saved(tmp_path, pickle.dumps(itself)))) == 1000
+    first, second = {}, {}
+    first.update({index: second for index in range(1000)})
+    second.update({index: first for index in range(1000)})
+    assert len(pickles.read(saved(tmp_path, pickle.dumps(first)))) == 1000
+
+
 def test_references_out_of_the_file_are_refused(tmp_path):
     with pytest.raises(UserError, match="refers to 'elsewhere'"):
         pickles.read(saved(tmp_path, b"\x80\x02X\x09\x00\x00\x00elsewhereQ."))

@@ -1,0 +1,63 @@
+"""Presets: what goes together, and the one line that says what does not and how to mend it."""
+
+import re
+
+import pytest
+
+from awsdet import config as config_lib
+from awsdet.errors import UserError
+from awsdet.weights import presets
+
+PRESETS = [value for value in vars(presets).values() if isinstance(value, presets.Preset)]
+CAFFE = """
+    data_preprocessor=dict(
+        type='DetDataPreprocessor',
+        mean=[103.53, 116.28, 123.675],
+        std=[1.0, 1.0, 1.0],
+        bgr_to_rgb=False),
+    backbone=dict(depth=50, style='caffe')
+"""
+VERSION_2 = """
+img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+model = dict(backbone=dict(type='ResNet', style='pytorch'))
+"""
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+def test_the_overrides_that_the_refusal_names_mend_it(preset):
+    config = config_lib.mask_rcnn()
+    for _ in range(2):  # once as it is, once mended
+        try:
+            presets.check(preset, config.model, "x.npz")
+        except UserError as error:
+            assert "x.npz" in str(error) and preset.name in str(error) and "\n" not in str(error)
+            for override in re.findall(r"--config\.(\S+)", str(error)):
+                config_lib.apply_override(config, override)
+    presets.check(preset, config.model, "x.npz")
+    assert ("RGB" in presets.describe(preset)) == (not config.model.image.bgr)
+
+
+def test_only_differences_that_count_are_named():
+    model = config_lib.mask_rcnn().model
+    model.image.update(bgr=True, mean=(102.9801, 115.9465, 122.7717), std=(1.0, 1.0, 1.0))  # MSRA's first means
+    model.backbone.style = "caffe"
+    presets.check(presets.MSRA, model, "x.pkl")
+    presets.check(presets.KERAS, model, "x.h5")
+    model.image.std = (1.0, 1.0, 1.5)
+    assert [key for key, _, _ in presets.differences(presets.MSRA, model)] == ["image.std"]
+    assert len(presets.differences(presets.TORCHVISION, model)) == 4
+
+
+@pytest.mark.parametrize(
+    "text, settings",
+    [
+        (CAFFE, presets.MSRA.settings),
+        (VERSION_2, presets.TORCHVISION.settings),
+        ("", None),
+        ("model = dict(style='caffe')", None),
+        ("mean=[1, 2, 3]", None),
+    ],
+)
+def test_what_an_mmdetection_config_says(text, settings):
+    preset = presets.of_mmdet_config(text)
+    assert (preset and preset.settings) == settings
