@@ -154,9 +154,7 @@ def _plain(content):
     """The arrays of a dict, and of dicts in it, as arrays. What lies deeper or in lists is kept as it is."""
     if not isinstance(content, dict):
         return _value(content)
-    inner = {
-        id(value): value for value in content.values() if isinstance(value, dict)
-    }  # each once, however often named
+    inner = {id(value): value for value in content.values() if isinstance(value, dict)}  # each once
     inner = {key: {name: _value(value) for name, value in one.items()} for key, one in inner.items()}
     return {name: inner.get(id(value), _value(value)) for name, value in content.items()}
 
