@@ -1,5 +1,6 @@
 """The command line as a user meets it: help, and one clear line with exit code 2 for each kind of mistake."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -75,7 +76,8 @@ def test_unknown_flag_is_named(capsys, command):
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_stray_argument_is_named(capsys, command):
-    assert "unexpected argument stray" in mistake(capsys, command, "stray")
+    taken = ["x"] * len(getattr(importlib.import_module(f"awsdet.cli.{command}"), "POSITIONAL", ()))
+    assert "unexpected argument stray" in mistake(capsys, command, *taken, "stray")
 
 
 def test_unknown_flag_suggests_the_near_one(capsys):
