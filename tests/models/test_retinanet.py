@@ -105,7 +105,7 @@ def test_detections_are_sorted_padded_and_inside_the_image():
     for (height, width), boxes, scores in zip(data["image_size"].numpy(), found["boxes"].numpy(), found["scores"]):
         assert np.all(np.diff(scores) <= 0) and boxes.min() >= 0
         assert boxes[:, 2].max() <= width and boxes[:, 3].max() <= height
-    nothing = retinanet("model.retina_head.score_threshold=0.5").detect(data)
+    nothing = retinanet("model.retina_head.score_threshold=0.5")._detect(data)
     assert not nothing["count"].numpy().any() and np.all(nothing["classes"] == -1)
 
 
