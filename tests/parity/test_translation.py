@@ -6,7 +6,9 @@ import pathlib
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from awsdet import config as config_lib
 from tests.parity.options import Options
 from tests.parity.reference import KINDS
 
@@ -131,3 +133,20 @@ def test_soft_nms_of_another_file_is_not_taken_for_hard():
     content["test_cfg"]["rpn"]["nms"] = {"type": "soft_nms", "iou_threshold": 0.5}
     with pytest.raises(ValueError, match="model_config.test_cfg.rpn.nms.type is 'soft_nms'"):
         translated(content)
+
+
+SIZES = {"base_width", "channels", "fc_channels"}  # the files' models are narrow
+
+
+@pytest.mark.parametrize("name", ["faster_rcnn", "mask_rcnn", "mask_scoring_rcnn", "cascade_rcnn", "cascade_mask_rcnn"])
+def test_our_defaults_are_the_reference_s(name):
+    theirs, ours = translated(model_config(name)), getattr(config_lib, name)().model
+    different = {
+        f"{section}.{key}": (value, theirs[section][key])
+        for section, settings in ours.items()
+        if isinstance(settings, ConfigDict)
+        for key, value in settings.items()
+        if key not in SIZES | {"ignore_iof"} and value != theirs[section][key]
+    }
+    unused = {"rpn.smooth_l1_beta", "box_head.smooth_l1_beta"}  # of a loss that has none
+    assert not {key: pair for key, pair in different.items() if key not in unused or "cascade" in name}
