@@ -35,7 +35,7 @@ def read(path):
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise UserError(f"weights {path} do not exist")
+        raise UserError(f"weights {path} do not exist; give a run folder, a checkpoint or a file of weights")
     if path.stat().st_size > LARGEST:
         raise UserError(f"weights {path} have {path.stat().st_size} bytes; more than {LARGEST} are not read")
     table = _READERS[_kind(path)](path)

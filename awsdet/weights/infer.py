@@ -20,7 +20,7 @@ def infer(weights):
     Raises UserError where they are of no detector of ours.
     """
     if weights.model is not None:
-        return config_module.from_json(json.dumps({"model": weights.model})).model, len(weights.class_names or "?")
+        return _stored(weights), len(weights.class_names) if weights.class_names else 1
     shapes = {key: array.shape for key, array in weights.arrays.items()}
     try:
         detector = _detector(shapes)
@@ -40,6 +40,14 @@ def infer(weights):
         section, name = key.split(".")
         model[section][name] = value
     return model, classes
+
+
+def _stored(weights):
+    """config.model as a file of ours holds it."""
+    try:
+        return config_module.from_json(json.dumps({"model": weights.model})).model
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"{weights.path}: the config in it cannot be read ({error}); give --config") from error
 
 
 def _detector(shapes):

@@ -72,6 +72,13 @@ def test_what_the_file_says_of_its_model_and_classes_comes_back(tmp_path):
     assert model.to_dict() == detector.settings.to_dict() and classes == 3
 
 
+@pytest.mark.parametrize("model", [3, {"fpn": 3}, {"fpn": {"channels": "many"}}, {"neck": {}}])
+def test_config_that_is_none(model, tmp_path):
+    load.write(tmp_path / "weights.npz", {"backbone.conv1.weight": np.ones((4, 3, 7, 7))}, model=model)
+    with pytest.raises(UserError):
+        infer(load.read(tmp_path / "weights.npz"))
+
+
 def test_strict_import_lists_every_fault(tmp_path):
     detector = small_detector(detector="faster_rcnn")
     arrays = mmdet.export(detector)

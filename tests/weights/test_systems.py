@@ -146,6 +146,26 @@ def test_detectron_resnext_has_other_pixels(tmp_path):
     assert weights.preset.settings["backbone.style"] == "pytorch" and weights.preset.settings["image.bgr"]
 
 
+@pytest.mark.parametrize("options", [(), ("model.backbone.name=resnet_v1d",)])
+def test_torchvision_names_in_a_file_of_any_kind(options, tmp_path):
+    """As torchvision and OpenMMLab name backbones; with a classifier they are torchvision's, and RGB."""
+    arrays = foreign.backbone(made("mask_rcnn", *options)[1])
+    theirs = {key.removeprefix("backbone."): value for key, value in arrays.items()}
+    for classifier, preset in ({}, None), ({"fc.weight": np.ones((10, 8))}, presets.TORCHVISION):
+        weights = load.read(saved_npz(tmp_path, {**theirs, **classifier, "x.num_batches_tracked": np.array(3)}, ""))
+        same(weights.arrays, arrays)
+        assert weights.system == "torchvision" and weights.preset == preset and weights.backbone_only
+        assert len(weights.ignored) == 1 + len(classifier) and infer(weights)[0].backbone.base_width == 8
+
+
+def test_mmdetection_names_in_a_file_of_any_kind(tmp_path):
+    detector, arrays = made("retinanet")
+    weights = load.read(saved_npz(tmp_path, {f"module.{key}": value for key, value in arrays.items()}, ""))
+    same(weights.arrays, arrays)
+    assert weights.system == "mmdetection" and weights.preset is None
+    fits(weights, detector)
+
+
 def test_names_that_no_rule_knows_are_reported(tmp_path):
     arrays = foreign.tensorpack(foreign.backbone(made("mask_rcnn")[1]))
     weights = load.read(saved_npz(tmp_path, {**arrays, "group0/block0/attention/W": np.ones(3)}))
