@@ -46,15 +46,22 @@ class WithMasks:
         return {"masks": spread(masks, slots, found)}
 
     def _detected_rois(self, pyramid, found):
-        """Of the D' detections of all images: int32 [D', 2] image and place in it, class, RoI features."""
+        """Of the D' detections of all images: int32 [D', 2] image and place in it, class, RoI features.
+
+        Where there is none, one of nothing stands in, which `spread` leaves out: an eager convolution by oneDNN gives
+        an empty batch the wrong number of channels.
+        """
         slots = tf.cast(tf.where(found["classes"] >= 0), tf.int32)
+        slots = tf.pad(slots, [[0, tf.cast(tf.shape(slots)[0] == 0, tf.int32)], [0, 0]])
         pooled = self.pool(pyramid, tf.gather_nd(found["boxes"], slots), slots[:, 0], self.settings.mask_head)
-        return slots, tf.gather_nd(found["classes"], slots), pooled
+        return slots, tf.maximum(tf.gather_nd(found["classes"], slots), 0), pooled
 
 
 def spread(values, slots, found):
     """[D', …] of all detections at their places among [B, D, …], zeros elsewhere."""
-    return tf.scatter_nd(slots, values, tf.concat([tf.shape(found["classes"]), tf.shape(values)[1:]], axis=0))
+    used = tf.math.count_nonzero(found["classes"] >= 0, dtype=tf.int32)
+    shape = tf.concat([tf.shape(found["classes"]), tf.shape(values)[1:]], axis=0)
+    return tf.scatter_nd(slots[:used], values[:used], shape)
 
 
 def mask_loss_sums(outputs, rule):
