@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the operators under AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize, and runs tests/ops against
-# that build. The first report of either ends the run with an error. TensorFlow itself is not instrumented: what is
+# Builds the operators under AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize, and runs tests/ops
+# against that build. The first report of either ends the run with an error. TensorFlow itself is not instrumented: what is
 # covered is custom_ops/kernels and custom_ops/tensorflow.
 #
 #   scripts/test_sanitize.sh [arguments of pytest, as in -k roi_align]
@@ -25,6 +25,7 @@ fi
 # capture, and aborts.
 LD_PRELOAD="$(readlink -f "$asan"):$(readlink -f "$("$compiler" -print-file-name=libstdc++.so)")" \
     ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+    TF_CPP_MIN_LOG_LEVEL=2 \
     python -m pytest -q --capture=sys --ops-library="$library" \
     --ignore=tests/ops/plain --ignore=tests/ops/test_cuda.py tests/ops "$@"
 echo "no report of AddressSanitizer or UndefinedBehaviorSanitizer; what the tests above ran through, instrumented:"
