@@ -42,24 +42,39 @@ def take_weights(detector, path):
     else:
         presets.check(weights.preset, detector.settings, weights.path)
     table, names = mmdet.table(detector), _class_names(weights, detector)
-    values, new, faults = {}, [], []
-    for key, variable in sorted(table.items()):
-        value = weights.arrays.get(key)
-        if value is not None and classes.depends_on_classes(key) and names != detector.class_names:
-            ours = mmdet.to_source(key, variable.numpy(), detector.settings)
-            value = classes.carry(key, ours, value, detector.class_names, names)
-        if value is not None:
-            value = mmdet.from_source(key, np.asarray(value), detector.settings)
-        if value is not None and value.shape == tuple(variable.shape):
-            values[key] = value
-            continue
-        new.append(key)
-        if key.startswith("backbone."):
-            faults.append(_fault(key, mmdet.to_source(key, variable.numpy(), detector.settings).shape, weights))
-    new_layers = {classes.layer(key) for key in new}  # a layer is taken as a whole or not at all
+    values = {key: _fitting(key, variable, detector, weights, names) for key, variable in table.items()}
+    # A layer is taken as a whole or not at all.
+    new_layers = {classes.layer(key) for key, value in values.items() if value is None}
     values = {key: value for key, value in values.items() if classes.layer(key) not in new_layers}
-    new = [key for key in table if key not in values]
+    new = sorted(set(table) - set(values))
     unused = [key for key in weights.arrays if key not in table]
+    _check_backbone(path, detector, weights, table, new, unused)
+    for key, value in values.items():
+        table[key].assign(value)
+    _report(detector, weights, names, values, new, unused)
+
+
+def _fitting(key, variable, detector, weights, names):
+    """The value in our layout for a variable; None where the weights have none that fits."""
+    value = weights.arrays.get(key)
+    if value is not None and classes.depends_on_classes(key) and names != detector.class_names:
+        ours = mmdet.to_source(key, variable.numpy(), detector.settings)
+        value = classes.carry(key, ours, value, detector.class_names, names)
+    if value is not None:
+        value = mmdet.from_source(key, np.asarray(value), detector.settings)
+    return value if value is not None and value.shape == tuple(variable.shape) else None
+
+
+def _check_backbone(path, detector, weights, table, new, unused):
+    """Raises UserError where an array of the backbone is left over on either side."""
+    faults = []
+    for key in (key for key in new if key.startswith("backbone.")):
+        ours = mmdet.to_source(key, table[key].numpy(), detector.settings).shape
+        theirs = weights.arrays.get(key)
+        if theirs is None:
+            faults.append(f"it has no {key}")
+        elif theirs.shape != ours:
+            faults.append(f"{key} has the shape {theirs.shape}, and {ours} in the model")
     faults += [f"the model has no {key}" for key in unused if key.startswith("backbone.")]
     if faults:
         more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
@@ -67,9 +82,6 @@ def take_weights(detector, path):
             f"init_from {path}: its backbone is not that of the config: {'; '.join(faults[:_LISTED])}{more}; set "
             "model.backbone to what the weights are of"
         )
-    for key, value in values.items():
-        table[key].assign(value)
-    _report(detector, weights, names, values, new, unused)
 
 
 def _class_names(weights, detector):
@@ -85,13 +97,6 @@ def _class_names(weights, detector):
         logging.warning("%s names none of its %d classes; they are taken to be the records'", weights.path, count)
         return detector.class_names
     return tuple(f"unnamed class {index}" for index in range(count or 0))
-
-
-def _fault(key, shape, weights):
-    array = weights.arrays.get(key)
-    if array is None:
-        return f"it has no {key}"
-    return f"{key} has the shape {array.shape}, and {shape} in the model"
 
 
 def _report(detector, weights, names, values, new, unused):
