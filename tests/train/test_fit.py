@@ -189,7 +189,7 @@ def test_init_from_takes_what_fits(finished, config_file, log):
 
 def test_init_from_another_backbone_is_refused(finished, config_file):
     config = load_config(config_file, "model.backbone.base_width=8")
-    with pytest.raises(UserError, match="its backbone is not that of the config: backbone.conv1.weight has the shape"):
+    with pytest.raises(UserError, match="its backbone is not that of the config: backbone.bn1.bias has the shape"):
         take_weights(models.build(config.model, ["one"]), finished[0])
 
 
