@@ -3,7 +3,7 @@
 
 def backbone(options):
     """Of config.model.backbone."""
-    options.one_of("type", "ResNet")
+    kind = options.one_of("type", "ResNet", "ResNetV1d", "ResNeXt")
     options.one_of("num_stages", 4)
     options.one_of("out_indices", [0, 1, 2, 3], (0, 1, 2, 3))
     for name, value in (("deep_stem", False), ("avg_down", False), ("dcn", None), ("plugins", None)):
@@ -15,7 +15,12 @@ def backbone(options):
     width = options.get("base_channels", 64)
     options.one_of("stem_channels", None, width)
     live = not options.get("norm_eval", True)
+    grouped = {}
+    if kind == "ResNeXt":
+        grouped = {"groups": options.get("groups", 1), "width_per_group": options.get("base_width", 4)}
     return {
+        "name": "resnet_v1d" if kind == "ResNetV1d" else "resnet",
+        **grouped,
         "depth": options.get("depth"),
         "style": options.get("style", "pytorch"),
         "base_width": width,

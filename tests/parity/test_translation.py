@@ -57,6 +57,16 @@ def test_other_numbers_are_taken_from_the_file():
     assert (scoring.convs, scoring.loss_weight, scoring.logit_threshold) == (3, 1.5, 0.25)
 
 
+def test_kinds_of_backbone():
+    content = model_config("faster_rcnn")
+    content["backbone"].update(type="ResNeXt", groups=8, base_width=2)
+    backbone = translated(content).backbone
+    assert (backbone.name, backbone.groups, backbone.width_per_group) == ("resnet", 8, 2)
+    content["backbone"] = {**model_config("faster_rcnn")["backbone"], "type": "ResNetV1d"}
+    backbone = translated(content).backbone
+    assert (backbone.name, backbone.groups) == ("resnet_v1d", 1)
+
+
 def test_stages_of_a_cascade():
     content = model_config("cascade_mask_rcnn")
     content["roi_head"].update(num_stages=2, stage_loss_weights=[1, 0.3])
@@ -112,7 +122,8 @@ def test_group_norm_and_convolutions_in_the_heads():
 
 REFUSED = [
     ("backbone", {"deep_stem": True}, "model_config.backbone.deep_stem is True"),
-    ("backbone", {"type": "ResNeXt", "groups": 32}, "backbone.type is 'ResNeXt'"),
+    ("backbone", {"type": "RegNet", "arch": "regnetx_3.2gf"}, "backbone.type is 'RegNet'"),
+    ("backbone", {"type": "ResNet", "groups": 32}, "does not know.*model_config.backbone.groups = 32"),
     ("neck", {"add_extra_convs": "somewhere"}, "model_config.neck.add_extra_convs"),
     ("rpn_head", {"loss_cls": {"type": "FocalLoss"}}, "model_config.rpn_head.loss_cls.type is 'FocalLoss'"),
     ("roi_head", {"semantic_head": {"type": "FusedSemanticHead"}}, "does not know.*roi_head.semantic_head"),
