@@ -4,8 +4,8 @@
 
 Needs PyTorch and torchvision with CUDA (not TensorFlow): the launchers are called through ctypes on the memory of torch
 tensors, on PyTorch's stream. Sizes are those of training: 1024 RoIs of 7 x 7 x 256 on P2-P5 of two images, 2000 boxes
-on each of five levels. The time of each is the median over repeats, in turns; sizes larger than the cache are rotated.
-Without a GPU it says so and ends with 0.
+on each of five levels. The time of each is the median over repeats, in turns, by device events; the maps of 512 x 512 fit
+the second-level cache of a large GPU, those of 800 x 1344 do not. Without a GPU it says so and ends with 0.
 """
 
 import argparse
@@ -201,7 +201,8 @@ def compare_nms(torch, torchvision, library, repeats):
     images, levels, each, keep = 2, 5, 2000, 1000
     count = levels * each
     boxes = torch.from_numpy(random_boxes(random, images * count, 800, 1344)).cuda().view(images, count, 4)
-    scores = torch.rand((images, count), device="cuda")
+    # No two are equal: torchvision does not say in which order it keeps those.
+    scores = torch.stack([torch.randperm(count, device="cuda") for _ in range(images)]).float() / count
     classes = (torch.arange(count, device="cuda") // each).to(torch.int32).expand(images, count).contiguous()
     problem = NmsProblem(images, count, keep, 0, 0.7, -1.0, 0.5)
     size = ctypes.c_size_t()
