@@ -4,8 +4,8 @@
 
 Needs PyTorch and torchvision with CUDA (not TensorFlow): the launchers are called through ctypes on the memory of torch
 tensors, on PyTorch's stream. Sizes are those of training: 1024 RoIs of 7 x 7 x 256 on P2-P5 of two images, 2000 boxes
-on each of five levels. The time of each is the median over repeats, in turns, by device events; the maps of 512 x 512 fit
-the second-level cache of a large GPU, those of 800 x 1344 do not. Without a GPU it says so and ends with 0.
+on each of five levels. The time of each is the median over repeats, in turns, by device events; the maps of 512 x 512
+fit the second-level cache of a large GPU, those of 800 x 1344 do not. Without a GPU it says so and ends with 0.
 """
 
 import argparse
