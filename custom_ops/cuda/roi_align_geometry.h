@@ -20,13 +20,15 @@ namespace awsdet::cuda {
 constexpr int kMaxSamples = 256;
 
 // Pyramid level of a box: 0 for sqrt(area) < 2 * finest_scale, one more each time the size doubles. Feature Pyramid
-// Networks, equation 1; floor(log2(..)) by comparing, which is exact and the same everywhere. NaN is level 0.
+// Networks, equation 1. The float32 logarithm of the CPU, which rounds sizes a hair below a bound up to it, is had from
+// the double one; CUDA's own is not rounded to the nearest. NaN is level 0.
 AWSDET_HOST_DEVICE inline int LevelOfBox(const float* box, float finest_scale, int num_levels) {
   const float area = RoundedMultiply(box[2] - box[0], box[3] - box[1]);
   const float ratio = RoundedAdd(sqrtf(area > 0.0f ? area : 0.0f) / finest_scale, 1e-6f);
-  int level = 0;
-  for (float bound = 2.0f; level < num_levels - 1 && ratio >= bound; bound *= 2.0f) ++level;
-  return level;
+  constexpr float kLogOfTwo = 0.693147182f;
+  const float level = floorf(static_cast<float>(log(static_cast<double>(ratio))) / kLogOfTwo);
+  if (!(level > 0.0f)) return 0;
+  return static_cast<int>(fminf(level, static_cast<float>(num_levels - 1)));
 }
 
 // The samples of one RoI along one axis.

@@ -21,7 +21,7 @@ constexpr int kGatherBatch = 8;  // RoIs whose weights are in shared memory at o
 // Shared memory, floats then ints: weights of rows [P][stride], of columns [P][stride]; first and last bins of rows
 // [tile] and of column groups [tile / kRun].
 template <typename T, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     ScatterKernel(const __grid_constant__ RoiAlignProblem problem, const T* __restrict__ pooled_gradient,
                   const float* __restrict__ boxes, const int32_t* __restrict__ image_index, int tile,
                   const __grid_constant__ Pyramid<float> gradient) {
