@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/aligned.h"
+
 namespace awsdet {
 namespace {
 
@@ -31,8 +33,8 @@ std::vector<int64_t> LocalOrder(const std::vector<int64_t>& levels, const std::v
 // Memory of one thread.
 struct Scratch {
   RoiAxis rows, columns;
-  std::vector<float> line;    // feature rows of one bin row, summed: [window, C]
-  std::vector<float> pooled;  // one bin row: [P, C]
+  AlignedFloats line;    // feature rows of one bin row, summed: [window, C]
+  AlignedFloats pooled;  // one bin row: [P, C]
 };
 
 template <typename T>

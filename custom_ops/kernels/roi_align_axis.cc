@@ -30,41 +30,41 @@ void RoiAxis::Set(float low, float high, int64_t extent, const RoiAlignSettings&
   weights_.clear();
   positions_.resize(samples);
   begin_ = extent, end_ = 0;
-  for (int64_t bin = 0; bin < num_bins; ++bin) {
+  for (int64_t bin = 0; bin < num_bins && extent > 0; ++bin) {
     int64_t counted = 0;
-    float least = limit, most = -1.0f;
     for (int64_t sample = 0; sample < samples; ++sample) {
       const float offset = (static_cast<float>(sample) + 0.5f) / static_cast<float>(samples);
       const float position = start + (static_cast<float>(bin) + offset) * size;
-      if (!(position >= -1.0f && position <= limit)) continue;  // false of NaN
-      positions_[counted] = std::min(std::max(position, 0.0f), limit - 1.0f);
-      least = std::min(least, positions_[counted]);
-      most = std::max(most, positions_[counted]);
-      ++counted;
+      if (!(position >= -1.0f && position <= limit)) continue;  // NaN too
+      positions_[counted++] = std::min(std::max(position, 0.0f), limit - 1.0f);
     }
-    if (counted == 0 || extent == 0) continue;
-    const int64_t first = static_cast<int64_t>(least);
-    const int64_t last = std::min(static_cast<int64_t>(std::ceil(most)), extent - 1);
-    bins_[bin] = Span{first, last - first + 1, nullptr};
-    const size_t offset = weights_.size();
-    weights_.resize(offset + bins_[bin].count, 0.0f);
-    for (int64_t i = 0; i < counted; ++i) {
-      const int64_t pixel = static_cast<int64_t>(positions_[i]);
-      const float fraction = positions_[i] - static_cast<float>(pixel);
-      weights_[offset + pixel - first] += 1.0f - fraction;
-      if (fraction > 0.0f) weights_[offset + pixel - first + 1] += fraction;
-    }
-    for (size_t i = offset; i < weights_.size(); ++i) weights_[i] /= static_cast<float>(samples);
-    begin_ = std::min(begin_, first);
-    end_ = std::max(end_, last + 1);
+    if (counted > 0) AddBin(counted, samples, &bins_[bin]);
   }
   if (end_ == 0) begin_ = 0;
-  const float* weights = weights_.data();
+  const float* weights = weights_.data();  // which has stopped moving
   for (Span& bin : bins_) {
     bin.first -= bin.count > 0 ? begin_ : 0;
     bin.weights = weights;
     weights += bin.count;
   }
+}
+
+void RoiAxis::AddBin(int64_t counted, int64_t samples, Span* bin) {
+  const auto [least, most] = std::minmax_element(positions_.begin(), positions_.begin() + counted);
+  const int64_t first = static_cast<int64_t>(*least), end = static_cast<int64_t>(std::ceil(*most)) + 1;
+  bin->first = first;
+  bin->count = end - first;
+  const size_t offset = weights_.size();
+  weights_.resize(offset + bin->count, 0.0f);
+  for (int64_t i = 0; i < counted; ++i) {
+    const int64_t pixel = static_cast<int64_t>(positions_[i]);
+    const float fraction = positions_[i] - static_cast<float>(pixel);
+    weights_[offset + pixel - first] += 1.0f - fraction;
+    if (fraction > 0.0f) weights_[offset + pixel - first + 1] += fraction;
+  }
+  for (size_t i = offset; i < weights_.size(); ++i) weights_[i] /= static_cast<float>(samples);
+  begin_ = std::min(begin_, first);
+  end_ = std::max(end_, end);
 }
 
 }  // namespace awsdet

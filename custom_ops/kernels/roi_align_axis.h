@@ -40,6 +40,9 @@ class RoiAxis {
   const std::vector<Span>& bins() const { return bins_; }
 
  private:
+  // The pixels and weights of a bin from the first `counted` of positions_, which are inside the map.
+  void AddBin(int64_t counted, int64_t samples, Span* bin);
+
   int64_t begin_ = 0, end_ = 0;
   std::vector<Span> bins_;
   std::vector<float> weights_;

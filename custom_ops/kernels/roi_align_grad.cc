@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 
+#include "kernels/aligned.h"
 #include "kernels/roi_align.h"
 
 namespace awsdet {
@@ -117,43 +118,45 @@ struct Tile {
   std::vector<int64_t> rois;
 };
 
-// How one level is cut.
+// How one level is cut: `rows` x `columns` tiles of `height` x `width` pixels an image, those at the end smaller.
 struct Grid {
-  int64_t first;           // tile of image 0
-  int64_t height, width;   // of a tile
-  int64_t rows, columns;   // of tiles
+  int64_t first;  // tile of image 0
+  int64_t height, width, rows, columns;
 };
 
-std::vector<Tile> MakeTiles(const std::vector<std::pair<int64_t, int64_t>>& sizes, int64_t batch, int64_t channels,
+// Appends the tiles of all images of a level, row by row.
+Grid AppendTiles(int64_t level, int64_t height, int64_t width, int64_t batch, int64_t side, std::vector<Tile>* tiles) {
+  Grid grid;
+  grid.first = tiles->size();
+  grid.rows = (height + side - 1) / side;
+  grid.columns = (width + side - 1) / side;
+  grid.height = (height + grid.rows - 1) / std::max<int64_t>(grid.rows, 1);
+  grid.width = (width + grid.columns - 1) / std::max<int64_t>(grid.columns, 1);
+  for (int64_t image = 0; image < batch; ++image) {
+    for (int64_t row = 0; row < grid.rows; ++row) {
+      for (int64_t column = 0; column < grid.columns; ++column) {
+        const int64_t top = std::min(row * grid.height, height), left = std::min(column * grid.width, width);
+        tiles->push_back(
+            {level, image, top, std::min(top + grid.height, height), left, std::min(left + grid.width, width), {}});
+      }
+    }
+  }
+  return grid;
+}
+
+template <typename T>
+std::vector<Tile> MakeTiles(const std::vector<PyramidLevel<T>>& pyramid, int64_t batch, int64_t channels,
                             const Rois& rois, const Windows& windows) {
   const int64_t side = std::max<int64_t>(1, std::sqrt(static_cast<double>(kTileValues) / channels));
   std::vector<Tile> tiles;
   std::vector<Grid> grids;
-  for (size_t level = 0; level < sizes.size(); ++level) {
-    const auto [height, width] = sizes[level];
-    Grid grid;
-    grid.first = tiles.size();
-    grid.rows = (height + side - 1) / side;
-    grid.columns = (width + side - 1) / side;
-    grid.height = grid.rows ? (height + grid.rows - 1) / grid.rows : 1;
-    grid.width = grid.columns ? (width + grid.columns - 1) / grid.columns : 1;
-    grids.push_back(grid);
-    for (int64_t image = 0; image < batch; ++image) {
-      for (int64_t row = 0; row < grid.rows; ++row) {
-        for (int64_t column = 0; column < grid.columns; ++column) {
-          const int64_t top = row * grid.height, left = column * grid.width;
-          tiles.push_back({static_cast<int64_t>(level), image, std::min(top, height),
-                           std::min(top + grid.height, height), std::min(left, width),
-                           std::min(left + grid.width, width), {}});
-        }
-      }
-    }
+  for (size_t level = 0; level < pyramid.size(); ++level) {
+    grids.push_back(AppendTiles(level, pyramid[level].height, pyramid[level].width, batch, side, &tiles));
   }
   for (int64_t i = 0; i < rois.count; ++i) {
-    const RoiWindow& window = windows.rois[i];
-    const RoiPixels &rows = window.rows, &columns = window.columns;
+    const RoiPixels &rows = windows.rois[i].rows, &columns = windows.rois[i].columns;
     if (rows.begin == rows.end || columns.begin == columns.end) continue;
-    const Grid& grid = grids[window.level];
+    const Grid& grid = grids[windows.rois[i].level];
     for (int64_t row = rows.begin / grid.height; row <= (rows.end - 1) / grid.height; ++row) {
       for (int64_t column = columns.begin / grid.width; column <= (columns.end - 1) / grid.width; ++column) {
         tiles[grid.first + (rois.image[i] * grid.rows + row) * grid.columns + column].rois.push_back(i);
@@ -195,9 +198,7 @@ void RoiAlignGrad(const T* pooled_gradient, const std::vector<PyramidLevel<T>>& 
                   int64_t channels, const Rois& rois, const RoiAlignSettings& settings, const ParallelFor& parallel) {
   if (channels == 0) return;
   const Windows windows = FindWindows(pyramid, rois, settings, parallel);
-  std::vector<std::pair<int64_t, int64_t>> sizes;
-  for (const auto& level : pyramid) sizes.emplace_back(level.height, level.width);
-  const std::vector<Tile> tiles = MakeTiles(sizes, batch, channels, rois, windows);
+  const std::vector<Tile> tiles = MakeTiles(pyramid, batch, channels, rois, windows);
   int64_t visits = 0, values = 0;
   for (const Tile& tile : tiles) {
     visits += tile.rois.size();
@@ -211,7 +212,7 @@ void RoiAlignGrad(const T* pooled_gradient, const std::vector<PyramidLevel<T>>& 
   // together. Within a level neighbours follow each other and find their RoIs' gradients in the cache.
   std::atomic<int64_t> left{count};
   parallel(count, cost, [&](int64_t begin, int64_t end) {
-    std::vector<float> sums, line(size * channels);
+    AlignedFloats sums, line(size * channels);
     for (int64_t i = begin; i < end; ++i) {
       const Tile& tile = tiles[--left];
       const PyramidLevel<T>& level = pyramid[tile.level];

@@ -10,7 +10,7 @@
 // twice; the order of the additions is the same in each.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define AWSDET_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#pragma GCC optimize("fp-contract=fast")
+#pragma GCC optimize("fp-contract=fast", "unroll-loops")
 #else
 #define AWSDET_VECTOR_CLONES
 #endif

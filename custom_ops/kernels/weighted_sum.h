@@ -15,9 +15,9 @@ struct Span {
   const float* weights;  // [count]
 };
 
-// For each of `spans`: result[i, :] = sum of weights[k] * rows[first[i] + k, :], in order of k, with float32 arithmetic.
-// Both are arrays of rows of `length` values; rows of `rows` begin `stride` values apart, those of `result` lie densely.
-// An empty span gives zeros.
+// For each of `spans`: result[i, :] = sum of weights[k] * rows[first + k, :], in order of k, with float32 arithmetic.
+// Rows are of `length` values; those of `rows` begin `stride` values apart, those of `result` lie densely. An empty span
+// gives zeros.
 template <typename T>
 void WeightedSums(const T* rows, int64_t stride, int64_t length, const Span* spans, int64_t num_spans, float* result);
 
