@@ -29,23 +29,47 @@ def compare(path):
 
 
 def compare_model(reference):
-    """Outputs, proposals, detections, training targets, losses, gradients and some steps of training."""
-    detector, arrays, first = reference.detector, reference.arrays, reference.detector.neck.start_level + 2
-    backbone = detector.backbone(reference.images)
-    pyramid = detector.neck(backbone)
-    rows = [feature_row(arrays, f"C{level}", value) for level, value in enumerate(backbone, start=2)]
-    rows += [feature_row(arrays, f"P{level}", value) for level, value in enumerate(pyramid, first)]
-    rows += _head_rows(reference, pyramid)
+    """Outputs, proposals, detections, training targets, losses, gradients and some steps of training.
+
+    What misses is compared again from the reference's own inputs to that part, so that rounding does not add up; its
+    row says so.
+    """
+    detector = reference.detector
+    features = detector.backbone(reference.images)
+    pyramid = detector.neck(features)
+    rows = _again_where_missed(_stage_rows(reference, features), lambda: _stage_rows(reference, _stages(reference)))
+    given = reference_lib.given_features
+    rows += _again_where_missed(
+        _level_rows(reference, pyramid), lambda: _level_rows(reference, detector.neck(given(reference, "C")))
+    )
+    rows += _again_where_missed(_heads(reference, pyramid), lambda: _heads(reference, given(reference, "P")))
     return [*rows, *training_rows(reference), trajectory_row(reference)]
 
 
-def _head_rows(reference, pyramid):
-    """Outputs of the heads, proposals and detections; what misses is compared again from the reference's features."""
-    rows = _heads(reference, pyramid)
+def _again_where_missed(rows, again):
     if all(row.holds for row in rows):
         return rows
-    again = _heads(reference, reference_lib.given_features(reference))
-    return [row if row.holds else other._replace(name=f"{row.name}{GIVEN}") for row, other in zip(rows, again)]
+    return [row if row.holds else other._replace(name=f"{row.name}{GIVEN}") for row, other in zip(rows, again())]
+
+
+def _stage_rows(reference, features):
+    return [feature_row(reference.arrays, f"C{level}", value) for level, value in enumerate(features, start=2)]
+
+
+def _level_rows(reference, pyramid):
+    first = reference.detector.neck.start_level + 2
+    return [feature_row(reference.arrays, f"P{level}", value) for level, value in enumerate(pyramid, first)]
+
+
+def _stages(reference):
+    """C2 as the backbone gives it, C3 to C5 each from the reference's feature before it."""
+    backbone = reference.detector.backbone
+    outputs = backbone(reference.images)[:1]
+    for stage, features in zip(backbone.stages[1:], reference_lib.given_features(reference, "C")):
+        for block in stage:
+            features = block(features)
+        outputs.append(features)
+    return outputs
 
 
 def _heads(reference, pyramid):

@@ -60,11 +60,13 @@ def load(path):
     return Reference(arrays, meta, kind, detector, images, batch_lib.read(arrays))
 
 
-def given_features(reference):
-    """The reference's own outputs of the neck, a list of float32 [B, H, W, C]."""
-    first = reference.detector.neck.start_level + 2
-    levels = range(first, first + reference.detector.neck.num_outs)
-    return [tf.constant(reference.arrays[f"forward/P{level}_nchw"].transpose(0, 2, 3, 1)) for level in levels]
+def given_features(reference, kind):
+    """The reference's own features, a list of float32 [B, H, W, C]: C2 to C5, or the P levels of the neck."""
+    first, count = 2, 4
+    if kind == "P":
+        first, count = reference.detector.neck.start_level + 2, reference.detector.neck.num_outs
+    levels = range(first, first + count)
+    return [tf.constant(reference.arrays[f"forward/{kind}{level}_nchw"].transpose(0, 2, 3, 1)) for level in levels]
 
 
 @contextlib.contextmanager
@@ -74,7 +76,7 @@ def features_given(reference):
     The features in the file are those of inference: for a backbone that normalises by the batch they would be others
     in training, so there ours are left.
     """
-    detector, theirs = reference.detector, given_features(reference)
+    detector, theirs = reference.detector, given_features(reference, "P")
     if detector.settings.backbone.norm != "frozen_batch_norm":
         yield
         return
