@@ -57,13 +57,25 @@ def _compare(height, width, count, size, sampling_ratio=0, dtype=tf.float32):
 
     name = f"roi_align {count} x {size} x {size}, {height} x {width}"
     name += f", ratio {sampling_ratio}" * (sampling_ratio > 0) + f", {dtype.name}" * (dtype != tf.float32)
-    features, pooled = sum(f.numpy().nbytes for f in pyramid), weights.numpy().nbytes
+    pooled, features = weights.numpy().nbytes, sum(f.numpy().nbytes for f in pyramid)
+    read = _pixels_read(pyramid, boxes, index) * CHANNELS * dtype.size
     forward = alternate(ours, peer)
     both = alternate(with_gradient(ours), with_gradient(peer))
     return [
-        Row(name, forward[0], PEER, forward[1], 4, features + pooled),
-        Row(f"{name}, gradient", both[0], PEER, both[1], 4, 2 * (features + pooled)),
+        Row(name, forward[0], PEER, forward[1], 4, read + pooled),
+        # The gradient of every feature is written, zero or not.
+        Row(f"{name}, gradient", both[0], PEER, both[1], 4, read + pooled + pooled + features),
     ]
+
+
+def _pixels_read(pyramid, boxes, index):
+    """Feature pixels that lie in any RoI, each counted once."""
+    touched = [np.zeros(features.shape[:3], bool) for features in pyramid]
+    for level, image, box in zip(assign_levels(boxes, 56.0, len(pyramid)).numpy(), index.numpy(), boxes.numpy()):
+        x1, y1, x2, y2 = box / STRIDES[level] - 0.5
+        rows, columns = (slice(max(int(low), 0), int(np.ceil(high)) + 1) for low, high in ((y1, y2), (x1, x2)))
+        touched[level][image, rows, columns] = True
+    return sum(int(level.sum()) for level in touched)
 
 
 def random_rois(random, height, width, count):
