@@ -1,4 +1,4 @@
-"""The COCO metric: average precision and recall of boxes and masks by pycocotools, under fixed names, and by class.
+"""The COCO metric: average precision and recall of boxes and masks, pycocotools' own, under fixed names, and by class.
 
     box_ap        mean over IoU 0.50:0.05:0.95        box_ar1 box_ar10 box_ar100    recall, so many detections an image
     box_ap50 box_ap75                                 box_ar_small …_medium …_large
@@ -7,12 +7,11 @@
 A number that does not exist (no object of that size) is -1, as in COCO.
 """
 
-import contextlib
-import io
-
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from pycocotools import mask as coco_mask
+from pycocotools.cocoeval import Params
+
+from awsdet.evaluation.coco_scores import Objects, score
 
 # In the order of COCOeval.stats.
 NUMBERS = (
@@ -30,6 +29,7 @@ NUMBERS = (
     "ar_large",
 )
 ABSENT = -1.0
+_DECODED = 128  # masks
 
 
 def coco_metrics(ground_truth, results, with_masks):
@@ -52,57 +52,95 @@ def coco_metrics(ground_truth, results, with_masks):
     names = {c["id"]: c["name"] for c in categories}
     for annotation in ground_truth["annotations"]:
         per_class[names[annotation["category_id"]]]["objects"] += not annotation.get("iscrowd", 0)
+    place = _Places(ground_truth)
+    results = [r for r in results if r["category_id"] in names]  # COCOeval leaves out the others too
     metrics = {}
-    truth = _ground_truth(ground_truth)
-    for name, kind in [("box", "bbox"), ("mask", "segm")][: 2 if with_masks else 1]:
-        scored = _score(truth, _of_kind(results, kind), kind)
-        metrics.update({f"{name}_{number}": float(value) for number, value in zip(NUMBERS, scored.stats)})
-        for index, category_id in enumerate(scored.params.catIds):
-            per_class[names[category_id]][f"{name}_ap"] = _class_ap(scored, index)
+    for name, sides in [("box", _boxes), ("mask", _masks)][: 2 if with_masks else 1]:
+        truth, crowd, found, scores = sides(place, results)
+        scored = score(truth, crowd, found, scores, len(names))
+        metrics.update(zip((f"{name}_{number}" for number in NUMBERS), _numbers(scored)))
+        for index, category_id in enumerate(place.categories):
+            per_class[names[category_id]][f"{name}_ap"] = _mean(scored.precision[:, :, index, 0])
     return {**metrics, "per_class": per_class}
 
 
-def _ground_truth(ground_truth):
-    """The COCO index, with annotations numbered from 1: COCOeval takes an object whose id is 0 for one never found."""
-    truth = COCO()
-    annotations = [{**a, "id": i} for i, a in enumerate(ground_truth["annotations"], start=1)]
-    truth.dataset = {**ground_truth, "annotations": annotations}
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth.createIndex()
-    return truth
+class _Places:
+    """Where each image and category stands among all of them, by id: COCOeval goes through both in that order."""
+
+    def __init__(self, ground_truth):
+        self.images = sorted({image["id"] for image in ground_truth["images"]})
+        self.categories = sorted({category["id"] for category in ground_truth["categories"]})
+        self.sizes = {image["id"]: (image.get("height"), image.get("width")) for image in ground_truth["images"]}
+        self._image = {number: i for i, number in enumerate(self.images)}
+        self._category = {number: i for i, number in enumerate(self.categories)}
+        self.annotations = [a for a in ground_truth["annotations"] if a["image_id"] in self._image]
+        self.crowd = np.array([bool(a.get("iscrowd", 0)) for a in self.annotations], bool)
+        self.areas = np.array([a["area"] for a in self.annotations], np.float64)
+
+    def objects(self, entries, areas, shapes):
+        """Objects of dicts with image_id and category_id. Raises ValueError where there is no such image."""
+        unknown = {e["image_id"] for e in entries} - self._image.keys()
+        if unknown:
+            raise ValueError(f"results of images that the ground truth does not have: ids {sorted(unknown)[:5]}")
+        images = np.array([self._image[e["image_id"]] for e in entries], np.int64)
+        classes = np.array([self._category[e["category_id"]] for e in entries], np.int64)
+        return Objects(images, classes, areas, shapes)
 
 
-def _of_kind(results, kind):
-    """Copies with the box alone or the mask alone, and its score: COCO takes sizes from the box where it finds one."""
-    geometry, score = ("bbox", "score") if kind == "bbox" else ("segmentation", "mask_score")
+def _boxes(place, results):
+    """(truth, crowd, found, scores) of the boxes, for `score`."""
+    truth = np.array([a["bbox"] for a in place.annotations], np.float64).reshape(-1, 4)
+    found = np.array([r["bbox"] for r in results], np.float64).reshape(-1, 4)
+    scores = np.array([r["score"] for r in results], np.float64)
+    areas = found[:, 2] * found[:, 3]
+    return (
+        place.objects(place.annotations, place.areas, truth),
+        place.crowd,
+        place.objects(results, areas, found),
+        scores,
+    )
+
+
+def _masks(place, results):
+    """The same of the masks."""
+    truth = [_rle(a["segmentation"], place.sizes[a["image_id"]]) for a in place.annotations]
+    found = [r["segmentation"] for r in results]
+    scores = np.array([r.get("mask_score", r["score"]) for r in results], np.float64)
+    # Decoded runs are large: not all of them at once.
+    parts = [coco_mask.area(found[i : i + _DECODED]) for i in range(0, len(found), _DECODED)]
+    areas = np.concatenate([np.zeros(0), *parts])
+    return (
+        place.objects(place.annotations, place.areas, truth),
+        place.crowd,
+        place.objects(results, areas, found),
+        scores,
+    )
+
+
+def _rle(segmentation, size):
+    """A COCO segmentation (polygons, run lengths or RLE) as RLE."""
+    if isinstance(segmentation, list):
+        return coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
+    if isinstance(segmentation["counts"], list):
+        return coco_mask.frPyObjects(segmentation, *size)
+    return segmentation
+
+
+def _numbers(scored):
+    """NUMBERS in their order."""
+    settings = Params("bbox")
+    at = [int(np.flatnonzero(np.isclose(settings.iouThrs, iou))[0]) for iou in (0.5, 0.75)]
+    precision, recall = scored.precision[..., 0], scored.recall
     return [
-        {
-            "image_id": r["image_id"],
-            "category_id": r["category_id"],
-            "score": r.get(score, r["score"]),
-            geometry: r[geometry],
-        }
-        for r in results
+        _mean(precision),
+        *(_mean(precision[threshold]) for threshold in at),
+        *(_mean(scored.precision[..., area]) for area in (1, 2, 3)),
+        *(_mean(recall[:, :, 0, limit]) for limit in (0, 1, 2)),
+        *(_mean(recall[:, :, area, -1]) for area in (1, 2, 3)),
     ]
 
 
-def _score(truth, results, kind):
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it does
-        if results:
-            found = truth.loadRes(results)
-        else:  # loadRes looks at the first result
-            found = COCO()
-            found.dataset = {**truth.dataset, "annotations": []}
-            found.createIndex()
-        scored = COCOeval(truth, found, kind)
-        scored.evaluate()
-        scored.accumulate()
-        scored.summarize()
-    return scored
-
-
-def _class_ap(scored, index):
-    """Mean over IoU thresholds and recalls: all areas, the largest number of detections."""
-    precision = scored.eval["precision"][:, :, index, 0, -1]
-    precision = precision[precision > -1]
-    return float(np.mean(precision)) if precision.size else ABSENT
+def _mean(values):
+    """Mean of what exists."""
+    values = values[values > ABSENT]
+    return float(np.mean(values)) if values.size else ABSENT

@@ -1,0 +1,242 @@
+"""The scores of COCO's evaluation, as pycocotools' COCOeval has them, over arrays: many images and classes in one step.
+
+COCOeval goes over every image, class, area range, threshold, detection and object in Python. Here
+- only images that have both objects and detections of a class (pairings) are looked at for matches; elsewhere there is
+  none;
+- the i-th best detections of many pairings are matched in one step, for all area ranges and thresholds together;
+- precision is taken where recall grows, at the true positives: between them it falls, so its envelope does not change.
+The overlaps are pycocotools' own, so are the settings, and the ties: the earlier of equal scores first, the later of
+equal overlaps.
+
+Symbols: D detections, G objects, K classes, A area ranges, T IoU thresholds, R recall thresholds, M limits of
+detections an image.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Union
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from pycocotools.cocoeval import Params
+
+_CELLS = 4_000_000  # of pairings x A x T x objects that are matched in one step: bounds the memory
+
+
+class Objects(NamedTuple):
+    """N objects: detections or the ground truth. They may be of any order; it decides between equals."""
+
+    images: np.ndarray  # int64 [N], any numbers
+    classes: np.ndarray  # int64 [N], 0 … K-1
+    areas: np.ndarray  # float64 [N], pixels
+    shapes: Union[np.ndarray, Sequence]  # float64 [N, 4] boxes x y width height, or N compressed RLE
+
+
+class Scores(NamedTuple):
+    """-1 where a class has no object in the area range."""
+
+    precision: np.ndarray  # float64 [T, R, K, A], with the largest number of detections
+    recall: np.ndarray  # float64 [T, K, A, M]
+
+
+class _Pairings(NamedTuple):
+    """Where the detections and the objects of P pairs of an image and a class begin and end, in sorted order."""
+
+    found_start: np.ndarray
+    found_count: np.ndarray
+    truth_start: np.ndarray
+    truth_count: np.ndarray
+
+
+class _Sorted(NamedTuple):
+    """Both sides by class and image, detections then by falling score."""
+
+    truth: Objects
+    crowd: np.ndarray  # bool [G]
+    ignored: np.ndarray  # bool [G, A], objects that do not count
+    found: Objects
+    scores: np.ndarray  # float64 [D]
+    rank: np.ndarray  # int64 [D], place within image and class
+    outside: np.ndarray  # bool [D, A], detections that do not count where they match nothing
+
+
+class _Matches(NamedTuple):
+    """The P detections of the pairings."""
+
+    rows: np.ndarray  # int64 [P], among the sorted detections, rising
+    matched: np.ndarray  # bool [P, A, T]
+    by_ignored: np.ndarray  # bool [P, A, T], matched with an object that does not count
+
+
+def score(truth, crowd, found, scores, num_classes):
+    """Matches detections with objects, image by image and class by class, and counts.
+
+    Args:
+      truth: Objects.
+      crowd: bool [G], objects that any number of detections may match, which then do not count.
+      found: Objects, the shapes of the same kind as the truth's. One whose overlaps are not finite matches nothing.
+      scores: float64 [D].
+      num_classes: K.
+
+    Returns:
+      Scores.
+    """
+    settings = Params("bbox")
+    data = _sort(truth, crowd, found, scores, settings)
+    matches = _match(data, settings.iouThrs)
+    thresholds, areas = len(settings.iouThrs), len(settings.areaRng)
+    result = Scores(
+        np.full((thresholds, len(settings.recThrs), num_classes, areas), -1.0),
+        np.full((thresholds, num_classes, areas, len(settings.maxDets)), -1.0),
+    )
+    limits = np.searchsorted(data.found.classes, np.arange(num_classes + 1))
+    match_limits = np.searchsorted(matches.rows, limits)
+    truth_limits = np.searchsorted(data.truth.classes, np.arange(num_classes + 1))
+    for k in range(num_classes):
+        objects = np.count_nonzero(~data.ignored[truth_limits[k] : truth_limits[k + 1]], axis=0)
+        of_class = _Matches(*(part[match_limits[k] : match_limits[k + 1]] for part in matches))
+        hit, counted, rank = _count(data, of_class, slice(limits[k], limits[k + 1]))
+        _fill(result, k, objects, hit, counted, rank, settings)
+    return result
+
+
+def _sort(truth, crowd, found, scores, settings):
+    order, rank = _ranked(found, scores)
+    order, rank = (part[rank < settings.maxDets[-1]] for part in (order, rank))
+    found = _take(found, order)
+    truth_order = np.lexsort((truth.images, truth.classes))
+    truth, crowd = _take(truth, truth_order), crowd[truth_order]
+    ranges = np.asarray(settings.areaRng)
+    ignored = crowd[:, None] | _outside(truth.areas, ranges)
+    return _Sorted(truth, crowd, ignored, found, scores[order], rank, _outside(found.areas, ranges))
+
+
+def _count(data, matches, rows):
+    """For the P paired detections of one class, best first: whether each is a true positive, bool [P, A, T]; how many
+    true and false positives there are up to each, int64 [P, A, T]; its place within its image, int64 [P].
+
+    rows: slice of all detections of the class.
+    """
+    by_score = np.argsort(-data.scores[rows], kind="stable")
+    place = np.empty_like(by_score)
+    place[by_score] = np.arange(len(by_score))
+    place = place[matches.rows - rows.start]
+    order = np.argsort(place)
+    place = place[order]
+    paired, matched, by_ignored = (part[order] for part in matches)
+    hit = matched & ~by_ignored
+    inside = ~data.outside[rows][by_score]
+    # All within the area range, and then the matched ones as their objects are.
+    change = np.where(matched, hit.astype(np.int64) - inside[place][:, :, None], 0)
+    counted = np.cumsum(inside, axis=0)[place][:, :, None] + np.cumsum(change, axis=0)
+    return hit, counted, data.rank[paired]
+
+
+def _fill(result, k, objects, hit, counted, rank, settings):
+    """Precision and recall of class k from its P paired detections, best first.
+
+    objects: int [A]; hit: bool [P, A, T], true positives; counted: int [P, A, T], true and false positives up to each;
+    rank: int [P], place within image and class.
+    """
+    precision = np.cumsum(hit, axis=0) / (counted + np.spacing(1))
+    for a in np.flatnonzero(objects):
+        for m, limit in enumerate(settings.maxDets):
+            result.recall[:, k, a, m] = np.count_nonzero(hit[rank < limit, a], axis=0) / objects[a]
+        result.precision[:, :, k, a] = 0
+        for t in range(hit.shape[2]):
+            envelope = np.maximum.accumulate(precision[hit[:, a, t], a, t][::-1])[::-1]
+            recall = np.arange(1, len(envelope) + 1) / objects[a]
+            reached = np.searchsorted(recall, settings.recThrs, side="left")
+            reached = reached[reached < len(envelope)]
+            result.precision[t, : len(reached), k, a] = envelope[reached]
+
+
+def _ranked(found, scores):
+    """The order by class, image and falling score, and each one's place within its image and class."""
+    order = np.lexsort((-scores, found.images, found.classes))
+    images, classes = found.images[order], found.classes[order]
+    first = np.ones(len(order), bool)
+    first[1:] = (images[1:] != images[:-1]) | (classes[1:] != classes[:-1])
+    places = np.arange(len(order))
+    return order, places - np.maximum.accumulate(np.where(first, places, 0))
+
+
+def _take(objects, order):
+    shapes = objects.shapes
+    shapes = shapes[order] if isinstance(shapes, np.ndarray) else [shapes[i] for i in order.tolist()]
+    return Objects(objects.images[order], objects.classes[order], objects.areas[order], shapes)
+
+
+def _outside(areas, ranges):
+    """bool [N, A]"""
+    return (areas[:, None] < ranges[:, 0]) | (areas[:, None] > ranges[:, 1])
+
+
+def _pairings(truth, found):
+    images = np.concatenate([truth.images, found.images])
+    span = images.max() + 1 if len(images) else 1
+    keys, truth_start, truth_count = np.unique(
+        truth.classes * span + truth.images, return_index=True, return_counts=True
+    )
+    found_keys, found_start, found_count = np.unique(
+        found.classes * span + found.images, return_index=True, return_counts=True
+    )
+    _, left, right = np.intersect1d(keys, found_keys, assume_unique=True, return_indices=True)
+    return _Pairings(found_start[right], found_count[right], truth_start[left], truth_count[left])
+
+
+def _match(data, thresholds):
+    """Matches of all pairings."""
+    pairings = _pairings(data.truth, data.found)
+    start = np.cumsum(pairings.found_count) - pairings.found_count  # of each pairing in the result
+    total = int(pairings.found_count.sum())
+    rows = np.arange(total) + np.repeat(pairings.found_start - start, pairings.found_count)
+    areas = data.ignored.shape[1]
+    matches = _Matches(rows, *(np.zeros((total, areas, len(thresholds)), bool) for _ in range(2)))
+    # Pairings of about as many objects go together; within them those of many detections first.
+    width = 2 ** np.ceil(np.log2(pairings.truth_count)).astype(np.int64)
+    order = np.lexsort((-pairings.found_count, width))
+    for side in np.unique(width).tolist():
+        together = order[width[order] == side]
+        step = max(1, _CELLS // (areas * len(thresholds) * side))
+        for begin in range(0, len(together), step):
+            part = together[begin : begin + step]
+            some = _Pairings(*(numbers[part] for numbers in pairings))
+            for where, matched, by_ignored in _match_together(data, some, side, thresholds):
+                matches.matched[start[part[: len(where)]] + where] = matched
+                matches.by_ignored[start[part[: len(where)]] + where] = by_ignored
+    return matches
+
+
+def _match_together(data, pairings, side, thresholds):
+    """Matches P pairings of at most `side` objects, those of most detections first.
+
+    Yields for each place i of a detection: i [p] for the p pairings that have one there, matched and by_ignored
+    [p, A, T].
+    """
+    objects = np.arange(side)
+    index = np.where(objects < pairings.truth_count[:, None], pairings.truth_start[:, None] + objects, 0)
+    once = ~data.crowd[index][:, None, None]  # [P, 1, 1, side]
+    counts = ~np.moveaxis(data.ignored[index], 2, 1)[:, :, None]  # [P, A, 1, side]
+    overlaps = _overlaps(data, pairings, side)
+    free = np.ones((len(index), counts.shape[1], len(thresholds), side), bool)
+    for place in range(overlaps.shape[1]):
+        n = int(np.count_nonzero(pairings.found_count > place))
+        here = overlaps[:n, place, None, None]
+        fits = free[:n] & (here >= thresholds[:, None])
+        better = fits & counts[:n]  # an object that counts goes before any that does not
+        better = np.where(better.any(axis=-1, keepdims=True), better, fits)
+        # The last of the greatest.
+        choice = side - 1 - np.argmax(np.where(better, here, -1)[..., ::-1], axis=-1)[..., None]
+        chosen = better & (objects == choice)
+        free[:n] &= ~(chosen & once[:n])
+        yield np.full(n, place), chosen.any(axis=-1), (chosen & ~counts[:n]).any(axis=-1)
+
+
+def _overlaps(data, pairings, side):
+    """IoU of each detection with each object, float64 [P, most detections, side]; -1 where there is none."""
+    found, truth, crowd = data.found.shapes, data.truth.shapes, data.crowd
+    overlaps = np.full((len(pairings.found_count), int(pairings.found_count[0]), side), -1.0)
+    for row, (f, detections, t, objects) in enumerate(np.stack(pairings, axis=1).tolist()):
+        iou = coco_mask.iou(found[f : f + detections], truth[t : t + objects], crowd[t : t + objects])
+        overlaps[row, :detections, :objects] = iou
+    return overlaps
