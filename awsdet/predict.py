@@ -10,12 +10,14 @@ import pathlib
 from typing import NamedTuple, Optional
 
 import numpy as np
+import tensorflow as tf
 
 from awsdet.data.images import load_image
 from awsdet.data.manifest import write_json
-from awsdet.data.transforms import resize_image, resize_plan
+from awsdet.data.transforms import resize_plan
 from awsdet.detections import Detections, coco_objects, image_detections
 from awsdet.errors import UserError
+from awsdet.ops.resize import resize
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _READERS = 4
@@ -121,9 +123,8 @@ def _read(path):
 def _detect(detector, data_config, image, score_threshold):
     size = resize_plan(*image.shape[:2], data_config.eval_short_side, data_config.max_long_side)
     multiple = data_config.pad_multiple
-    padding = [-side % multiple for side in size]
-    resized = np.pad(resize_image(image, size, False).numpy(), [(0, padding[0]), (0, padding[1]), (0, 0)])
-    batch = {"image": resized[np.newaxis], "image_size": np.array([size], np.int32)}
+    padded = [-(-side // multiple) * multiple for side in size]
+    batch = {"image": resize(image, size, False, padded)[tf.newaxis], "image_size": np.array([size], np.int32)}
     outputs = {name: value.numpy() for name, value in detector.detect(batch).items()}
     threshold = detector.settings.mask_head.threshold
     return image_detections(outputs, 0, size, image.shape[:2], threshold, score_threshold)

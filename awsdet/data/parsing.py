@@ -1,4 +1,4 @@
-"""One record to the tensors of one image: decoded, resized, flipped, padded. Plain TensorFlow ops.
+"""One record to the tensors of one image: decoded, resized, flipped, padded.
 
 Symbols: n rows of boxes (objects, then crowds) of the image; a `row` is an entry of the plan (see `plan.Plan`) with the
 image's height, width and image_id.
@@ -11,6 +11,7 @@ import tensorflow as tf
 from awsdet.data import transforms
 from awsdet.data.coco import MIN_SIDE
 from awsdet.data.manifest import AWSDET
+from awsdet.ops.resize import resize
 
 
 class Sample(NamedTuple):
@@ -38,11 +39,9 @@ def parser(manifest):
 def assemble(sample, row):
     """The image's part of a batch, padded as the row says: the dict of `pipeline`, without the axis B."""
     size, padded, objects = row["size"], row["padded"], row["objects"]
-    image = transforms.resize_image(sample.image, size, row["flip"])
-    image = tf.pad(image, [[0, padded[0] - size[0]], [0, padded[1] - size[1]], [0, 0]])
     missing = objects - tf.shape(sample.boxes)[0]
     return {
-        "image": tf.ensure_shape(image, [None, None, 3]),
+        "image": resize(sample.image, size, row["flip"], padded),
         "image_size": size,
         "original_size": tf.stack([row["height"], row["width"]]),
         "image_id": row["image_id"],

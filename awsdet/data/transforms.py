@@ -1,4 +1,6 @@
-"""Resizing and flipping of an image and of everything annotated on it; plain TensorFlow ops, no Python at run time.
+"""Resizing and flipping of everything annotated on an image; plain TensorFlow ops, no Python at run time.
+
+`awsdet.ops.resize` does the image itself.
 
 Symbols: h, w the original size, H, W the resized one (px); N objects. All coordinates are continuous: pixel column i
 covers [i, i+1), so a resize maps x to x * W / w and a flip maps x to W - x.
@@ -17,17 +19,6 @@ def resize_plan(height, width, short, long):
     scale = np.minimum(short / np.minimum(height, width), long / np.maximum(height, width))
     resized = tuple(np.maximum((side * scale + 0.5).astype(np.int32), 1) for side in (height, width))
     return resized if resized[0].ndim else tuple(map(int, resized))
-
-
-def resize_image(image, size, flip):
-    """uint8 [h, w, 3] -> uint8 [H, W, 3]: bilinear, half-pixel centres, no antialiasing, rounded.
-
-    size: int32 [2] = H, W; flip: bool scalar, mirrors left and right.
-    """
-    # The source is the smaller image as a rule, so it is the one to mirror: bilinear weights are symmetric.
-    image = tf.cond(flip, lambda: tf.reverse(image, [1]), lambda: image)
-    resized = tf.image.resize(image, size)
-    return tf.cast(resized + 0.5, tf.uint8)  # values are 0 … 255, so this rounds
 
 
 def transform_boxes(boxes, old_size, new_size, flip):

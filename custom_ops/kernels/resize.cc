@@ -1,0 +1,108 @@
+#include "kernels/resize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "kernels/aligned.h"
+#include "kernels/vector_clones.h"
+
+namespace awsdet {
+namespace {
+
+// A pixel as one vector: R, G, B and a fourth value without meaning, the next pixel's first.
+using Pixel = float __attribute__((vector_size(16)));
+
+// Where one pixel of the result reads its axis of the source: value = lower + (upper - lower) * weight.
+struct Sample {
+  int32_t lower, upper;
+  float weight;
+};
+
+std::vector<Sample> SamplesOf(int64_t length, int64_t old_length, bool flip) {
+  std::vector<Sample> samples(length);
+  const float scale = static_cast<float>(old_length) / static_cast<float>(length);
+  const int64_t last = old_length - 1;
+  for (int64_t i = 0; i < length; ++i) {
+    const float at = (static_cast<float>(i) + 0.5f) * scale - 0.5f, floor = std::floor(at);
+    const int64_t lower = std::clamp<int64_t>(static_cast<int64_t>(floor), 0, last);
+    const int64_t upper = std::clamp<int64_t>(static_cast<int64_t>(std::ceil(at)), 0, last);
+    samples[i] = {static_cast<int32_t>(flip ? last - lower : lower), static_cast<int32_t>(flip ? last - upper : upper),
+                  at - floor};
+  }
+  return samples;
+}
+
+AWSDET_VECTOR_CLONES
+void Widen(const uint8_t* bytes, int64_t count, float* __restrict widened) {
+  for (int64_t i = 0; i < count; ++i) widened[i] = bytes[i];
+}
+
+// line [width * 3 and one value more] = the row, which too has a value more, read at the samples.
+AWSDET_VECTOR_CLONES
+void InterpolateRow(const float* row, const Sample* samples, int64_t width, float* __restrict line) {
+  for (int64_t x = 0; x < width; ++x) {
+    const Sample sample = samples[x];
+    Pixel lower, upper;
+    std::memcpy(&lower, row + kChannels * sample.lower, sizeof(lower));
+    std::memcpy(&upper, row + kChannels * sample.upper, sizeof(upper));
+    const Pixel value = lower + (upper - lower) * sample.weight;
+    std::memcpy(line + kChannels * x, &value, sizeof(value));  // the next pixel overwrites the fourth value
+  }
+}
+
+// bytes [count] = the values between two lines, rounded.
+AWSDET_VECTOR_CLONES
+void BlendRows(const float* lower, const float* upper, float weight, int64_t count, uint8_t* __restrict bytes) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float value = lower[i] + (upper[i] - lower[i]) * weight;
+    bytes[i] = static_cast<uint8_t>(static_cast<int32_t>(value + 0.5f));
+  }
+}
+
+// The rows of the source at the width of the result; the two that were asked for last are kept.
+class Lines {
+ public:
+  Lines(const uint8_t* source, const ResizePlan& plan)
+      : source_(source),
+        old_length_(kChannels * plan.old_width),
+        samples_(SamplesOf(plan.width, plan.old_width, plan.flip)),
+        row_(old_length_ + 1) {
+    for (AlignedFloats& line : lines_) line.resize(kChannels * plan.width + 1);
+  }
+
+  // Rows next to each other are never in each other's place.
+  const float* operator()(int64_t row) {
+    const int slot = row % 2;
+    if (rows_[slot] != row) {
+      rows_[slot] = row;
+      Widen(source_ + row * old_length_, old_length_, row_.data());
+      InterpolateRow(row_.data(), samples_.data(), static_cast<int64_t>(samples_.size()), lines_[slot].data());
+    }
+    return lines_[slot].data();
+  }
+
+ private:
+  const uint8_t* source_;
+  int64_t old_length_;  // of a row
+  std::vector<Sample> samples_;
+  AlignedFloats row_, lines_[2];
+  int64_t rows_[2] = {-1, -1};
+};
+
+}  // namespace
+
+void Resize(const uint8_t* source, const ResizePlan& plan, uint8_t* result) {
+  Lines lines(source, plan);
+  const int64_t filled = plan.width * kChannels, stride = plan.padded_width * kChannels;
+  for (const Sample& sample : SamplesOf(plan.height, plan.old_height, false)) {
+    const float* lower = lines(sample.lower);
+    BlendRows(lower, lines(sample.upper), sample.weight, filled, result);
+    std::memset(result + filled, 0, stride - filled);
+    result += stride;
+  }
+  std::memset(result, 0, (plan.padded_height - plan.height) * stride);
+}
+
+}  // namespace awsdet

@@ -1,0 +1,108 @@
+"""The compiled resize against its twin in TensorFlow (which has its own test), and from the definition."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from awsdet.ops import library
+from awsdet.ops import resize as compiled
+from awsdet.ops.plain import resize as plain
+
+
+def picture(rng, height, width):
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_equals_the_twin_in_every_pixel(seed):
+    """Sides of 1 to 300 to sides of 1 to 300, larger and smaller, mirrored and not, padded and not."""
+    rng = np.random.default_rng(seed)
+    for _ in range(25):
+        height, width, *size = np.exp(rng.uniform(0, np.log(300), 4)).astype(int)
+        image, flip = picture(rng, height, width), bool(rng.integers(2))
+        padded = [side + int(rng.integers(0, 3) * rng.integers(0, 40)) for side in size]
+        found = compiled.resize(image, size, flip, padded).numpy()
+        np.testing.assert_array_equal(found, plain.resize(image, size, flip, padded).numpy())
+
+
+@pytest.mark.parametrize("old, new", [((480, 640), (800, 1067)), ((427, 640), (256, 384)), ((1200, 900), (683, 512))])
+def test_sizes_of_training(old, new):
+    image = picture(np.random.default_rng(1), *old)
+    padded = [-(-side // 32) * 32 for side in new]
+    for flip in (False, True):
+        found = compiled.resize(image, new, flip, padded).numpy()
+        np.testing.assert_array_equal(found, plain.resize(image, new, flip, padded).numpy())
+
+
+def exact(image, size, flip):
+    """The definition in float64: (values before rounding) [H, W, 3]."""
+    image = image[:, ::-1] if flip else image
+    values = image.astype(np.float64)
+    for axis, new in enumerate(size):
+        old = image.shape[axis]
+        at = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+        lower = np.floor(at).astype(int)
+        weight = (at - lower).reshape([-1 if a == axis else 1 for a in range(3)])
+        upper = np.minimum(lower + 1, old - 1)
+        values = values.take(lower, axis) * (1 - weight) + values.take(upper, axis) * weight
+    return values
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_is_the_definition_rounded(flip):
+    image = picture(np.random.default_rng(2), 53, 91)
+    for size in ((97, 150), (53, 91), (20, 33), (1, 1), (2000, 3)):
+        found, values = compiled.resize(image, size, flip).numpy(), exact(image, size, flip)
+        assert np.abs(found - values).max() <= 0.5 + 0.02  # float32 places, on an axis of up to 2000
+
+
+def test_one_pixel_and_extreme_values():
+    for value in (0, 1, 255):
+        image = np.full((1, 1, 3), value, np.uint8)
+        found = compiled.resize(image, [5, 70], True, [6, 96]).numpy()
+        assert (found[:5, :70] == value).all() and not found[5:].any() and not found[:, 70:].any()
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[::2, ::2] = 255
+    np.testing.assert_array_equal(compiled.resize(image, [64, 64], False), image)
+    np.testing.assert_array_equal(compiled.resize(image, [64, 64], True), image[:, ::-1])
+
+
+def test_wrong_arguments_are_named():
+    image, refused = np.zeros((4, 5, 3), np.uint8), tf.errors.InvalidArgumentError
+    for wrong in (image[:0], image[:, :0], image[:, :, :1], image[0]):
+        with pytest.raises(refused, match=r"image must be \[h, w, 3\]"):
+            compiled.resize(wrong, [3, 3], False)
+    for size in ([0, 3], [3, -1]):
+        with pytest.raises(refused, match="size must be 1 x 1 at least"):
+            compiled.resize(image, size, False, [9, 9])
+    with pytest.raises(refused, match=r"size must be \[2\]"):
+        compiled.resize(image, [3], False, [9, 9])
+    with pytest.raises(refused, match=r"padded must be \[2\]"):
+        compiled.resize(image, [3, 3], False, [9, 9, 3])
+    with pytest.raises(refused, match="padded is 9 x 2, which is less than size, 3 x 3"):
+        compiled.resize(image, [3, 3], False, [9, 2])
+    with pytest.raises(refused, match="flip must be a scalar"):
+        compiled.resize(image, [3, 3], [True], [9, 9])
+
+
+def test_shapes_in_a_graph():
+    operator = library.load().awsdet_resize
+
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.uint8), tf.TensorSpec(None, tf.int32)])
+    def unknown(image, size):
+        resized = operator(image, size, size, False)
+        assert resized.shape.as_list() == [None, None, 3]
+        return resized
+
+    image = picture(np.random.default_rng(3), 4, 6)
+    np.testing.assert_array_equal(unknown(image, [4, 6]), image)
+
+    @tf.function
+    def known(image):
+        resized = compiled.resize(image, [7, 9], False, [8, 16])
+        assert resized.shape.as_list() == [8, 16, 3]
+        return resized
+
+    assert known(image).shape == (8, 16, 3)
+    with pytest.raises(ValueError, match="must be 3"):
+        known(tf.zeros([4, 5, 1], tf.uint8))
