@@ -1,32 +1,24 @@
 """One record to the tensors of one image: decoded, resized, flipped, padded.
 
-Symbols: n rows of boxes (objects, then crowds) of the image; a `row` is an entry of the plan (see `plan.Plan`) with the
-image's height, width and image_id.
+A `row` is an entry of the plan (see `plan.Plan`) with the image's height, width and image_id.
 """
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from awsdet.data import transforms
 from awsdet.data.coco import MIN_SIDE
 from awsdet.data.manifest import AWSDET
+from awsdet.ops.annotations import place_annotations
+from awsdet.ops.plain.annotations import Annotations, padded, transform_boxes, transform_mask
 from awsdet.ops.resize import resize
 
 
 class Sample(NamedTuple):
-    """An image as it is decoded and its rows, transformed.
-
-    image: uint8 [h, w, 3]; boxes: float32 [n, 4]; classes: int32 [n]; is_crowd: bool [n]; polygons: float32
-    [n, (parts), (numbers)]; rles: int32 [n, (runs)].
-    """
+    """An image as it is decoded, uint8 [h, w, 3], and its Annotations, which are ready for the batch."""
 
     image: tf.Tensor
-    boxes: tf.Tensor
-    classes: tf.Tensor
-    is_crowd: tf.Tensor
-    polygons: tf.RaggedTensor
-    rles: tf.RaggedTensor
+    annotations: Annotations
 
 
 def parser(manifest):
@@ -38,17 +30,16 @@ def parser(manifest):
 
 def assemble(sample, row):
     """The image's part of a batch, padded as the row says: the dict of `pipeline`, without the axis B."""
-    size, padded, objects = row["size"], row["padded"], row["objects"]
-    missing = objects - tf.shape(sample.boxes)[0]
+    annotations = sample.annotations
     return {
-        "image": resize(sample.image, size, row["flip"], padded),
-        "image_size": size,
+        "image": resize(sample.image, row["size"], row["flip"], row["padded"]),
+        "image_size": row["size"],
         "original_size": tf.stack([row["height"], row["width"]]),
         "image_id": row["image_id"],
-        "boxes": tf.pad(sample.boxes, [[0, missing], [0, 0]]),
-        "classes": tf.pad(sample.classes, [[0, missing]], constant_values=-1),
-        "is_crowd": tf.pad(sample.is_crowd, [[0, missing]]),
-        "masks": {"polygons": sample.polygons, "rles": sample.rles},
+        "boxes": annotations.boxes,
+        "classes": annotations.classes,
+        "is_crowd": annotations.is_crowd,
+        "masks": {"polygons": annotations.polygons, "rles": annotations.rles},
     }
 
 
@@ -59,41 +50,14 @@ def decode_image(encoded):
 
 def _parse_awsdet(record, row):
     features = tf.io.parse_single_example(record, _AWSDET_FEATURES)
-    old_size = tf.stack([row["height"], row["width"]])
-    move = {"old_size": old_size, "new_size": row["size"], "flip": row["flip"]}
-    count = features["awsdet/trainable"]
-    is_crowd = features["awsdet/is_crowd"][:count] > 0
-    # Objects come before crowds, so what belongs to objects is at the front of every list.
-    has_mask = tf.concat([~is_crowd, tf.zeros([tf.size(features["awsdet/class"]) - tf.size(is_crowd)], tf.bool)], 0)
-    parts = tf.where(has_mask, features["awsdet/polygon_parts"], 0)[:count]
-    lengths = features["awsdet/polygon_lengths"][: tf.reduce_sum(parts)]
-    numbers = tf.io.decode_raw(features["awsdet/polygon_numbers"], tf.float64)[: tf.reduce_sum(lengths)]
-    polygons = tf.RaggedTensor.from_row_lengths(transforms.transform_points(numbers, **move), lengths, validate=False)
-    runs = tf.where(has_mask, features["awsdet/rle_runs"], 0)[:count]
-    counts = features["awsdet/rle_counts"][: tf.reduce_sum(runs)]
-    x, y, w, h = tf.unstack(tf.reshape(tf.io.decode_raw(features["awsdet/bbox"], tf.float64), [-1, 4])[:count], axis=1)
-    return Sample(
-        image=decode_image(features["image/encoded"]),
-        boxes=transforms.transform_boxes(tf.stack([x, y, x + w, y + h], axis=1), **move),
-        classes=tf.cast(features["awsdet/class"][:count], tf.int32),
-        is_crowd=is_crowd,
-        polygons=tf.RaggedTensor.from_row_lengths(polygons, parts, validate=False),
-        rles=_map_rows(
-            lambda one: transforms.transform_runs(one, **move),
-            tf.RaggedTensor.from_row_lengths(counts, runs, validate=False),
-        ),
+    annotations = place_annotations(
+        {name: features[f"awsdet/{key}"] for name, key in _STORED.items()},
+        old_size=tf.stack([row["height"], row["width"]]),
+        new_size=row["size"],
+        flip=row["flip"],
+        rows=row["objects"],
     )
-
-
-def _map_rows(function, rows):
-    """Applies `function` (1-D int64 -> 1-D int32) to the rows of a ragged tensor that are not empty."""
-    lengths = rows.row_lengths()
-    filled = tf.where(lengths > 0)
-    new = tf.map_fn(
-        lambda index: function(rows[index]), filled[:, 0], fn_output_signature=tf.RaggedTensorSpec([None], tf.int32)
-    )
-    new_lengths = tf.tensor_scatter_nd_update(tf.zeros_like(lengths), filled, new.row_lengths())
-    return tf.RaggedTensor.from_row_lengths(new.values, new_lengths, validate=False)
+    return Sample(decode_image(features["image/encoded"]), annotations)
 
 
 def _parse_api(record, row, manifest):
@@ -107,9 +71,8 @@ def _parse_api(record, row, manifest):
     count = tf.size(kept)
     crowds = features["image/object/is_crowd"]
     is_crowd = tf.cond(tf.size(crowds) > 0, lambda: tf.gather(crowds, kept) > 0, lambda: tf.zeros([count], tf.bool))
-    return Sample(
-        image=decode_image(features["image/encoded"]),
-        boxes=transforms.transform_boxes(tf.gather(boxes, kept), **move),
+    annotations = Annotations(
+        boxes=transform_boxes(tf.gather(boxes, kept), **move),
         classes=tf.gather(_api_classes(features, manifest), kept),
         is_crowd=is_crowd,
         polygons=tf.RaggedTensor.from_row_lengths(
@@ -117,6 +80,7 @@ def _parse_api(record, row, manifest):
         ),
         rles=_api_rles(features["image/object/mask"], kept, is_crowd, move),
     )
+    return Sample(decode_image(features["image/encoded"]), padded(annotations, row["objects"]))
 
 
 def _api_classes(features, manifest):
@@ -133,7 +97,7 @@ def _api_rles(pngs, kept, is_crowd, move):
 
     def runs(index):
         mask = tf.io.decode_png(pngs[kept[index]], channels=1)[:, :, 0]
-        return transforms.transform_mask(mask, move["new_size"], move["flip"])
+        return transform_mask(mask, move["new_size"], move["flip"])
 
     rows = tf.map_fn(runs, wanted[:, 0], fn_output_signature=tf.RaggedTensorSpec([None], tf.int32))
     lengths = tf.tensor_scatter_nd_update(tf.zeros_like(kept), wanted, rows.row_lengths())
@@ -156,6 +120,13 @@ _AWSDET_FEATURES = {
     "awsdet/polygon_numbers": _BYTES,
     "awsdet/rle_runs": _list_of(tf.int64),
     "awsdet/rle_counts": _list_of(tf.int64),
+}
+# What place_annotations wants -> the feature's name.
+_STORED = {
+    "classes": "class",
+    "boxes": "bbox",
+    **{name: name for name in ("trainable", "is_crowd", "polygon_parts", "polygon_lengths", "polygon_numbers")},
+    **{name: name for name in ("rle_runs", "rle_counts")},
 }
 _API_FEATURES = {
     "image/encoded": _BYTES,

@@ -1,0 +1,39 @@
+"""Moves what is annotated on an image to where it lies on the resized and mirrored one, by the compiled operator.
+
+`awsdet.ops.plain.annotations` holds the same in plain TensorFlow. There it is over a hundred small operators an image,
+here one, on the thread that calls it.
+"""
+
+import tensorflow as tf
+
+from awsdet.ops import library
+from awsdet.ops.plain.annotations import Annotations
+
+
+def place_annotations(stored, *, old_size, new_size, flip, rows):
+    """The first `trainable` rows of a record.
+
+    Args:
+      stored: dict of the record's lists, int64 vectors but where said: trainable (scalar), classes, is_crowd, boxes
+        (string scalar, float64 [rows, 4] x y width height), polygon_parts (of each row), polygon_lengths (numbers in
+        each part), polygon_numbers (string scalar, float64), rle_runs (of each row), rle_counts.
+      old_size, new_size: int32 [2], height and width.
+      flip: bool scalar.
+      rows: int32 scalar G, at least `trainable`.
+
+    Returns:
+      Annotations.
+
+    Raises:
+      InvalidArgumentError: lists that do not fit together, run lengths that do not fit the image.
+    """
+    with tf.device("CPU:0"):
+        placed = library.load().awsdet_annotations(**stored, old_size=old_size, new_size=new_size, flip=flip, rows=rows)
+    parts = tf.RaggedTensor.from_row_splits(placed.points, placed.polygon_splits, validate=False)
+    return Annotations(
+        boxes=placed.placed_boxes,
+        classes=placed.placed_classes,
+        is_crowd=placed.placed_is_crowd,
+        polygons=tf.RaggedTensor.from_row_splits(parts, placed.part_splits, validate=False),
+        rles=tf.RaggedTensor.from_row_splits(placed.runs, placed.run_splits, validate=False),
+    )
