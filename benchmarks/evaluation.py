@@ -19,6 +19,7 @@ from benchmarks import measure
 
 STAGES = {
     "masks": "masks to run-length codes",
+    "gather": "gathered (pickled, read)",
     "results": "results as dicts",
     "scores": "scores of boxes and masks",
 }

@@ -25,7 +25,7 @@ _CELLS = 4_000_000  # of pairings x A x T x objects that are matched in one step
 class Objects(NamedTuple):
     """N objects: detections or the ground truth. They may be of any order; it decides between equals."""
 
-    images: np.ndarray  # int64 [N], any numbers
+    images: np.ndarray  # int64 [N], any numbers from 0 on
     classes: np.ndarray  # int64 [N], 0 … K-1
     areas: np.ndarray  # float64 [N], pixels
     shapes: Union[np.ndarray, Sequence]  # float64 [N, 4] boxes x y width height, or N compressed RLE
@@ -201,35 +201,36 @@ def _match(data, thresholds):
         for begin in range(0, len(together), step):
             part = together[begin : begin + step]
             some = _Pairings(*(numbers[part] for numbers in pairings))
-            for where, matched, by_ignored in _match_together(data, some, side, thresholds):
-                matches.matched[start[part[: len(where)]] + where] = matched
-                matches.by_ignored[start[part[: len(where)]] + where] = by_ignored
+            for place, which, matched, by_ignored in _match_together(data, some, side, thresholds):
+                matches.matched[start[part[which]] + place] = matched
+                matches.by_ignored[start[part[which]] + place] = by_ignored
     return matches
 
 
 def _match_together(data, pairings, side, thresholds):
     """Matches P pairings of at most `side` objects, those of most detections first.
 
-    Yields for each place i of a detection: i [p] for the p pairings that have one there, matched and by_ignored
-    [p, A, T].
+    Yields for each place that a detection can have: the place, the p pairings [p] whose detection there may match,
+    matched and by_ignored [p, A, T].
     """
     objects = np.arange(side)
     index = np.where(objects < pairings.truth_count[:, None], pairings.truth_start[:, None] + objects, 0)
     once = ~data.crowd[index][:, None, None]  # [P, 1, 1, side]
     counts = ~np.moveaxis(data.ignored[index], 2, 1)[:, :, None]  # [P, A, 1, side]
     overlaps = _overlaps(data, pairings, side)
+    near = np.any(overlaps >= thresholds.min(), axis=2)
     free = np.ones((len(index), counts.shape[1], len(thresholds), side), bool)
-    for place in range(overlaps.shape[1]):
-        n = int(np.count_nonzero(pairings.found_count > place))
-        here = overlaps[:n, place, None, None]
-        fits = free[:n] & (here >= thresholds[:, None])
-        better = fits & counts[:n]  # an object that counts goes before any that does not
+    for place in np.flatnonzero(near.any(axis=0)).tolist():
+        which = np.flatnonzero(near[:, place])
+        here = overlaps[which, place, None, None]
+        fits = free[which] & (here >= thresholds[:, None])
+        better = fits & counts[which]  # an object that counts goes before any that does not
         better = np.where(better.any(axis=-1, keepdims=True), better, fits)
         # The last of the greatest.
         choice = side - 1 - np.argmax(np.where(better, here, -1)[..., ::-1], axis=-1)[..., None]
         chosen = better & (objects == choice)
-        free[:n] &= ~(chosen & once[:n])
-        yield np.full(n, place), chosen.any(axis=-1), (chosen & ~counts[:n]).any(axis=-1)
+        free[which] &= ~(chosen & once[which])
+        yield place, which, chosen.any(axis=-1), (chosen & ~counts[which]).any(axis=-1)
 
 
 def _overlaps(data, pairings, side):

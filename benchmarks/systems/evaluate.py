@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import pathlib
+import pickle
 import sys
 import time
 
@@ -46,6 +47,8 @@ def ours(truth, batch, stages):
     for image_ids, outputs, resized, sizes in evaluation_scene.batches(truth, batch):
         with stages.stage("masks"):
             images += zip(image_ids, batch_detections(outputs, resized, sizes, 0.5))
+    with stages.stage("gather"):
+        images = pickle.loads(pickle.dumps(images))
     with stages.stage("results"):
         for image_id, detections in images:
             results += [{"image_id": image_id, **entry} for entry in coco_objects(detections, category_ids)]
@@ -76,6 +79,8 @@ def usual(truth, batch, stages):
                             "segmentation": {"size": code["size"], "counts": code["counts"].decode("ascii")},
                         }
                     )
+    with stages.stage("gather"):
+        results = pickle.loads(pickle.dumps(results))
     with stages.stage("scores"), contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = truth
