@@ -41,14 +41,27 @@ def flops_by_part(detector, spec, batch, positives):
         spec,
         batch,
     )
-    graph = tf.function(detector.train_step, autograph=False).get_concrete_function(fixed).graph
+    step = tf.function(detector.train_step, autograph=False).get_concrete_function(fixed)
     totals = collections.Counter()
-    for operation in graph.get_operations():
+    for operation in _executed(step.graph):
         part = part_of(operation.name)
         count = _flops(operation, positives if "mask" in part else sampled)
         if count:
             totals[part] += count
     return dict(totals)
+
+
+def _executed(graph):
+    """The operations that a result or a side effect needs; the others (gradients of frozen layers) never run."""
+    pending = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
+    pending += [operation for operation in graph.get_operations() if operation.op_def.is_stateful]
+    needed = set()
+    while pending:
+        operation = pending.pop()
+        if operation not in needed:
+            needed.add(operation)
+            pending += [tensor.op for tensor in operation.inputs] + list(operation.control_inputs)
+    return needed
 
 
 def _flops(operation, rois):
