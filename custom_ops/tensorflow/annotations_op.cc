@@ -76,7 +76,8 @@ struct Share {
     for (int64_t i = 0; i < count; ++i) {
       const int64_t length = crowd != nullptr && crowd[i] > 0 ? 0 : lengths[i];
       if (length < 0 || length > available - splits.back()) {
-        return InvalidArgument(name, "[", i, "] is ", length, ", where ", available - splits.back(), " entries are left");
+        return InvalidArgument(name, "[", i, "] is ", length, ", where ", available - splits.back(),
+                               " entries are left");
       }
       splits.push_back(splits.back() + length);
     }
