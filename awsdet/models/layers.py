@@ -115,7 +115,9 @@ class Upsample(tf.keras.layers.Layer):
         # Kernel and stride are equal, so no two inputs meet in an output: one matrix product and a shuffle.
         shape = tf.shape(features)
         kernel = tf.cast(tf.reshape(self.kernel, [self.kernel.shape[0], -1]), self.compute_dtype)
-        outputs = tf.reshape(tf.matmul(features, kernel), [shape[0], shape[1], shape[2], 2, 2, self.filters])
+        # Two axes: with more the kernel's gradient is one product a row of each image, and their sum.
+        flat = tf.matmul(tf.reshape(features, [-1, self.kernel.shape[0]]), kernel)
+        outputs = tf.reshape(flat, [shape[0], shape[1], shape[2], 2, 2, self.filters])
         outputs = tf.reshape(
             tf.transpose(outputs, [0, 1, 3, 2, 4, 5]), [shape[0], shape[1] * 2, shape[2] * 2, self.filters]
         )
