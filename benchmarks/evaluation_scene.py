@@ -16,8 +16,8 @@ def ground_truth(images, seed=0):
     for image in range(images):
         height, width = (480, 640) if random.uniform() < 0.7 else (640, 480)
         frames.append({"id": 3 * image + 1, "height": height, "width": width})
-        kinds = random.choice(CLASSES, size=1 + random.integers(0, 4), p=share / share.sum())
-        for _ in range(min(random.geometric(1 / 7.3) - 1, 60)):
+        kinds = random.choice(CLASSES, size=1 + random.integers(0, 9), p=share / share.sum())
+        for _ in range(min(random.geometric(1 / 8.5) - 1, 60)):
             polygon = _outline(random, height, width)
             code = coco_mask.frPyObjects([polygon], height, width)[0]
             kind = random.uniform()
