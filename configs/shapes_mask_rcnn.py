@@ -23,5 +23,5 @@ def get_config():
     # From scratch and in few steps, LAMB learns several times faster here than momentum SGD does.
     config.optimizer.update(name="lamb", learning_rate=0.005, base_batch=8, clip_norm=10.0)
     config.schedule.update(name="cosine", warmup_steps=50, warmup_ratio=0.02, final_ratio=0.02)
-    config.train.update(epochs=6, log_every_steps=25)
+    config.train.update(epochs=8, log_every_steps=25)
     return config
