@@ -101,13 +101,15 @@ class Detector(tf.keras.Model):
             scaled = self.optimizer.get_scaled_loss(total) if self._scales_loss else total
         finite = self._assert_finite(terms, batch)
         variables = self.trainable_variables
-        with tf.control_dependencies([finite]):
-            gradients = tape.gradient(scaled, variables)
+        gradients = tape.gradient(scaled, variables)
         # A term that saw no object still reaches its variables: every rank reduces the same tensors at every step.
         missing = [v.name for v, g in zip(variables, gradients) if g is None]
         if missing:
             raise ValueError(f"no loss depends on {', '.join(missing)}")
-        gradients = [tf.convert_to_tensor(g) for g in gradients]
+        # What is not finite must not reach another rank or a variable. The gradients themselves need not wait for the
+        # check, which is made on the host.
+        with tf.control_dependencies([finite]):
+            gradients = [tf.identity(tf.convert_to_tensor(g)) for g in gradients]
         if self._scales_loss:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
         norm = self._update(gradients, variables)

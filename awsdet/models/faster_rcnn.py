@@ -40,16 +40,17 @@ class FasterRCNN(Detector):
         """What the losses compare, by name: outputs of the networks and their targets.
 
         `images` as `normalize_images` gives them; `keys(name, shape)` gives the sampling keys of the anchors ("rpn",
-        [B, N]) and the RoIs ("rcnn", [B, G + K], ground truth first). Returns a dict: rpn_output, rpn_targets, rois
-        (RoISample), box_output.
+        [B, N]) and the RoIs ("rcnn", [B, G + K], ground truth first). Returns a dict: rpn_targets, rpn_output
+        (AnchorOutput of their anchors), rois (RoISample), box_output.
         """
         pyramid = self.pyramid(images, training=True)
-        rpn_output = self.rpn_head(pyramid)
         anchors = rpn.level_anchors(pyramid, STRIDES, self.settings.anchors)
-        proposals = rpn.propose(rpn_output, anchors, batch["image_size"], self.settings.rpn, training=True)
+        # Proposals carry no gradient: the RPN learns from the sampled anchors, where it is computed once more.
+        proposals = rpn.propose(self.rpn_head(pyramid), anchors, batch["image_size"], self.settings.rpn, training=True)
+        rpn_targets = self._rpn_targets(pyramid, anchors, batch, keys)
         return {
-            "rpn_output": rpn_output,
-            "rpn_targets": self._rpn_targets(pyramid, anchors, batch, keys),
+            "rpn_targets": rpn_targets,
+            "rpn_output": self.rpn_head.at(pyramid, rpn_targets.sample.index),
             **self._roi_outputs(pyramid, proposals, batch, keys),
         }
 

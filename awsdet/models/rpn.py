@@ -23,6 +23,13 @@ class RPNOutput(NamedTuple):
     deltas: list
 
 
+class AnchorOutput(NamedTuple):
+    """Of the S sampled anchors of each image."""
+
+    logits: tf.Tensor  # float32 [B, S]
+    deltas: tf.Tensor  # float32 [B, S, 4]
+
+
 class Proposals(NamedTuple):
     boxes: tf.Tensor  # float32 [B, K, 4], image pixels, zeros where there are fewer
     scores: tf.Tensor  # float32 [B, K], probabilities by falling value
@@ -39,6 +46,7 @@ class RPNHead(tf.keras.layers.Layer):
             initializer = initializers.normal(path, 0.01)
             return Conv(filters_in, filters, size, initializer=initializer, name=path, dtype=dtype, **options)
 
+        self.anchors_per_cell = anchors_per_cell
         self.conv = conv(in_channels, channels, 3, f"{name}.rpn_conv", relu=True)
         self.logits = conv(channels, anchors_per_cell, 1, f"{name}.rpn_cls")
         self.deltas = conv(channels, anchors_per_cell * 4, 1, f"{name}.rpn_reg")
@@ -53,6 +61,48 @@ class RPNHead(tf.keras.layers.Layer):
             logits.append(tf.cast(tf.reshape(self.logits(hidden), [batch, -1]), tf.float32))
             deltas.append(tf.cast(tf.reshape(self.deltas(hidden), [batch, -1, 4]), tf.float32))
         return RPNOutput(logits, deltas)
+
+    def at(self, pyramid, anchor_index):
+        """AnchorOutput of the anchors `anchor_index` int32 [B, S], counted through all levels: what `call` gives there.
+
+        Computed in S windows of 3x3 cells. The loss looks at 256 anchors an image; the gradient of the convolution
+        over every cell would cost twice its forward pass, nearly all of it to multiply zeros.
+        """
+        batch, samples = tf.unstack(tf.shape(anchor_index))
+        windows = cell_windows(pyramid, anchor_index // self.anchors_per_cell)
+        flat = tf.reshape(windows, [-1, windows.shape[2] * windows.shape[3]])
+        kernel = tf.cast(tf.reshape(self.conv.kernel, [flat.shape[1], -1]), flat.dtype)
+        hidden = tf.nn.relu(tf.nn.bias_add(tf.matmul(flat, kernel), tf.cast(self.conv.bias, flat.dtype)))
+        hidden = hidden[:, tf.newaxis, tf.newaxis]
+        anchor = tf.reshape(anchor_index % self.anchors_per_cell, [-1])
+        logits = tf.reshape(self.logits(hidden), [-1, self.anchors_per_cell])
+        deltas = tf.reshape(self.deltas(hidden), [-1, self.anchors_per_cell, 4])
+        logits, deltas = (tf.cast(tf.gather(part, anchor, batch_dims=1), tf.float32) for part in (logits, deltas))
+        return AnchorOutput(tf.reshape(logits, [batch, samples]), tf.reshape(deltas, [batch, samples, 4]))
+
+
+def cell_windows(pyramid, cells):
+    """The 3x3 cells around each of `cells`, zeros beyond the border of its level.
+
+    `pyramid`: list of [B, H, W, C]; `cells` int32 [B, S], numbered through all levels, row by row, as anchors are.
+    Returns [B, S, 9, C].
+    """
+    offset = tf.stack(tf.meshgrid(tf.range(-1, 2), tf.range(-1, 2), indexing="ij"), axis=-1)
+    offset = tf.reshape(offset, [9, 2])
+    windows, first = 0, 0
+    for features in pyramid:
+        batch, height, width, channels = tf.unstack(tf.shape(features))
+        own = (cells >= first) & (cells < first + height * width)
+        place = tf.where(own, cells - first, 0)
+        row = place[..., tf.newaxis] // width + offset[:, 0]
+        column = place[..., tf.newaxis] % width + offset[:, 1]
+        inside = own[..., tf.newaxis] & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        flat = tf.reshape(features, [-1, features.shape[3]])
+        image = tf.range(batch)[:, tf.newaxis, tf.newaxis] * (height * width)
+        taken = tf.gather(flat, tf.where(inside, image + row * width + column, 0))
+        windows += tf.where(inside[..., tf.newaxis], taken, tf.zeros([], taken.dtype))
+        first += height * width
+    return windows
 
 
 def level_anchors(pyramid, strides, settings):
@@ -140,13 +190,10 @@ def rpn_targets(anchors, cell_valid, batch, keys, rule):
 def rpn_losses(output, targets, rule):
     """Summed, unnormalised losses: binary cross entropy of the samples, box loss of the positives.
 
-    Returns two scalars.
+    `output` AnchorOutput and `targets` RPNTargets of the same anchors. Returns two scalars.
     """
-    logits, deltas = tf.concat(output.logits, axis=1), tf.concat(output.deltas, axis=1)
     chosen = targets.sample
-    sampled = tf.gather(logits, chosen.index, batch_dims=1)
-    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(chosen.positive, tf.float32), sampled)
+    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(chosen.positive, tf.float32), output.logits)
     class_loss = tf.reduce_sum(tf.where(chosen.valid, cross_entropy, 0.0))
-    predicted = tf.gather(deltas, chosen.index, batch_dims=1)
-    box_loss = losses.box_loss(predicted, targets.deltas, chosen.positive, rule, targets.anchors)
+    box_loss = losses.box_loss(output.deltas, targets.deltas, chosen.positive, rule, targets.anchors)
     return class_loss * rule.class_loss_weight, box_loss * rule.box_loss_weight
