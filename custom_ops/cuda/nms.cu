@@ -19,16 +19,6 @@ constexpr int kThreads = 256;
 constexpr int kEmitThreads = 512;
 constexpr uint32_t kNoCandidate = 0xffffffffu;  // after every score's key
 
-// Rises as the score falls; one key for 0 and -0.
-__device__ uint32_t FallingKey(float score) {
-  const uint32_t bits = __float_as_uint(score + 0.0f);
-  return bits >> 31 ? bits : ~(bits | 0x80000000u);
-}
-
-__device__ bool IsFinite(const NmsBox& box) {
-  return isfinite(box.x1) && isfinite(box.y1) && isfinite(box.x2) && isfinite(box.y2);
-}
-
 __device__ int64_t GlobalThread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 
 // keys: image and falling score (hard) or image alone (soft), whatever is no candidate last; order: 0, 1, ..
@@ -37,7 +27,7 @@ __global__ void ScoreKeysKernel(const __grid_constant__ NmsProblem problem, cons
                                 int32_t* __restrict__ order) {
   const int64_t i = GlobalThread();
   if (i >= problem.images * problem.count) return;
-  const bool candidate = scores[i] > problem.score_threshold && IsFinite(LoadBox(boxes, i));
+  const bool candidate = scores[i] > problem.score_threshold && IsFinite(BoxAt(boxes, i));
   const uint32_t key = !candidate                            ? kNoCandidate
                        : problem.method == NmsMethod::kHard ? FallingKey(scores[i])
                                                              : 0;
@@ -129,7 +119,7 @@ int ImageBits(const NmsProblem& problem) {
 struct Workspace {
   uint64_t *keys, *sorted_keys;
   int32_t *values, *order, *members, *starts;
-  NmsBox* boxes;
+  Box* boxes;
   float *pool_scores, *decayed;
   uint8_t* survives;
   int32_t* counters;  // number of groups, the next one to take

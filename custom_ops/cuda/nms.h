@@ -1,7 +1,7 @@
 // Non-maximum suppression of a batch of images on an NVIDIA GPU: launchers that take device pointers and a stream.
 //
-// The same rules as kernels/nms.h; hard NMS gives the same result to the last bit, Soft-NMS up to the rounding of the
-// exponential. Nothing here waits for the GPU.
+// The same rules as kernels/nms.h, by the same arithmetic (kernels/nms_rule.h): hard NMS gives the same result to the
+// last bit, Soft-NMS up to the rounding of the exponential. Nothing here waits for the GPU.
 #ifndef AWSDET_CUDA_NMS_H_
 #define AWSDET_CUDA_NMS_H_
 
@@ -10,9 +10,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace awsdet::cuda {
+#include "kernels/nms_rule.h"
 
-enum class NmsMethod : int32_t { kHard = 0, kLinear = 1, kGaussian = 2 };
+namespace awsdet::cuda {
 
 struct NmsProblem {
   int64_t images;

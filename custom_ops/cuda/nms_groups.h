@@ -2,20 +2,14 @@
 #ifndef AWSDET_CUDA_NMS_GROUPS_H_
 #define AWSDET_CUDA_NMS_GROUPS_H_
 
-#include <cmath>
 #include <cstdint>
 
 #include "cuda/launch.h"
 #include "cuda/nms.h"
-#include "cuda/rounded.h"
 
 namespace awsdet::cuda {
 
 constexpr float kGone = -1.0f;  // a score less than any threshold of the soft methods
-
-struct NmsBox {
-  float x1, y1, x2, y2;
-};
 
 // Candidates class by class: group g is members [starts[g], the end of the run of equal keys). All device memory.
 struct NmsGroups {
@@ -28,26 +22,12 @@ struct NmsGroups {
   int64_t total;
 };
 
-AWSDET_HOST_DEVICE inline float Area(const NmsBox& box) {
-  return RoundedMultiply(box.x2 - box.x1, box.y2 - box.y1);
-}
-
-// Intersection over union, rounded as the CPU's; 0 where nothing is shared.
-AWSDET_HOST_DEVICE inline float Iou(const NmsBox& a, float a_area, const NmsBox& b, float b_area) {
-  const float width = fminf(a.x2, b.x2) - fmaxf(a.x1, b.x1);
-  const float height = fminf(a.y2, b.y2) - fmaxf(a.y1, b.y1);
-  if (!(width > 0.0f && height > 0.0f)) return 0.0f;
-  const float intersection = RoundedMultiply(width, height);
-  if (!(intersection > 0.0f)) return 0.0f;
-  return intersection / (RoundedAdd(a_area, b_area) - intersection);
-}
-
 // Starts one of the kernels of nms_hard.cu and nms_soft.cu. `kept` is scratch for `total` boxes. Hard sets
 // survives[place in order] to 1 of what is kept; soft writes the decayed score of what is kept to decayed[flat index].
-cudaError_t LaunchHardNms(const NmsProblem& problem, const NmsGroups& groups, const float* boxes, NmsBox* kept,
+cudaError_t LaunchHardNms(const NmsProblem& problem, const NmsGroups& groups, const float* boxes, Box* kept,
                           uint8_t* survives, cudaStream_t stream);
 cudaError_t LaunchSoftNms(const NmsProblem& problem, const NmsGroups& groups, const float* boxes, const float* scores,
-                          NmsBox* pool, float* pool_scores, float* decayed, cudaStream_t stream);
+                          Box* pool, float* pool_scores, float* decayed, cudaStream_t stream);
 
 // Blocks for kernels whose blocks take groups until none is left: about as many as a large GPU runs
 // at once.
@@ -79,10 +59,6 @@ __device__ __forceinline__ bool TakeGroup(const NmsGroups& groups, int thread, i
   *end = range[1];
   __syncthreads();
   return *begin >= 0;
-}
-
-__device__ __forceinline__ NmsBox LoadBox(const float* __restrict__ boxes, int64_t index) {
-  return {boxes[4 * index], boxes[4 * index + 1], boxes[4 * index + 2], boxes[4 * index + 3]};
 }
 
 }  // namespace awsdet::cuda

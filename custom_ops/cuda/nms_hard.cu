@@ -14,7 +14,7 @@ constexpr int kThreads = 1024;
 constexpr int kParts = kThreads / kTile;  // threads that share the kept boxes of one candidate
 
 struct Tile {
-  NmsBox box[kTile];
+  Box box[kTile];
   float area[kTile];
   unsigned gone[kTile];              // not 0: suppressed by what was kept before, or no candidate
   unsigned suppresses[kTile][kWords];  // bit j of row i: i suppresses j, j > i
@@ -50,28 +50,28 @@ __device__ int Resolve(Tile* tile, int room) {
 
 __global__ void __launch_bounds__(kThreads)
     HardKernel(NmsGroups groups, const float* __restrict__ boxes, float iou_threshold, int64_t max_output,
-               NmsBox* kept_boxes, uint8_t* __restrict__ survives) {
+               Box* kept_boxes, uint8_t* __restrict__ survives) {
   __shared__ Tile tile;
   __shared__ int64_t range[2];
   __shared__ int now_kept;
   const int thread = threadIdx.x, slot = thread % kTile, part = thread / kTile, lane = thread % 32;
   int64_t begin, end;
   while (TakeGroup(groups, thread, range, &begin, &end)) {
-    NmsBox* const kept = kept_boxes + begin;  // a class keeps no more than it has
+    Box* const kept = kept_boxes + begin;  // a class keeps no more than it has
     int64_t kept_count = 0;
     for (int64_t first = begin; first < end && kept_count < max_output; first += kTile) {
       const int64_t place = first + slot;
       if (part == 0) {
         tile.gone[slot] = place < end ? 0 : 1;
-        tile.box[slot] = place < end ? LoadBox(boxes, groups.order[groups.members[place]]) : NmsBox{0, 0, 0, 0};
+        tile.box[slot] = place < end ? BoxAt(boxes, groups.order[groups.members[place]]) : Box{0, 0, 0, 0};
         tile.area[slot] = Area(tile.box[slot]);
       }
       __syncthreads();
-      const NmsBox box = tile.box[slot];
+      const Box box = tile.box[slot];
       const float area = tile.area[slot];
       if (place < end) {
         for (int64_t k = part; k < kept_count; k += kParts) {
-          const NmsBox other = kept[k];  // one address for the whole warp
+          const Box other = kept[k];  // one address for the whole warp
           if (Iou(box, area, other, Area(other)) > iou_threshold) {
             atomicOr(&tile.gone[slot], 1u);
             break;
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-cudaError_t LaunchHardNms(const NmsProblem& problem, const NmsGroups& groups, const float* boxes, NmsBox* kept,
+cudaError_t LaunchHardNms(const NmsProblem& problem, const NmsGroups& groups, const float* boxes, Box* kept,
                           uint8_t* survives, cudaStream_t stream) {
   return Launch(HardKernel, GroupGrid(groups), dim3(kThreads), 0, stream, groups, boxes, problem.iou_threshold,
                 problem.max_output, kept, survives);

@@ -41,20 +41,20 @@ __device__ float Decay(const NmsProblem& problem, float score, float iou) {
 
 __global__ void __launch_bounds__(kThreads)
     SoftKernel(const __grid_constant__ NmsProblem problem, NmsGroups groups, const float* __restrict__ boxes,
-               const float* __restrict__ scores, NmsBox* pool, float* pool_scores, float* __restrict__ decayed) {
+               const float* __restrict__ scores, Box* pool, float* pool_scores, float* __restrict__ decayed) {
   __shared__ uint64_t of_warps[kWarps];
   __shared__ int64_t range[2];
   const int thread = threadIdx.x;
   int64_t begin, end;
   while (TakeGroup(groups, thread, range, &begin, &end)) {
     const int64_t size = end - begin;
-    NmsBox* const own = pool + begin;
+    Box* const own = pool + begin;
     float* const score = pool_scores + begin;
     uint64_t best = 0;
     // Each thread keeps to its own places, which only the box of the best leaves: written here, never changed.
     for (int64_t i = thread; i < size; i += kThreads) {
       const int64_t index = groups.order[groups.members[begin + i]];
-      own[i] = LoadBox(boxes, index);
+      own[i] = BoxAt(boxes, index);
       score[i] = scores[index];
       best = max(best, Rank(score[i], i));
     }
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(kThreads)
       best = BlockMaximum(best, thread, of_warps);
       if (best == 0) break;
       const int64_t place = static_cast<uint32_t>(~static_cast<uint32_t>(best));
-      const NmsBox box = own[place];
+      const Box box = own[place];
       const float area = Area(box);
       if (place % kThreads == thread) {
         decayed[groups.order[groups.members[begin + place]]] = score[place];
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 cudaError_t LaunchSoftNms(const NmsProblem& problem, const NmsGroups& groups, const float* boxes, const float* scores,
-                          NmsBox* pool, float* pool_scores, float* decayed, cudaStream_t stream) {
+                          Box* pool, float* pool_scores, float* decayed, cudaStream_t stream) {
   return Launch(SoftKernel, GroupGrid(groups), dim3(kThreads), 0, stream, problem, groups, boxes, scores, pool,
                 pool_scores, decayed);
 }

@@ -11,13 +11,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/roi_align_samples.h"
+
 namespace awsdet::cuda {
 
 enum class DataType : int32_t { kFloat = 0, kHalf = 1, kBFloat16 = 2 };
 
 constexpr int kMaxLevels = 8;
 constexpr int kMaxOutputSize = 1024;
-constexpr int kMaxExtent = 1 << 24;  // pixels of a map's side: whole numbers up to here are exact in float32
 
 // Sizes and options of one call, passed to the kernels by value.
 struct RoiAlignProblem {
@@ -35,7 +36,7 @@ struct RoiAlignProblem {
 };
 
 // Pools every RoI from the level that suits its size; a RoI whose image_index is outside [0, B) becomes zeros.
-// cudaErrorInvalidValue: sizes that are negative or beyond the limits above.
+// cudaErrorInvalidValue: sizes that are negative or beyond the limits above, or a map's side beyond kMaxExtent.
 cudaError_t RoiAlign(DataType type, const RoiAlignProblem& problem, const void* const* pyramid, const float* boxes,
                      const int32_t* image_index, void* pooled, cudaStream_t stream);
 

@@ -6,7 +6,6 @@
 #include <type_traits>
 
 #include "cuda/roi_align.h"
-#include "cuda/roi_align_geometry.h"
 #include "cuda/vector.h"
 
 namespace awsdet::cuda {

@@ -4,11 +4,10 @@
 
 #include <cstdint>
 
+#include "kernels/nms_rule.h"
 #include "kernels/parallel.h"
 
 namespace awsdet {
-
-enum class NmsMethod { kHard, kLinear, kGaussian };
 
 struct NmsRule {
   NmsMethod method;

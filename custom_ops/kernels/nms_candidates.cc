@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <utility>
 
 namespace awsdet {
@@ -15,11 +14,6 @@ constexpr uint32_t kDigitValues = 1u << kDigitBits;
 
 uint32_t Digit(Keyed item, int digit) {
   return static_cast<uint32_t>(item >> (32 + digit * kDigitBits)) & (kDigitValues - 1);
-}
-
-bool Finite(const float* box) {
-  // The sum of what is finite may overflow, that of zeros times it cannot; zero times anything else is NaN.
-  return box[0] * 0.0f + box[1] * 0.0f + box[2] * 0.0f + box[3] * 0.0f == 0.0f;
 }
 
 // Orders `members` class by class; false where there is one class only, and nothing to do.
@@ -36,14 +30,6 @@ bool GroupByClass(const int32_t* classes, const std::vector<int32_t>& order, std
 }
 
 }  // namespace
-
-uint32_t FallingKey(float score) {
-  const float one_zero = score + 0.0f;
-  uint32_t bits;
-  std::memcpy(&bits, &one_zero, sizeof(bits));
-  const bool negative = bits >> 31;
-  return negative ? bits : ~(bits | 0x80000000u);
-}
 
 void SortByKey(std::vector<Keyed>* items, std::vector<Keyed>* scratch) {
   if (items->size() < kFewItems) {
@@ -70,7 +56,7 @@ Candidates FindCandidates(const float* boxes, const float* scores, const int32_t
   std::vector<Keyed> items, scratch;
   items.reserve(count);
   for (int64_t i = 0; i < count; ++i) {
-    if (scores[i] > score_threshold && Finite(boxes + 4 * i)) {
+    if (scores[i] > score_threshold && IsFinite(BoxAt(boxes, i))) {
       items.push_back(MakeKeyed(by_score ? FallingKey(scores[i]) : 0, i));
     }
   }

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/nms_rule.h"
+
 namespace awsdet {
 
 // A number to sort by in the high half, what it belongs to in the low half.
@@ -15,9 +17,6 @@ inline Keyed MakeKeyed(uint32_t key, size_t value) {
   return (static_cast<Keyed>(key) << 32) | static_cast<uint32_t>(value);
 }
 inline int32_t Value(Keyed keyed) { return static_cast<int32_t>(keyed & 0xffffffffu); }
-
-// Rises as the score falls; one key for 0 and -0.
-uint32_t FallingKey(float score);
 
 // Sorts by the high halves. Where those are equal the order stays, and the low halves must rise from the start.
 void SortByKey(std::vector<Keyed>* items, std::vector<Keyed>* scratch);

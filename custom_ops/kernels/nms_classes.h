@@ -17,10 +17,7 @@ struct ClassBoxes {
   const int32_t* member;
   int64_t size;
 
-  Box At(int32_t a_member) const {
-    const float* box = boxes + 4 * static_cast<int64_t>(order[a_member]);
-    return {box[0], box[1], box[2], box[3]};
-  }
+  Box At(int32_t a_member) const { return BoxAt(boxes, order[a_member]); }
 };
 
 // Memory that one class after another uses.

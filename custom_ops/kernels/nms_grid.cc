@@ -28,13 +28,9 @@ struct Probe {
 
 struct Lanes {
   const float *x1, *y1, *x2, *y2, *area;
-};
 
-inline float Common(const Probe& probe, const Lanes& lanes, int64_t i) {
-  const float width = std::min(probe.box.x2, lanes.x2[i]) - std::max(probe.box.x1, lanes.x1[i]);
-  const float height = std::min(probe.box.y2, lanes.y2[i]) - std::max(probe.box.y1, lanes.y1[i]);
-  return std::max(0.0f, width) * std::max(0.0f, height);
-}
+  Box At(int64_t i) const { return {x1[i], y1[i], x2[i], y2[i]}; }
+};
 
 // The reference divides and compares in float32. A product that is a little too small settles nearly every pair
 // without a division; where it does not, all are divided, so that the answer is the reference's to the last bit.
@@ -42,14 +38,13 @@ template <int64_t size>
 inline bool AnyAbove(const Probe& probe, const Lanes& lanes, int64_t begin) {
   int32_t close = 0;
   for (int64_t i = begin; i < begin + size; ++i) {
-    const float common = Common(probe, lanes, i);
+    const float common = CommonArea(probe.box, lanes.At(i));
     close |= common >= probe.surely_below * (probe.area + lanes.area[i] - common) ? 1 : 0;
   }
   if (!close) return false;
   int32_t above = 0;
   for (int64_t i = begin; i < begin + size; ++i) {
-    const float common = Common(probe, lanes, i);
-    above |= common / (probe.area + lanes.area[i] - common) > probe.threshold ? 1 : 0;
+    above |= Iou(probe.box, probe.area, lanes.At(i), lanes.area[i]) > probe.threshold ? 1 : 0;
   }
   return above;
 }

@@ -5,13 +5,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/nms_rule.h"
+
 namespace awsdet {
-
-struct Box {
-  float x1, y1, x2, y2;
-};
-
-inline float Area(const Box& box) { return (box.x2 - box.x1) * (box.y2 - box.y1); }
 
 // Kept boxes in cells by their centres. A box whose IoU with another is above t has its centre within
 //   (1 - t) / (2 t)
@@ -25,8 +21,7 @@ class KeptGrid {
 
   void Insert(const Box& box);
 
-  // Whether the IoU of `box` and one of the inserted is above the threshold, as the reference computes it: corners
-  // subtracted, no +1, every step rounded to float32.
+  // Whether the IoU of `box` and one of the inserted is above the threshold.
   bool Suppresses(const Box& box) const;
 
  private:

@@ -40,18 +40,13 @@ Pool Fill(const ClassBoxes& input, const float* scores) {
   return pool;
 }
 
-// IoU of box `best` with each of [0, count), `count` a multiple of the lanes; 0 where both are empty.
+// IoU of box `best` with each of [0, count), `count` a multiple of the lanes.
 AWSDET_VECTOR_CLONES
 void Overlaps(const float* lanes, int64_t stride, int64_t best, int64_t count, float* iou) {
   const float *x1 = lanes, *y1 = x1 + stride, *x2 = y1 + stride, *y2 = x2 + stride, *area = y2 + stride;
-  const float left = x1[best], top = y1[best], right = x2[best], bottom = y2[best], own = area[best];
-  for (int64_t i = 0; i < count; ++i) {
-    const float width = std::min(right, x2[i]) - std::max(left, x1[i]);
-    const float height = std::min(bottom, y2[i]) - std::max(top, y1[i]);
-    const float intersection = std::max(width, 0.0f) * std::max(height, 0.0f);
-    const float quotient = intersection / (own + area[i] - intersection);
-    iou[i] = intersection > 0.0f ? quotient : 0.0f;
-  }
+  const Box box{x1[best], y1[best], x2[best], y2[best]};
+  const float own = area[best];
+  for (int64_t i = 0; i < count; ++i) iou[i] = Iou(box, own, {x1[i], y1[i], x2[i], y2[i]}, area[i]);
 }
 
 AWSDET_VECTOR_CLONES

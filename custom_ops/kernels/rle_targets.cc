@@ -1,15 +1,13 @@
 #include "kernels/rle_targets.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
+#include "kernels/roi_align_samples.h"
 #include "kernels/vector_clones.h"
 
 namespace awsdet {
 namespace {
-
-constexpr float kMaxSamples = 256;  // a bin and axis: keeps the work finite where a box is absurd
 
 // RoIAlign is separable: bin (p, q) is the sum over rows y and columns x of wy[p][y] * wx[q][x] * bitmap[y][x]. An axis
 // holds the pixels that its samples read and the weights of one of the two factors.
@@ -33,7 +31,7 @@ struct Axis {
   }
 
  private:
-  void AddSample(float position, int64_t extent, int64_t bin);
+  void AddSample(const BilinearSample& sample, int64_t bin);
   void AddWeight(int64_t index, int64_t bin, double weight);
 };
 
@@ -43,25 +41,22 @@ void Axis::Build(float low, float high, int64_t extent, int64_t size) {
   first.resize(size);
   last.resize(size);
   offset.resize(size);
-  const float start = low - 0.5f, bin_size = (high - low) / static_cast<float>(size);
-  const bool sound = std::isfinite(low) && std::isfinite(bin_size) && bin_size > 0;
-  const float samples = sound ? std::min(std::ceil(bin_size), kMaxSamples) : 0;
-  const float limit = static_cast<float>(extent);
+  const SampleAxis axis =
+      MakeSampleAxis(low, high, 1.0f, static_cast<int32_t>(extent), static_cast<int>(size), 0, true);
   for (int64_t bin = 0; bin < size; ++bin) {
     first[bin] = last[bin] = count();
     offset[bin] = static_cast<int64_t>(weights.size());
-    for (float step = 0; step < samples; ++step) {
-      const float position = start + (static_cast<float>(bin) + (step + 0.5f) / samples) * bin_size;
-      if (position >= -1 && position <= limit) AddSample(std::clamp(position, 0.0f, limit - 1), extent, bin);
+    for (int i = 0; i < axis.samples; ++i) {
+      BilinearSample sample;
+      if (MakeBilinearSample(axis, static_cast<int>(bin), i, &sample)) AddSample(sample, bin);
     }
-    for (size_t i = offset[bin]; i < weights.size(); ++i) weights[i] /= samples;
+    for (size_t i = offset[bin]; i < weights.size(); ++i) weights[i] /= axis.samples;
   }
 }
 
 // Positions never decrease from one sample to the next, so a pixel is one of the last two or a new one.
-void Axis::AddSample(float position, int64_t extent, int64_t bin) {
-  const int64_t pixel = std::min(static_cast<int64_t>(position), extent - 1);  // a large extent is rounded as float
-  const float fraction = pixel + 1 < extent ? position - static_cast<float>(pixel) : 0;
+void Axis::AddSample(const BilinearSample& sample, int64_t bin) {
+  const auto [pixel, fraction] = sample;
   int64_t index = count();
   while (index > 0 && pixels[index - 1] >= pixel) --index;
   if (index == count()) pixels.push_back(pixel);

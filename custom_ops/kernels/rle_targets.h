@@ -17,7 +17,7 @@ bool RunEnds(const int32_t* runs, const int64_t* splits, int64_t num_objects, in
 struct RunLengthCodes {
   const int64_t* run_ends;    // as RunEnds computes them; the last of an object must be height * width
   const int64_t* splits;      // [N + 1]; an object without runs has an empty mask
-  const int32_t* image_size;  // [N, 2], height and width of each object's bitmap, not negative
+  const int32_t* image_size;  // [N, 2], height and width of each object's bitmap, in [0, kMaxExtent]
 };
 
 // Fills targets [R, size, size] with 0 and 1. object_index [R]: the object of each RoI, must be in [0, N); rois [R, 4]

@@ -41,8 +41,8 @@ template <typename T>
 void PoolOne(const PyramidLevel<const T>& level, const float* box, int64_t image, int64_t channels,
              const RoiAlignSettings& settings, bool stream, Scratch* scratch, T* pooled) {
   const int64_t row_values = settings.output_size * channels;
-  scratch->rows.Set(box[1] / level.stride, box[3] / level.stride, level.height, settings);
-  scratch->columns.Set(box[0] / level.stride, box[2] / level.stride, level.width, settings);
+  scratch->rows.Set(box[1], box[3], level.stride, level.height, settings);
+  scratch->columns.Set(box[0], box[2], level.stride, level.width, settings);
   const RoiAxis &rows = scratch->rows, &columns = scratch->columns;
   if (rows.empty() || columns.empty()) {
     scratch->pooled.assign(row_values, 0.0f);
@@ -71,7 +71,7 @@ void RoiAlign(const std::vector<PyramidLevel<const T>>& pyramid, int64_t channel
               const RoiAlignSettings& settings, const ParallelFor& parallel, T* pooled) {
   std::vector<int64_t> levels(rois.count);
   for (int64_t i = 0; i < rois.count; ++i) {
-    levels[i] = RoiLevel(rois.boxes + 4 * i, settings.finest_scale, pyramid.size());
+    levels[i] = LevelOfBox(rois.boxes + 4 * i, settings.finest_scale, static_cast<int>(pyramid.size()));
   }
   std::vector<float> strides;
   for (const auto& level : pyramid) strides.push_back(level.stride);

@@ -1,44 +1,23 @@
 #include "kernels/roi_align_axis.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace awsdet {
 
-int64_t RoiLevel(const float* box, float finest_scale, int64_t num_levels) {
-  const float size = std::sqrt(std::max((box[2] - box[0]) * (box[3] - box[1]), 0.0f));
-  const float level = std::floor(std::log(size / finest_scale + 1e-6f) / std::log(2.0f));
-  if (!(level > 0.0f)) return 0;  // NaN too
-  return static_cast<int64_t>(std::min(level, static_cast<float>(num_levels - 1)));
-}
-
-void RoiAxis::Set(float low, float high, int64_t extent, const RoiAlignSettings& settings) {
-  const int64_t num_bins = settings.output_size;
-  const float limit = static_cast<float>(extent);
-  float start = low, length = high - low;
-  if (settings.aligned) {
-    start -= 0.5f;
-  } else {
-    length = std::max(length, 1.0f);
-  }
-  const float size = length / static_cast<float>(num_bins);
-  const float wanted = settings.sampling_ratio > 0 ? static_cast<float>(settings.sampling_ratio) : std::ceil(size);
-  // Not more than 0 where NaN.
-  const int64_t samples = wanted > 0.0f ? static_cast<int64_t>(std::min(wanted, float{kMostRoiSamples})) : 0;
-
-  bins_.assign(num_bins, Span{0, 0, nullptr});
+void RoiAxis::Set(float low, float high, float stride, int64_t extent, const RoiAlignSettings& settings) {
+  const SampleAxis axis =
+      MakeSampleAxis(low, high, stride, static_cast<int32_t>(extent), static_cast<int>(settings.output_size),
+                     static_cast<int>(settings.sampling_ratio), settings.aligned);
+  bins_.assign(settings.output_size, Span{0, 0, nullptr});
   weights_.clear();
-  positions_.resize(samples);
   begin_ = extent, end_ = 0;
-  for (int64_t bin = 0; bin < num_bins && extent > 0; ++bin) {
-    int64_t counted = 0;
-    for (int64_t sample = 0; sample < samples; ++sample) {
-      const float offset = (static_cast<float>(sample) + 0.5f) / static_cast<float>(samples);
-      const float position = start + (static_cast<float>(bin) + offset) * size;
-      if (!(position >= -1.0f && position <= limit)) continue;  // NaN too
-      positions_[counted++] = std::min(std::max(position, 0.0f), limit - 1.0f);
+  for (size_t bin = 0; bin < bins_.size(); ++bin) {
+    samples_.clear();
+    for (int i = 0; i < axis.samples; ++i) {
+      BilinearSample sample;
+      if (MakeBilinearSample(axis, static_cast<int>(bin), i, &sample)) samples_.push_back(sample);
     }
-    if (counted > 0) AddBin(counted, samples, &bins_[bin]);
+    if (!samples_.empty()) AddBin(axis.samples, &bins_[bin]);
   }
   if (end_ == 0) begin_ = 0;
   const float* weights = weights_.data();  // which has stopped moving
@@ -49,18 +28,20 @@ void RoiAxis::Set(float low, float high, int64_t extent, const RoiAlignSettings&
   }
 }
 
-void RoiAxis::AddBin(int64_t counted, int64_t samples, Span* bin) {
-  const auto [least, most] = std::minmax_element(positions_.begin(), positions_.begin() + counted);
-  const int64_t first = static_cast<int64_t>(*least), end = static_cast<int64_t>(std::ceil(*most)) + 1;
+void RoiAxis::AddBin(int samples, Span* bin) {
+  int64_t first = samples_[0].pixel, end = 0;
+  for (const BilinearSample& sample : samples_) {
+    first = std::min<int64_t>(first, sample.pixel);
+    end = std::max<int64_t>(end, sample.pixel + (sample.fraction > 0.0f ? 2 : 1));
+  }
   bin->first = first;
   bin->count = end - first;
   const size_t offset = weights_.size();
   weights_.resize(offset + bin->count, 0.0f);
-  for (int64_t i = 0; i < counted; ++i) {
-    const int64_t pixel = static_cast<int64_t>(positions_[i]);
-    const float fraction = positions_[i] - static_cast<float>(pixel);
-    weights_[offset + pixel - first] += 1.0f - fraction;
-    if (fraction > 0.0f) weights_[offset + pixel - first + 1] += fraction;
+  for (const BilinearSample& sample : samples_) {
+    float* weight = weights_.data() + offset + (sample.pixel - first);
+    weight[0] += 1.0f - sample.fraction;
+    if (sample.fraction > 0.0f) weight[1] += sample.fraction;
   }
   for (size_t i = offset; i < weights_.size(); ++i) weights_[i] /= static_cast<float>(samples);
   begin_ = std::min(begin_, first);

@@ -1,4 +1,4 @@
-// Where RoIAlign samples: the pyramid level of a box, and the weights of its feature pixels along one axis.
+// The weights of a RoI's feature pixels along one axis.
 //
 // Bilinear samples and their average are separable: a bin is Wy . F . Wx, where a row of Wy holds the mean of the hat
 // functions of that bin's sample rows.
@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/roi_align_samples.h"
 #include "kernels/weighted_sum.h"
 
 namespace awsdet {
@@ -19,17 +20,11 @@ struct RoiAlignSettings {
   bool aligned;            // pixel centres lie at half-integer coordinates; false is the original Detectron rule
 };
 
-// Samples a bin and axis at most, which bounds the time that an absurd box takes.
-constexpr int64_t kMostRoiSamples = 256;
-
-// Pyramid level of a box x1, y1, x2, y2 in image pixels. Feature Pyramid Networks, equation 1; 0 where NaN.
-int64_t RoiLevel(const float* box, float finest_scale, int64_t num_levels);
-
 // The weights of one RoI along one axis.
 class RoiAxis {
  public:
-  // `low`, `high`: the sides of the box in feature pixels; `extent`: pixels of the feature map.
-  void Set(float low, float high, int64_t extent, const RoiAlignSettings& settings);
+  // `low`, `high`: the sides of the box in image pixels; `extent`: pixels of the feature map, kMaxExtent at most.
+  void Set(float low, float high, float stride, int64_t extent, const RoiAlignSettings& settings);
 
   // Pixels from the first to one beyond the last that any bin reads; both 0 where no sample counts.
   int64_t begin() const { return begin_; }
@@ -40,13 +35,13 @@ class RoiAxis {
   const std::vector<Span>& bins() const { return bins_; }
 
  private:
-  // The pixels and weights of a bin from the first `counted` of positions_, which are inside the map.
-  void AddBin(int64_t counted, int64_t samples, Span* bin);
+  // The pixels and weights of a bin of which samples_ holds those samples that count.
+  void AddBin(int samples, Span* bin);
 
   int64_t begin_ = 0, end_ = 0;
   std::vector<Span> bins_;
   std::vector<float> weights_;
-  std::vector<float> positions_;  // samples of one bin
+  std::vector<BilinearSample> samples_;  // of one bin
 };
 
 }  // namespace awsdet

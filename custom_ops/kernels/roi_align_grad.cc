@@ -93,11 +93,11 @@ Windows FindWindows(const std::vector<PyramidLevel<T>>& pyramid, const Rois& roi
     for (int64_t i = begin; i < end; ++i) {
       const float* box = rois.boxes + 4 * i;
       RoiWindow& window = windows.rois[i];
-      window.level = RoiLevel(box, settings.finest_scale, pyramid.size());
+      window.level = LevelOfBox(box, settings.finest_scale, static_cast<int>(pyramid.size()));
       const PyramidLevel<T>& level = pyramid[window.level];
-      axis.Set(box[1] / level.stride, box[3] / level.stride, level.height, settings);
+      axis.Set(box[1], box[3], level.stride, level.height, settings);
       store->Append(axis, &window.rows);
-      axis.Set(box[0] / level.stride, box[2] / level.stride, level.width, settings);
+      axis.Set(box[0], box[2], level.stride, level.width, settings);
       store->Append(axis, &window.columns);
     }
     store->Finish();

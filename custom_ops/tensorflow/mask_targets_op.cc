@@ -4,6 +4,7 @@
 
 #include "kernels/polygon_targets.h"
 #include "kernels/rle_targets.h"
+#include "kernels/roi_align_samples.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -182,6 +183,9 @@ class RleTargetsOp : public TargetsOp {
       const int64_t height = codes.image_size[2 * n], width = codes.image_size[2 * n + 1];
       if (height < 0 || width < 0) {
         return InvalidArgument("image_size[", n, "] is ", height, " x ", width, ", which is negative");
+      }
+      if (height > kMaxExtent || width > kMaxExtent) {
+        return InvalidArgument("image_size[", n, "] is ", height, " x ", width, "; its sides are at most ", kMaxExtent);
       }
       if (codes.splits[n] == codes.splits[n + 1]) continue;  // an empty mask
       const int64_t total = codes.run_ends[codes.splits[n + 1] - 1];

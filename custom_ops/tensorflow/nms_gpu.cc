@@ -13,18 +13,6 @@ using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using tensorflow::errors::InvalidArgument;
 
-cuda::NmsMethod CudaMethod(NmsMethod method) {
-  switch (method) {
-    case NmsMethod::kLinear:
-      return cuda::NmsMethod::kLinear;
-    case NmsMethod::kGaussian:
-      return cuda::NmsMethod::kGaussian;
-    case NmsMethod::kHard:
-      break;
-  }
-  return cuda::NmsMethod::kHard;
-}
-
 class NmsGpuOp : public tensorflow::OpKernel {
  public:
   explicit NmsGpuOp(OpKernelConstruction* context) : OpKernel(context) {
@@ -38,7 +26,7 @@ class NmsGpuOp : public tensorflow::OpKernel {
     const cuda::NmsProblem problem{images,
                                    boxes.dim_size(1),
                                    rule_.max_output,
-                                   CudaMethod(rule_.method),
+                                   rule_.method,
                                    rule_.iou_threshold,
                                    rule_.score_threshold,
                                    rule_.sigma};

@@ -61,6 +61,9 @@ inline tensorflow::Status CheckLevel(const tensorflow::TensorShape& shape, const
   if (shape.dim_size(0) != first.dim_size(0) || shape.dim_size(3) != first.dim_size(3)) {
     return InvalidArgument(name, " differs from pyramid[0] ", first.DebugString(), " in images or channels");
   }
+  if (shape.dim_size(1) > kMaxExtent || shape.dim_size(2) > kMaxExtent) {
+    return InvalidArgument(name, " has a side of more than ", kMaxExtent, " pixels");
+  }
   return tensorflow::OkStatus();
 }
 

@@ -35,12 +35,6 @@ Status CheckLimits(const RoiAlignAttributes& attributes, const std::vector<Tenso
     return InvalidArgument("roi_align: output_size is ", attributes.settings.output_size, "; on a GPU at most ",
                            cuda::kMaxOutputSize);
   }
-  for (const TensorShape& level : levels) {
-    if (level.dim_size(1) > cuda::kMaxExtent || level.dim_size(2) > cuda::kMaxExtent) {
-      return InvalidArgument("roi_align: pyramid has a map of ", level.DebugString(),
-                             "; on a GPU its sides are at most ", cuda::kMaxExtent);
-    }
-  }
   return tensorflow::OkStatus();
 }
 

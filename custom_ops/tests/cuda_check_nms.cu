@@ -57,7 +57,7 @@ Kept OnCpu(const Case& drawn) {
   kept.indices.resize(problem.images * problem.max_output);
   kept.scores.resize(kept.indices.size());
   kept.count.resize(problem.images);
-  const NmsRule rule{static_cast<awsdet::NmsMethod>(problem.method), problem.iou_threshold, problem.score_threshold,
+  const NmsRule rule{problem.method, problem.iou_threshold, problem.score_threshold,
                      problem.sigma, problem.max_output};
   awsdet::Nms({drawn.boxes.data(), drawn.scores.data(), drawn.classes.data(), problem.images, problem.count}, rule,
               SerialFor, {kept.indices.data(), kept.scores.data(), kept.count.data()});

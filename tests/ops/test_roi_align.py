@@ -238,6 +238,7 @@ MISTAKES = {
         {"pyramid": [np.zeros((2, 8, 8, 3), np.float32), np.zeros((2, 4, 4, 4), np.float32)]},
         r"pyramid\[1\].*differs.*channels",
     ),
+    "pyramid side": ({"pyramid": [np.zeros((0, 1, 2**24 + 1, 3), np.float32)] * 2}, r"pyramid\[0\].*side of more than"),
     "strides length": ({"strides": [4]}, "strides has 1 entries for a pyramid of 2 levels"),
     "strides zero": ({"strides": [4, 0]}, "strides must be positive"),
     "output_size": ({"output_size": 0}, "output_size"),

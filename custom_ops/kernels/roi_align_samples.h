@@ -1,27 +1,29 @@
-// Where RoIAlign samples a feature map: level of a box, sample positions, bilinear weights.
+// Where RoIAlign samples a feature map: level of a box, sample positions, bilinear weights; for the CPU and the GPU.
 //
-// The same choices as kernels/roi_align_axis.cc makes: which level, how many samples, which of them count. Rounded
-// operation by operation (no fused multiply-add), because a sample within a rounding error of the border counts or does
-// not. Semantics: awsdet/ops/plain/roi_align.py.
+// Rounded operation by operation, because a sample within a rounding error of the border counts or does not. Semantics:
+// awsdet/ops/plain/roi_align.py.
 //
 // Frames: boxes x1, y1, x2, y2 in image pixels; positions in pixels of the level's feature map, where pixel i has its
 // centre at i (an aligned box is moved by half a pixel to that frame).
-#ifndef AWSDET_CUDA_ROI_ALIGN_GEOMETRY_H_
-#define AWSDET_CUDA_ROI_ALIGN_GEOMETRY_H_
+#ifndef AWSDET_KERNELS_ROI_ALIGN_SAMPLES_H_
+#define AWSDET_KERNELS_ROI_ALIGN_SAMPLES_H_
 
 #include <cmath>
 #include <cstdint>
 
-#include "cuda/rounded.h"
+#include "kernels/portable.h"
 
-namespace awsdet::cuda {
+namespace awsdet {
 
 // Keeps the work finite where a box is absurd: samples a bin and axis.
 constexpr int kMaxSamples = 256;
 
+// Pixels of a map's side: whole numbers up to here are exact in float32.
+constexpr int32_t kMaxExtent = 1 << 24;
+
 // Pyramid level of a box: 0 for sqrt(area) < 2 * finest_scale, one more each time the size doubles. Feature Pyramid
-// Networks, equation 1. The float32 logarithm of the CPU, which rounds sizes a hair below a bound up to it, is had from
-// the double one; CUDA's own is not rounded to the nearest. NaN is level 0.
+// Networks, equation 1. The float32 logarithm, which rounds sizes a hair below a bound up to it, is had from the double
+// one, since CUDA's own is not rounded to the nearest. NaN is level 0.
 AWSDET_HOST_DEVICE inline int LevelOfBox(const float* box, float finest_scale, int num_levels) {
   const float area = RoundedMultiply(box[2] - box[0], box[3] - box[1]);
   const float ratio = RoundedAdd(sqrtf(area > 0.0f ? area : 0.0f) / finest_scale, 1e-6f);
@@ -99,6 +101,6 @@ AWSDET_HOST_DEVICE inline PixelRange TouchedPixels(const SampleAxis& axis, int o
   return {static_cast<int32_t>(one > other ? other : one), last < axis.extent ? last : axis.extent - 1};
 }
 
-}  // namespace awsdet::cuda
+}  // namespace awsdet
 
-#endif  // AWSDET_CUDA_ROI_ALIGN_GEOMETRY_H_
+#endif  // AWSDET_KERNELS_ROI_ALIGN_SAMPLES_H_
