@@ -101,27 +101,34 @@ class Conv(tf.keras.layers.Layer):
 
 
 class Upsample(tf.keras.layers.Layer):
-    """Transposed convolution with kernel 2 and stride 2, bias and ReLU: twice the size."""
+    """Transposed convolution with kernel 2 and stride 2, bias and ReLU: twice the size.
+
+    Kernel and stride are equal, so no two inputs meet in an output: it is one matrix product, and each input makes 2x2
+    outputs of its own. These are left together for `interleave`, since to shuffle a thin tensor made of them costs
+    little, and to shuffle all channels twice as much memory traffic as the product itself.
+    """
 
     def __init__(self, in_channels, filters, *, name, dtype, initializer):
         super().__init__(name=name, dtype=dtype)
-        self.filters = filters
         self.kernel = _weight(self, "kernel", [in_channels, 2, 2, filters], initializer)
         self.bias = _weight(self, "bias", [filters], tf.zeros)
         self.built = True
 
     def call(self, features):
-        """`features` [R, H, W, in_channels] -> [R, 2H, 2W, filters]."""
-        # Kernel and stride are equal, so no two inputs meet in an output: one matrix product and a shuffle.
-        shape = tf.shape(features)
-        kernel = tf.cast(tf.reshape(self.kernel, [self.kernel.shape[0], -1]), self.compute_dtype)
+        """`features` [R, H, W, in_channels] -> [R, H, W, 2, 2, filters]: row, column of a pixel within its input."""
+        in_channels, _, _, filters = self.kernel.shape
+        kernel = tf.cast(tf.reshape(self.kernel, [in_channels, -1]), self.compute_dtype)
+        bias = tf.cast(tf.tile(self.bias, [4]), self.compute_dtype)
         # Two axes: with more the kernel's gradient is one product a row of each image, and their sum.
-        flat = tf.matmul(tf.reshape(features, [-1, self.kernel.shape[0]]), kernel)
-        outputs = tf.reshape(flat, [shape[0], shape[1], shape[2], 2, 2, self.filters])
-        outputs = tf.reshape(
-            tf.transpose(outputs, [0, 1, 3, 2, 4, 5]), [shape[0], shape[1] * 2, shape[2] * 2, self.filters]
-        )
-        return tf.nn.relu(tf.nn.bias_add(outputs, tf.cast(self.bias, self.compute_dtype)))
+        outputs = tf.nn.relu(tf.nn.bias_add(tf.matmul(tf.reshape(features, [-1, in_channels]), kernel), bias))
+        return tf.reshape(outputs, tf.concat([tf.shape(features)[:3], [2, 2, filters]], axis=0))
+
+
+def interleave(pixels):
+    """[R, H, W, 2, 2, channels] as `Upsample` gives them -> [R, 2H, 2W, channels]."""
+    shape = tf.shape(pixels)
+    rows = tf.transpose(pixels, [0, 1, 3, 2, 4, 5])
+    return tf.reshape(rows, [shape[0], 2 * shape[1], 2 * shape[2], pixels.shape[5]])
 
 
 class Dense(tf.keras.layers.Layer):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from awsdet.models.layers import Conv, Upsample
+from awsdet.models.layers import Conv, Upsample, interleave
 from awsdet.ops.mask_targets import polygon_targets, rle_targets
 
 
@@ -52,15 +52,16 @@ class MaskHead(tf.keras.layers.Layer):
         features = pooled
         for conv in self.convs:
             features = conv(features)
-        features = self.upsample(features)
+        pixels = self.upsample(features)
         channel = tf.zeros_like(classes) if self.class_agnostic else classes
         # The kernel column of each RoI's own class: the other C - 1 masks are wanted by nobody.
         kernel = tf.gather(tf.transpose(self.logits.kernel[0, 0]), channel)
-        kernel = tf.cast(kernel, features.dtype)[:, :, tf.newaxis]
-        flat = tf.reshape(features, [-1, features.shape[1] * features.shape[2], features.shape[3]])
+        kernel = tf.cast(kernel, pixels.dtype)[:, :, tf.newaxis]
+        flat = tf.reshape(pixels, [-1, 4 * pooled.shape[1] * pooled.shape[2], pixels.shape[5]])
         logits = tf.cast(tf.matmul(flat, kernel), tf.float32)[..., 0]
         logits += tf.gather(self.logits.bias, channel)[:, tf.newaxis]
-        return tf.reshape(logits, [-1, features.shape[1], features.shape[2]])
+        logits = tf.reshape(logits, [-1, pooled.shape[1], pooled.shape[2], 2, 2, 1])
+        return interleave(logits)[..., 0]
 
 
 class PositiveRoIs(NamedTuple):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from awsdet.distributed import World
 from awsdet.models import norms
-from awsdet.models.layers import Conv, Initializers, Upsample, upsample_nearest
+from awsdet.models.layers import Conv, Initializers, Upsample, interleave, upsample_nearest
 
 RANDOM = np.random.default_rng(4)
 
@@ -169,7 +169,7 @@ def test_upsample_equals_transposed_convolution():
     inputs = features((3, 4, 7, 6))
     kernel = tf.transpose(layer.kernel, [1, 2, 3, 0])
     expected = tf.nn.conv2d_transpose(inputs, kernel, [3, 8, 14, 5], 2, "VALID") + layer.bias
-    np.testing.assert_allclose(layer(inputs), tf.nn.relu(expected), atol=1e-5)
+    np.testing.assert_allclose(interleave(layer(inputs)), tf.nn.relu(expected), atol=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])

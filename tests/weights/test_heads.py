@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from awsdet import boxes
 from awsdet import config as config_lib
-from awsdet.models.layers import Initializers, Upsample
+from awsdet.models.layers import Initializers, Upsample, interleave
 from awsdet.weights import load, mmdet
 
 CLASSES = 80
@@ -107,7 +107,7 @@ def test_masks(layers):
     upsample.bias.assign(bias)
     theirs = tf.nn.conv2d_transpose(features, TENSORPACK["maskrcnn/deconv/W"], [2, 28, 28, 256], 2)
     theirs = tf.nn.relu(theirs + TENSORPACK["maskrcnn/deconv/b"])
-    np.testing.assert_allclose(upsample(features), theirs, rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(interleave(upsample(features)), theirs, rtol=1e-3, atol=1e-2)
     # tensorpack has no masks of the background, Detectron has.
     np.testing.assert_array_equal(layers["tensorpack/conv_logits"][0], TENSORPACK["maskrcnn/conv/W"])
     kernel, bias = layers["detectron/conv_logits"]
