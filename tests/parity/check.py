@@ -2,18 +2,18 @@
 
     python tests/parity/check.py FILE.npz ...
 
-prints what was compared, the error and the tolerance, and exits with 1 if any is missed. Everything is read from the
-file: the same code serves every model, size, class count and batch.
+prints what was compared, the error and the tolerance, and exits with 1 if any is missed, with 2 where a file cannot be
+compared. Everything is read from the file: the same code serves every model, size, class count and batch.
 """
 
+import argparse
 import pathlib
 import sys
-
-import numpy as np
 
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
+from awsdet.errors import UserError
 from tests.parity import reference as reference_lib
 from tests.parity.ops import compare_ops
 from tests.parity.rows import GIVEN, feature_row
@@ -21,11 +21,14 @@ from tests.parity.steps import training_rows, trajectory_row
 
 
 def compare(path):
-    """All comparisons that the file allows, a list of Row."""
-    with np.load(path) as file:
-        is_model = "model_config" in file.files
-        ops = {} if is_model else {key: file[key] for key in file.files}
-    return compare_model(reference_lib.load(path)) if is_model else compare_ops(ops)
+    """All comparisons that the file allows, a list of Row.
+
+    Raises UserError or ValueError for what is no reference file, or a model that ours cannot be.
+    """
+    arrays = reference_lib.read(path)
+    if "model_config" in arrays:
+        return compare_model(reference_lib.from_arrays(arrays))
+    return compare_ops(arrays)
 
 
 def compare_model(reference):
@@ -37,7 +40,9 @@ def compare_model(reference):
     detector = reference.detector
     features = detector.backbone(reference.images)
     pyramid = detector.neck(features)
-    rows = _again_where_missed(_stage_rows(reference, features), lambda: _stage_rows(reference, _stages(reference)))
+    rows = _again_where_missed(
+        _stage_rows(reference, features), lambda: _stage_rows(reference, reference_lib.stages_from_given(reference))
+    )
     given = reference_lib.given_features
     rows += _again_where_missed(
         _level_rows(reference, pyramid), lambda: _level_rows(reference, detector.neck(given(reference, "C")))
@@ -61,31 +66,31 @@ def _level_rows(reference, pyramid):
     return [feature_row(reference.arrays, f"P{level}", value) for level, value in enumerate(pyramid, first)]
 
 
-def _stages(reference):
-    """C2 as the backbone gives it, C3 to C5 each from the reference's feature before it."""
-    backbone = reference.detector.backbone
-    outputs = backbone(reference.images)[:1]
-    for stage, features in zip(backbone.stages[1:], reference_lib.given_features(reference, "C")):
-        for block in stage:
-            features = block(features)
-        outputs.append(features)
-    return outputs
-
-
 def _heads(reference, pyramid):
     return reference.kind.forward_rows(reference, pyramid) + reference.kind.inference_rows(reference, pyramid)
 
 
-def main(paths):
+def main(arguments):
     """Prints a table for each file. Returns the exit code."""
-    missed = 0
-    for path in paths:
+    parser = argparse.ArgumentParser(description="Compares our detectors and ops with reference files.")
+    parser.add_argument("files", nargs="+", metavar="FILE.npz")
+    missed = refused = 0
+    for path in parser.parse_args(arguments).files:
         print(path)
-        for row in compare(path):
+        try:
+            rows = compare(path)
+        except (UserError, ValueError) as error:
+            print(f"  cannot be compared: {error}")
+            refused += 1
+            continue
+        for row in rows:
             print(f"  {'ok  ' if row.holds else 'MISS'} {row.name:<72} {row.error:10.3g}  tolerance {row.tolerance:g}")
             missed += not row.holds
-    print(f"{missed} comparisons missed" if missed else "all comparisons hold")
-    return 1 if missed or not paths else 0
+    if missed or not refused:
+        print(f"{missed} comparisons missed" if missed else "all comparisons hold")
+    if refused:
+        print(f"{refused} of the files could not be compared")
+    return 2 if refused else min(missed, 1)
 
 
 if __name__ == "__main__":

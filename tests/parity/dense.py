@@ -3,7 +3,7 @@
 from awsdet import config as config_lib
 from awsdet.models.retinanet import STRIDES
 from tests.parity import parts
-from tests.parity.rows import feature_row
+from tests.parity.rows import head_rows
 from tests.parity.two_stage import detection_rows
 
 _LOSSES = {"class_loss": "loss_cls", "box_loss": "loss_bbox"}
@@ -68,11 +68,7 @@ def loss_key(name):
 def forward_rows(reference, pyramid):
     """What the head puts out."""
     output = reference.detector.bbox_head(pyramid)
-    rows = []
-    for level, (features, logits, deltas) in enumerate(zip(pyramid, output.logits, output.deltas), start=3):
-        for name, values in ((f"cls_logits_P{level}", logits), (f"deltas_P{level}", deltas)):
-            rows.append(feature_row(reference.arrays, name, values, features))
-    return rows
+    return head_rows(reference.arrays, pyramid, 3, cls_logits=output.logits, deltas=output.deltas)
 
 
 def inference_rows(reference, pyramid):

@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import pickle
+import zipfile
 from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from awsdet.errors import UserError
 from awsdet.models import build
 from awsdet.weights import mmdet
 from tests.parity import batch as batch_lib
@@ -39,17 +42,38 @@ class Reference(NamedTuple):
     batch: dict
 
 
-def load(path):
-    """Reads one model file; everything about the model comes from its `meta` and `model_config`.
+class Arrays(dict):
+    """The arrays of a file by their keys."""
 
-    Raises ValueError for a model or an option that ours cannot be.
+    def __missing__(self, key):
+        raise UserError(f"the file has no {key}; give one as tests/fixtures/parity holds them")
+
+
+def read(path):
+    """The Arrays of an npz file. Raises UserError where there is none."""
+    try:
+        with np.load(path) as file:
+            return Arrays((key, file[key]) for key in file.files)
+    except OSError as error:
+        raise UserError(f"the file cannot be read ({error.strerror or error})") from error
+    except (AttributeError, EOFError, TypeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise UserError("this is no npz file of plain arrays, or a broken one") from error
+
+
+def load(path):
+    """Reads one model file. Raises as `read` and `from_arrays`."""
+    return from_arrays(read(path))
+
+
+def from_arrays(arrays):
+    """The Reference of a model file's Arrays; everything about the model comes from its `meta` and `model_config`.
+
+    Raises UserError for what is no such file, ValueError for a model or an option that ours cannot be.
     """
-    with np.load(path) as file:
-        arrays = {key: file[key] for key in file.files}
-    meta, options = json.loads(str(arrays["meta"])), Options(json.loads(str(arrays["model_config"])))
+    meta, options = _json(arrays, "meta"), Options(_json(arrays, "model_config"))
     kind = KINDS.get(options.get("type"))
     if kind is None:
-        raise ValueError(f"{path}: the model is a {options.get('type')}; we have {', '.join(KINDS)}")
+        raise ValueError(f"the model is a {options.get('type')}; we have {', '.join(KINDS)}")
     parts.images(options)
     config = kind.config(options)
     options.check_all_read()
@@ -60,33 +84,59 @@ def load(path):
     return Reference(arrays, meta, kind, detector, images, batch_lib.read(arrays))
 
 
+def _json(arrays, key):
+    try:
+        return json.loads(str(arrays[key]))
+    except ValueError as error:
+        raise UserError(f"{key} is no JSON ({error})") from error
+
+
 def given_features(reference, kind):
-    """The reference's own features, a list of float32 [B, H, W, C]: C2 to C5, or the P levels of the neck."""
+    """The reference's own features, a list [B, H, W, C] in the images' dtype: C2 to C5, or the neck's P levels."""
     first, count = 2, 4
     if kind == "P":
         first, count = reference.detector.neck.start_level + 2, reference.detector.neck.num_outs
-    levels = range(first, first + count)
-    return [tf.constant(reference.arrays[f"forward/{kind}{level}_nchw"].transpose(0, 2, 3, 1)) for level in levels]
+    arrays = [reference.arrays[f"forward/{kind}{level}_nchw"] for level in range(first, first + count)]
+    return [tf.constant(array.transpose(0, 2, 3, 1), reference.images.dtype) for array in arrays]
+
+
+def stages_from_given(reference):
+    """C2 as the backbone gives it, C3 to C5 each from the reference's feature before it; gradients reach all of it."""
+    backbone = reference.detector.backbone
+    outputs = backbone(reference.images)[:1]
+    for stage, features in zip(backbone.stages[1:], given_features(reference, "C")):
+        features = _in_place_of(outputs[-1], features)
+        for block in stage:
+            features = block(features)
+        outputs.append(features)
+    return outputs
 
 
 @contextlib.contextmanager
 def features_given(reference):
-    """Inside, the heads see the reference's features in place of ours, which differ in rounding; gradients reach ours.
+    """Inside, training sees the reference's features in place of ours after every stage of the backbone and after the
+    neck, so that rounding adds up over one of these parts at a time; gradients go through as if the features were ours.
 
     The features in the file are those of inference: for a backbone that normalises by the batch they would be others
     in training, so there ours are left.
     """
-    detector, theirs = reference.detector, given_features(reference, "P")
+    detector = reference.detector
     if detector.settings.backbone.norm != "frozen_batch_norm":
         yield
         return
-    pyramid = detector.pyramid
 
     def given(images, training=False):
-        return [b + (a - tf.stop_gradient(a)) for a, b in zip(pyramid(images, training=training), theirs)]
+        stages = map(_in_place_of, stages_from_given(reference), given_features(reference, "C"))
+        pyramid = detector.neck(list(stages), training=training)
+        return list(map(_in_place_of, pyramid, given_features(reference, "P")))
 
     detector.pyramid = given
     try:
         yield
     finally:
         del detector.pyramid
+
+
+def _in_place_of(ours, theirs):
+    """`theirs`, with the gradient of `ours`."""
+    return theirs + (ours - tf.stop_gradient(ours))

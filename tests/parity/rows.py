@@ -33,3 +33,12 @@ def feature_row(arrays, name, ours, grid=None):
     if grid is not None:
         ours = tf.reshape(ours, [*grid.shape[:3], -1])
     return Row(f"forward {name}", relative_max(ours, arrays[f"forward/{name}_nchw"].transpose(0, 2, 3, 1)), 1e-4)
+
+
+def head_rows(arrays, pyramid, first, **outputs):
+    """Compares outputs of a head, each a list of a value for each level of `pyramid`, from P`first` on."""
+    return [
+        feature_row(arrays, f"{name}_P{level}", values[level - first], features)
+        for level, features in enumerate(pyramid, first)
+        for name, values in outputs.items()
+    ]

@@ -4,12 +4,11 @@ import numpy as np
 import tensorflow as tf
 
 from awsdet.train.optimizer import SGD
-from awsdet.weights import mmdet
-from tests.parity import batch as batch_lib
+from tests.parity.gradients import gradient_rows
 from tests.parity.reference import features_given
 from tests.parity.rows import GIVEN, Row
+from tests.parity.training_step import has_masks, reference_batch, step, training_outputs
 
-GRADIENT_TOLERANCE = 1e-3
 RUNS = 8  # with weights that differ by one rounding, where the plain one misses
 
 
@@ -23,33 +22,31 @@ def training_rows(reference):
         with features_given(reference):
             again, _, _ = _target_and_loss_rows(reference)
         rows = [row if row.holds else other._replace(name=f"{row.name}{GIVEN}") for row, other in zip(rows, again)]
-    return rows + _gradient_rows(reference, batch, gradients)
+    return rows + gradient_rows(reference, batch, gradients)
 
 
 def _target_and_loss_rows(reference):
     """Rows, the batch whose mask targets are the reference's, the gradients."""
-    rows, batch = [], reference.batch
-    has_masks = "train/stage0/mask_targets" in reference.arrays
-    if has_masks:
-        outputs = training_outputs(reference, batch)  # the batch's masks are polygons
+    rows, batch = [], reference_batch(reference)
+    if has_masks(reference):
+        outputs = training_outputs(reference, reference.batch)  # the file's masks are polygons
         rows += reference.kind.mask_target_rows(reference, outputs, "polygons")
-        batch = _with_bitmaps(reference)
-    outputs, terms, gradients = _step(reference, batch)
-    if has_masks:
+    outputs, terms, gradients = step(reference, batch)
+    if has_masks(reference):
         rows += reference.kind.mask_target_rows(reference, outputs, "bitmaps")
     rows += reference.kind.target_rows(reference, outputs)
     rows += _loss_rows(reference, {name: float(value) for name, value in terms.items()})
     return rows, batch, gradients
 
 
-def _step(reference, batch):
-    """(outputs, loss terms, gradients) of one training step."""
-    detector = reference.detector
-    with tf.GradientTape() as tape:
-        outputs = training_outputs(reference, batch)
-        terms = detector.normalized(*detector.loss_sums(outputs))
-        total = tf.add_n(list(terms.values()))
-    return outputs, terms, tape.gradient(total, detector.trainable_variables)
+def _loss_rows(reference, terms):
+    keys = {name: f"losses/{reference.kind.loss_key(name)}" for name in terms}
+    theirs = {key for key in reference.arrays if key.startswith("losses/") and "loss_" in key}
+    rows = [Row("loss terms that one side has alone", len(theirs ^ set(keys.values())), 0)]
+    for name, value in terms.items():
+        expected = float(reference.arrays.get(keys[name], np.nan))
+        rows.append(Row(f"loss {name}", abs(value - expected) / max(abs(expected), 1e-12), 1e-4))
+    return rows
 
 
 def _roundings(detector):
@@ -64,64 +61,6 @@ def _roundings(detector):
     finally:
         for variable, value in initial:
             variable.assign(value)
-
-
-def training_outputs(reference, batch):
-    """The detector's, with the reference's sampling: the first candidates by index."""
-
-    def keys(name, shape):
-        return tf.broadcast_to(tf.range(tf.cast(shape[1], tf.float32)), shape)
-
-    return reference.detector.training_outputs(reference.images, batch, keys)
-
-
-def _with_bitmaps(reference):
-    return {**reference.batch, "masks": batch_lib.bitmap_masks(reference.arrays, len(reference.batch["image_size"]))}
-
-
-def _loss_rows(reference, terms):
-    keys = {name: f"losses/{reference.kind.loss_key(name)}" for name in terms}
-    theirs = {key for key in reference.arrays if key.startswith("losses/") and "loss_" in key}
-    rows = [Row("loss terms that one side has alone", len(theirs ^ set(keys.values())), 0)]
-    for name, value in terms.items():
-        expected = float(reference.arrays.get(keys[name], np.nan))
-        rows.append(Row(f"loss {name}", abs(value - expected) / max(abs(expected), 1e-12), 1e-4))
-    return rows
-
-
-def _gradient_rows(reference, batch, gradients):
-    """Each parameter's gradient.
-
-    A ReLU whose input is 0 but for rounding passes its gradient on or not as the rounding falls, and one such unit may
-    be a thousandth of a small layer's gradient. So where the plain run misses, the heads are given the reference's
-    features, and each parameter's gradient must be met by one of a few runs whose weights differ by one rounding.
-    """
-    detector = reference.detector
-    names = {str(name) for name in reference.arrays["trainable"]}
-    keys = {id(variable): key for key, variable in mmdet.table(detector).items()}
-    keys = [keys[id(variable)] for variable in detector.trainable_variables]
-    rows = [Row("trainable parameters that differ", len(names ^ set(keys)), 0)]
-    if not rows[0].holds:
-        return rows
-    errors, how = _gradient_errors(reference, keys, gradients), ""
-    if errors.max() > GRADIENT_TOLERANCE:
-        with features_given(reference):
-            for run in _roundings(detector):
-                again = _gradient_errors(reference, keys, _step(reference, batch)[2])
-                errors, how = np.minimum(errors, again), f"{GIVEN}, best of {run + 1} roundings"
-                if errors.max() <= GRADIENT_TOLERANCE:
-                    break
-    name = f"gradients of {len(keys)} parameters, worst {keys[errors.argmax()]}{how}"
-    return [*rows, Row(name, float(errors.max()), GRADIENT_TOLERANCE)]
-
-
-def _gradient_errors(reference, keys, gradients):
-    """L2 difference over L2 norm, or over 1e-4 of the largest gradient's norm where that is more, of each parameter."""
-    settings = reference.detector.settings
-    theirs = [mmdet.from_source(key, reference.arrays[f"grads/{key}"], settings) for key in keys]
-    floor = 1e-4 * max(np.linalg.norm(value) for value in theirs)
-    ours = [tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
-    return np.array([np.linalg.norm(a - b) / max(np.linalg.norm(b), floor) for a, b in zip(ours, theirs)])
 
 
 def trajectory_row(reference):
@@ -144,13 +83,11 @@ def trajectory_row(reference):
 
 
 def _losses_of_steps(reference, steps):
-    variables, meta, batch = reference.detector.trainable_variables, reference.meta, reference.batch
-    if "train/stage0/mask_targets" in reference.arrays:
-        batch = _with_bitmaps(reference)
+    variables, meta, batch = reference.detector.trainable_variables, reference.meta, reference_batch(reference)
     optimizer = SGD(meta["lr"], momentum=meta["momentum"], weight_decay=meta["weight_decay"])
     losses = []
     for _ in range(steps):
-        _, terms, gradients = _step(reference, batch)
+        _, terms, gradients = step(reference, batch)
         optimizer.apply_gradients(zip(gradients, variables))
         losses.append(sum(map(float, terms.values())))
     return np.array(losses)

@@ -9,7 +9,7 @@ from awsdet.models.faster_rcnn import ROI_STRIDES, STRIDES
 from awsdet.ops.paste_masks import paste_masks
 from tests.parity import parts
 from tests.parity.pairs import SCORE_TOLERANCE, pair_boxes, ranked_rows
-from tests.parity.rows import Row, feature_row
+from tests.parity.rows import Row, head_rows
 
 _LOSSES = {
     "rpn_class_loss": "loss_rpn_cls",
@@ -186,11 +186,7 @@ def loss_key(name):
 def forward_rows(reference, pyramid):
     """What the RPN puts out."""
     output = reference.detector.rpn_head(pyramid)
-    rows = []
-    for level, (features, logits, deltas) in enumerate(zip(pyramid, output.logits, output.deltas), start=2):
-        for name, values in ((f"rpn_logits_P{level}", logits), (f"rpn_deltas_P{level}", deltas)):
-            rows.append(feature_row(reference.arrays, name, values, features))
-    return rows
+    return head_rows(reference.arrays, pyramid, 2, rpn_logits=output.logits, rpn_deltas=output.deltas)
 
 
 def inference_rows(reference, pyramid):

@@ -1,0 +1,115 @@
+"""A reference's detector in float64, and its ReLU units that stand at 0 but for float32 rounding."""
+
+import contextlib
+from typing import NamedTuple
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from awsdet.models import faster_rcnn, norms
+from awsdet.ops.roi_align import roi_align
+from tests.parity.training_step import forward
+
+# Of the root mean square of a layer's inputs to its ReLU. Between float32 and float64, from the same features before
+# the stage, the largest difference in any unit of the files' models is 1e-6 to 2e-5 of it, layer by layer.
+ROUNDING = 1e-5
+MOST_UNITS = 200
+
+
+@contextlib.contextmanager
+def in_float64(reference):
+    """The Reference with its detector in float64: the same classes and weights, every layer of the networks in float64.
+
+    Inside, the norms, which are written for float32, are others of the same formula, and RoIAlign, which computes in
+    float32, is given what it takes. The losses are float32 as always.
+    """
+    detector = reference.detector
+    settings = ConfigDict(detector.settings.to_dict())
+    settings.precision = "float64"
+    twin = type(detector)(settings, detector.class_names)
+    for variable, value in zip(twin.variables, detector.variables):
+        variable.assign(value)
+    changed = {"stored_batch_norm": _stored_batch_norm, "batch_norm": _batch_norm, "group_norm": _group_norm}
+    with mock.patch.multiple(norms, **changed), mock.patch.object(faster_rcnn, "roi_align", _roi_align):
+        yield reference._replace(detector=twin, images=tf.cast(reference.images, tf.float64))
+
+
+def _roi_align(pyramid, *args, **options):
+    return tf.cast(roi_align([tf.cast(level, tf.float32) for level in pyramid], *args, **options), pyramid[0].dtype)
+
+
+def _stored_batch_norm(features, gamma, beta, mean, variance):
+    gamma, beta, mean, variance = (tf.cast(v, features.dtype) for v in (gamma, beta, mean, variance))
+    return tf.nn.batch_normalization(features, mean, variance, beta, gamma, norms.EPSILON)
+
+
+def _batch_norm(features, gamma, beta):
+    mean, variance = tf.nn.moments(features, [0, 1, 2])
+    count = tf.cast(tf.size(features) // features.shape[3], features.dtype)
+    outputs = _stored_batch_norm(features, gamma, beta, mean, variance)
+    return outputs, tf.cast(mean, tf.float32), tf.cast(variance * count / (count - 1), tf.float32)
+
+
+def _group_norm(features, gamma, beta):
+    groups = int(np.gcd(norms.GROUPS, features.shape[3]))
+    grouped = tf.reshape(features, [*features.shape[:3], groups, -1])
+    mean, variance = tf.nn.moments(grouped, [1, 2, 4], keepdims=True)
+    standard = tf.reshape((grouped - mean) * tf.math.rsqrt(variance + norms.EPSILON), features.shape)
+    return standard * tf.cast(gamma, features.dtype) + tf.cast(beta, features.dtype)
+
+
+class Unit(NamedTuple):
+    """One output of one ReLU."""
+
+    layer: int  # the number of its ReLU in the order of their calls
+    index: int  # in its flat input
+
+
+class ReLUs:
+    """Stands in for `tf.nn.relu`: remembers inputs and outputs, and lets the gradient of the units `flipped` through
+    where a ReLU would not, and not where it would."""
+
+    def __init__(self, flipped=()):
+        self.inputs, self.outputs = [], []
+        self._flipped = {}
+        for unit in flipped:
+            self._flipped.setdefault(unit.layer, []).append(unit.index)
+
+    def __call__(self, features):
+        gates = tf.cast(features > 0, features.dtype)
+        indices = self._flipped.get(len(self.inputs))
+        if indices:
+            gates = tf.reshape(gates, [-1])
+            places = tf.constant(indices, tf.int64)[:, tf.newaxis]
+            gates = tf.tensor_scatter_nd_update(gates, places, 1 - tf.gather_nd(gates, places))
+            gates = tf.reshape(gates, tf.shape(features))
+        self.inputs.append(features)
+        self.outputs.append(features * tf.stop_gradient(gates))
+        return self.outputs[-1]
+
+
+def units_at_zero(reference, batch):
+    """Yields (Unit, change of the gradients were its gate the other way round, a list as `trainable_variables`).
+
+    They are the units whose input lies within float32 rounding of 0 and whose output the loss depends on, those with
+    the largest derivatives first; 200 at most.
+    """
+    variables, relus = reference.detector.trainable_variables, ReLUs()
+    with tf.GradientTape(persistent=True) as tape, mock.patch.object(tf.nn, "relu", relus):
+        _, _, total = forward(reference, batch)
+    upstream = tape.gradient(total, relus.outputs)
+    found = []
+    for layer, (values, derivative) in enumerate(zip(relus.inputs, upstream)):
+        if derivative is None:
+            continue
+        values, derivative = values.numpy().ravel(), derivative.numpy().ravel()
+        near = np.abs(values) <= ROUNDING * np.sqrt(np.mean(values**2))
+        found += [(derivative[i], values[i] > 0, Unit(layer, i)) for i in np.flatnonzero(near & (derivative != 0))]
+    found.sort(key=lambda entry: -abs(entry[0]))
+    for derivative, active, unit in found[:MOST_UNITS]:
+        values = relus.inputs[unit.layer]
+        seed = tf.scatter_nd([[unit.index]], [-derivative if active else derivative], [tf.size(values, tf.int64)])
+        change = tape.gradient(values, variables, tf.reshape(seed, tf.shape(values)), unconnected_gradients="zero")
+        yield unit, change
