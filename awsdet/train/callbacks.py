@@ -1,30 +1,30 @@
-"""What happens around the steps of `fit`: logs, checkpoints, evaluations, the end. Each is a Keras callback.
+"""What happens around the steps of `fit`: logs, checkpoints, evaluations. Each is a Keras callback.
 
 They share a `Steps`, which counts the steps of the run (Keras counts those of an epoch) and times the waits for data.
 """
 
 import os
 import resource
-import signal
-import threading
 import time
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
-_AGREE_SECONDS = 2.0  # how often, about, the ranks ask each other whether one of them was told to stop
-_AGREE_MOST_STEPS = 100
+_BAR_SECONDS = 0.5  # from one look at the losses to the next
 
 
 class Steps:
     """Where the run is.
 
-    Attributes: step (training steps done), per_epoch, total (where the run ends), data_seconds (waited for data).
+    Attributes: step (training steps done), per_epoch, total (where the run ends), data_seconds (waited for data),
+    compiled (the training step as `fit` calls it with each batch; one trace serves all).
     """
 
     def __init__(self, step, per_epoch, total):
         self.step, self.per_epoch, self.total = step, per_epoch, total
         self.data_seconds = 0.0
+        self.compiled = None
 
     @property
     def epoch(self):
@@ -42,15 +42,15 @@ class Steps:
         Keras' own takes the batch inside its graph, where the wait cannot be seen. `element_spec` is the dataset's, so
         that one trace serves every batch.
         """
-        step = detector.train_step
+        self.compiled = detector.train_step
         if not detector.run_eagerly:
-            step = tf.function(step, input_signature=[element_spec])
+            self.compiled = tf.function(detector.train_step, input_signature=[element_spec])
 
         def train_function(iterator):
             start = time.perf_counter()
             batch = next(iterator)
             self.data_seconds += time.perf_counter() - start
-            logs = step(batch)
+            logs = self.compiled(batch)
             self.step += 1
             return logs
 
@@ -101,10 +101,7 @@ class Log(tf.keras.callbacks.Callback):
 
     def _flush(self):
         steps, seconds = len(self._pending) - self._uncounted, time.perf_counter() - self._start
-        means = {
-            name: sum(float(logs[name]) for logs in self._pending) / len(self._pending) for name in self._pending[0]
-        }
-        self._pending = []
+        means = self._means()
         self._timed_steps += steps
         self._timed_seconds += seconds if steps else 0.0
         record = {
@@ -123,6 +120,15 @@ class Log(tf.keras.callbacks.Callback):
         if self._show:
             logging.info("%s", self._line(record))
 
+    def _means(self):
+        """The means of the losses since the last line, by their names."""
+        names = list(self._pending[0])
+        # One tensor, so that a GPU is asked for all the numbers at once.
+        values = tf.stack([logs[name] for logs in self._pending for name in names]).numpy()
+        self._pending = []
+        means = values.reshape(-1, len(names)).astype(np.float64).mean(axis=0)
+        return dict(zip(names, means.tolist()))
+
     def _line(self, record):
         steps = self._steps
         terms = ", ".join(f"{n[:-5]} {v:.3f}" for n, v in record.items() if n.endswith("_loss"))
@@ -138,8 +144,25 @@ class Log(tf.keras.callbacks.Callback):
         return text
 
 
+class Bar(tf.keras.callbacks.ProgbarLogger):
+    """Keras' progress bar, which looks at the losses twice a second only: reading them makes a GPU wait.
+
+    The losses beside it are means over the steps that it looked at.
+    """
+
+    def __init__(self):
+        super().__init__(count_mode="steps")
+        self._shown = 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Draws it where it is time to; what is shown in between is never seen."""
+        if time.perf_counter() > self._shown + _BAR_SECONDS:
+            super().on_train_batch_end(batch, logs)
+            self._shown = time.perf_counter()
+
+
 class Checkpointing(tf.keras.callbacks.Callback):
-    """Saves at the end of each epoch and every so many steps (0: not between epochs). `save`: function that does it."""
+    """Saves at the end of each epoch and every so many steps (0: not between epochs). `save`: function to call."""
 
     _supports_tf_logs = True
 
@@ -178,77 +201,6 @@ class Evaluation(tf.keras.callbacks.Callback):
         """Evaluates where it is due."""
         if self.due() and not self._stop.stopped and self._evaluate():
             self.model.stop_training = True
-
-
-class StopTogether(tf.keras.callbacks.Callback):
-    """Ends `fit` at the same step on all ranks: at the end of the run, or soon after one of them got SIGTERM.
-
-    The ranks must agree on a step, or those that go on wait for the others for ever. They ask each other every few
-    seconds, at steps that all of them know from the last answer.
-
-    Args:
-        steps: Steps.
-        world: World.
-        flag: StopFlag of this process.
-
-    Attributes: stopped, whether SIGTERM ended the run.
-    """
-
-    _supports_tf_logs = True
-
-    def __init__(self, steps, world, flag):
-        super().__init__()
-        self._steps, self._world, self._flag = steps, world, flag
-        self._next, self._asked_step, self._asked_at = steps.step + 1, steps.step, time.perf_counter()
-        self.stopped = False
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Asks where it is time to."""
-        if self._steps.step >= self._next or self._steps.at_epoch_end:
-            self.ask()
-        if self._steps.step >= self._steps.total:
-            self.model.stop_training = True
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Asks: an evaluation takes long, and SIGTERM leaves little time."""
-        self.ask()
-
-    def ask(self):
-        """Sets `stopped` and ends `fit` where any rank has been told to stop. All ranks call it at the same step."""
-        if self._world.size == 1:
-            self.stopped = self.stopped or self._flag.is_set()
-        else:
-            seconds = (time.perf_counter() - self._asked_at) / max(1, self._steps.step - self._asked_step)
-            told, seconds = self._world.sum(tf.constant([float(self._flag.is_set()), seconds])).numpy()
-            self.stopped = self.stopped or told > 0
-            pause = _AGREE_SECONDS / max(float(seconds) / self._world.size, 1e-6)
-            self._next = self._steps.step + int(min(max(pause, 1), _AGREE_MOST_STEPS))
-            self._asked_step, self._asked_at = self._steps.step, time.perf_counter()
-        if self.stopped:
-            self.model.stop_training = True
-
-
-class StopFlag:
-    """A context in which SIGTERM sets a flag instead of ending the process."""
-
-    def __enter__(self):
-        self._event = threading.Event()
-        # Python allows handlers in the main thread only; elsewhere SIGTERM stays what it was.
-        self._installed = threading.current_thread() is threading.main_thread()
-        if self._installed:
-            self._before = signal.signal(signal.SIGTERM, self._set)
-        return self
-
-    def __exit__(self, *_):
-        if self._installed:
-            signal.signal(signal.SIGTERM, self._before)
-
-    def is_set(self):
-        """Whether SIGTERM has come."""
-        return self._event.is_set()
-
-    def _set(self, *_):
-        self._event.set()
 
 
 def write_scalars(writer, prefix, record):

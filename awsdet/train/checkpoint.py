@@ -7,9 +7,10 @@
     <run>/checkpoints/best -> step-00001234  a link, so that it changes in one instant
 
 A folder is written under another name, flushed to disk and renamed; a kill at any moment leaves the others whole.
-Nothing in it is unpickled.
+Training goes on meanwhile. Nothing in a checkpoint is unpickled.
 """
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -23,6 +24,7 @@ from awsdet import config as config_module
 from awsdet import models
 from awsdet.errors import UserError
 from awsdet.train.optimizer import averages
+from awsdet.train.snapshot import Snapshot
 
 FORMAT = "awsdet checkpoint 1"
 INFO = "checkpoint.json"
@@ -41,6 +43,7 @@ class Checkpoints:
 
     def __init__(self, root, keep_last=3):
         self.root, self.keep_last = pathlib.Path(root), keep_last
+        self._pool = self._writing = None
 
     def clean(self):
         """Removes what was set aside: half written by a process that was killed, or about to be dropped."""
@@ -62,34 +65,71 @@ class Checkpoints:
         return link.resolve() if _whole(link) else None
 
     def save(self, detector, optimizer, info):
-        """Writes a checkpoint and drops the oldest. Returns its path.
-
-        `info`: JSON-able dict; what checkpoint.json says besides `format` and `files`. Needs `step`.
-        """
-        self.root.mkdir(parents=True, exist_ok=True)
-        path = self.root / f"{_PREFIX}{info['step']:08d}"
-        aside = self.root / f"{_ASIDE}{path.name}"
-        _remove(aside)
-        aside.mkdir()
-        tf.train.Checkpoint(detector=detector, optimizer=optimizer).write(str(aside / "state"))
-        means = averages(optimizer, detector.trainable_variables)
-        if means is not None:
-            tf.train.Checkpoint(average=[tf.Variable(mean) for mean in means]).write(str(aside / "average"))
-        files = {file.name: file.stat().st_size for file in sorted(aside.iterdir())}
-        _write(aside / INFO, {"format": FORMAT, **info, "files": files})
-        for file in aside.iterdir():
-            _flush(file)
-        _flush(aside)
-        _remove(path)  # one of the same step, if any: a damaged one, or that of a run that was resumed before it
-        aside.rename(path)
-        _flush(self.root)
-        self._drop_old()
+        """Writes a checkpoint and drops the oldest. Returns its path. Arguments and errors: see `begin` and `wait`."""
+        path = self.begin(detector, optimizer, info)
+        self.wait()
         return path
 
+    def begin(self, detector, optimizer, info):
+        """Begins to write a checkpoint of the present state, which may change at once; `wait` tells when it is there.
+
+        `info`: JSON-able dict; what checkpoint.json says besides `format` and `files`. Needs `step`. Returns the path.
+        Where the one before is still being written, waits for it first, and raises what `wait` raises.
+        """
+        self.wait()
+        path = self.root / f"{_PREFIX}{info['step']:08d}"
+        parts = {"state": Snapshot(detector=detector, optimizer=optimizer)}
+        means = averages(optimizer, detector.trainable_variables)
+        if means is not None:
+            parts["average"] = Snapshot(average=means)
+        self._pool = self._pool or concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
+        self._writing = self._pool.submit(self._write, path, parts, info)
+        return path
+
+    def wait(self):
+        """Waits until the checkpoint that was begun is there. Raises UserError where it could not be written."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def settle(self):
+        """Waits as `wait` does and raises nothing: for a run that ends with an error of its own."""
+        if self._writing is not None:
+            concurrent.futures.wait([self._writing])
+
+    @property
+    def failed(self):
+        """Whether the checkpoint that was begun could not be written; `wait` says why."""
+        return self._writing is not None and self._writing.done() and self._writing.exception() is not None
+
+    def _write(self, path, parts, info):
+        aside = self.root / f"{_ASIDE}{path.name}"
+        try:
+            with _disk_named(path):
+                self.root.mkdir(parents=True, exist_ok=True)
+                _remove(aside)
+                aside.mkdir()
+                for name, snapshot in parts.items():
+                    snapshot.write(str(aside / name))
+                files = {file.name: file.stat().st_size for file in sorted(aside.iterdir())}
+                _write(aside / INFO, {"format": FORMAT, **info, "files": files})
+                for file in aside.iterdir():
+                    _flush(file)
+                _flush(aside)
+                _remove(path)  # one of the same step, if any: a damaged one, or that of a run resumed before it
+                aside.rename(path)
+                _flush(self.root)
+                self._drop_old()
+        except UserError as error:
+            logging.error("%s", error)  # now, though the run learns of it at its next step
+            shutil.rmtree(aside, ignore_errors=True)  # half a checkpoint helps nobody, least of all on a full disk
+            raise
+
     def record_metrics(self, path, metrics):
-        """Enters the metrics of an evaluation into a checkpoint."""
+        """Enters the metrics of an evaluation into a checkpoint. Raises UserError where it cannot be written."""
         info = read_info(path)
-        _write(path / INFO, {**info, "metrics": metrics})
+        with _disk_named(path):
+            _write(path / INFO, {**info, "metrics": metrics})
 
     def choose_best(self):
         """Links `best` to the checkpoint of the highest mask AP, or box AP where there are no masks."""
@@ -188,6 +228,18 @@ def load_for_inference(path):
 
 
 @contextlib.contextmanager
+def _disk_named(path):
+    """Turns what goes wrong on disk into one line."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+        raise UserError(
+            f"checkpoint {path} could not be written: {reason}; mend that (make room, say) and go on with --resume"
+        ) from error
+
+
+@contextlib.contextmanager
 def _damage_named(path):
     try:
         yield
@@ -236,7 +288,7 @@ def _flush(path):
 
 
 def _remove(path):
-    if path.is_symlink():
-        path.unlink()
-    elif path.exists():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -11,11 +11,12 @@ from awsdet import evaluation, models
 from awsdet.data.pipeline import train_dataset
 from awsdet.errors import UserError
 from awsdet.train import checkpoint, optimizer, schedule
-from awsdet.train.callbacks import Checkpointing, Evaluation, Log, Steps, StopFlag, StopTogether, clock, write_scalars
+from awsdet.train.callbacks import Bar, Checkpointing, Evaluation, Log, Steps, clock, write_scalars
 from awsdet.train.failure import explain
 from awsdet.train.inputs import prepare
 from awsdet.train.run_folder import versions
 from awsdet.train.settings import progress_facts
+from awsdet.train.stop import StopFlag, StopTogether
 from awsdet.train.transfer import take_weights
 
 
@@ -52,6 +53,8 @@ def train(config, output_dir, world, resume=False):
         except tf.errors.OpError as error:
             explain(error, config, world)
             return Outcome(1, None)
+        finally:
+            run.checkpoints.settle()
 
 
 def _together(world, function):
@@ -88,7 +91,7 @@ class _Run:
         """Trains to the end, the target or SIGTERM. `flag`: StopFlag. Returns Outcome."""
         self._start()
         settings = self.config.train
-        stop = StopTogether(self.steps, self.world, flag)
+        stop = StopTogether(self.steps, self.world, lambda: flag.is_set() or self.checkpoints.failed)
         evaluate = Evaluation(self.steps, settings.evaluate_every_epochs, self.evaluate, stop)
         if not self._was_evaluated(evaluate):
             checkpointing = Checkpointing(self.steps, settings.checkpoint_every_steps, self.save)
@@ -158,17 +161,16 @@ class _Run:
     def _loggers(self):
         if not self.world.is_chief:
             return []
-        return [
-            Log(
-                self.steps,
-                self.config.train.log_every_steps,
-                self.images_per_step,
-                lambda: float(self.schedule(self.optimizer.iterations)),
-                self.inputs.folder.log,
-                self.writer,
-                show=not self._has_bar(),
-            )
-        ]
+        log = Log(
+            self.steps,
+            self.config.train.log_every_steps,
+            self.images_per_step,
+            lambda: float(self.schedule(self.optimizer.iterations)),
+            self.inputs.folder.log,
+            self.writer,
+            show=not self._has_bar(),
+        )
+        return [log, Bar()] if self._has_bar() else [log]
 
     def _has_bar(self):
         return self.world.is_chief and sys.stdout.isatty()
@@ -194,26 +196,30 @@ class _Run:
             data = self._data(steps.step, steps.per_epoch)
 
     def save(self):
-        """Writes a checkpoint, unless there is one of this step. Every rank calls it."""
+        """Begins to write a checkpoint, unless there is one of this step. Every rank calls it. Raises UserError, on all
+        ranks, where the one before could not be written."""
         if self.saved and self.saved[0] == self.steps.step:
             return
         self._share_statistics()
-        path = None
-        if self.world.is_chief:
-            info = {
-                "step": self.steps.step,
-                "epoch": self.steps.epoch,
-                "steps_per_epoch": self.steps.per_epoch,
-                **progress_facts(self.config, self.inputs.train, self.images_per_step),
-                "seconds": self._seconds(),
-                "metrics": None,
-                "class_names": self.inputs.train.class_names,
-                "category_ids": self.inputs.train.category_ids,
-                "config": self.config.to_dict(),
-                "versions": versions(),
-            }
-            path = self.checkpoints.save(self.detector, self.optimizer, info)
-        self.saved = (self.steps.step, path)
+        self.saved = (self.steps.step, _together(self.world, self._begin_checkpoint))
+
+    def _begin_checkpoint(self):
+        """On the chief; returns the checkpoint's path, and None on the others."""
+        if not self.world.is_chief:
+            return None
+        info = {
+            "step": self.steps.step,
+            "epoch": self.steps.epoch,
+            "steps_per_epoch": self.steps.per_epoch,
+            **progress_facts(self.config, self.inputs.train, self.images_per_step),
+            "seconds": self._seconds(),
+            "metrics": None,
+            "class_names": self.inputs.train.class_names,
+            "category_ids": self.inputs.train.category_ids,
+            "config": self.config.to_dict(),
+            "versions": versions(),
+        }
+        return self.checkpoints.begin(self.detector, self.optimizer, info)
 
     def _share_statistics(self):
         """Live BatchNorm has statistics of each rank's own images; all ranks take their mean."""
@@ -233,6 +239,7 @@ class _Run:
             self.metrics = evaluation.evaluate(
                 self.detector, self.inputs.evaluation, config.data, self.world, folder.results
             )
+        _together(self.world, self.checkpoints.wait)
         if self.world.is_chief:
             self.checkpoints.record_metrics(self.saved[1], self.metrics)
             if config.train.keep_best:
@@ -258,6 +265,8 @@ class _Run:
     def _finish(self, stop):
         if stop.stopped:
             self.save()
+        _together(self.world, self.checkpoints.wait)
+        if stop.stopped:
             logging.info("stopped by SIGTERM and saved at step %d; go on with --resume", self.steps.step)
             self.world.barrier()
             return Outcome(0, self.metrics)

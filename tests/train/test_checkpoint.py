@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from awsdet import config as base
 from awsdet.errors import UserError
 from awsdet.train import checkpoint, optimizer
 from awsdet.train.checkpoint import Checkpoints
+from awsdet.train.snapshot import Snapshot
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
+STEP = "detector/step/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 class Small(tf.keras.Model):
@@ -80,6 +83,57 @@ def test_restored_state_goes_on_bit_for_bit(tmp_path, name, precision):
     assert len(wanted) == len(found) > 4 * 2
     for a, b in zip(wanted, found):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["sgd", "novograd", "lamb"])
+def test_what_is_written_is_the_state_when_it_began(tmp_path, name):
+    """The run goes on, and changes every variable, before a byte is on disk."""
+    model, its_optimizer = made(name)
+    learn(model, its_optimizer, 3)
+    before = values(model, its_optimizer)
+    tf.train.Checkpoint(detector=model, optimizer=its_optimizer).write(str(tmp_path / "wanted"))
+    taken = Snapshot(detector=model, optimizer=its_optimizer)
+    learn(model, its_optimizer, 3)
+    after = values(model, its_optimizer)
+    assert sum(np.array_equal(a, b) for a, b in zip(before, after)) <= 3  # numbers such as the learning rate
+    taken.write(str(tmp_path / "found"))
+    for part in ("index", "data-00000-of-00001"):
+        assert (tmp_path / f"found.{part}").read_bytes() == (tmp_path / f"wanted.{part}").read_bytes()
+
+
+def test_the_run_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    """A disk that takes its time holds up nothing but the next checkpoint."""
+    disk_is_free, write = threading.Event(), Snapshot.write
+    monkeypatch.setattr(Snapshot, "write", lambda *arguments: disk_is_free.wait(30) and write(*arguments))
+    checkpoints, (model, its_optimizer) = Checkpoints(tmp_path), made()
+    path = checkpoints.begin(model, its_optimizer, {"step": 0})
+    learn(model, its_optimizer, 2)
+    assert checkpoints.newest() is None and not checkpoints.failed
+    disk_is_free.set()
+    checkpoints.begin(model, its_optimizer, {"step": 2})
+    assert path in checkpoints.all()
+    checkpoints.wait()
+    steps = [int(tf.train.load_checkpoint(str(p / "state")).get_tensor(STEP)) for p in checkpoints.all()]
+    assert steps == [0, 2]
+
+
+def test_what_cannot_be_written_is_said(tmp_path, caplog):
+    """At once in the log, then as an error of the run; nothing is left behind, and the ones before stay."""
+    folder, elsewhere = tmp_path / "checkpoints", tmp_path / "elsewhere"
+    checkpoints, (model, its_optimizer) = Checkpoints(folder), made()
+    first = checkpoints.save(model, its_optimizer, {"step": 1})
+    folder.rename(elsewhere)
+    folder.touch()  # a file where the folder has to be
+    checkpoints.begin(model, its_optimizer, {"step": 2})
+    checkpoints.settle()
+    assert checkpoints.failed and "step-00000002 could not be written: " in caplog.text
+    with pytest.raises(UserError, match="step-00000002 could not be written: .*go on with --resume"):
+        checkpoints.begin(model, its_optimizer, {"step": 3})
+    folder.unlink()
+    elsewhere.rename(folder)
+    assert checkpoints.all() == [first] and not checkpoints.failed
+    checkpoints.save(model, its_optimizer, {"step": 3})
+    assert [path.name for path in checkpoints.all()] == ["step-00000001", "step-00000003"]
 
 
 def test_keeps_the_last_and_the_best(tmp_path):

@@ -145,6 +145,49 @@ def test_metrics_without_masks_meet_no_mask_target(finished, config_file, tmp_pa
     assert fit.train(load_config(config_file, *SAME, *changes), run, World(), resume=True).exit_code == 1
 
 
+def test_one_trace_serves_every_size(config_file, tmp_path, monkeypatch):
+    """Of the training step and of detection, over epochs that draw images of several sizes, and a resumed one."""
+    runs, sizes = [], set()
+
+    class Watched(fit._Run):
+        def _fit(self, callbacks):
+            runs.append(self)
+            super()._fit([tf.keras.callbacks.LambdaCallback(on_train_begin=self._watch), *callbacks])
+
+        def _watch(self, _):
+            compiled = self.steps.compiled
+            if isinstance(compiled, tf.types.experimental.PolymorphicFunction):
+                self.function = compiled
+                self.steps.compiled = lambda batch: sizes.add(tuple(batch["image"].shape)) or compiled(batch)
+
+    monkeypatch.setattr(fit, "_Run", Watched)
+    changes = ("data.short_sides=(48,64,90)", "data.max_long_side=128", "train.evaluate_every_epochs=1")
+    changes = (*QUICK, *changes, "train.pictures=0", "train.checkpoint_every_steps=2")
+    stopped = load_config(config_file, *changes, "train.max_steps=2")
+    fit.train(stopped, tmp_path / "run", World())
+    fit.train(load_config(config_file, *changes), tmp_path / "run", World(), resume=True)  # step 3, then an epoch
+    assert len(sizes) >= 3, sizes
+    for run in runs:
+        assert run.function.experimental_get_tracing_count() == 1
+        assert run.detector._detect_any_size.experimental_get_tracing_count() == 1
+
+
+def test_run_ends_soon_where_a_checkpoint_cannot_be_written(config_file, tmp_path, monkeypatch):
+    """And not at its next checkpoint, at step 12."""
+    write = RunFolder.log
+
+    def write_and_block(self, record):
+        write(self, record)
+        if record["step"] == 2:
+            self.checkpoints.root.touch()  # a file where the folder has to be
+
+    monkeypatch.setattr(RunFolder, "log", write_and_block)
+    changes = ("data.batch_size=1", "train.epochs=100")
+    with pytest.raises(UserError, match="step-00000006 could not be written: "):
+        fit.train(load_config(config_file, *QUICK, *changes), tmp_path / "run", World())
+    assert 6 <= lines(tmp_path / "run")[-1]["step"] < 12
+
+
 def test_sigterm_finishes_the_step_saves_and_ends_well(config_file, tmp_path, log, monkeypatch):
     write = RunFolder.log
 

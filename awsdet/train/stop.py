@@ -1,0 +1,81 @@
+"""How `fit` is stopped: at the same step on all ranks."""
+
+import signal
+import threading
+import time
+
+import tensorflow as tf
+
+_AGREE_SECONDS = 2.0  # how often, about, the ranks ask each other whether one of them was told to stop
+_AGREE_MOST_STEPS = 100
+
+
+class StopTogether(tf.keras.callbacks.Callback):
+    """Ends `fit` at the same step on all ranks: at the end of the run, or soon after one of them was told to stop.
+
+    The ranks must agree on a step, or those that go on wait for the others for ever. They ask each other every few
+    seconds, at steps that all of them know from the last answer.
+
+    Args:
+        steps: Steps.
+        world: World.
+        told: function that returns whether this process was told to stop, by SIGTERM, say.
+
+    Attributes: stopped, whether that ended the run.
+    """
+
+    _supports_tf_logs = True
+
+    def __init__(self, steps, world, told):
+        super().__init__()
+        self._steps, self._world, self._told = steps, world, told
+        self._next, self._asked_step, self._asked_at = steps.step + 1, steps.step, time.perf_counter()
+        self.stopped = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Asks where it is time to."""
+        if self._steps.step >= self._next or self._steps.at_epoch_end:
+            self.ask()
+        if self._steps.step >= self._steps.total:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Asks: an evaluation takes long, and SIGTERM leaves little time."""
+        self.ask()
+
+    def ask(self):
+        """Sets `stopped` and ends `fit` where any rank has been told to stop. All ranks call it at the same step."""
+        if self._world.size == 1:
+            self.stopped = self.stopped or self._told()
+        else:
+            seconds = (time.perf_counter() - self._asked_at) / max(1, self._steps.step - self._asked_step)
+            told, seconds = self._world.sum(tf.constant([float(self._told()), seconds])).numpy()
+            self.stopped = self.stopped or told > 0
+            pause = _AGREE_SECONDS / max(float(seconds) / self._world.size, 1e-6)
+            self._next = self._steps.step + int(min(max(pause, 1), _AGREE_MOST_STEPS))
+            self._asked_step, self._asked_at = self._steps.step, time.perf_counter()
+        if self.stopped:
+            self.model.stop_training = True
+
+
+class StopFlag:
+    """A context in which SIGTERM sets a flag instead of ending the process."""
+
+    def __enter__(self):
+        self._event = threading.Event()
+        # Python allows handlers in the main thread only; elsewhere SIGTERM stays what it was.
+        self._installed = threading.current_thread() is threading.main_thread()
+        if self._installed:
+            self._before = signal.signal(signal.SIGTERM, self._set)
+        return self
+
+    def __exit__(self, *_):
+        if self._installed:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def is_set(self):
+        """Whether SIGTERM has come."""
+        return self._event.is_set()
+
+    def _set(self, *_):
+        self._event.set()
