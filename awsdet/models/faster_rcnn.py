@@ -126,7 +126,8 @@ class FasterRCNN(Detector):
     def detect_in_pyramid(self, pyramid, image_size):
         """`detect` from features P2 to P6 on."""
         anchors = rpn.level_anchors(pyramid, STRIDES, self.settings.anchors)
-        proposals = rpn.propose(self.rpn_head(pyramid), anchors, image_size, self.settings.rpn, training=False)
+        rpn_output = self.rpn_head(pyramid, detecting=True)
+        proposals = rpn.propose(rpn_output, anchors, image_size, self.settings.rpn, training=False)
         proposals, box_output = self._classify(pyramid, proposals, image_size)
         return detections(box_output, proposals, image_size, self._last_rule)._asdict()
 

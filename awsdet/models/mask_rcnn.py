@@ -42,7 +42,7 @@ class WithMasks:
     def _masks_of_detections(self, mask_heads, pyramid, found):
         """`masks` float32 [B, D, 28, 28] of detections: the mean probability that the heads give the class found."""
         slots, classes, pooled = self._detected_rois(pyramid, found)
-        masks = tf.add_n([tf.sigmoid(head(pooled, classes)) for head in mask_heads]) / len(mask_heads)
+        masks = tf.add_n([tf.sigmoid(head(pooled, classes, detecting=True)) for head in mask_heads]) / len(mask_heads)
         return {"masks": spread(masks, slots, found)}
 
     def _detected_rois(self, pyramid, found):

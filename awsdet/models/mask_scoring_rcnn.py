@@ -63,6 +63,6 @@ class MaskScoringRCNN(MaskRCNN):
         A mask's own score is its box's times that.
         """
         slots, classes, pooled = self._detected_rois(pyramid, found)
-        logits = self.mask_head(pooled, classes)
+        logits = self.mask_head(pooled, classes, detecting=True)
         ious = self.mask_iou_head(pooled, logits, classes)
         return {"masks": spread(tf.sigmoid(logits), slots, found), "iou_scores": spread(ious, slots, found)}

@@ -71,4 +71,6 @@ class RetinaNet(Detector):
     def detect_in_pyramid(self, pyramid, image_size):
         """`detect` from features P3 to P7 on."""
         anchors = level_anchors(pyramid, STRIDES, self.settings.anchors)
-        return retina_detections(self.bbox_head(pyramid), anchors, image_size, self.settings.retina_head)._asdict()
+        return retina_detections(
+            self.bbox_head(pyramid, detecting=True), anchors, image_size, self.settings.retina_head
+        )._asdict()
