@@ -40,19 +40,7 @@ class FPN(tf.keras.layers.Layer):
         self.extra_convs, self.relu_before_extra_convs = extra_convs, relu_before_extra_convs
         if extra_convs not in EXTRA_CONVS:
             raise ValueError(f"extra_convs is {extra_convs!r}; it must be one of {', '.join(EXTRA_CONVS)}")
-
-        def conv(filters_in, size, path, **options):
-            return Conv(
-                filters_in,
-                channels,
-                size,
-                norm=norm,
-                initializer=initializers.xavier_uniform(path),
-                name=path,
-                dtype=dtype,
-                **options,
-            )
-
+        conv = conv_maker(channels, norm, initializers, dtype)
         used = in_channels[start_level:]
         self.lateral = [conv(c, 1, f"{name}.lateral_convs.{i}.conv") for i, c in enumerate(used)]
         self.output_convs = [conv(channels, 3, f"{name}.fpn_convs.{i}.conv") for i in range(len(used))]
@@ -80,6 +68,24 @@ class FPN(tf.keras.layers.Layer):
         while len(outputs) < self.num_outs:
             outputs.append(outputs[-1][:, ::2, ::2])
         return outputs
+
+
+def conv_maker(channels, norm, initializers, dtype):
+    """The convolutions of a neck, all to `channels`: a function (filters_in, size, path, **options of `Conv`)."""
+
+    def conv(filters_in, size, path, **options):
+        return Conv(
+            filters_in,
+            channels,
+            size,
+            norm=norm,
+            initializer=initializers.xavier_uniform(path),
+            name=path,
+            dtype=dtype,
+            **options,
+        )
+
+    return conv
 
 
 def _cut(features, finer):

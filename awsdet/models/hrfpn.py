@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from awsdet.models.layers import Conv
+from awsdet.models.fpn import conv_maker
 
 
 class HRFPN(tf.keras.layers.Layer):
@@ -12,19 +12,7 @@ class HRFPN(tf.keras.layers.Layer):
         """`in_channels`: of the branches; `channels`: of each of the `num_outs` levels; `norm`: see `Conv`;
         `start_level`: 1 for levels from stride 8 on, which the 3x3 convolutions then halve to."""
         super().__init__(name=name, dtype=dtype)
-
-        def conv(filters_in, size, path, **options):
-            return Conv(
-                filters_in,
-                channels,
-                size,
-                norm=norm,
-                initializer=initializers.xavier_uniform(path),
-                name=path,
-                dtype=dtype,
-                **options,
-            )
-
+        conv = conv_maker(channels, norm, initializers, dtype)
         self.reduction = conv(sum(in_channels), 1, f"{name}.reduction_conv.conv")
         self.output_convs = [
             conv(channels, 3, f"{name}.fpn_convs.{i}.conv", strides=2**start_level) for i in range(num_outs)
