@@ -151,7 +151,7 @@ def _mmdetection(path, arrays, metadata):
     }
     preset = presets.of_mmdet_config(str(metadata.get("config") or metadata.get("cfg") or ""))
     # OpenMMLab publishes Caffe's backbones in these names too, but without the classifier.
-    if preset is None and not whole and "fc.weight" in arrays:
+    if preset is None and not whole and ("fc.weight" in arrays or "classifier.weight" in arrays):  # the latter: HRNet
         preset = presets.TORCHVISION
     return Weights(
         str(path),

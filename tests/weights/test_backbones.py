@@ -12,6 +12,7 @@ from awsdet import config as config_lib
 from awsdet.models.backbones import build_backbone
 from awsdet.models.layers import Initializers
 from awsdet.weights import load, mmdet, presets
+from awsdet.weights.infer import infer
 from tests.models.made_weights import made
 from tests.weights import foreign
 
@@ -167,3 +168,44 @@ def test_msra_r50(tmp_path):
     for key, array in arrays.items():
         if key.endswith(("weight", "bias")):
             np.testing.assert_array_equal(weights.arrays[key], array, key)
+
+
+# --------------------------------------------------------------------------------------------------------------- HRNet
+
+
+def hrnet_classifier(channels):
+    """What HRNet's image classification has beyond the backbone: names as published, on branches of `channels`."""
+    names = {"classifier": ("weight", "bias"), "final_layer.0": ("weight", "bias")}
+    batch_norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    names["final_layer.1"] = batch_norm
+    for branch in range(len(channels)):
+        for number in (1, 2, 3):
+            names[f"incre_modules.{branch}.0.conv{number}"] = ("weight",)
+            names[f"incre_modules.{branch}.0.bn{number}"] = batch_norm
+        names[f"incre_modules.{branch}.0.downsample.0"] = ("weight",)
+        names[f"incre_modules.{branch}.0.downsample.1"] = batch_norm
+    for step in range(len(channels) - 1):
+        names[f"downsamp_modules.{step}.0"] = ("weight", "bias")
+        names[f"downsamp_modules.{step}.1"] = batch_norm
+    return {f"{path}.{kind}": np.ones(1, np.float32) for path, kinds in names.items() for kind in kinds}
+
+
+def test_hrnet_of_imagenet(tmp_path):
+    """Its classifier is left out by name, and what remains is our backbone: no array missing, none too many."""
+    model = config_lib.mask_rcnn().model
+    model.backbone.update(name="hrnet", branch_width=2, base_width=4)
+    backbone = build_backbone(model.backbone, initializers=Initializers(1), dtype="float32")
+    table = _table(backbone)
+    expected = {key: made(key, mmdet.to_source(key, variable.numpy(), model).shape) for key, variable in table.items()}
+    classifier = hrnet_classifier(backbone.out_channels)
+    counters = {"bn1.num_batches_tracked": np.array(7), "stage4.2.fuse_layers.3.0.2.1.num_batches_tracked": np.array(7)}
+    published = {key.removeprefix("backbone."): array for key, array in expected.items()}
+    np.savez(tmp_path / "hrnetv2_w32_imagenet.npz", **published, **classifier, **counters)
+    weights = load.read(tmp_path / "hrnetv2_w32_imagenet.npz")
+    assert sorted(weights.ignored) == sorted([*classifier, *counters]) and not weights.unknown
+    assert weights.backbone_only and weights.preset == presets.TORCHVISION
+    assert sorted(weights.arrays) == sorted(expected)
+    for key, array in expected.items():
+        np.testing.assert_array_equal(weights.arrays[key], array, key)
+    settings, _ = infer(weights)
+    assert (settings.backbone.name, settings.backbone.branch_width) == ("hrnet", 2)
