@@ -10,7 +10,6 @@ import pathlib
 from typing import NamedTuple, Optional
 
 import numpy as np
-import tensorflow as tf
 
 from awsdet.data.images import load_image
 from awsdet.data.manifest import write_json
@@ -124,7 +123,7 @@ def _detect(detector, data_config, image, score_threshold):
     size = resize_plan(*image.shape[:2], data_config.eval_short_side, data_config.max_long_side)
     multiple = data_config.pad_multiple
     padded = [-(-side // multiple) * multiple for side in size]
-    batch = {"image": resize(image, size, False, padded)[tf.newaxis], "image_size": np.array([size], np.int32)}
+    batch = {"image": resize([image], [size], [False], padded), "image_size": np.array([size], np.int32)}
     outputs = {name: value.numpy() for name, value in detector.detect(batch).items()}
     threshold = detector.settings.mask_head.threshold
     return image_detections(outputs, 0, size, image.shape[:2], threshold, score_threshold)

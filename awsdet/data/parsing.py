@@ -1,46 +1,39 @@
-"""One record to the tensors of one image: decoded, resized, flipped, padded.
+"""The records of a batch to its tensors: decoded, resized, flipped, padded.
 
-A `row` is an entry of the plan (see `plan.Plan`) with the image's height, width and image_id.
+The `rows` of a batch are entries of the plan (see `plan.Plan`) with what the manifest says of their images: all [B, …]
+but `padded`, int32 [2], and `objects`, int32 scalar.
 """
-
-from typing import NamedTuple
 
 import tensorflow as tf
 
 from awsdet.data.coco import MIN_SIDE
 from awsdet.data.manifest import AWSDET
 from awsdet.ops.annotations import place_annotations
-from awsdet.ops.plain.annotations import Annotations, padded, transform_boxes, transform_mask
+from awsdet.ops.plain.annotations import Annotations, padded, stack, transform_boxes, transform_mask
 from awsdet.ops.resize import resize
 
 
-class Sample(NamedTuple):
-    """An image as it is decoded, uint8 [h, w, 3], and its Annotations, which are ready for the batch."""
-
-    image: tf.Tensor
-    annotations: Annotations
-
-
 def parser(manifest):
-    """The function (serialised record, row) -> Sample that fits the manifest's records."""
-    if manifest.layout == AWSDET:
-        return _parse_awsdet
-    return lambda record, row: _parse_api(record, row, manifest)
+    """The function (list of B serialised records, rows) -> batch, the dict of `pipeline`, that fits the manifest."""
+    features, annotate = (_AWSDET_FEATURES, _place) if manifest.layout == AWSDET else (_API_FEATURES, _place_api)
 
+    def parse(records, rows):
+        parsed = [tf.io.parse_single_example(record, features) for record in records]
+        old_size = tf.stack([rows["height"], rows["width"]], axis=1)
+        annotations = annotate(parsed, rows, old_size, manifest)
+        images = [decode_image(one["image/encoded"]) for one in parsed]
+        return {
+            "image": resize(images, rows["size"], rows["flip"], rows["padded"]),
+            "image_size": rows["size"],
+            "original_size": old_size,
+            "image_id": rows["image_id"],
+            "boxes": annotations.boxes,
+            "classes": annotations.classes,
+            "is_crowd": annotations.is_crowd,
+            "masks": {"polygons": annotations.polygons, "rles": annotations.rles},
+        }
 
-def assemble(sample, row):
-    """The image's part of a batch, padded as the row says: the dict of `pipeline`, without the axis B."""
-    annotations = sample.annotations
-    return {
-        "image": resize(sample.image, row["size"], row["flip"], row["padded"]),
-        "image_size": row["size"],
-        "original_size": tf.stack([row["height"], row["width"]]),
-        "image_id": row["image_id"],
-        "boxes": annotations.boxes,
-        "classes": annotations.classes,
-        "is_crowd": annotations.is_crowd,
-        "masks": {"polygons": annotations.polygons, "rles": annotations.rles},
-    }
+    return parse
 
 
 def decode_image(encoded):
@@ -48,30 +41,34 @@ def decode_image(encoded):
     return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")  # decodes PNG as well
 
 
-def _parse_awsdet(record, row):
-    features = tf.io.parse_single_example(record, _AWSDET_FEATURES)
-    annotations = place_annotations(
-        {name: features[f"awsdet/{key}"] for name, key in _STORED.items()},
-        old_size=tf.stack([row["height"], row["width"]]),
-        new_size=row["size"],
-        flip=row["flip"],
-        rows=row["objects"],
+def _place(parsed, rows, old_size, manifest):
+    return place_annotations(
+        [{name: features[f"awsdet/{key}"] for name, key in _STORED.items()} for features in parsed],
+        old_size=old_size,
+        new_size=rows["size"],
+        flip=rows["flip"],
+        rows=rows["objects"],
     )
-    return Sample(decode_image(features["image/encoded"]), annotations)
 
 
-def _parse_api(record, row, manifest):
-    features = tf.io.parse_single_example(record, _API_FEATURES)
-    old_size = tf.stack([row["height"], row["width"]])
-    move = {"old_size": old_size, "new_size": row["size"], "flip": row["flip"]}
-    height, width = tf.cast(row["height"], tf.float64), tf.cast(row["width"], tf.float64)
+def _place_api(parsed, rows, old_size, manifest):
+    images = []
+    for i, features in enumerate(parsed):
+        move = {"old_size": old_size[i], "new_size": rows["size"][i], "flip": rows["flip"][i]}
+        images.append(padded(_api_annotations(features, move, manifest), rows["objects"]))
+    return stack(images)
+
+
+def _api_annotations(features, move, manifest):
+    """Annotations of one image, N rows in all their tensors. move: what `transform_boxes` takes besides boxes."""
+    height, width = tf.unstack(tf.cast(move["old_size"], tf.float64))
     sides = [tf.cast(features[f"image/object/bbox/{side}"], tf.float64) for side in ("xmin", "ymin", "xmax", "ymax")]
     boxes = tf.clip_by_value(tf.stack(sides, axis=1), 0.0, 1.0) * tf.stack([width, height, width, height])
     kept = tf.where(tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE, axis=1))[:, 0]
     count = tf.size(kept)
     crowds = features["image/object/is_crowd"]
     is_crowd = tf.cond(tf.size(crowds) > 0, lambda: tf.gather(crowds, kept) > 0, lambda: tf.zeros([count], tf.bool))
-    annotations = Annotations(
+    return Annotations(
         boxes=transform_boxes(tf.gather(boxes, kept), **move),
         classes=tf.gather(_api_classes(features, manifest), kept),
         is_crowd=is_crowd,
@@ -80,7 +77,6 @@ def _parse_api(record, row, manifest):
         ),
         rles=_api_rles(features["image/object/mask"], kept, is_crowd, move),
     )
-    return Sample(decode_image(features["image/encoded"]), padded(annotations, row["objects"]))
 
 
 def _api_classes(features, manifest):

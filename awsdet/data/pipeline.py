@@ -27,8 +27,8 @@ from absl import logging
 
 from awsdet.cores import usable_cores
 from awsdet.data import parsing, plan
-from awsdet.data.manifest import HEADER
 from awsdet.errors import UserError
+from awsdet.ops.read_record import read_record
 
 PREFETCH = 4  # batches that may wait for the model: enough to ride out a slow image, little memory
 
@@ -49,12 +49,7 @@ def train_dataset(manifest, data_config, *, seed, rank, world_size, epochs, star
     the same number of steps. data_config: the section `data` of a config. Raises UserError where there is no image to
     train on or a setting cannot be.
     """
-    _check(data_config)
-    records = np.arange(manifest.num_images)
-    if not data_config.keep_empty:
-        records = records[manifest.num_objects > 0]
-    if not len(records):
-        raise UserError(f"split {manifest.split} in {manifest.directory} has no image to train on")
+    records = trainable_records(manifest, data_config)
     global_batch = data_config.batch_size * world_size
     steps = plan.steps_per_epoch(records, manifest.width >= manifest.height, global_batch)
     repeated = steps * global_batch - len(records)
@@ -62,15 +57,27 @@ def train_dataset(manifest, data_config, *, seed, rank, world_size, epochs, star
         logging.info("%d images, %d steps an epoch of %d images", len(records), steps, global_batch)
         if repeated:
             logging.info("%d images of each epoch are shown twice, to complete its last batch", repeated)
+    size = data_config.batch_size
+
+    def batches(epoch):
+        rows = plan.train_epoch(manifest, records, data_config, seed, int(epoch), rank, world_size)
+        return _batches(manifest, rows, size)
+
     first, skip = divmod(start_step, steps)
-    plans = [
-        plan.train_epoch(manifest, records, data_config, seed, epoch, rank, world_size)
-        for epoch in range(first, max(epochs, first + 1))
-    ]
-    wanted = slice(skip * data_config.batch_size, max(epochs - first, 0) * steps * data_config.batch_size)
-    rows = plan.Plan(*(np.concatenate(columns)[wanted] for columns in zip(*plans)))
-    dataset = _read(manifest, rows, data_config.batch_size, data_config.reader_threads, drop_remainder=True)
+    left = tf.data.experimental.assert_cardinality(max(epochs * steps - start_step, 0))
+    dataset = _read(manifest, _epochs(batches, first, epochs).skip(skip).apply(left), size, data_config.reader_threads)
     return TrainData(dataset, steps, len(records), repeated)
+
+
+def trainable_records(manifest, data_config):
+    """Indices of the records to train on, an array. Raises UserError where there is none or a setting cannot be."""
+    _check(data_config)
+    records = np.arange(manifest.num_images)
+    if not data_config.keep_empty:
+        records = records[manifest.num_objects > 0]
+    if not len(records):
+        raise UserError(f"split {manifest.split} in {manifest.directory} has no image to train on")
+    return records
 
 
 def eval_dataset(manifest, data_config, *, rank, world_size):
@@ -81,7 +88,15 @@ def eval_dataset(manifest, data_config, *, rank, world_size):
     """
     _check(data_config)
     rows = plan.evaluation(manifest, data_config, rank, world_size)
-    return _read(manifest, rows, data_config.eval_batch_size, data_config.reader_threads, drop_remainder=False)
+    size, threads = data_config.eval_batch_size, data_config.reader_threads
+    whole = len(rows.record) // size * size
+    columns = _batches(manifest, plan.Plan(*(column[:whole] for column in rows)), size)
+    dataset = _read(manifest, tf.data.Dataset.from_tensor_slices(columns), size, threads)
+    rest = len(rows.record) - whole
+    if not rest:
+        return dataset
+    columns = _batches(manifest, plan.Plan(*(column[whole:] for column in rows)), rest)
+    return dataset.concatenate(_read(manifest, tf.data.Dataset.from_tensor_slices(columns), rest, threads))
 
 
 def _check(config):
@@ -94,36 +109,42 @@ def _check(config):
         raise UserError(f"--config.data.flip_probability={config.flip_probability}: between 0 and 1")
 
 
-def _read(manifest, rows, batch_size, threads, drop_remainder):
-    fetch = _fetcher(manifest)
+def _batches(manifest, rows, size):
+    """Rows of a plan with what the manifest says of their images: a dict of arrays [S, B, …] (see `parsing`)."""
+    stored = ("shard", "offset", "length", "height", "width", "image_id")
+    columns = {**rows._asdict(), **{name: getattr(manifest, name)[rows.record] for name in stored}}
+    columns = {name: column.reshape(-1, size, *column.shape[1:]) for name, column in columns.items()}
+    return {**columns, "padded": columns["padded"][:, 0], "objects": columns["objects"][:, 0]}
+
+
+def _epochs(batches, first, epochs):
+    """The rows that `batches` (epoch -> dict of arrays, of the same shapes for all) makes, when their epoch begins."""
+    like = {name: (column.dtype, column.shape) for name, column in batches(first).items()}
+
+    def epoch_batches(epoch):
+        columns = tf.numpy_function(lambda e: list(batches(e).values()), [epoch], [dtype for dtype, _ in like.values()])
+        shaped = [tf.ensure_shape(column, shape) for column, (_, shape) in zip(columns, like.values())]
+        return tf.data.Dataset.from_tensor_slices(dict(zip(like, shaped)))
+
+    return tf.data.Dataset.range(first, max(epochs, first)).flat_map(epoch_batches)
+
+
+def _read(manifest, batches, size, threads):
+    """The dataset of batches of `size` images, of one of their rows (see `_batches`)."""
+    files = tf.constant([str(manifest.directory / shard.file) for shard in manifest.shards], tf.string)
     parse = parsing.parser(manifest)
 
-    def load(row):
-        return parsing.assemble(parse(fetch(row["record"]), row), row)
+    def load(rows):
+        places = zip(
+            *(tf.unstack(column, size) for column in (tf.gather(files, rows["shard"]), rows["offset"], rows["length"]))
+        )
+        return parse([read_record(*place) for place in places], rows)
 
-    columns = {"height": manifest.height, "width": manifest.width, "image_id": manifest.image_id}
-    values = {**rows._asdict(), **{name: column[rows.record] for name, column in columns.items()}}
-    dataset = tf.data.Dataset.from_tensor_slices(values)
-    dataset = dataset.map(load, num_parallel_calls=threads or usable_cores(), deterministic=True)
-    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder).prefetch(PREFETCH)
+    # The images of a batch are decoded side by side, then resized one after the other.
+    calls = 1 + -(-(threads or usable_cores()) // size)
+    dataset = batches.map(load, num_parallel_calls=calls, deterministic=True).prefetch(PREFETCH)
     options = tf.data.Options()
     options.deterministic = True
     if threads:
         options.threading.private_threadpool_size = threads
     return dataset.with_options(options)
-
-
-def _fetcher(manifest):
-    """A function from a record's index (int32 scalar tensor) to its bytes (string scalar)."""
-    files = tf.constant([str(manifest.directory / shard.file) for shard in manifest.shards], tf.string)
-    sizes = tf.constant([shard.size for shard in manifest.shards], tf.int64)
-    shards, offsets, lengths = (tf.constant(a) for a in (manifest.shard, manifest.offset, manifest.length))
-
-    def fetch(record):
-        shard, length = shards[record], lengths[record]
-        before = offsets[record] + HEADER
-        after = sizes[shard] - before - length
-        # A file of one record with all else as its header and footer: reads just these bytes, whatever the file system.
-        return tf.data.FixedLengthRecordDataset(files[shard], length, before, after).get_single_element()
-
-    return fetch

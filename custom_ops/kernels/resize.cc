@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/aligned.h"
+#include "kernels/resize_avx512.h"
 #include "kernels/vector_clones.h"
 
 namespace awsdet {
@@ -13,12 +14,6 @@ namespace {
 
 // A pixel as one vector: R, G, B and a fourth value without meaning, the next pixel's first.
 using Pixel = float __attribute__((vector_size(16)));
-
-// Where one pixel of the result reads its axis of the source: value = lower + (upper - lower) * weight.
-struct Sample {
-  int32_t lower, upper;
-  float weight;
-};
 
 std::vector<Sample> SamplesOf(int64_t length, int64_t old_length, bool flip) {
   std::vector<Sample> samples(length);
@@ -64,11 +59,8 @@ void BlendRows(const float* lower, const float* upper, float weight, int64_t cou
 // The rows of the source at the width of the result; the two that were asked for last are kept.
 class Lines {
  public:
-  Lines(const uint8_t* source, const ResizePlan& plan)
-      : source_(source),
-        old_length_(kChannels * plan.old_width),
-        samples_(SamplesOf(plan.width, plan.old_width, plan.flip)),
-        row_(old_length_ + 1) {
+  Lines(const uint8_t* source, const ResizePlan& plan, const std::vector<Sample>& columns)
+      : source_(source), old_length_(kChannels * plan.old_width), samples_(columns), row_(old_length_ + 1) {
     for (AlignedFloats& line : lines_) line.resize(kChannels * plan.width + 1);
   }
 
@@ -86,7 +78,7 @@ class Lines {
  private:
   const uint8_t* source_;
   int64_t old_length_;  // of a row
-  std::vector<Sample> samples_;
+  const std::vector<Sample>& samples_;
   AlignedFloats row_, lines_[2];
   int64_t rows_[2] = {-1, -1};
 };
@@ -94,15 +86,18 @@ class Lines {
 }  // namespace
 
 void Resize(const uint8_t* source, const ResizePlan& plan, uint8_t* result) {
-  Lines lines(source, plan);
+  const std::vector<Sample> rows = SamplesOf(plan.height, plan.old_height, false);
+  const std::vector<Sample> columns = SamplesOf(plan.width, plan.old_width, plan.flip);
   const int64_t filled = plan.width * kChannels, stride = plan.padded_width * kChannels;
-  for (const Sample& sample : SamplesOf(plan.height, plan.old_height, false)) {
-    const float* lower = lines(sample.lower);
-    BlendRows(lower, lines(sample.upper), sample.weight, filled, result);
-    std::memset(result + filled, 0, stride - filled);
-    result += stride;
+  if (!ResizeAvx512(source, plan, rows, columns, result)) {
+    Lines lines(source, plan, columns);
+    for (int64_t y = 0; y < plan.height; ++y) {
+      const float* lower = lines(rows[y].lower);
+      BlendRows(lower, lines(rows[y].upper), rows[y].weight, filled, result + y * stride);
+      std::memset(result + y * stride + filled, 0, stride - filled);
+    }
   }
-  std::memset(result, 0, (plan.padded_height - plan.height) * stride);
+  std::memset(result + plan.height * stride, 0, (plan.padded_height - plan.height) * stride);
 }
 
 }  // namespace awsdet

@@ -9,6 +9,12 @@ namespace awsdet {
 // Channels of an image: R, G, B.
 constexpr int64_t kChannels = 3;
 
+// Where one pixel of the result reads its axis of the source: value = lower + (upper - lower) * weight.
+struct Sample {
+  int32_t lower, upper;
+  float weight;
+};
+
 struct ResizePlan {
   int64_t old_height, old_width;        // of the source, 1 at least
   int64_t height, width;                // of the resized image, 1 at least

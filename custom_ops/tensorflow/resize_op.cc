@@ -1,5 +1,5 @@
-// AwsdetResize: an image resized, mirrored and padded. CPU only, on the calling thread: the reader runs images side by
-// side, and threads within an image would only get in their way.
+// AwsdetResize: images resized, mirrored and padded, straight into their batch. CPU only, on the calling thread: the
+// reader runs batches side by side, and threads within one would only get in their way.
 #include <cstdint>
 
 #include "kernels/resize.h"
@@ -12,68 +12,91 @@ namespace {
 
 using tensorflow::OpKernel;
 using tensorflow::OpKernelContext;
+using tensorflow::Status;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
-using tensorflow::TensorShapeUtils;
 using tensorflow::errors::InvalidArgument;
 using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
 REGISTER_OP("AwsdetResize")
-    .Input("image: uint8")
+    .Attr("N: int >= 1")
+    .Input("images: N * uint8")
     .Input("size: int32")
     .Input("padded: int32")
     .Input("flip: bool")
     .Output("resized: uint8")
     .SetShapeFn([](InferenceContext* context) {
-      ShapeHandle image, pair, flip, padded;
+      const int count = context->num_inputs() - 3;
+      ShapeHandle image, sizes, flips, padded;
       DimensionHandle unused;
-      TF_RETURN_IF_ERROR(context->WithRank(context->input(0), 3, &image));
-      TF_RETURN_IF_ERROR(context->WithValue(context->Dim(image, 2), kChannels, &unused));
-      TF_RETURN_IF_ERROR(context->Merge(context->input(1), context->Vector(2), &pair));
-      TF_RETURN_IF_ERROR(context->Merge(context->input(2), context->Vector(2), &pair));
-      TF_RETURN_IF_ERROR(context->WithRank(context->input(3), 0, &flip));
-      TF_RETURN_IF_ERROR(context->MakeShapeFromShapeTensor(2, &padded));
+      for (int i = 0; i < count; ++i) {
+        TF_RETURN_IF_ERROR(context->WithRank(context->input(i), 3, &image));
+        TF_RETURN_IF_ERROR(context->WithValue(context->Dim(image, 2), kChannels, &unused));
+      }
+      TF_RETURN_IF_ERROR(context->Merge(context->input(count), context->Matrix(count, 2), &sizes));
+      TF_RETURN_IF_ERROR(context->Merge(context->input(count + 1), context->Vector(2), &padded));
+      TF_RETURN_IF_ERROR(context->Merge(context->input(count + 2), context->Vector(count), &flips));
+      TF_RETURN_IF_ERROR(context->MakeShapeFromShapeTensor(count + 1, &padded));
       TF_RETURN_IF_ERROR(context->WithRank(padded, 2, &padded));
+      TF_RETURN_IF_ERROR(context->Concatenate(context->Vector(count), padded, &padded));
       TF_RETURN_IF_ERROR(context->Concatenate(padded, context->Vector(kChannels), &padded));
       context->set_output(0, padded);
       return tensorflow::OkStatus();
     })
-    .Doc("An image resized bilinearly, mirrored and padded; kernels/resize.h says how.");
+    .Doc("The images of a batch resized bilinearly, mirrored and padded; kernels/resize.h says how.");
 
 class ResizeOp : public OpKernel {
  public:
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* context) override {
-    const Tensor &image = context->input(0), &size = context->input(1), &padded = context->input(2);
-    const Tensor& flip = context->input(3);
-    OP_REQUIRES(context,
-                image.dims() == 3 && image.dim_size(0) > 0 && image.dim_size(1) > 0 && image.dim_size(2) == kChannels,
-                InvalidArgument("image must be [h, w, 3] with a pixel at least, got shape ",
-                                image.shape().DebugString()));
-    // Positions on an axis are int32.
-    OP_REQUIRES(context, image.dim_size(0) <= INT32_MAX && image.dim_size(1) <= INT32_MAX,
-                InvalidArgument("image has a side above 2^31, its shape is ", image.shape().DebugString()));
-    OP_REQUIRES(context, size.shape() == TensorShape({2}),
-                InvalidArgument("size must be [2], height and width, got shape ", size.shape().DebugString()));
+    const int count = context->num_inputs() - 3;
+    const Tensor &size = context->input(count), &padded = context->input(count + 1);
+    const Tensor& flip = context->input(count + 2);
     OP_REQUIRES(context, padded.shape() == TensorShape({2}),
                 InvalidArgument("padded must be [2], height and width, got shape ", padded.shape().DebugString()));
-    OP_REQUIRES(context, TensorShapeUtils::IsScalar(flip.shape()),
-                InvalidArgument("flip must be a scalar, got shape ", flip.shape().DebugString()));
-    const auto to = size.vec<int32_t>(), room = padded.vec<int32_t>();
-    OP_REQUIRES(context, to(0) > 0 && to(1) > 0,
-                InvalidArgument("size must be 1 x 1 at least, got ", to(0), " x ", to(1)));
-    OP_REQUIRES(context, room(0) >= to(0) && room(1) >= to(1),
-                InvalidArgument("padded is ", room(0), " x ", room(1), ", which is less than size, ", to(0), " x ",
-                                to(1)));
+    OP_REQUIRES(context, size.shape() == TensorShape({count, 2}),
+                InvalidArgument("size must be [", count, ", 2], height and width of each image, got shape ",
+                                size.shape().DebugString()));
+    OP_REQUIRES(context, flip.shape() == TensorShape({count}),
+                InvalidArgument("flip must be [", count, "], got shape ", flip.shape().DebugString()));
+    const auto to = size.matrix<int32_t>();
+    const auto room = padded.vec<int32_t>();
+    for (int i = 0; i < count; ++i) OP_REQUIRES_OK(context, Check(context->input(i), to(i, 0), to(i, 1), padded));
     TensorShape shape;
-    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape({room(0), room(1), kChannels}, &shape));
+    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape({count, room(0), room(1), kChannels}, &shape));
     Tensor* resized = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, shape, &resized));
-    const ResizePlan plan{image.dim_size(0), image.dim_size(1), to(0), to(1), room(0), room(1), flip.scalar<bool>()()};
-    Resize(image.flat<uint8_t>().data(), plan, resized->flat<uint8_t>().data());
+    uint8_t* result = resized->flat<uint8_t>().data();
+    for (int i = 0; i < count; ++i) {
+      const Tensor& image = context->input(i);
+      const ResizePlan plan{image.dim_size(0), image.dim_size(1), to(i, 0), to(i, 1), room(0), room(1),
+                            flip.vec<bool>()(i)};
+      Resize(image.flat<uint8_t>().data(), plan, result);
+      result += room(0) * kChannels * room(1);
+    }
+  }
+
+ private:
+  static Status Check(const Tensor& image, int32_t height, int32_t width, const Tensor& padded) {
+    if (image.dims() != 3 || image.dim_size(0) < 1 || image.dim_size(1) < 1 || image.dim_size(2) != kChannels) {
+      return InvalidArgument("image must be [h, w, 3] with a pixel at least, got shape ", image.shape().DebugString());
+    }
+    // Positions on an axis are int32.
+    if (image.dim_size(0) > INT32_MAX || image.dim_size(1) > INT32_MAX) {
+      return InvalidArgument("image has a side above 2^31, its shape is ", image.shape().DebugString());
+    }
+    if (height < 1 || width < 1) {
+      return InvalidArgument("size must be 1 x 1 at least, got ", height, " x ", width);
+    }
+    const auto room = padded.vec<int32_t>();
+    if (room(0) < height || room(1) < width) {
+      return InvalidArgument("padded is ", room(0), " x ", room(1), ", which is less than size, ", height, " x ",
+                             width);
+    }
+    return tensorflow::OkStatus();
   }
 };
 

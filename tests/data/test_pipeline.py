@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -95,6 +96,31 @@ def test_a_run_that_resumes_sees_the_same_batches(manifest, start):
     whole = list(data.dataset)
     assert len(whole) == 22
     assert_same(list(train(manifest, start_step=start, **changes).dataset), whole[start:])
+
+
+def test_epochs_are_planned_when_they_begin(manifest):
+    """As many as there may be, from anywhere among them: the batches of an epoch are the same."""
+    settings = {"batch_size": 4, "flip_probability": 0.5}
+    data = train(manifest, epochs=1_000_000, **settings)
+    assert data.dataset.cardinality() == 1_000_000 * data.steps_per_epoch
+    second = list(train(manifest, epochs=2, start_step=data.steps_per_epoch, **settings).dataset)
+    assert_same(list(data.dataset.skip(data.steps_per_epoch).take(len(second))), second)
+    late = train(manifest, epochs=1_000_000, start_step=999_999 * data.steps_per_epoch + 9, **settings).dataset
+    assert late.cardinality() == 2 == len(list(late))
+
+
+def test_damaged_records_are_named(shapes_records, tmp_path):
+    records = tmp_path / "records"
+    shutil.copytree(shapes_records, records)
+    manifest = read_manifest(records, "train")
+    shard = records / manifest.shards[manifest.shard[5]].file
+    data = bytearray(shard.read_bytes())
+    data[manifest.offset[5] + 300] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(
+        tf.errors.DataLossError, match=rf"{shard.name} is damaged: the record at byte {manifest.offset[5]} "
+    ):
+        list(train(manifest).dataset)
 
 
 def test_batches_do_not_depend_on_threads_or_repetition(manifest):
@@ -216,6 +242,7 @@ def test_evaluation_gives_every_rank_the_batches_of_one(shapes_records):
     manifest = read_manifest(shapes_records, "val")
     settings = data_config(eval_batch_size=3)
     whole = list(eval_dataset(manifest, settings, rank=0, world_size=1))
+    assert len(whole[-1]["image_id"]) == len(manifest.image_id) % 3 == 1  # the last one is short
     for world_size in (2, 7):
         ranks = [list(eval_dataset(manifest, settings, rank=r, world_size=world_size)) for r in range(world_size)]
         dealt = [ranks[i % world_size][i // world_size] for i in range(len(whole))]

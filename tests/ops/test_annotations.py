@@ -44,12 +44,25 @@ def record(rng, objects, crowds, others=2, size=(HEIGHT, WIDTH)):
     }
 
 
-def assert_same(stored, **where):
-    found, expected = (module.place_annotations(stored, **where) for module in (compiled, plain))
-    for one, other in zip(*(tf.nest.flatten(all_of, expand_composites=True) for all_of in (found, expected))):
+def batch_of_one(module, stored, old_size, new_size, flip, rows):
+    return module.place_annotations([stored], old_size=[old_size], new_size=[new_size], flip=[flip], rows=rows)
+
+
+def flat(annotations):
+    return tf.nest.flatten(annotations, expand_composites=True)
+
+
+def assert_equal(found, expected):
+    for one, other in zip(flat(found), flat(expected)):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
-    return found
+
+
+def assert_same(stored, **where):
+    """Of one image: the operator's result, without the axis B, after comparing it with the twin's."""
+    found, expected = (batch_of_one(module, stored, **where) for module in (compiled, plain))
+    assert_equal(found, expected)
+    return type(found)(*(value[0] for value in found))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -106,10 +119,38 @@ def test_wrong_arguments_are_named():
         ({"rle_counts": ints([5, -5])}, "rle_counts of row 0 do not fit"),
     ]:
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-            compiled.place_annotations({**good, **changes}, **where)
+            batch_of_one(compiled, {**good, **changes}, **where)
     for name in ("old_size", "new_size"):
-        for size in ([0, 5], [5], [5, -1]):
-            with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must be height and width, 1 at least"):
-                compiled.place_annotations(good, **{**where, name: size})
-    with pytest.raises(tf.errors.InvalidArgumentError, match="flip must be a scalar"):
-        compiled.place_annotations(good, **{**where, "flip": [True]})
+        for size, message in [([0, 5], "1 at least, got 0"), ([5, -1], "1 at least, got -1"), ([5], r"shape \[1,2\]")]:
+            with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must .*{message}"):
+                batch_of_one(compiled, good, **{**where, name: size})
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"flip must have the shape \[1\], got \[1,1\]"):
+        batch_of_one(compiled, good, **{**where, "flip": [True]})
+
+
+@pytest.mark.parametrize("counts", [(3, 0, 7), (0, 0), (0, 400, 1, 0)], ids=str)
+def test_a_batch_is_its_images_one_by_one(counts):
+    rng = np.random.default_rng(7)
+    old_size = rng.integers(5, 40, (len(counts), 2)).astype(np.int32)
+    new_size = rng.integers(1, 60, (len(counts), 2)).astype(np.int32)
+    stored = [record(rng, count, count // 3, size=tuple(size)) for count, size in zip(counts, old_size)]
+    where = {"old_size": old_size, "new_size": new_size, "flip": rng.random(len(counts)) < 0.5, "rows": 533}
+    found = compiled.place_annotations(stored, **where)
+    assert_equal(found, plain.place_annotations(stored, **where))
+    assert found.boxes.shape == (len(counts), 533, 4)
+    real = [count + count // 3 for count in counts]
+    assert found.polygons.row_lengths().numpy().tolist() == real == found.rles.row_lengths().numpy().tolist()
+    for i in range(len(counts)):
+        alone = batch_of_one(
+            compiled, stored[i], **{name: where[name][i] for name in where if name != "rows"}, rows=533
+        )
+        for one, other in zip(found, alone):
+            np.testing.assert_array_equal(np.hstack(flat(one[i])[:1]), np.hstack(flat(other[0])[:1]))
+
+
+def test_the_record_at_fault_is_found_among_good_ones():
+    good, bad = (record(np.random.default_rng(seed), 4, 1) for seed in (1, 2))
+    bad["classes"] = ints([1])
+    where = {"old_size": [[HEIGHT, WIDTH]] * 3, "new_size": [[9, 9]] * 3, "flip": [False] * 3, "rows": 5}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="classes has 1 rows, trainable is 5"):
+        compiled.place_annotations([good, good, bad], **where)

@@ -9,6 +9,11 @@ from awsdet.ops import resize as compiled
 from awsdet.ops.plain import resize as plain
 
 
+def alone(module, image, size, flip, padded=None):
+    """One image in a batch of its own."""
+    return module.resize([image], [size], [flip], padded).numpy()[0]
+
+
 def picture(rng, height, width):
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
@@ -21,8 +26,8 @@ def test_equals_the_twin_in_every_pixel(seed):
         height, width, *size = np.exp(rng.uniform(0, np.log(300), 4)).astype(int)
         image, flip = picture(rng, height, width), bool(rng.integers(2))
         padded = [side + int(rng.integers(0, 3) * rng.integers(0, 40)) for side in size]
-        found = compiled.resize(image, size, flip, padded).numpy()
-        np.testing.assert_array_equal(found, plain.resize(image, size, flip, padded).numpy())
+        found = alone(compiled, image, size, flip, padded)
+        np.testing.assert_array_equal(found, alone(plain, image, size, flip, padded))
 
 
 @pytest.mark.parametrize("old, new", [((480, 640), (800, 1067)), ((427, 640), (256, 384)), ((1200, 900), (683, 512))])
@@ -30,8 +35,8 @@ def test_sizes_of_training(old, new):
     image = picture(np.random.default_rng(1), *old)
     padded = [-(-side // 32) * 32 for side in new]
     for flip in (False, True):
-        found = compiled.resize(image, new, flip, padded).numpy()
-        np.testing.assert_array_equal(found, plain.resize(image, new, flip, padded).numpy())
+        found = alone(compiled, image, new, flip, padded)
+        np.testing.assert_array_equal(found, alone(plain, image, new, flip, padded))
 
 
 def exact(image, size, flip):
@@ -52,37 +57,65 @@ def exact(image, size, flip):
 def test_is_the_definition_rounded(flip):
     image = picture(np.random.default_rng(2), 53, 91)
     for size in ((97, 150), (53, 91), (20, 33), (1, 1), (2000, 3)):
-        found, values = compiled.resize(image, size, flip).numpy(), exact(image, size, flip)
+        found, values = alone(compiled, image, size, flip), exact(image, size, flip)
         assert np.abs(found - values).max() <= 0.5 + 0.02  # float32 places, on an axis of up to 2000
 
 
 def test_one_pixel_and_extreme_values():
     for value in (0, 1, 255):
         image = np.full((1, 1, 3), value, np.uint8)
-        found = compiled.resize(image, [5, 70], True, [6, 96]).numpy()
+        found = alone(compiled, image, [5, 70], True, [6, 96])
         assert (found[:5, :70] == value).all() and not found[5:].any() and not found[:, 70:].any()
     image = np.zeros((64, 64, 3), np.uint8)
     image[::2, ::2] = 255
-    np.testing.assert_array_equal(compiled.resize(image, [64, 64], False), image)
-    np.testing.assert_array_equal(compiled.resize(image, [64, 64], True), image[:, ::-1])
+    np.testing.assert_array_equal(alone(compiled, image, [64, 64], False), image)
+    np.testing.assert_array_equal(alone(compiled, image, [64, 64], True), image[:, ::-1])
+
+
+def test_a_batch_is_its_images_one_by_one():
+    """Of all sizes, mirrored and not, among them a single pixel and a line, in a batch much larger than most."""
+    rng = np.random.default_rng(4)
+    old = [(30, 40), (1, 1), (64, 3), (2, 200), (97, 131)]
+    size = [(45, 60), (7, 96), (96, 5), (1, 90), (20, 27)]
+    images, flip = [picture(rng, *sides) for sides in old], [False, True, True, False, True]
+    for padded in ([96, 96], [97, 101], [96, 128]):
+        found = compiled.resize(images, size, flip, padded)
+        assert found.shape == (5, *padded, 3)
+        np.testing.assert_array_equal(found, plain.resize(images, size, flip, padded))
+        for i in range(5):
+            np.testing.assert_array_equal(found[i], alone(compiled, images[i], size[i], flip[i], padded))
+    assert compiled.resize(images, size, flip).shape == plain.resize(images, size, flip).shape == (5, 96, 96, 3)
+
+
+@pytest.mark.parametrize("shrunk", [1.0, 2.9, 3.4, 3.6, 4.1, 9.0])
+def test_rows_that_shrink_a_lot(shrunk):
+    """On both sides of where a vector of the source no longer holds what a vector of the result is made of."""
+    rng = np.random.default_rng(5)
+    for width in (700, 711, 2000):
+        image, new = picture(rng, 5, width), [6, int(width / shrunk)]
+        for flip in (False, True):
+            found = alone(compiled, image, new, flip, [6, new[1] + 13])
+            np.testing.assert_array_equal(found, alone(plain, image, new, flip, [6, new[1] + 13]))
 
 
 def test_wrong_arguments_are_named():
     image, refused = np.zeros((4, 5, 3), np.uint8), tf.errors.InvalidArgumentError
     for wrong in (image[:0], image[:, :0], image[:, :, :1], image[0]):
         with pytest.raises(refused, match=r"image must be \[h, w, 3\]"):
-            compiled.resize(wrong, [3, 3], False)
+            compiled.resize([image, wrong], [[3, 3], [3, 3]], [False, True], [9, 9])
     for size in ([0, 3], [3, -1]):
         with pytest.raises(refused, match="size must be 1 x 1 at least"):
-            compiled.resize(image, size, False, [9, 9])
-    with pytest.raises(refused, match=r"size must be \[2\]"):
-        compiled.resize(image, [3], False, [9, 9])
+            alone(compiled, image, size, False, [9, 9])
+    for size in ([3, 3], [[3]], [[3, 3], [3, 3]]):
+        with pytest.raises(refused, match=r"size must be \[1, 2\]"):
+            compiled.resize([image], size, [False], [9, 9])
     with pytest.raises(refused, match=r"padded must be \[2\]"):
-        compiled.resize(image, [3, 3], False, [9, 9, 3])
+        alone(compiled, image, [3, 3], False, [9, 9, 3])
     with pytest.raises(refused, match="padded is 9 x 2, which is less than size, 3 x 3"):
-        compiled.resize(image, [3, 3], False, [9, 2])
-    with pytest.raises(refused, match="flip must be a scalar"):
-        compiled.resize(image, [3, 3], [True], [9, 9])
+        alone(compiled, image, [3, 3], False, [9, 2])
+    for flip in (True, [True, False]):
+        with pytest.raises(refused, match=r"flip must be \[1\]"):
+            compiled.resize([image], [[3, 3]], flip, [9, 9])
 
 
 def test_shapes_in_a_graph():
@@ -90,19 +123,19 @@ def test_shapes_in_a_graph():
 
     @tf.function(input_signature=[tf.TensorSpec(None, tf.uint8), tf.TensorSpec(None, tf.int32)])
     def unknown(image, size):
-        resized = operator(image, size, size, False)
-        assert resized.shape.as_list() == [None, None, 3]
+        resized = operator([image, image], [size, size], size, [False, False])
+        assert resized.shape.as_list() == [2, None, None, 3]
         return resized
 
     image = picture(np.random.default_rng(3), 4, 6)
-    np.testing.assert_array_equal(unknown(image, [4, 6]), image)
+    np.testing.assert_array_equal(unknown(image, [4, 6])[1], image)
 
     @tf.function
     def known(image):
-        resized = compiled.resize(image, [7, 9], False, [8, 16])
-        assert resized.shape.as_list() == [8, 16, 3]
+        resized = compiled.resize([image], [[7, 9]], [False], [8, 16])
+        assert resized.shape.as_list() == [1, 8, 16, 3]
         return resized
 
-    assert known(image).shape == (8, 16, 3)
+    assert known(image).shape == (1, 8, 16, 3)
     with pytest.raises(ValueError, match="must be 3"):
         known(tf.zeros([4, 5, 1], tf.uint8))

@@ -1,6 +1,7 @@
-"""Everything annotated on an image, moved to where it lies on the resized and mirrored one; plain TensorFlow.
+"""Everything annotated on images, moved to where it lies on the resized and mirrored ones; plain TensorFlow.
 
-Symbols: h, w the original size, H, W the resized one (px); N rows, objects first and then crowds; G rows of the result.
+Symbols: B images; h, w the original size, H, W the resized one (px); N rows of an image, objects first and then
+crowds; G rows of each image in the result.
 All coordinates are continuous: pixel column i covers [i, i+1), so a resize maps x to x * W / w and a flip maps x to
 W - x.
 """
@@ -11,10 +12,11 @@ import tensorflow as tf
 
 
 class Annotations(NamedTuple):
-    """What a batch holds of one image; rows of boxes, classes and is_crowd beyond the N real ones are padding.
+    """What a batch holds of its images; rows of boxes, classes and is_crowd beyond the N real ones are padding.
 
-    boxes: float32 [G, 4], zeros as padding; classes: int32 [G], -1; is_crowd: bool [G], False; polygons: float32
-    [N, (parts), (x0 y0 x1 …)]; rles: int32 [N, (runs)], COCO's run lengths. Crowds have neither polygons nor runs.
+    boxes: float32 [B, G, 4], zeros as padding; classes: int32 [B, G], -1; is_crowd: bool [B, G], False; polygons:
+    float32 [B, (N), (parts), (x0 y0 x1 …)]; rles: int32 [B, (N), (runs)], COCO's run lengths. Crowds have neither
+    polygons nor runs. Of one image: the same without the axis B.
     """
 
     boxes: tf.Tensor
@@ -25,20 +27,36 @@ class Annotations(NamedTuple):
 
 
 def place_annotations(stored, *, old_size, new_size, flip, rows):
-    """The first `trainable` rows of a record.
+    """The first `trainable` rows of each record of a batch.
 
     Args:
-      stored: dict of the record's lists, int64 vectors but where said: trainable (scalar), classes, is_crowd, boxes
-        (string scalar, float64 [rows, 4] x y width height), polygon_parts (of each row), polygon_lengths (numbers in
-        each part), polygon_numbers (string scalar, float64), rle_runs (of each row), rle_counts.
-      old_size, new_size: int32 [2], height and width.
-      flip: bool scalar.
-      rows: int32 scalar G, at least `trainable`.
+      stored: list of B dicts of a record's lists, int64 vectors but where said: trainable (scalar), classes, is_crowd,
+        boxes (string scalar, float64 [rows, 4] x y width height), polygon_parts (of each row), polygon_lengths
+        (numbers in each part), polygon_numbers (string scalar, float64), rle_runs (of each row), rle_counts.
+      old_size, new_size: int32 [B, 2], height and width.
+      flip: bool [B].
+      rows: int32 scalar G, at least every `trainable`.
 
     Returns:
       Annotations.
     """
-    move = {"old_size": old_size, "new_size": new_size, "flip": flip}
+    return stack(
+        [
+            padded(_place(record, old_size=old_size[i], new_size=new_size[i], flip=flip[i]), rows)
+            for i, record in enumerate(stored)
+        ]
+    )
+
+
+def stack(images):
+    """Annotations of a batch, of those of its images, which have G rows each."""
+    boxes, classes, is_crowd = (tf.stack(column) for column in list(zip(*images))[:3])
+    polygons, rles = (tf.ragged.stack([getattr(image, name) for image in images]) for name in ("polygons", "rles"))
+    return Annotations(boxes, classes, is_crowd, polygons, rles)
+
+
+def _place(stored, **move):
+    """Annotations of one image, N rows in all their tensors."""
     count = stored["trainable"]
     is_crowd = stored["is_crowd"][:count] > 0
     # Objects come before crowds, so what belongs to objects is at the front of every list.
@@ -49,23 +67,20 @@ def place_annotations(stored, *, old_size, new_size, flip, rows):
     runs = tf.where(is_crowd, tf.constant(0, tf.int64), stored["rle_runs"][:count])
     counts = stored["rle_counts"][: tf.reduce_sum(runs)]
     x, y, w, h = tf.unstack(tf.reshape(tf.io.decode_raw(stored["boxes"], tf.float64), [-1, 4])[:count], axis=1)
-    return padded(
-        Annotations(
-            boxes=transform_boxes(tf.stack([x, y, x + w, y + h], axis=1), **move),
-            classes=tf.cast(stored["classes"][:count], tf.int32),
-            is_crowd=is_crowd,
-            polygons=tf.RaggedTensor.from_row_lengths(polygons, parts, validate=False),
-            rles=_map_rows(
-                lambda one: transform_runs(one, **move),
-                tf.RaggedTensor.from_row_lengths(counts, runs, validate=False),
-            ),
+    return Annotations(
+        boxes=transform_boxes(tf.stack([x, y, x + w, y + h], axis=1), **move),
+        classes=tf.cast(stored["classes"][:count], tf.int32),
+        is_crowd=is_crowd,
+        polygons=tf.RaggedTensor.from_row_lengths(polygons, parts, validate=False),
+        rles=_map_rows(
+            lambda one: transform_runs(one, **move),
+            tf.RaggedTensor.from_row_lengths(counts, runs, validate=False),
         ),
-        rows,
     )
 
 
 def padded(annotations, rows):
-    """Annotations of N rows in all their tensors -> the same with G = `rows`."""
+    """Annotations of one image, of N rows in all their tensors -> the same with G = `rows`."""
     missing = rows - tf.shape(annotations.boxes)[0]
     return annotations._replace(
         boxes=tf.pad(annotations.boxes, [[0, missing], [0, 0]]),

@@ -2,7 +2,11 @@
 
 import numpy as np
 
-from awsdet.ops.plain.resize import resize
+from awsdet.ops.plain import resize as plain
+
+
+def resize(image, size, flip, padded=None):
+    return plain.resize([image], [size], [flip], padded)[0]
 
 
 def test_bilinear_between_pixel_centres():
@@ -24,3 +28,10 @@ def test_flipped_image_is_the_mirror_of_the_unflipped_one():
     plain, flipped = (resize(image, [61, 88], flip).numpy().astype(int) for flip in (False, True))
     assert np.abs(flipped - plain[:, ::-1]).max() <= 1  # sums in another order may round the other way
     assert plain.shape == (61, 88, 3)
+
+
+def test_a_batch_of_images_of_all_sizes():
+    images = [np.full((height, width, 3), value, np.uint8) for height, width, value in ((2, 3, 9), (5, 1, 8))]
+    batch = plain.resize(images, [[1, 4], [3, 2]], [False, True]).numpy()
+    assert batch[0, :, :, 1].tolist() == [[9] * 4, [0] * 4, [0] * 4]
+    assert batch[1, :, :, 1].tolist() == [[8, 8, 0, 0]] * 3

@@ -1,0 +1,165 @@
+#include "kernels/resize_avx512.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+
+#include <algorithm>
+
+#include "kernels/aligned.h"
+
+// GCC 12 takes the vectors that the intrinsics leave undefined for a mistake.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+
+#define AWSDET_VBMI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,fma")))
+
+namespace awsdet {
+namespace {
+
+constexpr int64_t kNumbers = 16;  // floats in a vector
+constexpr int64_t kBytes = 64;    // bytes in a vector
+// Numbers of a row of the result that are made together, from the first to the last row: the two lines that they are
+// made of, and where those come from, stay in the first cache. A multiple of kBytes.
+constexpr int64_t kStrip = 1024;
+
+// 16 numbers of a line: where they lie in the 64 bytes from `first` on.
+struct alignas(kBytes) Group {
+  float weights[kNumbers];
+  uint8_t lower[kNumbers];
+  uint64_t there;    // which of the 64 bytes belong to the row
+  uint64_t numbers;  // a bit for the lowest byte of each number that is no padding; padding becomes zeros
+  int64_t first;
+};
+
+bool HasInstructions() {
+  static const bool has = __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+  return has;
+}
+
+using Groups = std::vector<Group, CacheLineAllocator<Group>>;
+
+uint64_t LowBits(int64_t count) { return count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1; }
+
+// Of a row and its padding. Empty where one reads from more than 64 bytes.
+Groups GroupsOf(const std::vector<Sample>& columns, const ResizePlan& plan) {
+  const int64_t numbers = plan.width * kChannels;
+  Groups groups((plan.padded_width * kChannels + kNumbers - 1) / kNumbers, Group());
+  for (int64_t begin = 0; begin < numbers; begin += kNumbers) {
+    const int64_t end = std::min(begin + kNumbers, numbers);
+    const Sample &one = columns[begin / kChannels], &other = columns[(end - 1) / kChannels];
+    const int64_t first = std::min({one.lower, one.upper, other.lower, other.upper});
+    const int64_t last = std::max({one.lower, one.upper, other.lower, other.upper});
+    if ((last + 1 - first) * kChannels > kBytes) return {};
+    Group& group = groups[begin / kNumbers];
+    group.first = first * kChannels;
+    group.there = LowBits(plan.old_width * kChannels - group.first);
+    for (int64_t i = begin; i < end; ++i) {
+      const Sample& sample = columns[i / kChannels];
+      group.numbers |= uint64_t{1} << 4 * (i - begin);
+      group.lower[i - begin] = static_cast<uint8_t>((sample.lower - first) * kChannels + i % kChannels);
+      // Where both are one pixel it counts alone, whatever is read as the upper one.
+      group.weights[i - begin] = sample.lower == sample.upper ? 0.0f : sample.weight;
+    }
+  }
+  return groups;
+}
+
+// line = the row of the source at some groups' places; from a lower neighbour to its upper it is `step` bytes.
+AWSDET_VBMI
+void Interpolate(const uint8_t* row, const Group* groups, int64_t count, int step, float* line) {
+  const __m512i steps = _mm512_set1_epi32(step);
+  for (const Group* group = groups; group != groups + count; ++group, line += kNumbers) {
+    const __m512i window = _mm512_maskz_loadu_epi8(group->there, row + group->first);
+    const __m512i at = _mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(group->lower)));
+    const __m512i lower = _mm512_maskz_permutexvar_epi8(group->numbers, at, window);
+    const __m512i upper = _mm512_maskz_permutexvar_epi8(group->numbers, _mm512_add_epi32(at, steps), window);
+    const __m512 difference = _mm512_cvtepi32_ps(_mm512_sub_epi32(upper, lower));
+    const __m512 product = _mm512_mul_ps(difference, _mm512_load_ps(group->weights));
+    _mm512_store_ps(line, _mm512_add_ps(_mm512_cvtepi32_ps(lower), product));
+  }
+}
+
+// 16 values between two lines, rounded.
+AWSDET_VBMI
+inline __m512i Blend(const float* lower, const float* upper, __m512 weight) {
+  const __m512 from = _mm512_load_ps(lower);
+  const __m512 product = _mm512_mul_ps(_mm512_sub_ps(_mm512_load_ps(upper), from), weight);
+  const __m512 value = _mm512_add_ps(from, product);
+  // value + 0.5, by the units that multiply: the others have more to do.
+  return _mm512_cvttps_epi32(_mm512_fmadd_ps(value, _mm512_set1_ps(1.0f), _mm512_set1_ps(0.5f)));
+}
+
+AWSDET_VBMI
+inline __m512i Blend64(const float* lower, const float* upper, __m512 weight) {
+  const __m512i first = Blend(lower, upper, weight), second = Blend(lower + 16, upper + 16, weight);
+  const __m512i third = Blend(lower + 32, upper + 32, weight), fourth = Blend(lower + 48, upper + 48, weight);
+  const __m512i packed = _mm512_packus_epi16(_mm512_packus_epi32(first, second), _mm512_packus_epi32(third, fourth));
+  // Packing works within each quarter of a vector; groups of four bytes are put in order again.
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(order, packed);
+}
+
+// bytes [count] = the values between two lines, rounded; the lines have room for whole vectors.
+AWSDET_VBMI
+void BlendRows(const float* lower, const float* upper, float weight, int64_t count, uint8_t* bytes) {
+  const __m512 weights = _mm512_set1_ps(weight);
+  int64_t i = 0;
+  if (reinterpret_cast<uintptr_t>(bytes) % 32 == 0) {  // as in every batch whose width is a multiple of 32
+    for (; i + kBytes <= count; i += kBytes) {
+      const __m512i values = Blend64(lower + i, upper + i, weights);
+      // Past the caches: a batch is read long after it is written, and memory need not be read before.
+      auto* place = reinterpret_cast<__m256i*>(bytes + i);
+      _mm256_stream_si256(place, _mm512_castsi512_si256(values));
+      _mm256_stream_si256(place + 1, _mm512_extracti64x4_epi64(values, 1));
+    }
+  }
+  for (; i < count; i += kBytes) {
+    _mm512_mask_storeu_epi8(bytes + i, LowBits(count - i), Blend64(lower + i, upper + i, weights));
+  }
+}
+
+}  // namespace
+
+bool ResizeAvx512(const uint8_t* source, const ResizePlan& plan, const std::vector<Sample>& rows,
+                  const std::vector<Sample>& columns, uint8_t* result) {
+  if (!HasInstructions()) return false;
+  const Groups groups = GroupsOf(columns, plan);
+  if (groups.empty()) return false;
+  const int step = static_cast<int>(plan.flip ? -kChannels : kChannels);
+  const int64_t numbers = plan.padded_width * kChannels;
+  AlignedFloats lines[2] = {AlignedFloats(kStrip), AlignedFloats(kStrip)};
+  for (int64_t begin = 0; begin < numbers; begin += kStrip) {
+    const int64_t count = std::min(kStrip, numbers - begin);
+    int64_t held[2] = {-1, -1};  // rows of the source; two next to each other are never in each other's place
+    const auto line = [&](int64_t row) {
+      float* values = lines[row % 2].data();
+      if (held[row % 2] != row) {
+        held[row % 2] = row;
+        Interpolate(source + row * plan.old_width * kChannels, groups.data() + begin / kNumbers,
+                    (count + kNumbers - 1) / kNumbers, step, values);
+      }
+      return values;
+    };
+    for (int64_t y = 0; y < plan.height; ++y) {
+      const float* lower = line(rows[y].lower);
+      BlendRows(lower, line(rows[y].upper), rows[y].weight, count,
+                result + y * numbers + begin);
+    }
+  }
+  _mm_sfence();
+  return true;
+}
+
+}  // namespace awsdet
+
+#else
+
+namespace awsdet {
+
+bool ResizeAvx512(const uint8_t*, const ResizePlan&, const std::vector<Sample>&, const std::vector<Sample>&, uint8_t*) {
+  return false;
+}
+
+}  // namespace awsdet
+
+#endif
