@@ -190,7 +190,10 @@ def optimizer():
             "learning_rate": 0.02,  # for base_batch images a step
             "base_batch": 16,
             "scale_learning_rate": True,  # by images a step / base_batch
-            "momentum": 0.9,
+            "momentum": 0.9,  # beta 1 of novograd and lamb
+            # Of novograd and lamb: share of the second moment that a step keeps; 0: that of their papers, 0.98 for
+            # novograd (arXiv:1905.11286) and 0.999 for lamb (arXiv:1904.00962).
+            "beta_2": 0.0,
             "weight_decay": 1e-4,
             "clip_norm": 0.0,  # global norm; 0: off
             "ema_decay": 0.0,  # 0: off

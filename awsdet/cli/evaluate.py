@@ -6,6 +6,7 @@ of processes.
 
 from absl import flags, logging
 
+from awsdet.cli.ranks import run_on_all
 from awsdet.errors import UserError
 
 
@@ -30,19 +31,7 @@ def run(flag_values, overrides):
     for name in ("checkpoint", "records"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet evaluate --help)")
-    from awsdet import distributed
-
-    world = distributed.start()
-    try:
-        if not world.is_chief:
-            logging.set_verbosity(logging.WARNING)
-        return _evaluate(flag_values, world)
-    except UserError:
-        if world.is_chief:
-            raise
-        return 2  # rank 0 says it
-    finally:
-        world.close()
+    return run_on_all(lambda world: _evaluate(flag_values, world))
 
 
 def _evaluate(flag_values, world):

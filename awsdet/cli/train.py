@@ -3,9 +3,12 @@
 Under horovodrun or mpirun it is one of several processes; alone it is the whole job.
 """
 
+import functools
+
 from absl import flags, logging
 
 from awsdet import config as config_module
+from awsdet.cli.ranks import run_on_all
 from awsdet.errors import UserError
 
 
@@ -31,29 +34,22 @@ def run(flag_values, overrides):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet train --help)")
     config = config_module.load(flag_values.config, overrides)
-    from awsdet import distributed
-
     if flag_values.check:
         return _check(config, flag_values)
-    world = distributed.start(flag_values.processes, config.train.stall_seconds)
-    if not world.is_chief:
-        logging.set_verbosity(logging.WARNING)
+    work = functools.partial(_train, config, flag_values)
+    return run_on_all(work, flag_values.processes, config.train.stall_seconds)
+
+
+def _train(config, flag_values, world):
     from awsdet.evaluation import format_table
     from awsdet.train.fit import train
 
-    try:
-        outcome = train(config, flag_values.output, world, flag_values.resume)
-        if outcome.metrics is not None:
-            if world.is_chief:
-                print(format_table(outcome.metrics), flush=True)
-            world.barrier()  # once a rank has ended with code 1, horovodrun ends the others
-        return outcome.exit_code
-    except UserError:
+    outcome = train(config, flag_values.output, world, flag_values.resume)
+    if outcome.metrics is not None:
         if world.is_chief:
-            raise
-        return 2  # rank 0 says it
-    finally:
-        world.close()
+            print(format_table(outcome.metrics), flush=True)
+        world.barrier()  # once a rank has ended with code 1, horovodrun ends the others
+    return outcome.exit_code
 
 
 def _check(config, flag_values):

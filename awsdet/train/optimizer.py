@@ -13,8 +13,8 @@ from absl import logging
 from awsdet.errors import UserError
 
 OPTIMIZERS = ("sgd", "novograd", "lamb")
-NOVOGRAD_BETA_2 = 0.98  # of the paper (arXiv:1905.11286); config.optimizer.momentum is beta 1
-LAMB_BETA_2 = 0.999
+# Of the papers; what config.optimizer.beta_2 = 0 stands for. config.optimizer.momentum is beta 1.
+BETA_2 = {"novograd": 0.98, "lamb": 0.999}
 # LAMB's paper decays neither biases nor the parameters of normalisations, nor rescales their updates.
 LAMB_PLAIN_VARIABLES = ["bias", "gamma", "beta"]
 
@@ -77,12 +77,17 @@ def check_settings(settings):
             f"optimizer.learning_rate is {settings.learning_rate} for base_batch {settings.base_batch}; both must be "
             "above 0"
         )
-    for name in ("momentum", "ema_decay"):
+    for name in ("momentum", "beta_2", "ema_decay"):
         if not 0 <= settings[name] < 1:
             raise UserError(f"optimizer.{name} is {settings[name]}; it must be 0 or more and below 1")
     for name in ("weight_decay", "clip_norm"):
         if settings[name] < 0:
             raise UserError(f"optimizer.{name} is {settings[name]}; it must be 0 or more")
+    if settings.beta_2 and settings.name not in BETA_2:
+        raise UserError(
+            f"optimizer.beta_2 is {settings.beta_2}, but {settings.name} has none; leave it 0, or use "
+            f"optimizer.name={' or '.join(BETA_2)}"
+        )
 
 
 @tf.keras.utils.register_keras_serializable(package="awsdet")
@@ -169,13 +174,16 @@ def averaged_weights(optimizer, variables):
 
 
 def _from_addons(settings, schedule):
-    common = {"learning_rate": schedule, "beta_1": settings.momentum, "weight_decay": settings.weight_decay}
+    common = {
+        "learning_rate": schedule,
+        "beta_1": settings.momentum,
+        "beta_2": settings.beta_2 or BETA_2[settings.name],
+        "weight_decay": settings.weight_decay,
+    }
     if settings.name == "novograd":
-        return _addons().NovoGrad(beta_2=NOVOGRAD_BETA_2, **common)
+        return _addons().NovoGrad(**common)
     plain = [re.escape(name) for name in LAMB_PLAIN_VARIABLES]
-    return _addons().LAMB(
-        beta_2=LAMB_BETA_2, exclude_from_weight_decay=plain, exclude_from_layer_adaptation=plain, **common
-    )
+    return _addons().LAMB(exclude_from_weight_decay=plain, exclude_from_layer_adaptation=plain, **common)
 
 
 def _addons():

@@ -67,6 +67,26 @@ def test_each_optimizer_descends(name, precision):
     assert np.linalg.norm(variable.numpy()) < 5 and int(optimizer.iterations) == 10
 
 
+@pytest.mark.parametrize(
+    "changes, beta_2",
+    [
+        ({"name": "lamb"}, 0.999),
+        ({"name": "novograd"}, 0.98),
+        ({"name": "lamb", "beta_2": 0.9}, 0.9),
+        ({"name": "novograd", "beta_2": 0.5}, 0.5),
+    ],
+)
+def test_beta_2_is_the_share_of_the_second_moment_that_stays(changes, beta_2):
+    """From the slot after two steps of NovoGrad's and LAMB's rules, written out; NovoGrad's is one number."""
+    optimizer = optimizers.build_optimizer(settings(weight_decay=0.0, **changes), 0.1)
+    variable = tf.Variable([1.0, 2.0])
+    for gradient in ([3.0, 4.0], [0.0, 0.0]):
+        apply(optimizer, [variable], [tf.constant(gradient)])
+    # LAMB begins with (1 - beta 2) g^2; NovoGrad, whose average has no zero before it, with |g|^2.
+    wanted = beta_2 * 25.0 if changes["name"] == "novograd" else beta_2 * (1 - beta_2) * np.array([9.0, 16.0])
+    np.testing.assert_allclose(np.squeeze(optimizer.get_slot(variable, "v").numpy()), wanted, rtol=1e-4)
+
+
 def test_lamb_decays_kernels_alone():
     optimizer = optimizers.build_optimizer(settings(name="lamb", weight_decay=0.5), 0.1)
     kernel, bias = tf.Variable([1.0], name="head.kernel"), tf.Variable([1.0], name="head.bias")
@@ -117,6 +137,8 @@ def test_learning_rate_is_scaled_to_the_real_batch():
         ({"momentum": 1.0}, "optimizer.momentum is 1.0"),
         ({"ema_decay": -0.1}, "optimizer.ema_decay is -0.1"),
         ({"clip_norm": -1.0}, "optimizer.clip_norm is -1.0"),
+        ({"name": "lamb", "beta_2": 1.0}, "optimizer.beta_2 is 1.0"),
+        ({"beta_2": 0.9}, "optimizer.beta_2 is 0.9, but sgd has none"),
     ],
 )
 def test_settings_that_cannot_be(changes, message):
