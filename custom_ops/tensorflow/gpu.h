@@ -7,28 +7,26 @@
 #include <cstdint>
 #include <string>
 
-#include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/platform/stream_executor.h"
+#include "tensorflow/op.h"
 
 namespace awsdet {
 
 // The CUDA stream on which TensorFlow runs this operator.
-inline cudaStream_t CudaStream(tensorflow::OpKernelContext* context) {
+inline cudaStream_t CudaStream(OpKernelContext* context) {
   auto* stream = context->op_device_context()->stream();
   return static_cast<cudaStream_t>(stream->platform_specific_handle().stream);
 }
 
 // `what` names the operator.
-inline tensorflow::Status FromCuda(cudaError_t error, const std::string& what) {
-  if (error == cudaSuccess) return tensorflow::OkStatus();
+inline Status FromCuda(cudaError_t error, const std::string& what) {
+  if (error == cudaSuccess) return OkStatus();
   return tensorflow::errors::Internal(what, " on the GPU: ", cudaGetErrorString(error));
 }
 
 // Device memory until the operator's kernels are done; `bytes` may be 0.
-inline tensorflow::Status AllocateWorkspace(tensorflow::OpKernelContext* context, size_t bytes,
-                                            tensorflow::Tensor* workspace) {
-  return context->allocate_temp(tensorflow::DT_INT8, tensorflow::TensorShape({static_cast<int64_t>(bytes)}),
-                                workspace);
+inline Status AllocateWorkspace(OpKernelContext* context, size_t bytes, Tensor* workspace) {
+  return context->allocate_temp(tensorflow::DT_INT8, TensorShape({static_cast<int64_t>(bytes)}), workspace);
 }
 
 }  // namespace awsdet

@@ -5,24 +5,11 @@
 #include "kernels/polygon_targets.h"
 #include "kernels/rle_targets.h"
 #include "kernels/roi_align_samples.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
 
 namespace awsdet {
 namespace {
-
-using tensorflow::DEVICE_CPU;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Status;
-using tensorflow::Tensor;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 // [R, size, size], where the inputs `index` and `index + 1` are object_index [R] and rois [R, 4].
 Status TargetsShape(InferenceContext* context, int index) {
@@ -35,13 +22,13 @@ Status TargetsShape(InferenceContext* context, int index) {
   int64_t size;
   TF_RETURN_IF_ERROR(context->GetAttr("size", &size));
   context->set_output(0, context->MakeShape({num_rois, context->MakeDim(size), context->MakeDim(size)}));
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
 Status VectorInputs(InferenceContext* context, int count) {
   ShapeHandle unused;
   for (int i = 0; i < count; ++i) TF_RETURN_IF_ERROR(context->WithRank(context->input(i), 1, &unused));
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
 REGISTER_OP("AwsdetPolygonTargets")
@@ -87,27 +74,25 @@ Status CheckSplits(const char* name, const Tensor& tensor, int64_t total) {
   bool sound = splits(0) == 0 && splits(last) == total;
   for (int64_t i = 0; i < last; ++i) sound &= splits(i) <= splits(i + 1);
   if (!sound) return InvalidArgument(name, " must rise from 0 to ", total, ", the number of elements it splits");
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
 Status CheckVector(const char* name, const Tensor& tensor) {
-  if (tensor.dims() == 1) return tensorflow::OkStatus();
+  if (tensor.dims() == 1) return OkStatus();
   return InvalidArgument(name, " must be a vector, got shape ", tensor.shape().DebugString());
 }
 
 Status CheckRois(const Tensor& object_index, const Tensor& rois, int64_t num_objects) {
   TF_RETURN_IF_ERROR(CheckVector("object_index", object_index));
-  if (rois.dims() != 2 || rois.dim_size(1) != 4 || rois.dim_size(0) != object_index.dim_size(0)) {
-    return InvalidArgument("rois must be [", object_index.dim_size(0), ", 4], a row for each of object_index, got shape ",
-                           rois.shape().DebugString());
-  }
+  const int64_t count = object_index.dim_size(0);
+  TF_RETURN_IF_ERROR(CheckShape("rois", rois, {count, 4}, "[", count, ", 4], a row for each of object_index"));
   const auto index = object_index.flat<int32_t>();
   for (int64_t r = 0; r < index.size(); ++r) {
     if (index(r) < 0 || index(r) >= num_objects) {
       return InvalidArgument("object_index[", r, "] is ", index(r), ", but there are ", num_objects, " objects");
     }
   }
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
 class TargetsOp : public OpKernel {
@@ -119,7 +104,9 @@ class TargetsOp : public OpKernel {
  protected:
   // The output, for the rois in input 4.
   Status Allocate(OpKernelContext* context, Tensor** targets) const {
-    return context->allocate_output(0, {context->input(4).dim_size(0), size_, size_}, targets);
+    TensorShape shape;
+    TF_RETURN_IF_ERROR(TensorShape::BuildTensorShape({context->input(4).dim_size(0), size_, size_}, &shape));
+    return context->allocate_output(0, shape, targets);
   }
 
   int64_t size_;
@@ -160,9 +147,8 @@ class RleTargetsOp : public TargetsOp {
     OP_REQUIRES_OK(context, CheckVector("runs", runs));
     OP_REQUIRES_OK(context, CheckSplits("splits", splits, runs.NumElements()));
     const int64_t num_objects = splits.NumElements() - 1;
-    OP_REQUIRES(context, image_size.shape() == tensorflow::TensorShape({num_objects, 2}),
-                InvalidArgument("image_size must be [", num_objects, ", 2], a row for each object, got shape ",
-                                image_size.shape().DebugString()));
+    OP_REQUIRES_OK(context, CheckShape("image_size", image_size, {num_objects, 2}, "[", num_objects,
+                                       ", 2], a row for each object"));
     OP_REQUIRES_OK(context, CheckRois(object_index, rois, num_objects));
     Tensor ends;
     OP_REQUIRES_OK(context, context->allocate_temp(tensorflow::DT_INT64, runs.shape(), &ends));
@@ -194,7 +180,7 @@ class RleTargetsOp : public TargetsOp {
                                width, " has ", height * width, " pixels");
       }
     }
-    return tensorflow::OkStatus();
+    return OkStatus();
   }
 };
 

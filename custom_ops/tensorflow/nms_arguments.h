@@ -7,12 +7,11 @@
 #include <string>
 
 #include "kernels/nms.h"
-#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/op.h"
 
 namespace awsdet {
 
-inline tensorflow::Status ReadRule(tensorflow::OpKernelConstruction* context, NmsRule* rule) {
-  using tensorflow::errors::InvalidArgument;
+inline Status ReadRule(OpKernelConstruction* context, NmsRule* rule) {
   std::string method;
   tensorflow::int32 max_output;
   TF_RETURN_IF_ERROR(context->GetAttr("method", &method));
@@ -35,28 +34,19 @@ inline tensorflow::Status ReadRule(tensorflow::OpKernelConstruction* context, Nm
   if (!(rule->sigma > 0) || std::isinf(rule->sigma)) {
     return InvalidArgument("nms: sigma must be a positive number, not ", rule->sigma);
   }
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
-inline tensorflow::Status CheckShapes(const tensorflow::Tensor& boxes, const tensorflow::Tensor& scores,
-                                      const tensorflow::Tensor& classes) {
-  using tensorflow::errors::InvalidArgument;
+inline Status CheckShapes(const Tensor& boxes, const Tensor& scores, const Tensor& classes) {
   if (boxes.dims() != 3 || boxes.dim_size(2) != 4) {
     return InvalidArgument("nms: boxes must be [B, N, 4], not ", boxes.shape().DebugString());
   }
   if (boxes.dim_size(1) > std::numeric_limits<int32_t>::max()) {
     return InvalidArgument("nms: boxes has ", boxes.dim_size(1), " boxes an image; indices are int32");
   }
-  const tensorflow::TensorShape wanted({boxes.dim_size(0), boxes.dim_size(1)});
-  if (scores.shape() != wanted) {
-    return InvalidArgument("nms: scores must be [B, N] = ", wanted.DebugString(), " like boxes, not ",
-                           scores.shape().DebugString());
-  }
-  if (classes.shape() != wanted) {
-    return InvalidArgument("nms: classes must be [B, N] = ", wanted.DebugString(), " like boxes, not ",
-                           classes.shape().DebugString());
-  }
-  return tensorflow::OkStatus();
+  const TensorShape wanted({boxes.dim_size(0), boxes.dim_size(1)});
+  TF_RETURN_IF_ERROR(CheckShape("nms: scores", scores, wanted, "[B, N] like boxes ", boxes.shape().DebugString()));
+  return CheckShape("nms: classes", classes, wanted, "[B, N] like boxes ", boxes.shape().DebugString());
 }
 
 }  // namespace awsdet

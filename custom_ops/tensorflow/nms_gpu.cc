@@ -3,17 +3,12 @@
 
 #include "tensorflow/gpu.h"
 #include "tensorflow/nms_arguments.h"
+#include "tensorflow/op.h"
 
 namespace awsdet {
 namespace {
 
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::errors::InvalidArgument;
-
-class NmsGpuOp : public tensorflow::OpKernel {
+class NmsGpuOp : public OpKernel {
  public:
   explicit NmsGpuOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, ReadRule(context, &rule_));
@@ -50,7 +45,7 @@ class NmsGpuOp : public tensorflow::OpKernel {
   NmsRule rule_;
 };
 
-REGISTER_KERNEL_BUILDER(Name("AwsdetNms").Device(tensorflow::DEVICE_GPU), NmsGpuOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetNms").Device(DEVICE_GPU), NmsGpuOp);
 
 }  // namespace
 }  // namespace awsdet

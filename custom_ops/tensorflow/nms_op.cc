@@ -1,24 +1,11 @@
 // Registration of AwsdetNms, and its CPU kernel.
 #include "kernels/nms.h"
-#include "tensorflow/core/framework/common_shape_fns.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/nms_arguments.h"
+#include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
 
 namespace awsdet {
 namespace {
-
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Status;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 Status NmsShape(InferenceContext* context) {
   ShapeHandle boxes, scores, classes;
@@ -44,7 +31,7 @@ Status NmsShape(InferenceContext* context) {
   context->set_output(0, context->Matrix(batch, context->MakeDim(max_output)));
   context->set_output(1, context->Matrix(batch, context->MakeDim(max_output)));
   context->set_output(2, context->Vector(batch));
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
 REGISTER_OP("AwsdetNms")
@@ -61,9 +48,11 @@ REGISTER_OP("AwsdetNms")
     .Attr("sigma: float = 0.5")
     .SetShapeFn(NmsShape);
 
-class NmsOp : public tensorflow::OpKernel {
+class NmsOp : public OpKernel {
  public:
-  explicit NmsOp(OpKernelConstruction* context) : OpKernel(context) { OP_REQUIRES_OK(context, ReadRule(context, &rule_)); }
+  explicit NmsOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, ReadRule(context, &rule_));
+  }
 
   void Compute(OpKernelContext* context) override {
     const Tensor &boxes = context->input(0), &scores = context->input(1), &classes = context->input(2);
@@ -83,7 +72,7 @@ class NmsOp : public tensorflow::OpKernel {
   NmsRule rule_;
 };
 
-REGISTER_KERNEL_BUILDER(Name("AwsdetNms").Device(tensorflow::DEVICE_CPU), NmsOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetNms").Device(DEVICE_CPU), NmsOp);
 
 }  // namespace
 }  // namespace awsdet

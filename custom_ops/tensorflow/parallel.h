@@ -4,14 +4,14 @@
 
 #include "kernels/parallel.h"
 #include "tensorflow/core/framework/device_base.h"
-#include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/util/work_sharder.h"
+#include "tensorflow/op.h"
 
 namespace awsdet {
 
 // The worker threads of the CPU the operator runs on (as many as tf.config.threading's intra-op threads); valid for
 // the duration of Compute.
-inline ParallelFor WorkerThreads(tensorflow::OpKernelContext* context) {
+inline ParallelFor WorkerThreads(OpKernelContext* context) {
   const auto* threads = context->device()->tensorflow_cpu_worker_threads();
   return [threads](int64_t total, int64_t cost_per_unit, const std::function<void(int64_t, int64_t)>& work) {
     if (total <= 0) return;

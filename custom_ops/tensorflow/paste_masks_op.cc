@@ -3,23 +3,11 @@
 #include <string_view>
 
 #include "kernels/paste_masks.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
 
 namespace awsdet {
 namespace {
-
-using tensorflow::OpKernel;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::TensorShapeUtils;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 REGISTER_OP("AwsdetPasteMasks")
     .Input("probabilities: float")
@@ -39,7 +27,7 @@ REGISTER_OP("AwsdetPasteMasks")
       TF_RETURN_IF_ERROR(context->Merge(context->Dim(masks, 0), context->Dim(boxes, 0), &count));
       TF_RETURN_IF_ERROR(context->Merge(count, context->Dim(image_size, 0), &count));
       context->set_output(0, context->Vector(count));
-      return tensorflow::OkStatus();
+      return OkStatus();
     })
     .Doc("Masks pasted into their images, as run-length codes; kernels/paste_masks.h says how.");
 
@@ -54,14 +42,9 @@ class PasteMasksOp : public OpKernel {
                 InvalidArgument("probabilities must be [N, rows, columns] with a row and a column at least, got shape ",
                                 probabilities.shape().DebugString()));
     const int64_t count = probabilities.dim_size(0);
-    OP_REQUIRES(context, boxes.shape() == TensorShape({count, 4}),
-                InvalidArgument("boxes must be [", count, ", 4], a row for each mask, got shape ",
-                                boxes.shape().DebugString()));
-    OP_REQUIRES(context, image_size.shape() == TensorShape({count, 2}),
-                InvalidArgument("image_size must be [", count, ", 2], a row for each mask, got shape ",
-                                image_size.shape().DebugString()));
-    OP_REQUIRES(context, TensorShapeUtils::IsScalar(threshold.shape()),
-                InvalidArgument("threshold must be a scalar, got shape ", threshold.shape().DebugString()));
+    OP_REQUIRES_OK(context, CheckShape("boxes", boxes, {count, 4}, "[", count, ", 4], a row for each mask"));
+    OP_REQUIRES_OK(context, CheckShape("image_size", image_size, {count, 2}, "[", count, ", 2], a row for each mask"));
+    OP_REQUIRES_OK(context, CheckShape("threshold", threshold, {}, "a scalar"));
     const float least = threshold.scalar<float>()();
     OP_REQUIRES(context, least > 0,
                 InvalidArgument("threshold must be above 0 (pixels outside the box have probability 0), got ", least));
@@ -80,7 +63,7 @@ class PasteMasksOp : public OpKernel {
   }
 };
 
-REGISTER_KERNEL_BUILDER(Name("AwsdetPasteMasks").Device(tensorflow::DEVICE_CPU), PasteMasksOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetPasteMasks").Device(DEVICE_CPU), PasteMasksOp);
 
 }  // namespace
 }  // namespace awsdet

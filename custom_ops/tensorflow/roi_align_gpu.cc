@@ -6,86 +6,66 @@
 #include <vector>
 
 #include "cuda/roi_align.h"
-#include "tensorflow/core/framework/tensor_util.h"
 #include "tensorflow/core/util/determinism.h"
 #include "tensorflow/gpu.h"
+#include "tensorflow/op.h"
 #include "tensorflow/roi_align_arguments.h"
 
 namespace awsdet {
 namespace {
-
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Status;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::errors::InvalidArgument;
 
 template <typename T>
 constexpr cuda::DataType kDataType = std::is_same_v<T, float>         ? cuda::DataType::kFloat
                                      : std::is_same_v<T, Eigen::half> ? cuda::DataType::kHalf
                                                                       : cuda::DataType::kBFloat16;
 
-// What the CUDA kernels limit and the CPU's do not.
-Status CheckLimits(const RoiAlignAttributes& attributes, const std::vector<TensorShape>& levels) {
+// The sizes for the launchers, which limit some that the CPU does not.
+Status MakeProblem(const RoiAlignAttributes& attributes, const RoiAlignArguments& arguments,
+                   cuda::RoiAlignProblem* problem) {
+  const RoiAlignSettings& settings = attributes.settings;
+  const std::vector<TensorShape>& levels = arguments.levels;
   if (levels.size() > cuda::kMaxLevels) {
     return InvalidArgument("roi_align: pyramid has ", levels.size(), " levels; on a GPU at most ", cuda::kMaxLevels);
   }
-  if (attributes.settings.output_size > cuda::kMaxOutputSize) {
-    return InvalidArgument("roi_align: output_size is ", attributes.settings.output_size, "; on a GPU at most ",
+  if (settings.output_size > cuda::kMaxOutputSize) {
+    return InvalidArgument("roi_align: output_size is ", settings.output_size, "; on a GPU at most ",
                            cuda::kMaxOutputSize);
   }
-  return tensorflow::OkStatus();
-}
-
-// The sizes for the launchers, from shapes that have been checked.
-Status MakeProblem(const RoiAlignAttributes& attributes, const std::vector<TensorShape>& levels, int64_t rois,
-                   cuda::RoiAlignProblem* problem) {
-  TF_RETURN_IF_ERROR(CheckLimits(attributes, levels));
   *problem = {};
-  problem->rois = rois;
-  problem->images = levels[0].dim_size(0);
-  problem->channels = levels[0].dim_size(3);
+  problem->rois = arguments.boxes->dim_size(0);
+  problem->images = arguments.batch();
+  problem->channels = arguments.channels();
   problem->num_levels = static_cast<int32_t>(levels.size());
-  problem->output_size = static_cast<int32_t>(attributes.settings.output_size);
-  problem->sampling_ratio = static_cast<int32_t>(attributes.settings.sampling_ratio);
-  problem->aligned = attributes.settings.aligned;
-  problem->finest_scale = attributes.settings.finest_scale;
+  problem->output_size = static_cast<int32_t>(settings.output_size);
+  problem->sampling_ratio = static_cast<int32_t>(settings.sampling_ratio);
+  problem->aligned = settings.aligned;
+  problem->finest_scale = settings.finest_scale;
   for (size_t i = 0; i < levels.size(); ++i) {
     problem->height[i] = static_cast<int32_t>(levels[i].dim_size(1));
     problem->width[i] = static_cast<int32_t>(levels[i].dim_size(2));
     problem->stride[i] = attributes.strides[i];
   }
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
 template <typename T>
-class RoiAlignGpuOp : public tensorflow::OpKernel {
+class RoiAlignGpuOp : public OpKernel {
  public:
   explicit RoiAlignGpuOp(OpKernelConstruction* context) : OpKernel(context), attributes_(context) {}
 
   void Compute(OpKernelContext* context) override {
-    tensorflow::OpInputList features;
-    OP_REQUIRES_OK(context, context->input_list("pyramid", &features));
-    std::vector<TensorShape> levels;
-    std::vector<const void*> pointers;
-    for (int i = 0; i < features.size(); ++i) {
-      OP_REQUIRES_OK(context, CheckLevel(features[i].shape(), features[0].shape(), i));
-      levels.push_back(features[i].shape());
-      pointers.push_back(features[i].template flat<T>().data());
-    }
-    const Tensor &boxes = context->input(features.size()), &index = context->input(features.size() + 1);
-    OP_REQUIRES_OK(context, CheckRoiShapes(boxes.shape(), index.shape()));
+    OpInputList features;
+    RoiAlignArguments arguments;
+    OP_REQUIRES_OK(context, ReadForward(context, attributes_.settings, &features, &arguments));
     cuda::RoiAlignProblem problem;
-    OP_REQUIRES_OK(context, MakeProblem(attributes_, levels, boxes.dim_size(0), &problem));
-    TensorShape shape;
-    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape(
-                                {problem.rois, problem.output_size, problem.output_size, problem.channels}, &shape));
+    OP_REQUIRES_OK(context, MakeProblem(attributes_, arguments, &problem));
+    std::vector<const void*> pointers;
+    for (const Tensor& level : features) pointers.push_back(level.template flat<T>().data());
     Tensor* pooled;
-    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &pooled));
-    const cudaError_t error =
-        cuda::RoiAlign(kDataType<T>, problem, pointers.data(), boxes.flat<float>().data(),
-                       index.flat<int32_t>().data(), pooled->template flat<T>().data(), CudaStream(context));
+    OP_REQUIRES_OK(context, context->allocate_output(0, arguments.pooled, &pooled));
+    const cudaError_t error = cuda::RoiAlign(
+        kDataType<T>, problem, pointers.data(), arguments.boxes->flat<float>().data(),
+        arguments.image_index->flat<int32_t>().data(), pooled->template flat<T>().data(), CudaStream(context));
     OP_REQUIRES_OK(context, FromCuda(error, "roi_align"));
   }
 
@@ -94,30 +74,20 @@ class RoiAlignGpuOp : public tensorflow::OpKernel {
 };
 
 template <typename T>
-class RoiAlignGradGpuOp : public tensorflow::OpKernel {
+class RoiAlignGradGpuOp : public OpKernel {
  public:
   explicit RoiAlignGradGpuOp(OpKernelConstruction* context) : OpKernel(context), attributes_(context) {}
 
   void Compute(OpKernelContext* context) override {
-    tensorflow::OpInputList shapes;
-    OP_REQUIRES_OK(context, context->input_list("shapes", &shapes));
-    std::vector<TensorShape> levels(shapes.size());
-    for (int i = 0; i < shapes.size(); ++i) {
-      OP_REQUIRES_OK(context, tensorflow::tensor::MakeShape(shapes[i], &levels[i]));
-      OP_REQUIRES_OK(context, CheckLevel(levels[i], levels[0], i));
-    }
-    const Tensor &gradient = context->input(0), &boxes = context->input(1), &index = context->input(2);
-    OP_REQUIRES_OK(context, CheckRoiShapes(boxes.shape(), index.shape()));
+    const Tensor* gradient;
+    RoiAlignArguments arguments;
+    OP_REQUIRES_OK(context, ReadGradient(context, attributes_.settings, &gradient, &arguments));
     cuda::RoiAlignProblem problem;
-    OP_REQUIRES_OK(context, MakeProblem(attributes_, levels, boxes.dim_size(0), &problem));
-    const TensorShape wanted({problem.rois, problem.output_size, problem.output_size, problem.channels});
-    OP_REQUIRES(context, gradient.shape() == wanted,
-                InvalidArgument("roi_align: gradient ", gradient.shape().DebugString(), " must be ",
-                                wanted.DebugString()));
+    OP_REQUIRES_OK(context, MakeProblem(attributes_, arguments, &problem));
     std::vector<void*> pointers;
-    for (int i = 0; i < shapes.size(); ++i) {
+    for (size_t i = 0; i < arguments.levels.size(); ++i) {
       Tensor* level;
-      OP_REQUIRES_OK(context, context->allocate_output(i, levels[i], &level));
+      OP_REQUIRES_OK(context, context->allocate_output(static_cast<int>(i), arguments.levels[i], &level));
       pointers.push_back(level->template flat<T>().data());
     }
     const bool deterministic = tensorflow::OpDeterminismRequired();
@@ -125,10 +95,10 @@ class RoiAlignGradGpuOp : public tensorflow::OpKernel {
     OP_REQUIRES_OK(context,
                    AllocateWorkspace(context, cuda::RoiAlignGradWorkspaceSize(kDataType<T>, problem, deterministic),
                                      &workspace));
-    const cudaError_t error =
-        cuda::RoiAlignGrad(kDataType<T>, problem, gradient.template flat<T>().data(), boxes.flat<float>().data(),
-                           index.flat<int32_t>().data(), pointers.data(), workspace.flat<tensorflow::int8>().data(),
-                           deterministic, CudaStream(context));
+    const cudaError_t error = cuda::RoiAlignGrad(
+        kDataType<T>, problem, gradient->template flat<T>().data(), arguments.boxes->flat<float>().data(),
+        arguments.image_index->flat<int32_t>().data(), pointers.data(), workspace.flat<tensorflow::int8>().data(),
+        deterministic, CudaStream(context));
     OP_REQUIRES_OK(context, FromCuda(error, "the gradient of roi_align"));
   }
 
@@ -137,10 +107,10 @@ class RoiAlignGradGpuOp : public tensorflow::OpKernel {
 };
 
 #define AWSDET_REGISTER(T)                                                                              \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlign").Device(tensorflow::DEVICE_GPU).TypeConstraint<T>("T"), \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlign").Device(DEVICE_GPU).TypeConstraint<T>("T"), \
                           RoiAlignGpuOp<T>);                                                            \
   REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlignGrad")                                                    \
-                              .Device(tensorflow::DEVICE_GPU)                                           \
+                              .Device(DEVICE_GPU)                                           \
                               .HostMemory("shapes")                                                     \
                               .TypeConstraint<T>("T"),                                                  \
                           RoiAlignGradGpuOp<T>);

@@ -5,26 +5,12 @@
 #include <type_traits>
 #include <vector>
 
-#include "tensorflow/core/framework/common_shape_fns.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/core/framework/tensor_util.h"
+#include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
 #include "tensorflow/roi_align_arguments.h"
 
 namespace awsdet {
 namespace {
-
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Status;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 // The input's shape, or an error that names the argument.
 Status Ranked(InferenceContext* context, int input, int rank, const std::string& name, ShapeHandle* shape) {
@@ -32,7 +18,7 @@ Status Ranked(InferenceContext* context, int input, int rank, const std::string&
     return InvalidArgument("roi_align: ", name, " must have ", rank, " dimensions, not the shape ",
                            context->DebugString(context->input(input)));
   }
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
 // Checks boxes and image_index, inputs `first` and `first + 1`; the number of RoIs.
@@ -48,7 +34,7 @@ Status RoisShape(InferenceContext* context, int first, DimensionHandle* count) {
     return InvalidArgument("roi_align: image_index ", context->DebugString(index), " must have an entry for each of ",
                            "boxes ", context->DebugString(boxes));
   }
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
 Status ForwardShape(InferenceContext* context) {
@@ -72,7 +58,7 @@ Status ForwardShape(InferenceContext* context) {
   }
   TF_RETURN_IF_ERROR(RoisShape(context, levels, &count));
   context->set_output(0, context->MakeShape({count, size, size, channels}));
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
 Status GradShape(InferenceContext* context) {
@@ -88,7 +74,7 @@ Status GradShape(InferenceContext* context) {
     TF_RETURN_IF_ERROR(context->WithRank(features, 4, &features));
     context->set_output(level, features);
   }
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
 REGISTER_OP("AwsdetRoiAlign")
@@ -122,17 +108,17 @@ REGISTER_OP("AwsdetRoiAlignGrad")
     .SetShapeFn(GradShape)
     .Doc("The gradient of AwsdetRoiAlign by its pyramid, whose shapes are given.");
 
-// Checks shapes and every image index, which the kernels trust.
-Status CheckRois(const Tensor& boxes, const Tensor& index, int64_t batch, Rois* rois) {
-  TF_RETURN_IF_ERROR(CheckRoiShapes(boxes.shape(), index.shape()));
-  *rois = {boxes.flat<float>().data(), index.flat<int32_t>().data(), boxes.dim_size(0)};
+// Checks every image index, which the kernels trust.
+Status MakeRois(const RoiAlignArguments& arguments, Rois* rois) {
+  *rois = {arguments.boxes->flat<float>().data(), arguments.image_index->flat<int32_t>().data(),
+           arguments.boxes->dim_size(0)};
   for (int64_t i = 0; i < rois->count; ++i) {
-    if (rois->image[i] < 0 || rois->image[i] >= batch) {
-      return InvalidArgument("roi_align: image_index[", i, "] is ", rois->image[i], ", but the pyramid holds ", batch,
-                             " images");
+    if (rois->image[i] < 0 || rois->image[i] >= arguments.batch()) {
+      return InvalidArgument("roi_align: image_index[", i, "] is ", rois->image[i], ", but the pyramid holds ",
+                             arguments.batch(), " images");
     }
   }
-  return tensorflow::OkStatus();
+  return OkStatus();
 }
 
 // TensorFlow's type -> the kernels'.
@@ -141,29 +127,25 @@ using KernelType = std::conditional_t<std::is_same_v<T, Eigen::half>, Half,
                                       std::conditional_t<std::is_same_v<T, Eigen::bfloat16>, Bfloat16, float>>;
 
 template <typename T>
-class RoiAlignOp : public tensorflow::OpKernel {
+class RoiAlignOp : public OpKernel {
  public:
   explicit RoiAlignOp(OpKernelConstruction* context) : OpKernel(context), attributes_(context) {}
 
   void Compute(OpKernelContext* context) override {
-    tensorflow::OpInputList features;
-    OP_REQUIRES_OK(context, context->input_list("pyramid", &features));
+    OpInputList features;
+    RoiAlignArguments arguments;
+    OP_REQUIRES_OK(context, ReadForward(context, attributes_.settings, &features, &arguments));
+    Rois rois;
+    OP_REQUIRES_OK(context, MakeRois(arguments, &rois));
     std::vector<PyramidLevel<const KernelType<T>>> pyramid;
     for (int i = 0; i < features.size(); ++i) {
-      OP_REQUIRES_OK(context, CheckLevel(features[i].shape(), features[0].shape(), i));
       pyramid.push_back({reinterpret_cast<const KernelType<T>*>(features[i].template flat<T>().data()),
                          features[i].dim_size(1), features[i].dim_size(2), attributes_.strides[i]});
     }
-    const int64_t channels = features[0].dim_size(3), size = attributes_.settings.output_size;
-    Rois rois;
-    OP_REQUIRES_OK(context, CheckRois(context->input(features.size()), context->input(features.size() + 1),
-                                      features[0].dim_size(0), &rois));
-    TensorShape shape;
-    OP_REQUIRES_OK(context, TensorShape::BuildTensorShape({rois.count, size, size, channels}, &shape));
     Tensor* pooled;
-    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &pooled));
+    OP_REQUIRES_OK(context, context->allocate_output(0, arguments.pooled, &pooled));
     if (pooled->NumElements() == 0) return;
-    RoiAlign(pyramid, channels, rois, attributes_.settings, WorkerThreads(context),
+    RoiAlign(pyramid, arguments.channels(), rois, attributes_.settings, WorkerThreads(context),
              reinterpret_cast<KernelType<T>*>(pooled->template flat<T>().data()));
   }
 
@@ -172,35 +154,26 @@ class RoiAlignOp : public tensorflow::OpKernel {
 };
 
 template <typename T>
-class RoiAlignGradOp : public tensorflow::OpKernel {
+class RoiAlignGradOp : public OpKernel {
  public:
   explicit RoiAlignGradOp(OpKernelConstruction* context) : OpKernel(context), attributes_(context) {}
 
   void Compute(OpKernelContext* context) override {
-    tensorflow::OpInputList shapes;
-    OP_REQUIRES_OK(context, context->input_list("shapes", &shapes));
-    std::vector<TensorShape> levels(shapes.size());
-    for (int i = 0; i < shapes.size(); ++i) {
-      OP_REQUIRES_OK(context, tensorflow::tensor::MakeShape(shapes[i], &levels[i]));
-      OP_REQUIRES_OK(context, CheckLevel(levels[i], levels[0], i));
-    }
-    const int64_t batch = levels[0].dim_size(0), channels = levels[0].dim_size(3);
-    const int64_t size = attributes_.settings.output_size;
+    const Tensor* gradient;
+    RoiAlignArguments arguments;
+    OP_REQUIRES_OK(context, ReadGradient(context, attributes_.settings, &gradient, &arguments));
     Rois rois;
-    OP_REQUIRES_OK(context, CheckRois(context->input(1), context->input(2), batch, &rois));
-    const Tensor& gradient = context->input(0);
-    OP_REQUIRES(context, gradient.shape() == TensorShape({rois.count, size, size, channels}),
-                InvalidArgument("roi_align: gradient ", gradient.shape().DebugString(), " must be ",
-                                TensorShape({rois.count, size, size, channels}).DebugString()));
+    OP_REQUIRES_OK(context, MakeRois(arguments, &rois));
     std::vector<PyramidLevel<KernelType<T>>> pyramid;
-    for (int i = 0; i < shapes.size(); ++i) {
+    for (size_t i = 0; i < arguments.levels.size(); ++i) {
+      const TensorShape& shape = arguments.levels[i];
       Tensor* features;
-      OP_REQUIRES_OK(context, context->allocate_output(i, levels[i], &features));
-      pyramid.push_back({reinterpret_cast<KernelType<T>*>(features->template flat<T>().data()), levels[i].dim_size(1),
-                         levels[i].dim_size(2), attributes_.strides[i]});
+      OP_REQUIRES_OK(context, context->allocate_output(static_cast<int>(i), shape, &features));
+      pyramid.push_back({reinterpret_cast<KernelType<T>*>(features->template flat<T>().data()), shape.dim_size(1),
+                         shape.dim_size(2), attributes_.strides[i]});
     }
-    RoiAlignGrad(reinterpret_cast<const KernelType<T>*>(gradient.template flat<T>().data()), pyramid, batch, channels,
-                 rois, attributes_.settings, WorkerThreads(context));
+    RoiAlignGrad(reinterpret_cast<const KernelType<T>*>(gradient->template flat<T>().data()), pyramid,
+                 arguments.batch(), arguments.channels(), rois, attributes_.settings, WorkerThreads(context));
   }
 
  private:
@@ -208,9 +181,9 @@ class RoiAlignGradOp : public tensorflow::OpKernel {
 };
 
 #define AWSDET_REGISTER(T)                                                                                    \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlign").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),       \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlign").Device(DEVICE_CPU).TypeConstraint<T>("T"),       \
                           RoiAlignOp<T>);                                                                     \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlignGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),   \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlignGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"),   \
                           RoiAlignGradOp<T>);
 AWSDET_REGISTER(float)
 AWSDET_REGISTER(Eigen::half)
