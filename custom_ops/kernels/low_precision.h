@@ -1,4 +1,5 @@
-// The two 16-bit floating formats, converted by integer arithmetic that compilers vectorise on any processor.
+// The two 16-bit floating formats, converted by integer arithmetic that compilers vectorise on any processor;
+// weighted_sum.cc has processors' own conversions of half, where they have some.
 #ifndef AWSDET_KERNELS_LOW_PRECISION_H_
 #define AWSDET_KERNELS_LOW_PRECISION_H_
 

@@ -3,17 +3,16 @@
 #include <algorithm>
 #include <cstring>
 #if defined(__SSE2__)
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
-// One object file runs on any x86-64: the loader takes the best of these. Fused multiply-add rounds once instead of
-// twice; the order of the additions is the same in each.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define AWSDET_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#include "kernels/vector_clones.h"
+
+// Fused multiply-add rounds once instead of twice; the order of the additions is the same in each clone.
+#if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("fp-contract=fast", "unroll-loops")
-#else
-#define AWSDET_VECTOR_CLONES
 #endif
+
 #define AWSDET_INLINE inline __attribute__((always_inline))
 
 namespace awsdet {
@@ -33,6 +32,47 @@ AWSDET_INLINE void Sum(const T* __restrict rows, int64_t stride, int64_t length,
     result[i] = kAdd ? result[i] + sum : sum;
   }
 }
+
+#ifdef AWSDET_HAS_VECTOR_CLONES
+// Half by F16C's conversions, kHalves at a time, which GCC 12 does not find by itself: the same operations in the same
+// order as in `Sum`, so the same bits as its clones with multiply-add.
+#define AWSDET_F16C __attribute__((target("avx2,fma,f16c")))
+
+constexpr int64_t kHalves = 8;
+
+bool HasF16c() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
+struct HalfByF16c {
+  uint16_t bits;
+};
+
+AWSDET_F16C AWSDET_INLINE __m256 Load(const HalfByF16c* from) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+
+// `length` is a multiple of kHalves.
+template <int N, bool kAdd>
+AWSDET_F16C void Sum(const HalfByF16c* rows, int64_t stride, int64_t length, const float* weights, float* result) {
+  __m256 weight[N];
+  for (int k = 0; k < N; ++k) weight[k] = _mm256_set1_ps(weights[k]);
+  for (int64_t i = 0; i < length; i += kHalves) {
+    __m256 sum = weight[0] * Load(rows + i);
+    for (int k = 1; k < N; ++k) sum += weight[k] * Load(rows + k * stride + i);
+    if (kAdd) sum = _mm256_loadu_ps(result + i) + sum;
+    _mm256_storeu_ps(result + i, sum);
+  }
+}
+
+// `count` is a multiple of kHalves.
+AWSDET_F16C void RoundByF16c(const float* values, int64_t count, Half* result) {
+  for (int64_t i = 0; i < count; i += kHalves) {
+    const __m128i halves = _mm256_cvtps_ph(_mm256_loadu_ps(values + i), _MM_FROUND_TO_NEAREST_INT);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(result + i), halves);
+  }
+}
+#endif
 
 template <bool kAdd, typename T>
 AWSDET_INLINE void SumOf(int64_t count, const T* rows, int64_t stride, int64_t length, const float* weights,
@@ -82,8 +122,14 @@ AWSDET_CLONED_SUMS(SumsOfBfloat16, false, Bfloat16)
 AWSDET_CLONED_SUMS(AddSumsOfFloat, true, float)
 #undef AWSDET_CLONED_SUMS
 
-AWSDET_VECTOR_CLONES void RoundToHalf(const float* values, int64_t count, Half* result) {
+AWSDET_VECTOR_CLONES void RoundToHalfByBits(const float* values, int64_t count, Half* result) {
   RoundAll(values, count, result);
+}
+void RoundToHalf(const float* values, int64_t count, Half* result) {
+#ifdef AWSDET_HAS_VECTOR_CLONES
+  if (HasF16c() && count % kHalves == 0) return RoundByF16c(values, count, result);
+#endif
+  RoundToHalfByBits(values, count, result);
 }
 AWSDET_VECTOR_CLONES void RoundToBfloat16(const float* values, int64_t count, Bfloat16* result) {
   RoundAll(values, count, result);
@@ -126,6 +172,11 @@ void WeightedSums(const float* rows, int64_t stride, int64_t length, const Span*
 template <>
 void WeightedSums(const Half* rows, int64_t stride, int64_t length, const Span* spans, int64_t num_spans,
                   float* result) {
+#ifdef AWSDET_HAS_VECTOR_CLONES
+  if (HasF16c() && length % kHalves == 0) {
+    return SumsOf<false>(reinterpret_cast<const HalfByF16c*>(rows), stride, length, spans, num_spans, result);
+  }
+#endif
   SumsOfHalf(rows, stride, length, spans, num_spans, result);
 }
 template <>
