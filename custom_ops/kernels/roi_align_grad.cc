@@ -212,19 +212,21 @@ void RoiAlignGrad(const T* pooled_gradient, const std::vector<PyramidLevel<T>>& 
   // together. Within a level neighbours follow each other and find their RoIs' gradients in the cache.
   std::atomic<int64_t> left{count};
   parallel(count, cost, [&](int64_t begin, int64_t end) {
-    AlignedFloats sums, line(size * channels);
+    AlignedFloats sums, line(size * channels);  // sums: zeros wherever no tile is being summed
     for (int64_t i = begin; i < end; ++i) {
       const Tile& tile = tiles[--left];
       const PyramidLevel<T>& level = pyramid[tile.level];
       const int64_t row_values = (tile.right - tile.left) * channels;
-      sums.assign((tile.bottom - tile.top) * row_values, 0.0f);
+      sums.resize(std::max<size_t>(sums.size(), (tile.bottom - tile.top) * row_values), 0.0f);
       for (const int64_t roi : tile.rois) {
         AddRoi(tile, windows.rois[roi], pooled_gradient + roi * size * size * channels, size, channels, line.data(),
                sums.data());
       }
       for (int64_t row = tile.top; row < tile.bottom; ++row) {
-        Store(sums.data() + (row - tile.top) * row_values, row_values, stream,
+        float* values = sums.data() + (row - tile.top) * row_values;
+        Store(values, row_values, stream,
               level.values + ((tile.image * level.height + row) * level.width + tile.left) * channels);
+        std::fill_n(values, row_values, 0.0f);  // while the row is in the first cache
       }
     }
     FinishStreaming();
