@@ -33,7 +33,8 @@ struct Lanes {
 };
 
 // The reference divides and compares in float32. A product that is a little too small settles nearly every pair
-// without a division; where it does not, all are divided, so that the answer is the reference's to the last bit.
+// without a division; where it does not, all are divided, so that the answer is that of Iou() to the last bit (0 / 0 is
+// above nothing).
 template <int64_t size>
 inline bool AnyAbove(const Probe& probe, const Lanes& lanes, int64_t begin) {
   int32_t close = 0;
@@ -44,7 +45,8 @@ inline bool AnyAbove(const Probe& probe, const Lanes& lanes, int64_t begin) {
   if (!close) return false;
   int32_t above = 0;
   for (int64_t i = begin; i < begin + size; ++i) {
-    above |= Iou(probe.box, probe.area, lanes.At(i), lanes.area[i]) > probe.threshold ? 1 : 0;
+    const float common = CommonArea(probe.box, lanes.At(i));
+    above |= common / (probe.area + lanes.area[i] - common) > probe.threshold ? 1 : 0;
   }
   return above;
 }
@@ -128,7 +130,8 @@ bool KeptGrid::Suppresses(const Box& box) const {
   const float* data = lanes_.data();
   const Lanes lanes{data, data + stride_, data + 2 * stride_, data + 3 * stride_, data + 4 * stride_};
   int32_t left = 0, right = columns_.cells - 1, top = 0, bottom = rows_.cells - 1;
-  if (probe.area > kSmallestArea && width > 0.0f) {
+  const bool divided = begin_.size() > 2;  // into more than one cell
+  if (divided && probe.area > kSmallestArea && width > 0.0f) {
     const float x = Centre(box.x1, box.x2), y = Centre(box.y1, box.y2);
     const float dx = reach_ * width, dy = reach_ * height;
     // Of the centres and of the sums below.
