@@ -17,7 +17,7 @@ import tensorflow as tf
 from awsdet.weights import mmdet
 from tests.parity.precise import ReLUs, in_float64, units_at_zero
 from tests.parity.reference import features_given
-from tests.parity.rows import GIVEN, Row
+from tests.parity.rows import Row
 from tests.parity.training_step import step
 
 TOLERANCE = 1e-3
@@ -37,7 +37,7 @@ def gradient_rows(reference, batch, gradients):
     errors, how = expected.errors(gradients), ""
     if errors.max() > TOLERANCE:
         plain, (errors, how) = errors.max(), exact_errors(reference, batch, expected)
-        how = f", in float64{GIVEN}{how} (plain: {plain:.2g})"
+        how = f", in float64{how} (plain: {plain:.2g})"
     return [
         *rows,
         Row(f"gradients of {len(keys)} parameters, worst {keys[errors.argmax()]}{how}", errors.max(), TOLERANCE),
@@ -51,19 +51,19 @@ def _keys(detector):
 
 
 def exact_errors(reference, batch, expected):
-    """Errors in float64 from the reference's features; where too large, with units at 0 the other way round, in words.
+    """Errors in float64 from the reference's features; where too large, with units at 0 the other way round.
 
-    Returns float64 [number of parameters] and the words.
+    Returns float64 [number of parameters] and these circumstances in words.
     """
-    with in_float64(reference) as precise, features_given(precise):
+    with in_float64(reference) as precise, features_given(precise) as how:
         gradients = step(precise, batch)[2]
         errors = expected.errors(gradients)
         if errors.max() <= TOLERANCE:
-            return errors, ""
+            return errors, how
         flipped, count = _flips(precise, batch, expected, gradients)
         with mock.patch.object(tf.nn, "relu", ReLUs(flipped)):
             errors = expected.errors(step(precise, batch)[2])
-    return errors, f", {len(flipped)} of {count} units at 0 the other way round"
+    return errors, f"{how}, {len(flipped)} of {count} units at 0 the other way round"
 
 
 def _flips(precise, batch, expected, gradients):

@@ -104,7 +104,7 @@ def units_at_zero(reference, batch):
     for layer, (values, derivative) in enumerate(zip(relus.inputs, upstream)):
         if derivative is None:
             continue
-        values, derivative = values.numpy().ravel(), derivative.numpy().ravel()
+        values, derivative = (np.ravel(tf.convert_to_tensor(value)) for value in (values, derivative))
         near = np.abs(values) <= ROUNDING * np.sqrt(np.mean(values**2))
         found += [(derivative[i], values[i] > 0, Unit(layer, i)) for i in np.flatnonzero(near & (derivative != 0))]
     found.sort(key=lambda entry: -abs(entry[0]))

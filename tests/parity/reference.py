@@ -16,6 +16,7 @@ from awsdet.weights import mmdet
 from tests.parity import batch as batch_lib
 from tests.parity import cascade, dense, parts, two_stage
 from tests.parity.options import Options
+from tests.parity.rows import GIVEN
 
 # The reference's model type -> the module that translates its config and compares what is particular to it. It has
 #   config(options)                        our config
@@ -118,11 +119,11 @@ def features_given(reference):
     neck, so that rounding adds up over one of these parts at a time; gradients go through as if the features were ours.
 
     The features in the file are those of inference: for a backbone that normalises by the batch they would be others
-    in training, so there ours are left.
+    in training, so there ours are left. Yields what a row's name says of it.
     """
     detector = reference.detector
     if detector.settings.backbone.norm != "frozen_batch_norm":
-        yield
+        yield ""
         return
 
     def given(images, training=False):
@@ -132,7 +133,7 @@ def features_given(reference):
 
     detector.pyramid = given
     try:
-        yield
+        yield GIVEN
     finally:
         del detector.pyramid
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from awsdet.train.optimizer import SGD
 from tests.parity.gradients import gradient_rows
 from tests.parity.reference import features_given
-from tests.parity.rows import GIVEN, Row
+from tests.parity.rows import Row
 from tests.parity.training_step import has_masks, reference_batch, step, training_outputs
 
 RUNS = 8  # with weights that differ by one rounding, where the plain one misses
@@ -19,9 +19,9 @@ def training_rows(reference):
     """
     rows, batch, gradients = _target_and_loss_rows(reference)
     if not all(row.holds for row in rows):
-        with features_given(reference):
+        with features_given(reference) as how:
             again, _, _ = _target_and_loss_rows(reference)
-        rows = [row if row.holds else other._replace(name=f"{row.name}{GIVEN}") for row, other in zip(rows, again)]
+        rows = [row if row.holds else other._replace(name=f"{row.name}{how}") for row, other in zip(rows, again)]
     return rows + gradient_rows(reference, batch, gradients)
 
 
