@@ -3,6 +3,7 @@
 from typing import NamedTuple, Optional
 
 from awsdet.data.manifest import Manifest
+from awsdet.data.pipeline import trainable_records
 from awsdet.data.records import read_manifest
 from awsdet.errors import UserError
 from awsdet.models import has_masks
@@ -37,6 +38,7 @@ def _read_manifests(config):
     if not data.train_records:
         raise UserError("data.train_records is empty; give what awsdet convert wrote: --config.data.train_records=DIR")
     train_manifest = read_manifest(data.train_records, data.train_split)
+    trainable_records(train_manifest, data)
     detector = config.model.detector
     if has_masks(detector) and not train_manifest.has_masks:
         boxes_alone = "cascade_rcnn" if detector == "cascade_mask_rcnn" else "faster_rcnn"

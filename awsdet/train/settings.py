@@ -4,6 +4,8 @@ import json
 
 from absl import logging
 
+from awsdet import config as config_module
+from awsdet.data.pipeline import trainable_records
 from awsdet.errors import UserError
 from awsdet.models import has_masks
 from awsdet.train import optimizer, schedule
@@ -53,7 +55,9 @@ def check_continues(info, config, manifest, images_per_step):
         manifest: Manifest of its training records.
         images_per_step: images of one step over all ranks.
     """
-    before, now = info["config"], json.loads(json.dumps(config.to_dict()))
+    # Settings that are newer than the checkpoint had their defaults.
+    before = config_module.from_json(json.dumps(info["config"]))
+    before, now = (json.loads(config_module.to_json(c)) for c in (before, config))
     at = f"cannot resume from step {info['step']}"
     if tuple(info["class_names"]) != manifest.class_names:
         difference = class_difference(manifest.class_names, info["class_names"])
@@ -61,7 +65,7 @@ def check_continues(info, config, manifest, images_per_step):
     differences = list(_differences(before, now))
     fixed = {"seed", "optimizer.name", "optimizer.ema_decay", "train.accumulate_steps"}
     if config.optimizer.name != "sgd":  # those of tensorflow-addons keep these numbers in the checkpoint
-        fixed |= {"optimizer.momentum", "optimizer.weight_decay"}
+        fixed |= {"optimizer.momentum", "optimizer.beta_2", "optimizer.weight_decay"}
     for key, old, new in differences:
         if key.startswith("model.") or key in fixed:
             raise UserError(f"{at}: {key} was {old} and is now {new}; train.init_from takes weights into another model")
@@ -90,7 +94,7 @@ def class_difference(ours, theirs):
 
 
 def _images(config, manifest):
-    return int(manifest.num_images if config.data.keep_empty else (manifest.num_objects > 0).sum())
+    return len(trainable_records(manifest, config.data))
 
 
 def _differences(before, now, prefix=""):

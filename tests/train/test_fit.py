@@ -12,11 +12,13 @@ import tensorflow as tf
 
 from awsdet import evaluation, models
 from awsdet.data.convert import convert
+from awsdet.data.records import read_manifest
 from awsdet.distributed import World
 from awsdet.errors import UserError
 from awsdet.train import checkpoint, fit
 from awsdet.train.inputs import prepare
 from awsdet.train.run_folder import RunFolder
+from awsdet.train.settings import check_continues
 from awsdet.train.transfer import take_weights
 from tests.train.made import load_config
 
@@ -136,6 +138,31 @@ def test_mask_target_needs_masks_to_evaluate_on(shared, config_file, tmp_path):
     prepare(load_config(config_file, overrides[0], "train.box_ap_target=0.3"), tmp_path / "run", False, processes=1)
 
 
+def test_split_without_an_image_to_train_on(shared, config_file, tmp_path):
+    """Found before any process starts, for what several say at once reads badly."""
+    truth = json.loads((shared / "annotations" / "instances_train.json").read_text())
+    (tmp_path / "empty.json").write_text(json.dumps({**truth, "annotations": []}))
+    images = shared / "images" / "train"
+    convert(tmp_path / "empty.json", images, tmp_path / "records", "train", shards=1, workers=1)
+    changes = ("model.detector=faster_rcnn", "train.evaluate_every_epochs=0", "data.keep_empty=false")
+    config = load_config(config_file, *changes, f"data.train_records={tmp_path / 'records'}")
+    with pytest.raises(UserError, match=r"split train in .*records has no image to train on"):
+        prepare(config, tmp_path / "run", resume=False, processes=2)
+
+
+def test_settings_newer_than_a_checkpoint_had_their_defaults(finished, config_file):
+    info = checkpoint.read_info(RunFolder(finished[0]).checkpoints.newest())
+    settings = info["config"]["optimizer"]
+    settings["name"] = "lamb"
+    del settings["beta_2"]
+    config = load_config(config_file, *SAME, "optimizer.name=lamb")
+    manifest = read_manifest(config.data.train_records, "train")
+    check_continues(info, config, manifest, images_per_step=2)
+    config.optimizer.beta_2 = 0.9
+    with pytest.raises(UserError, match=r"optimizer.beta_2 was 0.0 and is now 0.9"):
+        check_continues(info, config, manifest, images_per_step=2)
+
+
 def test_metrics_without_masks_meet_no_mask_target(finished, config_file, tmp_path):
     """As a resumed run has them whose last evaluation was on records without masks."""
     run = copied(finished, tmp_path)
@@ -246,6 +273,7 @@ def test_init_from_another_backbone_is_refused(finished, config_file):
         (["schedule.name=poly"], "schedule.name is 'poly'"),
         (["train.loss_normalizer=all"], "train.loss_normalizer is 'all'"),
         (["train.epochs=0"], "train.epochs is 0"),
+        (["data.flip_probability=2"], "flip_probability=2"),
         (["train.keep_last=0"], "train.keep_last is 0"),
         (["train.box_ap_target=37.7"], "between 0 and 1"),
         (["train.box_ap_target=0.3", "train.evaluate_every_epochs=0"], "needs evaluations"),

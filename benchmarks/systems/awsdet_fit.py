@@ -1,0 +1,190 @@
+"""`fit` as `awsdet train` runs it, measured in a process of its own: prints one line of JSON.
+
+    python benchmarks/systems/awsdet_fit.py --model=shapes --dtype=float32
+
+A real run on records of the built-in shapes, with all it logs and saves. In the middle of each epoch it stands still
+while the bare loop takes its turn: the same compiled step, as often, with the batches that `fit` was given last. So
+whatever else the machine does falls on both. `fit` is what lies between two such turns, less the evaluations.
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+import tensorflow as tf
+
+from awsdet import config as config_module
+from awsdet.data import shapes
+from awsdet.data.convert import convert
+from awsdet.distributed import World
+from awsdet.train import fit
+from benchmarks import measure
+from benchmarks.systems.awsdet_step import jittered_proposals
+
+# Config file, images a step, long side of an image in px, steps an epoch, epochs.
+MODELS = {
+    "shapes": ("shapes_mask_rcnn.py", 8, 128, 125, 3),
+    "r50": ("mask_rcnn_r50_fpn_1x.py", 2, 256, 50, 2),
+}
+VAL_IMAGES = 8
+HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_epoch_begin", "on_epoch_end")
+
+
+class Clock:
+    """Seconds by part, of wall, of the process's CPU time and of its main thread's, and how often it was called."""
+
+    def __init__(self):
+        self.running = False  # nothing counts before
+        self.wall, self.cpu, self.thread = (collections.Counter() for _ in range(3))
+        self.calls, self.longest = collections.Counter(), collections.Counter()
+
+    def add(self, part, start):
+        """Adds the time since `start`, of `now`."""
+        if self.running:
+            wall, cpu, thread = (end - begin for end, begin in zip(self.now(), start))
+            self.wall[part] += wall
+            self.cpu[part] += cpu
+            self.thread[part] += thread
+            self.calls[part] += 1
+            self.longest[part] = max(self.longest[part], wall)
+
+    def timed(self, part, function):
+        """`function`, its time added to a part."""
+
+        def call(*arguments, **named):
+            start = self.now()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self.add(part, start)
+
+        return call
+
+    @staticmethod
+    def now():
+        return time.perf_counter(), time.process_time(), time.thread_time()
+
+
+class Turns(tf.keras.callbacks.Callback):
+    """Gives the bare loop its turns. `steps`: the Steps of the run; `warmup`: bare steps before the first."""
+
+    _supports_tf_logs = True
+
+    def __init__(self, steps, clock, warmup=2):
+        super().__init__()
+        self._steps, self._clock, self._warmup = steps, clock, warmup
+        self._batches = collections.deque(maxlen=steps.per_epoch)
+        self._start, self.data_seconds = None, 0.0
+
+    def on_train_begin(self, logs=None):
+        """From now on times the step within `fit` and keeps its batches."""
+        self._bare = self._steps.compiled
+        timed = self._clock.timed("step", self._bare)
+
+        def step(batch):
+            self._batches.append(batch)
+            return timed(batch)
+
+        self._steps.compiled = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        """In the middle of an epoch `fit` has to wait."""
+        if self._steps.step % self._steps.per_epoch != self._steps.per_epoch // 2:
+            return
+        if self._start is None:
+            for _ in range(self._warmup):
+                self._bare(self._batches[-1])
+            self._clock.running, self._data_start = True, self._steps.data_seconds
+        else:
+            self._clock.add("fit", self._start)
+        self._clock.timed("bare", self._loop)()
+        # What comes after the last turn belongs to no pair.
+        self._clock.running = self._steps.step + self._steps.per_epoch < self._steps.total
+        self.data_seconds = self._steps.data_seconds - self._data_start
+        self._start = self._clock.now()
+
+    def _loop(self):
+        for index in range(self._steps.per_epoch):
+            logs = self._bare(self._batches[index % len(self._batches)])
+        return float(logs["loss"])  # on a GPU the call itself returns before the step is done
+
+
+class Run(fit._Run):
+    """A run whose callbacks are timed. What is measured belongs to the class, since `train` makes the run."""
+
+    clock, load, turns = Clock(), "fresh", None
+
+    def _fit(self, callbacks):
+        if self.load == "trained":
+            jittered_proposals(self.detector, tf.random.Generator.from_seed(1))
+        for callback in callbacks:
+            part = type(callback).__name__
+            for hook in set(HOOKS) & set(vars(type(callback))):
+                setattr(callback, hook, self.clock.timed(part, getattr(callback, hook)))
+        type(self).turns = Turns(self.steps, self.clock)
+        super()._fit([self.turns, *callbacks])
+
+
+def measured(flags, folder):
+    """Runs it. Returns the figures, a dict; times in ms a step: see Clock."""
+    config, epochs = _config(flags, folder)
+    Run.load, fit._Run = flags.load, Run
+    outcome = fit.train(config, folder / "run", World())
+    if outcome.exit_code:
+        sys.exit("the run failed")
+    clock, steps = Run.clock, Run.turns._steps
+    turns = clock.calls["fit"]
+    figures = {}
+    for kind, times in (("wall", clock.wall), ("cpu", clock.cpu), ("thread", clock.thread)):
+        each = {part: times[part] * 1e3 / (turns * steps.per_epoch) for part in times}
+        each["bare"] = times["bare"] * 1e3 / (clock.calls["bare"] * steps.per_epoch)
+        each["fit"] -= each["Evaluation"]
+        figures[kind] = each
+    figures["data"] = Run.turns.data_seconds * 1e3 / (turns * steps.per_epoch)
+    saved = fit.checkpoint.Checkpoints(folder / "run" / "checkpoints").newest()
+    return {
+        **figures,
+        "batch": config.data.batch_size,
+        "steps_per_epoch": steps.per_epoch,
+        "log_every": config.train.log_every_steps,
+        "line_ms": figures["wall"]["Log"] * min(config.train.log_every_steps, steps.per_epoch),
+        "save_ms": figures["wall"]["Checkpointing"] * steps.per_epoch,
+        "longest_save_ms": clock.longest["Checkpointing"] * 1e3,
+        "checkpoint_bytes": sum(file.stat().st_size for file in saved.iterdir()),
+        "traces": Run.turns._bare.experimental_get_tracing_count(),
+    }
+
+
+def _config(flags, folder):
+    """Makes the records. Returns the ConfigDict of the run and its epochs."""
+    file, batch, size, steps, epochs = MODELS[flags.model]
+    batch, size, steps = flags.batch or batch, flags.size or size, flags.steps or steps
+    shapes.generate(folder, train_images=batch * steps, val_images=VAL_IMAGES, image_size=size)
+    for split in ("train", "val"):
+        truth, images = folder / "annotations" / f"instances_{split}.json", folder / "images" / split
+        convert(truth, images, folder / "records", split, shards=1, workers=1)
+    config = config_module.load(measure.ROOT / "configs" / file)
+    config.data.update(train_records=str(folder / "records"), batch_size=batch)
+    config.data.update(short_sides=(size * 3 // 4,), eval_short_side=size * 3 // 4, max_long_side=size)
+    config.model.precision = "mixed_bfloat16" if flags.dtype == "bfloat16" else "float32"
+    config.train.update(epochs=epochs, pictures=0)
+    config.optimizer.update(learning_rate=1e-6)  # also the bare steps train, on the same few batches
+    return config, epochs
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", choices=list(MODELS), default="shapes")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--load", default="fresh")
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--steps", type=int, help="an epoch")
+    with tempfile.TemporaryDirectory() as made:
+        print(json.dumps(measured(parser.parse_args(), pathlib.Path(made))))
