@@ -6,22 +6,12 @@
 #include <vector>
 
 #include "kernels/annotations.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/op.h"
 
 namespace awsdet {
 namespace {
 
-using tensorflow::OpKernel;
-using tensorflow::OpKernelContext;
-using tensorflow::Status;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
 using tensorflow::tstring;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 constexpr int64_t kDouble = 8;  // bytes
 // What a record has, ...
@@ -74,7 +64,7 @@ REGISTER_OP("AwsdetAnnotations")
       context->set_output(1, context->Matrix(count, kUnknown));
       context->set_output(2, context->Matrix(count, kUnknown));
       context->set_output(3, context->Vector(count + 1));
-      return tensorflow::OkStatus();
+      return OkStatus();
     })
     .Doc("Annotations moved to the resized images; kernels/annotations.h says how.");
 
@@ -93,7 +83,7 @@ struct Share {
       }
       splits.push_back(splits.back() + length);
     }
-    return tensorflow::OkStatus();
+    return OkStatus();
   }
 };
 
@@ -126,7 +116,7 @@ class Record {
     }
     const int64_t boxes = static_cast<int64_t>(Bytes(kBoxes).size()) / (4 * kDouble);
     if (boxes < count) return InvalidArgument("boxes has ", boxes, " rows, trainable is ", count);
-    return tensorflow::OkStatus();
+    return OkStatus();
   }
 
  private:
@@ -144,7 +134,7 @@ struct Masks {
     TF_RETURN_IF_ERROR(AppendPolygons(record, placement));
     TF_RETURN_IF_ERROR(AppendRuns(record, placement));
     objects.push_back(objects.back() + record.Count());
-    return tensorflow::OkStatus();
+    return OkStatus();
   }
 
  private:
@@ -162,7 +152,7 @@ struct Masks {
     PlacePoints(numbers.data(), total / 2, placement, points.data() + before);
     AppendSplits(shares.splits, &parts);
     AppendSplits(lengths.splits, &polygons);
-    return tensorflow::OkStatus();
+    return OkStatus();
   }
 
   Status AppendRuns(const Record& record, const Placement& placement) {
@@ -177,7 +167,7 @@ struct Masks {
       }
       runs.push_back(static_cast<int64_t>(run_lengths.size()));
     }
-    return tensorflow::OkStatus();
+    return OkStatus();
   }
 
   static void AppendSplits(const std::vector<int64_t>& more, std::vector<int64_t>* splits) {
@@ -237,7 +227,7 @@ class AnnotationsOp : public OpKernel {
         }
       }
     }
-    return tensorflow::OkStatus();
+    return OkStatus();
   }
 
   static void WriteRows(const Record& record, const Placement& placement, int64_t rows, float* boxes, int32_t* classes,
@@ -256,11 +246,11 @@ class AnnotationsOp : public OpKernel {
     Tensor* output;
     TF_RETURN_IF_ERROR(context->allocate_output(index, {static_cast<int64_t>(values.size())}, &output));
     std::copy(values.begin(), values.end(), output->flat<T>().data());
-    return tensorflow::OkStatus();
+    return OkStatus();
   }
 };
 
-REGISTER_KERNEL_BUILDER(Name("AwsdetAnnotations").Device(tensorflow::DEVICE_CPU), AnnotationsOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetAnnotations").Device(DEVICE_CPU), AnnotationsOp);
 
 }  // namespace
 }  // namespace awsdet

@@ -1,22 +1,10 @@
 // AwsdetConv3x3: registration, checks of the arguments, CPU kernel.
 #include "kernels/conv3x3.h"
-
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
 
 namespace awsdet {
 namespace {
-
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 REGISTER_OP("AwsdetConv3x3")
     .Input("features: float")
@@ -30,7 +18,7 @@ REGISTER_OP("AwsdetConv3x3")
       TF_RETURN_IF_ERROR(context->WithRank(context->input(1), 4, &kernel));
       context->set_output(0, context->MakeShape({context->Dim(features, 0), context->Dim(features, 1),
                                                  context->Dim(features, 2), context->Dim(kernel, 3)}));
-      return tensorflow::OkStatus();
+      return OkStatus();
     })
     .Doc("A 3x3 convolution by Winograd's rule; see awsdet/ops/conv3x3.py.");
 
@@ -64,7 +52,7 @@ class Conv3x3Op : public OpKernel {
   bool relu_;
 };
 
-REGISTER_KERNEL_BUILDER(Name("AwsdetConv3x3").Device(tensorflow::DEVICE_CPU), Conv3x3Op);
+REGISTER_KERNEL_BUILDER(Name("AwsdetConv3x3").Device(DEVICE_CPU), Conv3x3Op);
 
 }  // namespace
 }  // namespace awsdet

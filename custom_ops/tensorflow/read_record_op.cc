@@ -5,29 +5,20 @@
 #include <string>
 #include <unordered_map>
 
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/lib/core/coding.h"
 #include "tensorflow/core/lib/hash/crc32c.h"
 #include "tensorflow/core/platform/env.h"
+#include "tensorflow/op.h"
 
 namespace awsdet {
 namespace {
 
 using tensorflow::Env;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelContext;
 using tensorflow::RandomAccessFile;
-using tensorflow::Status;
 using tensorflow::StringPiece;
-using tensorflow::Tensor;
 using tensorflow::TensorShapeUtils;
 using tensorflow::tstring;
 using tensorflow::errors::DataLoss;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 constexpr uint64_t kHeader = 12;        // bytes before a record: its length and that number's checksum
 constexpr uint64_t kFooter = 4;         // bytes after it: its checksum
@@ -42,7 +33,7 @@ REGISTER_OP("AwsdetReadRecord")
       ShapeHandle unused;
       for (int i = 0; i < 3; ++i) TF_RETURN_IF_ERROR(context->WithRank(context->input(i), 0, &unused));
       context->set_output(0, context->Scalar());
-      return tensorflow::OkStatus();
+      return OkStatus();
     })
     .Doc("The `length` bytes of the record whose header is at `offset` of a TFRecord file; its checksum is compared.");
 
@@ -79,14 +70,14 @@ class ReadRecordOp : public OpKernel {
     const auto known = files_.find(path);
     if (known != files_.end()) {
       *file = known->second;
-      return tensorflow::OkStatus();
+      return OkStatus();
     }
     auto opened = std::make_shared<File>();
     TF_RETURN_IF_ERROR(Env::Default()->GetFileSize(path, &opened->size));
     TF_RETURN_IF_ERROR(Env::Default()->NewRandomAccessFile(path, &opened->bytes));
     if (files_.size() == kMostOpenFiles) files_.clear();  // those in use are closed by their last reader
     files_[path] = *file = std::move(opened);
-    return tensorflow::OkStatus();
+    return OkStatus();
   }
 
   static Status Read(const File& file, const std::string& path, uint64_t offset, uint64_t length, tstring* record) {
@@ -108,14 +99,14 @@ class ReadRecordOp : public OpKernel {
       return DataLoss(path, " is damaged: the record at byte ", offset, " does not have its checksum");
     }
     record->resize(length);
-    return tensorflow::OkStatus();
+    return OkStatus();
   }
 
   tensorflow::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<const File>> files_ TF_GUARDED_BY(mutex_);
 };
 
-REGISTER_KERNEL_BUILDER(Name("AwsdetReadRecord").Device(tensorflow::DEVICE_CPU), ReadRecordOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetReadRecord").Device(DEVICE_CPU), ReadRecordOp);
 
 }  // namespace
 }  // namespace awsdet

@@ -3,22 +3,10 @@
 #include <cstdint>
 
 #include "kernels/resize.h"
-#include "tensorflow/core/framework/op.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/op.h"
 
 namespace awsdet {
 namespace {
-
-using tensorflow::OpKernel;
-using tensorflow::OpKernelContext;
-using tensorflow::Status;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::shape_inference::DimensionHandle;
-using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 REGISTER_OP("AwsdetResize")
     .Attr("N: int >= 1")
@@ -43,7 +31,7 @@ REGISTER_OP("AwsdetResize")
       TF_RETURN_IF_ERROR(context->Concatenate(context->Vector(count), padded, &padded));
       TF_RETURN_IF_ERROR(context->Concatenate(padded, context->Vector(kChannels), &padded));
       context->set_output(0, padded);
-      return tensorflow::OkStatus();
+      return OkStatus();
     })
     .Doc("The images of a batch resized bilinearly, mirrored and padded; kernels/resize.h says how.");
 
@@ -55,13 +43,9 @@ class ResizeOp : public OpKernel {
     const int count = context->num_inputs() - 3;
     const Tensor &size = context->input(count), &padded = context->input(count + 1);
     const Tensor& flip = context->input(count + 2);
-    OP_REQUIRES(context, padded.shape() == TensorShape({2}),
-                InvalidArgument("padded must be [2], height and width, got shape ", padded.shape().DebugString()));
-    OP_REQUIRES(context, size.shape() == TensorShape({count, 2}),
-                InvalidArgument("size must be [", count, ", 2], height and width of each image, got shape ",
-                                size.shape().DebugString()));
-    OP_REQUIRES(context, flip.shape() == TensorShape({count}),
-                InvalidArgument("flip must be [", count, "], got shape ", flip.shape().DebugString()));
+    OP_REQUIRES_OK(context, CheckShape("padded", padded, {2}, "[2], height and width"));
+    OP_REQUIRES_OK(context, CheckShape("size", size, {count, 2}, "[", count, ", 2], height and width of each image"));
+    OP_REQUIRES_OK(context, CheckShape("flip", flip, {count}, "[", count, "]"));
     const auto to = size.matrix<int32_t>();
     const auto room = padded.vec<int32_t>();
     for (int i = 0; i < count; ++i) OP_REQUIRES_OK(context, Check(context->input(i), to(i, 0), to(i, 1), padded));
@@ -96,11 +80,11 @@ class ResizeOp : public OpKernel {
       return InvalidArgument("padded is ", room(0), " x ", room(1), ", which is less than size, ", height, " x ",
                              width);
     }
-    return tensorflow::OkStatus();
+    return OkStatus();
   }
 };
 
-REGISTER_KERNEL_BUILDER(Name("AwsdetResize").Device(tensorflow::DEVICE_CPU), ResizeOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetResize").Device(DEVICE_CPU), ResizeOp);
 
 }  // namespace
 }  // namespace awsdet
