@@ -7,6 +7,10 @@ import tensorflow as tf
 from awsdet.models.layers import Conv, Upsample, interleave
 from awsdet.ops.mask_targets import polygon_targets, rle_targets
 
+# The positives of a batch are filled up to a multiple of this. Their number changes from step to step, and a GPU tunes
+# each convolution anew for every size that it has not seen; half of this, on average, is computed for nobody.
+ROUNDED = 8
+
 
 class MaskHead(tf.keras.layers.Layer):
     """3x3 convolutions, a transposed one that doubles the size, and a 1x1 predictor for the class asked for only."""
@@ -65,13 +69,13 @@ class MaskHead(tf.keras.layers.Layer):
 
 
 class PositiveRoIs(NamedTuple):
-    """The P positives of a batch; where P is 0, one RoI of nothing stands in for them."""
+    """The P positives of a batch, then RoIs of nothing: Q in all, which is 8 or 16 or …"""
 
-    boxes: tf.Tensor  # float32 [max(P, 1), 4]
+    boxes: tf.Tensor  # float32 [Q, 4]
     image_index: tf.Tensor  # int32
     truth: tf.Tensor  # int32, the object of its image that each stands for
     labels: tf.Tensor  # int32, its class
-    count: tf.Tensor  # int32 scalar, P: who goes on cuts off what stands in
+    count: tf.Tensor  # int32 scalar, P: who goes on cuts off the rest
 
 
 def positive_rois(rois):
@@ -79,9 +83,9 @@ def positive_rois(rois):
     slots = tf.cast(tf.where(rois.positive), tf.int32)
     parts = [tf.gather_nd(rois.rois, slots), slots[:, 0]]
     parts += [tf.gather_nd(part, slots) for part in (rois.truth, rois.labels)]
-    # oneDNN has no filter gradient of an empty batch.
     count = tf.shape(slots)[0]
-    spare = tf.cast(count == 0, tf.int32)
+    # At least one where there is none: oneDNN has no filter gradient of an empty batch.
+    spare = tf.maximum(-(-count // ROUNDED) * ROUNDED, ROUNDED) - count
     return PositiveRoIs(*(tf.pad(part, [[0, spare]] + [[0, 0]] * (part.shape.rank - 1)) for part in parts), count)
 
 

@@ -1,0 +1,24 @@
+"""The positives that the mask head is given."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from awsdet.models.box_head import RoISample
+from awsdet.models.mask_head import positive_rois
+
+
+@pytest.mark.parametrize(("counts", "filled"), [((0, 0), 8), ((0, 1), 8), ((5, 3), 8), ((4, 5), 16), ((10, 10), 24)])
+def test_positives_come_first_and_are_filled_up_to_a_multiple_of_eight(counts, filled):
+    random = np.random.default_rng(0)
+    rois = tf.constant(random.uniform(1, 99, (2, 10, 4)), tf.float32)
+    positive = tf.sequence_mask(counts, 10)
+    truth, labels = (tf.constant(random.integers(1, 9, (2, 10)), tf.int32) for _ in range(2))
+    found = positive_rois(RoISample(rois, positive, tf.ones([2, 10], tf.bool), truth, labels, rois, ~positive))
+    total = sum(counts)
+    assert int(found.count) == total
+    expected = (rois[positive], tf.cast(tf.where(positive)[:, 0], tf.int32), truth[positive], labels[positive])
+    for ours, real in zip(found, expected):
+        assert ours.shape[0] == filled
+        np.testing.assert_array_equal(ours[:total], real)
+        assert not np.any(ours[total:])
