@@ -146,9 +146,8 @@ def _mmdetection(path, arrays, metadata):
     """mmdetection's own, and backbones alone as torchvision and OpenMMLab publish them: there without a prefix."""
     whole = any(key.startswith("backbone.") for key in arrays)
     ignored = [key for key in arrays if _is_ignored(key, "mmdetection")]
-    placed = {
-        key if whole else f"backbone.{key}": (array, key) for key, array in arrays.items() if key not in set(ignored)
-    }
+    taken = {key: array for key, array in arrays.items() if key not in ignored}
+    prefix = "" if whole else "backbone."
     preset = presets.of_mmdet_config(str(metadata.get("config") or metadata.get("cfg") or ""))
     # OpenMMLab publishes Caffe's backbones in these names too, but without the classifier.
     if preset is None and not whole and ("fc.weight" in arrays or "classifier.weight" in arrays):  # the latter: HRNet
@@ -156,8 +155,8 @@ def _mmdetection(path, arrays, metadata):
     return Weights(
         str(path),
         "mmdetection" if whole else "torchvision",
-        {key: array for key, (array, _) in placed.items()},
-        {key: source for key, (_, source) in placed.items()},
+        {f"{prefix}{key}": array for key, array in taken.items()},
+        {f"{prefix}{key}": key for key in taken},
         ignored,
         {},
         preset,
