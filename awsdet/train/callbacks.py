@@ -3,6 +3,7 @@
 They share a `Steps`, which counts the steps of the run (Keras counts those of an epoch) and times the waits for data.
 """
 
+import math
 import os
 import resource
 import time
@@ -152,7 +153,7 @@ class Bar(tf.keras.callbacks.ProgbarLogger):
 
     def __init__(self):
         super().__init__(count_mode="steps")
-        self._shown = 0.0
+        self._shown = -math.inf
 
     def on_train_batch_end(self, batch, logs=None):
         """Draws it where it is time to; what is shown in between is never seen."""
