@@ -106,6 +106,6 @@ def seconds_by_part(call):
             for event in line.events:
                 name = plane.event_metadata[event.metadata_id].name
                 operation, _, kind = name.rpartition(":")  # operations are name:type
-                if operation.strip("$:") == operation and kind.isidentifier() and kind not in CALLS:
+                if operation and operation.strip("$:") == operation and kind.isidentifier() and kind not in CALLS:
                     totals[part_of(name)] += event.duration_ps * 1e-12
     return dict(totals)
