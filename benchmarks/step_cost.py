@@ -14,6 +14,11 @@ PARTS = (
     ("RPN head", ("rpn_head.", "rpn_head")),
     ("mask head", ("mask_head",)),
     ("box head", ("bbox_head",)),
+    ("RoIAlign", ("RoiAlign",)),
+    ("proposals", ("proposals/",)),
+    ("targets", ("targets/",)),
+    ("losses", ("losses/",)),
+    ("update", ("SGD/", "global_norm")),
 )
 
 # Operations that only run others, which have times of their own.

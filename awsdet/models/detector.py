@@ -160,7 +160,8 @@ class Detector(tf.keras.Model):
         `keys(name, shape)` gives the keys of whatever is sampled; by default they are random.
         """
         outputs = self.training_outputs(self.normalize_images(batch), batch, keys or self.sampling_keys)
-        return self.normalized(*self.loss_sums(outputs))
+        with tf.name_scope("losses"):
+            return self.normalized(*self.loss_sums(outputs))
 
     def normalize_images(self, batch):
         """uint8 RGB [B, H, W, 3] -> network input in the compute dtype; what lies beyond image_size becomes 0."""

@@ -46,8 +46,11 @@ class FasterRCNN(Detector):
         pyramid = self.pyramid(images, training=True)
         anchors = rpn.level_anchors(pyramid, STRIDES, self.settings.anchors)
         # Proposals carry no gradient: the RPN learns from the sampled anchors, where it is computed once more.
-        proposals = rpn.propose(self.rpn_head(pyramid), anchors, batch["image_size"], self.settings.rpn, training=True)
-        rpn_targets = self._rpn_targets(pyramid, anchors, batch, keys)
+        rpn_output = self.rpn_head(pyramid)
+        with tf.name_scope("proposals"):
+            proposals = rpn.propose(rpn_output, anchors, batch["image_size"], self.settings.rpn, training=True)
+        with tf.name_scope("targets"):
+            rpn_targets = self._rpn_targets(pyramid, anchors, batch, keys)
         return {
             "rpn_targets": rpn_targets,
             "rpn_output": self.rpn_head.at(pyramid, rpn_targets.sample.index),
@@ -94,7 +97,8 @@ class FasterRCNN(Detector):
     def _sample_rois(self, proposals, batch, keys):
         candidates = Candidates(proposals.boxes, tf.sequence_mask(proposals.count, tf.shape(proposals.boxes)[1]))
         shape = tf.shape(batch["classes"]) + [0, tf.shape(proposals.boxes)[1]]
-        return sample_rois(candidates, batch, keys("rcnn", shape), self.num_classes, self.settings.box_head)
+        with tf.name_scope("targets"):
+            return sample_rois(candidates, batch, keys("rcnn", shape), self.num_classes, self.settings.box_head)
 
     def pyramid(self, images, training=False):
         """Normalised images [B, H, W, 3] -> P2 to P6. H and W must be multiples of 32."""

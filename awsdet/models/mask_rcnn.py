@@ -37,7 +37,8 @@ class WithMasks:
         real = slice(positives.count)
         size = 2 * self.settings.mask_head.pool_size
         boxes, image_index, truth = (part[real] for part in (positives.boxes, positives.image_index, positives.truth))
-        return mask_targets(batch["masks"], batch["image_size"], boxes, image_index, truth, size)
+        with tf.name_scope("targets"):
+            return mask_targets(batch["masks"], batch["image_size"], boxes, image_index, truth, size)
 
     def _masks_of_detections(self, mask_heads, pyramid, found):
         """`masks` float32 [B, D, 28, 28] of detections: the mean probability that the heads give the class found."""

@@ -68,17 +68,18 @@ class RPNHead(tf.keras.layers.Layer):
         Computed in S windows of 3x3 cells. The loss looks at 256 anchors an image; the gradient of the convolution
         over every cell would cost twice its forward pass, nearly all of it to multiply zeros.
         """
-        batch, samples = tf.unstack(tf.shape(anchor_index))
-        windows = cell_windows(pyramid, anchor_index // self.anchors_per_cell)
-        flat = tf.reshape(windows, [-1, windows.shape[2] * windows.shape[3]])
-        kernel = tf.cast(tf.reshape(self.conv.kernel, [flat.shape[1], -1]), flat.dtype)
-        hidden = tf.nn.relu(tf.nn.bias_add(tf.matmul(flat, kernel), tf.cast(self.conv.bias, flat.dtype)))
-        hidden = hidden[:, tf.newaxis, tf.newaxis]
-        anchor = tf.reshape(anchor_index % self.anchors_per_cell, [-1])
-        logits = tf.reshape(self.logits(hidden), [-1, self.anchors_per_cell])
-        deltas = tf.reshape(self.deltas(hidden), [-1, self.anchors_per_cell, 4])
-        logits, deltas = (tf.cast(tf.gather(part, anchor, batch_dims=1), tf.float32) for part in (logits, deltas))
-        return AnchorOutput(tf.reshape(logits, [batch, samples]), tf.reshape(deltas, [batch, samples, 4]))
+        with tf.name_scope(self.name):
+            batch, samples = tf.unstack(tf.shape(anchor_index))
+            windows = cell_windows(pyramid, anchor_index // self.anchors_per_cell)
+            flat = tf.reshape(windows, [-1, windows.shape[2] * windows.shape[3]])
+            kernel = tf.cast(tf.reshape(self.conv.kernel, [flat.shape[1], -1]), flat.dtype)
+            hidden = tf.nn.relu(tf.nn.bias_add(tf.matmul(flat, kernel), tf.cast(self.conv.bias, flat.dtype)))
+            hidden = hidden[:, tf.newaxis, tf.newaxis]
+            anchor = tf.reshape(anchor_index % self.anchors_per_cell, [-1])
+            logits = tf.reshape(self.logits(hidden), [-1, self.anchors_per_cell])
+            deltas = tf.reshape(self.deltas(hidden), [-1, self.anchors_per_cell, 4])
+            logits, deltas = (tf.cast(tf.gather(part, anchor, batch_dims=1), tf.float32) for part in (logits, deltas))
+            return AnchorOutput(tf.reshape(logits, [batch, samples]), tf.reshape(deltas, [batch, samples, 4]))
 
 
 def cell_windows(pyramid, cells):
