@@ -92,7 +92,7 @@ def cell_windows(pyramid, cells):
     offset = tf.reshape(offset, [9, 2])
     windows, first = 0, 0
     for features in pyramid:
-        batch, height, width, channels = tf.unstack(tf.shape(features))
+        batch, height, width = tf.unstack(tf.shape(features)[:3])
         own = (cells >= first) & (cells < first + height * width)
         place = tf.where(own, cells - first, 0)
         row = place[..., tf.newaxis] // width + offset[:, 0]
