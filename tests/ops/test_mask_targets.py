@@ -244,8 +244,11 @@ def test_wrong_arguments_are_named():
         compiled.rle_targets(rles, [0], -sizes, roi, 28)
     with pytest.raises(refused, match=r"image_size must be \[1, 2\]"):
         compiled.rle_targets(rles, [0], [[30, 40], [30, 40]], roi, 28)
-    with pytest.raises(refused, match="size"):
-        compiled.polygon_targets(polygons, [0], roi, 0)
+    with pytest.raises(refused, match=r"image_size\[0\] is 30 x 16777217; its sides are at most 16777216"):
+        compiled.rle_targets(rles, [0], [[30, 2**24 + 1]], roi, 28)
+    for size in (0, 10**10):  # the latter has more pixels than can be counted
+        with pytest.raises(refused):
+            compiled.polygon_targets(polygons, [0], roi, size)
     broken = tf.RaggedTensor.from_row_splits(tf.zeros([6]), [0, 4, 9], validate=False)
     with pytest.raises(refused, match="part_splits must rise from 0 to 6"):
         compiled.polygon_targets(tf.RaggedTensor.from_row_splits(broken, [0, 2]), [0], roi, 28)
