@@ -57,6 +57,18 @@ def seconds(call, warmup, steps):
     return times[warmup:]
 
 
+def wall_and_processor_seconds(call, warmup, steps):
+    """As `seconds`, and this process's seconds of processor time of each call: a dict with seconds, cpu_seconds."""
+    processor = []
+
+    def counted():
+        start = time.process_time()
+        call()
+        processor.append(time.process_time() - start)
+
+    return {"seconds": seconds(counted, warmup, steps), "cpu_seconds": processor[warmup:]}
+
+
 def peak_memory():
     """The most bytes that this process has held in memory since it began."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
