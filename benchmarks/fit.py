@@ -17,7 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from benchmarks import measure
 
 CALLBACKS = {"Log": "logs", "Checkpointing": "checkpoints begun", "StopTogether": "asking whether to stop"}
-STEP_MS, EPOCH, LOG_EVERY = 100, 7330, 50  # of a GPU, of COCO with 16 images a step, and of the config
+COCO_TRAIN, COCO_VAL = 118287, 5000  # images
+STEP_MS, EPOCH, LOG_EVERY = 100, COCO_TRAIN // 16, 50  # of a GPU, with 16 images a step, and of the config
 
 
 def main(flags):
@@ -43,6 +44,10 @@ def report(model, figure):
     size, mean, most = figure["checkpoint_bytes"] / 1e6, figure["save_ms"], figure["longest_save_ms"]
     print(f"a checkpoint of {size:.0f} MB holds the steps up for {mean:.0f} ms on average, {most:.0f} ms at most")
     print(f"a line of the log holds them up for {figure['line_ms']:.1f} ms")
+    image = wall["fit"] / figure["batch"]
+    share = figure["evaluation_ms"] * COCO_VAL / (image * COCO_TRAIN)
+    print(f"evaluation, apart: {figure['evaluation_ms']:.0f} ms an image, training {image:.0f} ms an image;")
+    print(f"COCO's {COCO_VAL} images after each epoch of {COCO_TRAIN}: {share:.1%} of the training")
     each = rest(figure) + wall["StopTogether"] + figure["line_ms"] / LOG_EVERY
     for every in (EPOCH, 500):
         share = (each + figure["save_ms"] / every) / STEP_MS
@@ -63,7 +68,6 @@ def parts(figure):
     others = around - sum(thread[name] for name in CALLBACKS)
     yield "    waiting for the reader", figure["data"], ""
     yield "    Keras' loop and the rest", rest(figure), f"{others:.2f} with the reader's"
-    yield "evaluation, apart", wall["Evaluation"], f"{cpu['Evaluation']:.2f}"
 
 
 def rest(figure):
