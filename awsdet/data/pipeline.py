@@ -58,14 +58,15 @@ def train_dataset(manifest, data_config, *, seed, rank, world_size, epochs, star
         if repeated:
             logging.info("%d images of each epoch are shown twice, to complete its last batch", repeated)
     size = data_config.batch_size
-
-    def batches(epoch):
-        rows = plan.train_epoch(manifest, records, data_config, seed, int(epoch), rank, world_size)
-        return _batches(manifest, rows, size)
-
     first, skip = divmod(start_step, steps)
-    left = tf.data.experimental.assert_cardinality(max(epochs * steps - start_step, 0))
-    dataset = _read(manifest, _epochs(batches, first, epochs).skip(skip).apply(left), size, data_config.reader_threads)
+    plans = [
+        _batches(manifest, plan.train_epoch(manifest, records, data_config, seed, epoch, rank, world_size), size)
+        for epoch in range(first, max(epochs, first + 1))
+    ]
+    wanted = slice(skip, max(epochs - first, 0) * steps)
+    # All ahead: a plan made by Python within tf.data can wait for ever for an interpreter that is about to end.
+    rows = {name: np.concatenate([part[name] for part in plans])[wanted] for name in plans[0]}
+    dataset = _read(manifest, tf.data.Dataset.from_tensor_slices(rows), size, data_config.reader_threads)
     return TrainData(dataset, steps, len(records), repeated)
 
 
@@ -115,18 +116,6 @@ def _batches(manifest, rows, size):
     columns = {**rows._asdict(), **{name: getattr(manifest, name)[rows.record] for name in stored}}
     columns = {name: column.reshape(-1, size, *column.shape[1:]) for name, column in columns.items()}
     return {**columns, "padded": columns["padded"][:, 0], "objects": columns["objects"][:, 0]}
-
-
-def _epochs(batches, first, epochs):
-    """The rows that `batches` (epoch -> dict of arrays, of the same shapes for all) makes, when their epoch begins."""
-    like = {name: (column.dtype, column.shape) for name, column in batches(first).items()}
-
-    def epoch_batches(epoch):
-        columns = tf.numpy_function(lambda e: list(batches(e).values()), [epoch], [dtype for dtype, _ in like.values()])
-        shaped = [tf.ensure_shape(column, shape) for column, (_, shape) in zip(columns, like.values())]
-        return tf.data.Dataset.from_tensor_slices(dict(zip(like, shaped)))
-
-    return tf.data.Dataset.range(first, max(epochs, first)).flat_map(epoch_batches)
 
 
 def _read(manifest, batches, size, threads):

@@ -98,17 +98,6 @@ def test_a_run_that_resumes_sees_the_same_batches(manifest, start):
     assert_same(list(train(manifest, start_step=start, **changes).dataset), whole[start:])
 
 
-def test_epochs_are_planned_when_they_begin(manifest):
-    """As many as there may be, from anywhere among them: the batches of an epoch are the same."""
-    settings = {"batch_size": 4, "flip_probability": 0.5}
-    data = train(manifest, epochs=1_000_000, **settings)
-    assert data.dataset.cardinality() == 1_000_000 * data.steps_per_epoch
-    second = list(train(manifest, epochs=2, start_step=data.steps_per_epoch, **settings).dataset)
-    assert_same(list(data.dataset.skip(data.steps_per_epoch).take(len(second))), second)
-    late = train(manifest, epochs=1_000_000, start_step=999_999 * data.steps_per_epoch + 9, **settings).dataset
-    assert late.cardinality() == 2 == len(list(late))
-
-
 def test_damaged_records_are_named(shapes_records, tmp_path):
     records = tmp_path / "records"
     shutil.copytree(shapes_records, records)
