@@ -64,7 +64,7 @@ class BoxHead(BoxPredictor):
         self.fc1 = dense(in_channels * pool_size**2, f"{name}.shared_fcs.0", "fc1")
         self.fc2 = dense(channels, f"{name}.shared_fcs.1", "fc2")
 
-    def call(self, pooled):
+    def call(self, pooled, training=False):
         """RoI features [R, P, P, channels] -> BoxOutput."""
         return self.predict(self.fc2(self.fc1(tf.reshape(pooled, [-1, self.fc1.kernel.shape[0]]))))
 

@@ -32,7 +32,7 @@ class CascadeRCNN(FasterRCNN):
             shape = tf.shape(batch["classes"]) + [0, tf.shape(candidates.boxes)[1]]
             drawn = keys(f"rcnn{k or ''}", shape)
             rois = sample_rois(candidates, batch, drawn, self.num_classes, rule)
-            output = self._boxes_of(box_head, pyramid, rois.rois)
+            output = self._boxes_of(box_head, pyramid, rois.rois, training=True)
             stages.append({"rois": rois, "box_output": output, **self._stage_mask_outputs(k, pyramid, rois, batch)})
             refined = refine(output, rois.rois, rois.labels, batch["image_size"], rule)
             candidates = Candidates(refined, rois.valid & ~rois.is_object)  # every stage is given the objects anew

@@ -41,10 +41,10 @@ class ConvBoxHead(BoxPredictor):
             dtype=dtype,
         )
 
-    def call(self, pooled):
+    def call(self, pooled, training=False):
         """RoI features [R, P, P, in_channels] -> BoxOutput."""
         for conv in self.convs:
-            pooled = conv(pooled)
+            pooled = conv(pooled, training=training)
         return self.predict(self.fc(tf.reshape(pooled, [-1, self.fc.kernel.shape[0]])))
 
 

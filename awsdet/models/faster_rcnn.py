@@ -46,7 +46,7 @@ class FasterRCNN(Detector):
         pyramid = self.pyramid(images, training=True)
         anchors = rpn.level_anchors(pyramid, STRIDES, self.settings.anchors)
         # Proposals carry no gradient: the RPN learns from the sampled anchors, where it is computed once more.
-        rpn_output = self.rpn_head(pyramid)
+        rpn_output = self.rpn_head(pyramid, training=True)
         with tf.name_scope("proposals"):
             proposals = rpn.propose(rpn_output, anchors, batch["image_size"], self.settings.rpn, training=True)
         with tf.name_scope("targets"):
@@ -60,12 +60,12 @@ class FasterRCNN(Detector):
     def _roi_outputs(self, pyramid, proposals, batch, keys):
         """The part of `training_outputs` that comes of the proposals."""
         rois = self._sample_rois(proposals, batch, keys)
-        box_output = self._boxes_of(self.box_head, pyramid, rois.rois)
+        box_output = self._boxes_of(self.box_head, pyramid, rois.rois, training=True)
         return {"rois": rois, "box_output": box_output, **self._mask_outputs(pyramid, rois, batch)}
 
-    def _boxes_of(self, box_head, pyramid, rois):
+    def _boxes_of(self, box_head, pyramid, rois, training=False):
         """BoxOutput of `rois` [B, S, 4]."""
-        return box_head(self.pool(pyramid, *_flat_rois(rois), self.settings.box_head))
+        return box_head(self.pool(pyramid, *_flat_rois(rois), self.settings.box_head), training=training)
 
     def loss_sums(self, outputs):
         """Unnormalised losses of `training_outputs`, and what to divide each by: two dicts of float32 scalars."""
@@ -130,7 +130,7 @@ class FasterRCNN(Detector):
     def detect_in_pyramid(self, pyramid, image_size):
         """`detect` from features P2 to P6 on."""
         anchors = rpn.level_anchors(pyramid, STRIDES, self.settings.anchors)
-        rpn_output = self.rpn_head(pyramid, detecting=True)
+        rpn_output = self.rpn_head(pyramid)
         proposals = rpn.propose(rpn_output, anchors, image_size, self.settings.rpn, training=False)
         proposals, box_output = self._classify(pyramid, proposals, image_size)
         return detections(box_output, proposals, image_size, self._last_rule)._asdict()

@@ -58,7 +58,7 @@ class FPN(tf.keras.layers.Layer):
         merged = [lateral(f, training=training) for lateral, f in zip(self.lateral, used)]
         for level in reversed(range(len(merged) - 1)):
             merged[level] += _cut(upsample_nearest(merged[level + 1], 2), merged[level])
-        outputs = [conv(m, training=training, detecting=not training) for conv, m in zip(self.output_convs, merged)]
+        outputs = [conv(m, training=training) for conv, m in zip(self.output_convs, merged)]
         sources = {"on_input": used[-1], "on_lateral": merged[-1]}
         for index, conv in enumerate(self.coarser):
             source = outputs[-1] if index else sources.get(self.extra_convs, outputs[-1])

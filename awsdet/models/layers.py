@@ -62,12 +62,12 @@ class Conv(tf.keras.layers.Layer):
             raise ValueError(f"norm is {norm!r}; it must be one of {', '.join(norms.NORMS)}")
         self.built = True
 
-    def call(self, features, training=False, detecting=False):
+    def call(self, features, training=False):
         """`features` [B, H, W, in_channels] -> [B, ceil(H / strides), ceil(W / strides), filters] for odd kernels.
 
-        `detecting`: no gradient is wanted, and rounding may be `conv3x3`'s where that is faster.
+        Not in training it may be `conv3x3`, where that is faster, with its rounding.
         """
-        if detecting and self._has_faster_twin(features):
+        if not training and self._has_faster_twin(features):
             return conv3x3.conv3x3(features, self.kernel, self.bias, self.relu)
         outputs = self._convolved(features, tf.cast(self.kernel, self.compute_dtype))
         if self.norm == "none":

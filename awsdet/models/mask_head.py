@@ -51,11 +51,11 @@ class MaskHead(tf.keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, pooled, classes, detecting=False):
+    def call(self, pooled, classes, training=False):
         """RoI features [P, 14, 14, channels] and the class of each RoI, int32 [P] -> logits float32 [P, 28, 28]."""
         features = pooled
         for conv in self.convs:
-            features = conv(features, detecting=detecting)
+            features = conv(features, training=training)
         pixels = self.upsample(features)
         channel = tf.zeros_like(classes) if self.class_agnostic else classes
         # The kernel column of each RoI's own class: the other C - 1 masks are wanted by nobody.

@@ -43,7 +43,7 @@ class MaskIoUHead(tf.keras.layers.Layer):
         self.iou = Dense(width, num_classes, initializer=initializers.normal(path, 0.01), name=path, dtype=dtype)
         self.built = True
 
-    def call(self, pooled, mask_logits, classes):
+    def call(self, pooled, mask_logits, classes, training=False):
         """The IoU that the mask of each RoI is expected to have with its object: float32 [P].
 
         `pooled` [P, 14, 14, channels], what the mask head was given; `mask_logits` float32 [P, 28, 28], what it made
@@ -52,7 +52,7 @@ class MaskIoUHead(tf.keras.layers.Layer):
         masks = tf.cast(tf.sigmoid(mask_logits), pooled.dtype)[..., tf.newaxis]
         hidden = tf.concat([pooled, tf.nn.max_pool2d(masks, 2, 2, "VALID")], axis=-1)
         for conv in self.convs:
-            hidden = conv(hidden)
+            hidden = conv(hidden, training=training)
         hidden = tf.reshape(hidden, [-1, hidden.shape[1] * hidden.shape[2] * hidden.shape[3]])
         for dense in self.dense:
             hidden = dense(hidden)

@@ -31,7 +31,8 @@ class WithMasks:
         positives = positive_rois(rois)
         targets = self._mask_targets(positives, batch)
         pooled = self.pool(pyramid, positives.boxes, positives.image_index, self.settings.mask_head)
-        return {"mask_logits": mask_head(pooled, positives.labels)[: positives.count], "mask_targets": targets}
+        logits = mask_head(pooled, positives.labels, training=True)
+        return {"mask_logits": logits[: positives.count], "mask_targets": targets}
 
     def _mask_targets(self, positives, batch):
         real = slice(positives.count)
@@ -43,7 +44,7 @@ class WithMasks:
     def _masks_of_detections(self, mask_heads, pyramid, found):
         """`masks` float32 [B, D, 28, 28] of detections: the mean probability that the heads give the class found."""
         slots, classes, pooled = self._detected_rois(pyramid, found)
-        masks = tf.add_n([tf.sigmoid(head(pooled, classes, detecting=True)) for head in mask_heads]) / len(mask_heads)
+        masks = tf.add_n([tf.sigmoid(head(pooled, classes)) for head in mask_heads]) / len(mask_heads)
         return {"masks": spread(masks, slots, found)}
 
     def _detected_rois(self, pyramid, found):

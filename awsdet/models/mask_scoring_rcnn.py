@@ -32,8 +32,8 @@ class MaskScoringRCNN(MaskRCNN):
         positives = positive_rois(rois)
         count = positives.count
         pooled = self.pool(pyramid, positives.boxes, positives.image_index, self.settings.mask_head)
-        logits = self.mask_head(pooled, positives.labels)
-        ious = self.mask_iou_head(pooled, logits, positives.labels)
+        logits = self.mask_head(pooled, positives.labels, training=True)
+        ious = self.mask_iou_head(pooled, logits, positives.labels, training=True)
         targets = self._mask_targets(positives, batch)
         shares = shares_inside(
             batch["masks"],
@@ -63,6 +63,6 @@ class MaskScoringRCNN(MaskRCNN):
         A mask's own score is its box's times that.
         """
         slots, classes, pooled = self._detected_rois(pyramid, found)
-        logits = self.mask_head(pooled, classes, detecting=True)
+        logits = self.mask_head(pooled, classes)
         ious = self.mask_iou_head(pooled, logits, classes)
         return {"masks": spread(tf.sigmoid(logits), slots, found), "iou_scores": spread(ious, slots, found)}

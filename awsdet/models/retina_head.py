@@ -48,14 +48,14 @@ class RetinaHead(tf.keras.layers.Layer):
         self.logits.bias.assign(tf.fill(self.logits.bias.shape, math.log(PRIOR / (1 - PRIOR))))
         self.built = True
 
-    def call(self, pyramid, detecting=False):
-        """List of [B, H, W, C] -> RetinaOutput; `detecting`: see `Conv`."""
+    def call(self, pyramid, training=False):
+        """List of [B, H, W, C] -> RetinaOutput."""
         logits, deltas = [], []
         for features in pyramid:
             by_class = by_box = features
             for class_conv, box_conv in zip(self.class_tower, self.box_tower):
-                by_class = class_conv(by_class, detecting=detecting)
-                by_box = box_conv(by_box, detecting=detecting)
+                by_class = class_conv(by_class, training=training)
+                by_box = box_conv(by_box, training=training)
             batch = tf.shape(features)[0]
             by_class = tf.reshape(self.logits(by_class), [batch, -1, self.num_classes])
             logits.append(tf.cast(by_class, tf.float32))

@@ -39,7 +39,7 @@ class RetinaNet(Detector):
         anchors = level_anchors(pyramid, STRIDES, self.settings.anchors)
         valid = valid_anchors(pyramid, STRIDES, batch["image_size"], self.settings.anchors)
         targets = retina_targets(tf.concat(anchors, axis=0), valid, batch, self.num_classes, self.settings.retina_head)
-        return {"retina_output": self.bbox_head(pyramid), "retina_targets": targets}
+        return {"retina_output": self.bbox_head(pyramid, training=True), "retina_targets": targets}
 
     def loss_sums(self, outputs):
         """Unnormalised losses of `training_outputs`, and what to divide each by: two dicts of float32 scalars.
@@ -71,6 +71,4 @@ class RetinaNet(Detector):
     def detect_in_pyramid(self, pyramid, image_size):
         """`detect` from features P3 to P7 on."""
         anchors = level_anchors(pyramid, STRIDES, self.settings.anchors)
-        return retina_detections(
-            self.bbox_head(pyramid, detecting=True), anchors, image_size, self.settings.retina_head
-        )._asdict()
+        return retina_detections(self.bbox_head(pyramid), anchors, image_size, self.settings.retina_head)._asdict()

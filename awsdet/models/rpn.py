@@ -52,11 +52,11 @@ class RPNHead(tf.keras.layers.Layer):
         self.deltas = conv(channels, anchors_per_cell * 4, 1, f"{name}.rpn_reg")
         self.built = True
 
-    def call(self, pyramid, detecting=False):
-        """List of [B, H, W, C] -> RPNOutput; `detecting`: see `Conv`."""
+    def call(self, pyramid, training=False):
+        """List of [B, H, W, C] -> RPNOutput."""
         logits, deltas = [], []
         for features in pyramid:
-            hidden = self.conv(features, detecting=detecting)
+            hidden = self.conv(features, training=training)
             batch = tf.shape(features)[0]
             logits.append(tf.cast(tf.reshape(self.logits(hidden), [batch, -1]), tf.float32))
             deltas.append(tf.cast(tf.reshape(self.deltas(hidden), [batch, -1, 4]), tf.float32))

@@ -35,7 +35,20 @@ def conv3x3(features, kernel, bias, relu=False):
         bias: float32 [out].
         relu: negatives become 0.
 
-    Returns float32 [B, H, W, out]. It has no gradient: training takes the direct convolution. Raises
+    Returns float32 [B, H, W, out]. Its gradients are those of the direct convolution. Raises
     tf.errors.InvalidArgumentError naming the argument for a wrong shape.
     """
     return library.load().awsdet_conv3x3(features=features, kernel=kernel, bias=bias, relu=relu)
+
+
+@tf.RegisterGradient("AwsdetConv3x3")
+def _gradients(op, upstream):
+    features, kernel, _ = op.inputs
+    if op.get_attr("relu"):
+        upstream = tf.where(op.outputs[0] > 0, upstream, 0.0)
+    options = {"out_backprop": upstream, "strides": [1, 1, 1, 1], "padding": "SAME"}
+    return (
+        tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(features), filter=kernel, **options),
+        tf.raw_ops.Conv2DBackpropFilter(input=features, filter_sizes=tf.shape(kernel), **options),
+        tf.reduce_sum(upstream, axis=[0, 1, 2]),
+    )

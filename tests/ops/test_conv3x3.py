@@ -42,6 +42,26 @@ def test_is_the_definition_up_to_rounding(shape, relu):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
+@pytest.mark.parametrize("relu", [False, True])
+def test_gradients_are_those_of_the_direct_convolution(relu):
+    sources = [tf.constant(value) for value in operands(2, 6, 9, 16, 32)]
+    weights = tf.constant(np.random.default_rng(5).normal(size=(2, 6, 9, 32)), tf.float32)
+
+    def direct(features, kernel, bias):
+        outputs = tf.nn.conv2d(features, kernel, 1, "SAME") + bias
+        return tf.nn.relu(outputs) if relu else outputs
+
+    def gradients(convolution):
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            loss = tf.reduce_sum(convolution(*sources) * weights)
+        return tape.gradient(loss, sources)
+
+    ours = tf.function(gradients)(lambda *values: conv3x3.conv3x3(*values, relu))
+    for found, expected in zip(ours, gradients(direct)):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_no_images_and_no_pixels():
     for shape in ((0, 5, 5, 16, 32), (2, 0, 5, 16, 32)):
         found = conv3x3.conv3x3(*operands(*shape))
