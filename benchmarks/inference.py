@@ -1,6 +1,7 @@
 """Times detection with Mask R-CNN R50-FPN, beside TensorFlow Model Garden's, in the same run.
 
-    python benchmarks/inference.py [--dtype D] [--size 512] [--batch 1] [--load L] [--no-peer] [--json FILE]
+    python benchmarks/inference.py [--dtype D] [--size 512] [--batch 1] [--load L] [--no-peer]
+                                   [--same-head] [--json FILE]
 
 From uint8 pixels (Model Garden: from normalised ones) to boxes and mask probabilities. Both have 80 classes, 1000
 proposals and at most 100 detections an image, square images of the same padded size (a multiple of 64, as Model Garden
@@ -9,7 +10,7 @@ wants: 832 for 800), and random weights.
 `trained`: random weights score more than 100 boxes an image above the threshold, so both compute 100 masks.
 `fresh`: the background wins everywhere, so nothing is found and we compute no mask; Model Garden computes 100 all the
 same, and is measured once for both loads. The column "objects" has what was found an image. Model Garden's own box head
-has four convolutions; with two dense layers it is ours.
+has four convolutions; with --same-head it is measured with our two dense layers, too.
 
 Each system runs in a process of its own. "CPU s" is processor time of an image, which a busy machine moves less than
 the latency. The last line ends in our images a second.
@@ -35,7 +36,8 @@ def main(flags):
         for size in [flags.size] if flags.size else [512, 800]:
             for batch in [flags.batch] if flags.batch else [1, 8]:
                 combination = {"dtype": dtype, "size": -(-size // 64) * 64, "batch": batch}
-                peers = {} if flags.no_peer else peer_figures(combination)
+                heads = () if flags.no_peer else ("4conv1fc", "2fc") if flags.same_head else ("4conv1fc",)
+                peers = peer_figures(combination, heads)
                 for load in loads:
                     ours = measured("awsdet_step.py", combination, f"--load={load}")
                     figures.append({**combination, "load": load, "ours": ours, "peers": peers})
@@ -51,16 +53,17 @@ def main(flags):
 
 def measured(program, combination, *options, python=sys.executable):
     """Figures of one system."""
-    steps = max(16 // combination["batch"], 4)
+    steps = max(16 // combination["batch"], 3)
     common = [f"--{name}={value}" for name, value in combination.items()]
     return measure.run([f"benchmarks/systems/{program}", "detect", *common, f"--steps={steps}", *options], python)
 
 
-def peer_figures(combination):
-    python = measure.peer_python()
+def peer_figures(combination, heads):
     return {
-        f"Model Garden, {head}": measured("model_garden.py", combination, f"--head={head}", python=python)
-        for head in ("4conv1fc", "2fc")  # its own box head, and ours
+        f"Model Garden, {head}": measured(
+            "model_garden.py", combination, f"--head={head}", python=measure.peer_python()
+        )
+        for head in heads
     }
 
 
@@ -80,4 +83,6 @@ def table_rows(figure):
 
 
 if __name__ == "__main__":
-    main(measure.parser(__doc__, sizes="512 and 800", batches="1 and 8").parse_args())
+    parser = measure.parser(__doc__, sizes="512 and 800", batches="1 and 8")
+    parser.add_argument("--same-head", action="store_true", help="Model Garden with our box head, too")
+    main(parser.parse_args())

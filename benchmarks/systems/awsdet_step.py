@@ -77,6 +77,7 @@ def jittered_proposals(detector, random):
         # Half of them are near misses, the negatives of a trained detector.
         far = chosen + extent * 0.6 * tf.cast(tf.range(count) % 2, tf.float32)[:, tf.newaxis]
         boxes = tf.where((tf.range(count) % 2 == 0)[:, tf.newaxis], moved, far)
+        boxes += 0.0 * proposals.boxes  # or nothing would need the RPN's proposals
         counts = tf.fill([images], count)
         return sample(proposals._replace(boxes=boxes, count=counts), batch, keys)
 
