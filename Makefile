@@ -17,7 +17,7 @@ ops: setup ## the compiled operators, built anew where their sources changed
 	python setup.py -q build_ext --inplace
 
 # A run that was interrupted goes on; one that is done shows its table again (`rm -rf runs/shapes` begins anew).
-train: setup $(SHAPES)/records/val.manifest.json ## a small Mask R-CNN on the built-in shapes, about 5 minutes on two cores
+train: setup $(SHAPES)/records/val.manifest.json ## a small Mask R-CNN on the built-in shapes, about 4 minutes on two cores
 	awsdet train --config=configs/shapes_mask_rcnn.py --output=$(RUN) $(if $(wildcard $(RUN)/checkpoints/step-*),--resume) $(ARGS)
 	@echo
 	@echo "checkpoints        $(RUN)/checkpoints   (best: $(RUN)/checkpoints/best)"
