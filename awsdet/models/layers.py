@@ -6,6 +6,7 @@ mmdetection) and begins the name of each of its variables. Variables are float32
 features are NHWC in the policy's compute dtype.
 """
 
+import math
 import zlib
 
 import tensorflow as tf
@@ -175,6 +176,16 @@ class Initializers:
     def kaiming_normal(self, name):
         """He et al. 2015, fan out, for ReLU: keeps the variance of the gradients."""
         return tf.keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=self._seeded(name))
+
+    def kaiming_upsample(self, name):
+        """`kaiming_normal` for the kernel [in, 2, 2, filters] of `Upsample`, as PyTorch takes it for a transposed
+        convolution: standard deviation sqrt(2 / (4 in)). VarianceScaling would read the fans off the wrong axes."""
+
+        def initializer(shape):
+            rows, columns = shape[1:3]
+            return self.normal(name, math.sqrt(2.0 / (rows * columns * shape[0])))(shape)
+
+        return initializer
 
     def xavier_uniform(self, name):
         """Glorot and Bengio 2010."""

@@ -38,8 +38,9 @@ class MaskHead(tf.keras.layers.Layer):
             self.convs.append(
                 Conv(width, channels, 3, norm=norm, relu=True, initializer=kaiming(path), name=path, dtype=dtype)
             )
+        path = f"{name}.upsample"
         self.upsample = Upsample(
-            channels, channels, initializer=kaiming(f"{name}.upsample"), name=f"{name}.upsample", dtype=dtype
+            channels, channels, initializer=initializers.kaiming_upsample(path), name=path, dtype=dtype
         )
         self.logits = Conv(
             channels,
