@@ -224,6 +224,9 @@ def train():
             "accumulate_steps": 1,
             "loss_normalizer": "process",  # or global: summed over the ranks
             "init_from": "",  # a run, a checkpoint or a file of weights (docs/weights.md): where training starts from
+            # Frozen layers keep the weights they start with; without init_from those are random, and a run is refused
+            # unless this is set.
+            "allow_random_frozen": False,
             "checkpoint_every_steps": 0,  # 0: at the end of each epoch only
             "keep_last": 3,
             "keep_best": True,

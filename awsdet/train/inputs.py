@@ -9,7 +9,7 @@ from awsdet.errors import UserError
 from awsdet.models import has_masks
 from awsdet.train import checkpoint
 from awsdet.train.run_folder import RunFolder
-from awsdet.train.settings import check_continues, check_settings, class_difference
+from awsdet.train.settings import check_continues, check_settings, check_start, class_difference
 
 
 class Inputs(NamedTuple):
@@ -24,6 +24,8 @@ class Inputs(NamedTuple):
 def prepare(config, output_dir, resume, processes, chief=True):
     """Checks settings, records and, on the chief, the output folder. Returns Inputs. Raises UserError."""
     check_settings(config)
+    if not resume:
+        check_start(config)
     train_manifest, eval_manifest = _read_manifests(config)
     folder = RunFolder(output_dir, config.train.keep_last)
     start = folder.find_start(resume) if chief else None

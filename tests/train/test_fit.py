@@ -325,3 +325,21 @@ def test_fewer_processes_with_larger_batches_continue(finished, config_file):
     """The same images a step, dealt otherwise, is the same run."""
     inputs = prepare(load_config(config_file, *SAME, "data.batch_size=1"), finished[0], resume=True, processes=2)
     assert inputs.start.name == "step-00000006"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["model.backbone.frozen_stages=0"], ["frozen_stages=0"]),
+        (["model.backbone.norm=frozen_batch_norm"], ["norm=frozen_batch_norm"]),
+        (["model.backbone.frozen_stages=4", "model.backbone.norm=frozen_batch_norm"], ["frozen_stages=4", "norm="]),
+    ],
+)
+def test_layers_frozen_at_random_values_are_refused(config_file, finished, tmp_path, overrides, named):
+    """One line names what is frozen and three ways out; each of them is let through."""
+    with pytest.raises(UserError) as refused:
+        prepare(load_config(config_file, *overrides), tmp_path / "run", resume=False, processes=1)
+    said = str(refused.value)
+    assert all(text in said for text in [*named, "train.init_from=", "frozen_stages=-1", "allow_random_frozen=true"])
+    for way_out in ("train.init_from=weights.npz", "train.allow_random_frozen=true"):
+        prepare(load_config(config_file, *overrides, way_out), tmp_path / "run", resume=False, processes=1)
