@@ -11,7 +11,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = pathlib.Path(__file__).parent
-VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "awsdet" / "__init__.py").read_text(), re.MULTILINE).group(1)
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "awsdet" / "runtime" / "version.py").read_text()).group(1)
 
 
 class BuildOps(build_ext):

@@ -1,3 +1,1 @@
 """awsdet: train object detectors and instance segmenters in TensorFlow 2 with Horovod."""
-
-__version__ = "0.1.0"

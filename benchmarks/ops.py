@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))  # works also where awsdet is not installed
 
 import tensorflow as tf  # noqa: E402
 
-from awsdet.cores import usable_cores  # noqa: E402
+from awsdet.runtime.cores import usable_cores  # noqa: E402
 from benchmarks import ops_measure  # noqa: E402
 
 # Each is a module benchmarks/ops_<name>.py with a function rows() -> list of ops_measure.Row.

@@ -9,7 +9,7 @@ says otherwise.
 import numpy as np
 import tensorflow as tf
 
-from awsdet.ops.plain.roi_align import assign_levels
+from awsdet.ops.reference.roi_align import assign_levels
 from awsdet.ops.roi_align import roi_align
 from benchmarks.ops_measure import Row, alternate
 

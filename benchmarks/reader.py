@@ -68,7 +68,7 @@ def decode(manifest, config, cores):
     """Reads the records' bytes and decodes their JPEG as the reader does. Returns what `_rate` does."""
     import tensorflow as tf
 
-    from awsdet.data.parsing import decode_image
+    from awsdet.data.reader.parsing import decode_image
     from awsdet.ops.read_record import read_record
 
     files = tf.constant([str(manifest.directory / shard.file) for shard in manifest.shards])
@@ -84,7 +84,7 @@ def decode(manifest, config, cores):
 
 def reader(manifest, config, cores):
     """The training reader. Returns what `_rate` does."""
-    from awsdet.data.pipeline import train_dataset
+    from awsdet.data.reader.pipeline import train_dataset
 
     data = train_dataset(manifest, config, seed=1, rank=0, world_size=1, epochs=1000)
     return _rate(data.dataset, config.batch_size)
@@ -125,7 +125,7 @@ def child(what, records, cores, short, long, batch):
     import tensorflow as tf
 
     from awsdet import config as config_lib
-    from awsdet.data.records import read_manifest
+    from awsdet.data.records.read import read_manifest
 
     tf.config.threading.set_inter_op_parallelism_threads(cores)
     tf.config.threading.set_intra_op_parallelism_threads(cores)

@@ -5,7 +5,7 @@ A conversion that was interrupted goes on where it stopped when the same command
 
 from absl import flags
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
@@ -25,7 +25,7 @@ def run(flag_values, overrides):
     for name in ("annotations", "images", "output", "split"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet convert --help)")
-    from awsdet.data.convert import convert
+    from awsdet.data.records.convert import convert
 
     manifest = convert(
         flag_values.annotations,

@@ -5,7 +5,7 @@ Whatever is broken is followed by the one command that mends it. The exit code i
 
 from absl import flags
 
-from awsdet import doctor
+from awsdet.cli import diagnosis as doctor
 
 
 def define(flag_values):

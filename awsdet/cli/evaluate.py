@@ -7,7 +7,7 @@ of processes.
 from absl import flags, logging
 
 from awsdet.cli.ranks import run_on_all
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
@@ -58,7 +58,7 @@ def _evaluate(flag_values, world):
 
 def _prepare(flag_values):
     """(detector, manifest, data section of the config, words for the checkpoint)."""
-    from awsdet.data.records import read_manifest
+    from awsdet.data.records.read import read_manifest
     from awsdet.evaluation import check_classes
     from awsdet.train.checkpoint import load_for_inference
 

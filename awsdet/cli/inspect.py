@@ -8,7 +8,7 @@ import contextlib
 
 from absl import flags
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
@@ -24,7 +24,7 @@ def run(flag_values, overrides):
         raise UserError("--records is missing (see awsdet inspect --help)")
     import tensorflow as tf
 
-    from awsdet.data import inspection
+    from awsdet.data.records import inspection
 
     with contextlib.suppress(RuntimeError):  # raised where the caller already uses TensorFlow
         tf.config.set_visible_devices([], "GPU")  # reading takes none, and a training may be running on it

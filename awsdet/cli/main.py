@@ -15,7 +15,7 @@ import traceback
 
 from absl import flags, logging
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 # Command -> one line for the overview; kept here so that the overview loads no command (and no TensorFlow).
 COMMANDS = {

@@ -11,7 +11,7 @@ import sys
 
 from absl import flags, logging
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
@@ -46,14 +46,15 @@ def run(flag_values, overrides):
     for name in ("checkpoint", "input", "output"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet predict --help)")
-    from awsdet import distributed, predict
+    from awsdet.inference import predict
+    from awsdet.runtime import processes
     from awsdet.train.checkpoint import load_for_inference
 
     paths = predict.find_images(flag_values.input)
     root = _root(flag_values.input)
     if flag_values.draw:
         paths = _outside(paths, root, pathlib.Path(flag_values.draw))
-    world = distributed.start(expected_size=1)
+    world = processes.start(expected_size=1)
     try:
         detector, info = load_for_inference(flag_values.checkpoint)
         logging.info("predicting with %s (step %d)", info["path"], info["step"])
@@ -90,8 +91,8 @@ def _outside(paths, root, pictures):
 
 def _collect(found, count, root, info, flag_values):
     """Runs through the predictions, drawing where asked. Returns the JSON entries of images and of skipped ones."""
-    from awsdet.predict import prediction_entry
-    from awsdet.progress import Progress
+    from awsdet.inference.predict import prediction_entry
+    from awsdet.runtime.progress import Progress
 
     entries, skipped = [], []
     with Progress(count, "predicting", "images") as progress:
@@ -109,7 +110,7 @@ def _collect(found, count, root, info, flag_values):
 
 
 def _draw(prediction, path, info, threshold):
-    from awsdet.drawing import detected_objects, draw
+    from awsdet.inference.drawing import detected_objects, draw
 
     picture = draw(prediction.image, detected_objects(prediction.detections, info["class_names"], threshold))
     if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):

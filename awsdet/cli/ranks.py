@@ -2,7 +2,7 @@
 
 from absl import logging
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 
 def run_on_all(work, expected_size=0, stall_seconds=600):
@@ -10,13 +10,13 @@ def run_on_all(work, expected_size=0, stall_seconds=600):
 
     Args:
         work: function of a World that returns an exit code.
-        expected_size, stall_seconds: see `distributed.start`.
+        expected_size, stall_seconds: see `processes.start`.
 
     Raises UserError on rank 0 alone, which says it for all; the others return 2.
     """
-    from awsdet import distributed
+    from awsdet.runtime import processes
 
-    world = distributed.start(expected_size, stall_seconds)
+    world = processes.start(expected_size, stall_seconds)
     try:
         if not world.is_chief:
             logging.set_verbosity(logging.WARNING)

@@ -5,7 +5,7 @@ It lies in OUTPUT/images/train, OUTPUT/images/val and OUTPUT/annotations/instanc
 
 from absl import flags
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
@@ -22,7 +22,7 @@ def run(flag_values, overrides):
     del overrides
     if not flag_values.output:
         raise UserError("--output is missing (see awsdet shapes --help)")
-    from awsdet.data import shapes
+    from awsdet.data.coco import shapes
 
     shapes.generate(
         flag_values.output,

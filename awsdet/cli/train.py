@@ -9,7 +9,7 @@ from absl import flags, logging
 
 from awsdet import config as config_module
 from awsdet.cli.ranks import run_on_all
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
@@ -53,16 +53,17 @@ def _train(config, flag_values, world):
 
 
 def _check(config, flag_values):
-    from awsdet import distributed, models
+    from awsdet.models import builder
+    from awsdet.runtime import processes
     from awsdet.train.inputs import prepare
     from awsdet.train.transfer import take_weights
 
     logging.set_verbosity(logging.WARNING)  # the run itself says the rest
-    processes = max(1, flag_values.processes)
-    distributed.check_gpus(processes)
-    inputs = prepare(config, flag_values.output, flag_values.resume, processes)
-    detector = models.build(config.model, inputs.train.class_names)
+    count = max(1, flag_values.processes)
+    processes.check_gpus(count)
+    inputs = prepare(config, flag_values.output, flag_values.resume, count)
+    detector = builder.build(config.model, inputs.train.class_names)
     if config.train.init_from and inputs.start is None:
         take_weights(detector, config.train.init_from)
-    print(f"{flag_values.config}: all is well for {processes} process(es)")
+    print(f"{flag_values.config}: all is well for {count} process(es)")
     return 0

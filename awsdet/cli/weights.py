@@ -14,7 +14,7 @@ import contextlib
 from absl import flags
 
 from awsdet import config as config_module
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 POSITIONAL = ("input", "output")
 
@@ -46,7 +46,7 @@ def run(flag_values, overrides):
 
 def _model(weights, config_file, overrides):
     """The detector that the weights are compared with."""
-    from awsdet import models
+    from awsdet.models import builder
     from awsdet.weights import classes
     from awsdet.weights.infer import infer
 
@@ -56,7 +56,7 @@ def _model(weights, config_file, overrides):
     else:
         model, count = infer(weights)
     names = weights.class_names or [f"class {index}" for index in range(count)]
-    return models.build(model, names)
+    return builder.build(model, names)
 
 
 def _convert(weights, detector, output):

@@ -13,13 +13,13 @@ import time
 import tensorflow as tf
 from absl import logging
 
-from awsdet.data.manifest import write_json
-from awsdet.data.pipeline import eval_dataset
-from awsdet.data.records import read_ground_truth
-from awsdet.detections import batch_detections, coco_objects
-from awsdet.errors import UserError
+from awsdet.data.reader.pipeline import eval_dataset
+from awsdet.data.records.manifest import write_json
+from awsdet.data.records.read import read_ground_truth
+from awsdet.detection.results import batch_detections, coco_objects
 from awsdet.evaluation.coco_metric import coco_metrics
-from awsdet.progress import Progress
+from awsdet.runtime.errors import UserError
+from awsdet.runtime.progress import Progress
 
 _PASTE_THREADS = 2
 _BATCHES_WAITING = 8  # whose mask probabilities may be in memory at once

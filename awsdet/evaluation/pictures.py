@@ -5,9 +5,9 @@ import pathlib
 from absl import logging
 from pycocotools import mask as coco_mask
 
-from awsdet.data.pipeline import eval_dataset
-from awsdet.detections import image_detections
-from awsdet.drawing import DrawnObject, detected_objects, side_by_side
+from awsdet.data.reader.pipeline import eval_dataset
+from awsdet.detection.results import image_detections
+from awsdet.inference.drawing import DrawnObject, detected_objects, side_by_side
 
 _SCORE_THRESHOLD = 0.5
 

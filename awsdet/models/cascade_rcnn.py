@@ -7,10 +7,10 @@ with a higher IoU for positives; the class logits of all stages are averaged whe
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from awsdet.errors import UserError
-from awsdet.models.box_head import BoxOutput, Candidates, box_head_losses, refine, sample_rois
 from awsdet.models.faster_rcnn import FasterRCNN
+from awsdet.models.heads.box_head import BoxOutput, Candidates, box_head_losses, refine, sample_rois
 from awsdet.models.mask_rcnn import WithMasks, mask_loss_sums
+from awsdet.runtime.errors import UserError
 
 
 class CascadeRCNN(FasterRCNN):

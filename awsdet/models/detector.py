@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from awsdet.models.layers import Conv, Initializers
+from awsdet.models.layers.conv import Conv
+from awsdet.models.layers.initializers import Initializers
 
 # What detection needs of a batch; one trace serves every number and size of images.
 IMAGES_SPEC = {
@@ -12,7 +13,7 @@ IMAGES_SPEC = {
 
 
 class OneProcess:
-    """The world of a training run that is alone; `distributed.World` has the same face for many processes."""
+    """The world of a training run that is alone; `runtime.world.World` has the same face for many processes."""
 
     rank, size = 0, 1
 

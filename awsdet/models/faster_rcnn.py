@@ -2,12 +2,12 @@
 
 import tensorflow as tf
 
-from awsdet import anchors as anchor_lib
-from awsdet.models import rpn
-from awsdet.models.backbones import build_backbone, build_neck
-from awsdet.models.box_head import Candidates, box_head_losses, detections, sample_rois
-from awsdet.models.conv_box_head import build_box_head
+from awsdet.detection import anchors as anchor_lib
 from awsdet.models.detector import Detector
+from awsdet.models.heads import rpn
+from awsdet.models.heads.box_head import Candidates, box_head_losses, detections, sample_rois
+from awsdet.models.heads.conv_box_head import build_box_head
+from awsdet.models.parts import build_backbone, build_neck
 from awsdet.ops.roi_align import roi_align
 
 STRIDES = (4, 8, 16, 32, 64)

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from awsdet.models.faster_rcnn import FasterRCNN
-from awsdet.models.mask_head import MaskHead, mask_loss, mask_targets, positive_rois
+from awsdet.models.heads.mask_head import MaskHead, mask_loss, mask_targets, positive_rois
 
 
 class WithMasks:

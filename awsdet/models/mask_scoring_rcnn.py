@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from awsdet.mask_areas import shares_inside
-from awsdet.models.mask_head import positive_rois
-from awsdet.models.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets
+from awsdet.detection.mask_areas import shares_inside
+from awsdet.models.heads.mask_head import positive_rois
+from awsdet.models.heads.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets
 from awsdet.models.mask_rcnn import MaskRCNN, spread
 
 

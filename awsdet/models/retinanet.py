@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from awsdet.models.backbones import build_backbone, build_neck
 from awsdet.models.detector import Detector
-from awsdet.models.retina_head import RetinaHead, retina_detections, retina_losses, retina_targets
-from awsdet.models.rpn import level_anchors, valid_anchors
+from awsdet.models.heads.retina_head import RetinaHead, retina_detections, retina_losses, retina_targets
+from awsdet.models.heads.rpn import level_anchors, valid_anchors
+from awsdet.models.parts import build_backbone, build_neck
 
 STRIDES = (8, 16, 32, 64, 128)
 FIRST_POSITIVES = 100.0  # where the running mean of the positives begins, as Detectron2's

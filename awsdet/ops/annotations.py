@@ -1,13 +1,13 @@
 """Moves what is annotated on images to where it lies on the resized and mirrored ones, by the compiled operator.
 
-`awsdet.ops.plain.annotations` holds the same in plain TensorFlow. There it is over a hundred small operators an image,
-here one a batch, on the thread that calls it.
+`awsdet.ops.reference.annotations` holds the same in plain TensorFlow. There it is over a hundred small operators per
+image, here one per batch, on the thread that calls it.
 """
 
 import tensorflow as tf
 
 from awsdet.ops import library
-from awsdet.ops.plain.annotations import Annotations
+from awsdet.ops.reference.annotations import Annotations
 
 
 def place_annotations(stored, *, old_size, new_size, flip, rows):

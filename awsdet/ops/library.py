@@ -6,7 +6,7 @@ import pathlib
 
 import tensorflow as tf
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 PATH = pathlib.Path(__file__).with_name("libawsdet_ops.so")
 BUILD_COMMAND = "make ops"

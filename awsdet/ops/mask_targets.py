@@ -1,7 +1,7 @@
 """Mask targets: objects' polygons or RLE, cropped to RoIs and rasterised at M x M, by the compiled operators.
 
 They take the ragged masks of all objects as they are, so nothing is copied for a RoI, and run on the CPU's worker
-threads. `awsdet.ops.plain.mask_targets` holds the same functions in plain TensorFlow. Not differentiable.
+threads. `awsdet.ops.reference.mask_targets` holds the same functions in plain TensorFlow. Not differentiable.
 """
 
 import tensorflow as tf

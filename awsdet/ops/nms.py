@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from awsdet.ops import library
-from awsdet.ops.plain.nms import Kept
+from awsdet.ops.reference.nms import Kept
 
 tf.no_gradient("AwsdetNms")
 

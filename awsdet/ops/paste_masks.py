@@ -1,6 +1,6 @@
 """Pastes mask probabilities into images as COCO run-length codes, by the compiled operator.
 
-`awsdet.ops.plain.paste_masks` states the rule and holds the same in NumPy. The operator works in the block of image
+`awsdet.ops.reference.paste_masks` states the rule and holds the same in NumPy. The operator works in the block of image
 pixels that a mask can touch, on the CPU's worker threads, and never makes an image-sized mask.
 """
 

@@ -1,6 +1,6 @@
 """Reads one record of a TFRecord file by its place, by the compiled operator.
 
-`awsdet.ops.plain.read_record` holds the same in plain TensorFlow, which reads the file from its beginning.
+`awsdet.ops.reference.read_record` holds the same in plain TensorFlow, which reads the file from its beginning.
 """
 
 import tensorflow as tf

@@ -1,7 +1,7 @@
 """Resizes images, mirrored and padded, into one batch, by the compiled operator.
 
-`awsdet.ops.plain.resize` holds the same in plain TensorFlow. The operator goes from bytes to bytes in one pass, on the
-thread that calls it: readers run batches side by side.
+`awsdet.ops.reference.resize` holds the same in plain TensorFlow. The operator goes from bytes to bytes in one pass, on
+the thread that calls it: readers run batches side by side.
 """
 
 import tensorflow as tf

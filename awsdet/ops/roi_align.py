@@ -1,4 +1,4 @@
-"""RoIAlign over a feature pyramid, compiled; awsdet/ops/plain/roi_align.py is its twin in plain TensorFlow."""
+"""RoIAlign over a feature pyramid, compiled; awsdet/ops/reference/roi_align.py is its twin in plain TensorFlow."""
 
 import tensorflow as tf
 

@@ -21,8 +21,8 @@ import tensorflow as tf
 from absl import logging
 
 from awsdet import config as config_module
-from awsdet import models
-from awsdet.errors import UserError
+from awsdet.models import builder
+from awsdet.runtime.errors import UserError
 from awsdet.train.optimizer import averages
 from awsdet.train.snapshot import Snapshot
 
@@ -215,7 +215,7 @@ def load_for_inference(path):
     path = find(path)
     info = read_info(path)
     settings = config_module.from_json(json.dumps(info["config"]))
-    detector = models.build(settings.model, info["class_names"], seed=settings.seed)
+    detector = builder.build(settings.model, info["class_names"], seed=settings.seed)
     with _damage_named(path):
         status = tf.train.Checkpoint(detector=detector).read(str(path / "state"))
         status.assert_existing_objects_matched().expect_partial()

@@ -7,9 +7,10 @@ from typing import NamedTuple, Optional
 import tensorflow as tf
 from absl import logging
 
-from awsdet import evaluation, models
-from awsdet.data.pipeline import train_dataset
-from awsdet.errors import UserError
+from awsdet import evaluation
+from awsdet.data.reader.pipeline import train_dataset
+from awsdet.models import builder
+from awsdet.runtime.errors import UserError
 from awsdet.train import checkpoint, optimizer, schedule
 from awsdet.train.callbacks import Bar, Checkpointing, Evaluation, Log, Steps, clock, write_scalars
 from awsdet.train.failure import explain
@@ -80,7 +81,7 @@ class _Run:
         self.config, self.inputs, self.world = config, inputs, world
         self.checkpoints = inputs.folder.checkpoints
         self.images_per_step = config.data.batch_size * world.size
-        self.detector = models.build(config.model, inputs.train.class_names, seed=config.seed)
+        self.detector = builder.build(config.model, inputs.train.class_names, seed=config.seed)
         self.start_info = checkpoint.read_info(inputs.start) if inputs.start else None
         if config.train.init_from and self.start_info is None and world.is_chief:
             take_weights(self.detector, config.train.init_from)

@@ -10,7 +10,7 @@ import warnings
 import tensorflow as tf
 from absl import logging
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 OPTIMIZERS = ("sgd", "novograd", "lamb")
 # Of the papers; what config.optimizer.beta_2 = 0 stands for. config.optimizer.momentum is beta 1.

@@ -15,9 +15,9 @@ import socket
 
 import tensorflow as tf
 
-import awsdet
 from awsdet import config as config_module
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
+from awsdet.runtime.version import __version__
 from awsdet.train.checkpoint import Checkpoints
 
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "tensorflow-addons", "horovod", "numpy", "pycocotools")
@@ -83,7 +83,7 @@ class RunFolder:
 
 def versions():
     """JSON-able dict of what a run depends on: packages, Python, machine, devices."""
-    found = {"awsdet": awsdet.__version__, "python": platform.python_version()}
+    found = {"awsdet": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

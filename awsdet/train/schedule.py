@@ -8,7 +8,7 @@ import math
 
 import tensorflow as tf
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 SCHEDULES = ("step", "cosine")
 

@@ -5,9 +5,9 @@ import json
 from absl import logging
 
 from awsdet import config as config_module
-from awsdet.data.pipeline import trainable_records
-from awsdet.errors import UserError
-from awsdet.models import has_masks
+from awsdet.data.reader.pipeline import trainable_records
+from awsdet.models.builder import has_masks
+from awsdet.runtime.errors import UserError
 from awsdet.train import optimizer, schedule
 
 _AT_LEAST = {

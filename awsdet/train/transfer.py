@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 from awsdet.train.checkpoint import load_for_inference
 from awsdet.weights import classes, load, mmdet, presets
 

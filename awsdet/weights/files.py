@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 from awsdet.weights import pickles, safetensors
 
 LARGEST = 8 * 2**30  # bytes of a file and of what it unpacks to; detectors have well under one GiB

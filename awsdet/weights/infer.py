@@ -8,7 +8,7 @@ import math
 import re
 
 from awsdet import config as config_module
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 _DEPTHS = {6: 50, 23: 101, 36: 152}  # blocks of the third stage
 _RETINA_SHAPES = 9  # anchors a cell: 3 sizes and 3 ratios

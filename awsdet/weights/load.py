@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 from awsdet.weights import files, formats, presets
 
 FORMAT = "awsdet weights 1"

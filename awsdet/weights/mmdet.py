@@ -15,7 +15,7 @@ How a layer is named decides where its normalisation is found:
 
 import numpy as np
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 _NORM_SUFFIX = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
 _COUNTER = "num_batches_tracked"  # PyTorch counts the batches of a BatchNorm; nothing here depends on it

@@ -12,7 +12,7 @@ import re
 
 import numpy as np
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 _NUMERIC = re.compile(r"[<>=|]?([fiub][1248]|\?)")
 

@@ -7,7 +7,7 @@ one grey level within a family; such differences are let pass.
 import re
 from typing import NamedTuple
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 _MEAN_TOLERANCE = 1.0  # grey levels
 _STD_TOLERANCE = 0.01  # of the value

@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
 _TYPES["BOOL"] = "?"

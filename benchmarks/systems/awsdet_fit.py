@@ -20,9 +20,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import tensorflow as tf
 
 from awsdet import config as config_module
-from awsdet.data import shapes
-from awsdet.data.convert import convert
-from awsdet.distributed import World
+from awsdet.data.coco import shapes
+from awsdet.data.records.convert import convert
+from awsdet.runtime.world import World
 from awsdet.train import fit
 from benchmarks import measure
 from benchmarks.systems.awsdet_step import jittered_proposals

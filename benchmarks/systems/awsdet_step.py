@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from awsdet import config as config_lib
-from awsdet.models import build
+from awsdet.models.builder import build
 from awsdet.train.optimizer import SGD
 from benchmarks import measure, scene, step_cost
 

@@ -37,7 +37,7 @@ class Stages:
 
 def ours(truth, batch, stages):
     """AP of boxes and masks by our own functions, as `awsdet.evaluation.evaluate` calls them."""
-    from awsdet.detections import batch_detections, coco_objects
+    from awsdet.detection.results import batch_detections, coco_objects
     from awsdet.evaluation import coco_metrics
     from awsdet.ops import library
 

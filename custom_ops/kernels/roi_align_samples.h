@@ -1,7 +1,7 @@
 // Where RoIAlign samples a feature map: level of a box, sample positions, bilinear weights; for the CPU and the GPU.
 //
 // Rounded operation by operation, because a sample within a rounding error of the border counts or does not. Semantics:
-// awsdet/ops/plain/roi_align.py.
+// awsdet/ops/reference/roi_align.py.
 //
 // Frames: boxes x1, y1, x2, y2 in image pixels; positions in pixels of the level's feature map, where pixel i has its
 // centre at i (an aligned box is moved by half a pixel to that frame).

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from awsdet.cli import main as cli
-from awsdet.data.records import read_manifest
+from awsdet.data.records.read import read_manifest
 from tests.evaluation.saved import save_checkpoint
 from tests.evaluation.truth import shape_records
 

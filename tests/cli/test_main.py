@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from awsdet.cli import main as cli
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 
 
 def mistake(capsys, *arguments):
@@ -135,7 +135,9 @@ def test_overrides_may_be_written_with_a_space():
 
 def test_a_mistake_is_one_line_even_where_its_message_has_several(capsys, tmp_path):
     config = tmp_path / "config.py"
-    config.write_text("from awsdet.errors import UserError\ndef get_config():\n    raise UserError('first\\nsecond')\n")
+    config.write_text(
+        "from awsdet.runtime.errors import UserError\ndef get_config():\n    raise UserError('first\\nsecond')\n"
+    )
     assert mistake(capsys, "train", f"--config={config}", f"--output={tmp_path / 'run'}").endswith("first second")
 
 

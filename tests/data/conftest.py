@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from awsdet.data import shapes
-from awsdet.data.convert import convert
+from awsdet.data.coco import shapes
+from awsdet.data.records.convert import convert
 
 COCO_TINY = pathlib.Path(__file__).parents[3] / "shared" / "data" / "coco_tiny"
 

@@ -7,23 +7,24 @@ import sys
 import pytest
 import tensorflow as tf
 
-from awsdet import distributed
-from awsdet.cores import usable_cores
-from awsdet.errors import UserError
+from awsdet.runtime import processes
+from awsdet.runtime.cores import usable_cores
+from awsdet.runtime.errors import UserError
+from awsdet.runtime.horovod import build_features
 
 # One program for several questions, since most of its time goes into starting.
 EXCHANGES = """
     import json, time
     import tensorflow as tf
-    from awsdet import distributed
-    from awsdet.errors import UserError
+    from awsdet.runtime import processes
+    from awsdet.runtime.errors import UserError
 
     results = {}
     try:
-        distributed.start(3)
+        processes.start(3)
     except UserError as error:
         results["wrong size"] = str(error)
-    world = distributed.start(2)
+    world = processes.start(2)
     rank = world.rank
     gradients = [tf.fill([3, 2], float(rank)), tf.constant([1.0, 2.0]) * (rank + 1)]
     average = tf.function(world.average)
@@ -64,7 +65,7 @@ def test_exchanges_of_two_processes_until_one_crashes(horovodrun):
 
 
 def test_one_process_has_the_same_face():
-    world = distributed.start()
+    world = processes.start()
     assert (world.rank, world.size, world.local_rank, world.local_size, world.is_chief) == (0, 1, 0, 1, True)
     assert [g.numpy().tolist() for g in world.average([tf.constant([2.0])])] == [[2.0]]
     assert world.sum(tf.constant(3)).numpy() == 3
@@ -74,23 +75,23 @@ def test_one_process_has_the_same_face():
 
 
 def test_one_process_loads_no_horovod():
-    program = "import sys; from awsdet import distributed; distributed.start(1); sys.exit('horovod' in sys.modules)"
+    program = "import sys; from awsdet.runtime import processes; processes.start(1); sys.exit('horovod' in sys.modules)"
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", program]) == 0
 
 
 def test_more_processes_asked_for_than_started():
     with pytest.raises(UserError, match="horovodrun -np 4"):
-        distributed.start(4)
+        processes.start(4)
 
 
 def test_more_processes_than_gpus_stop(monkeypatch):
     gpus = [tf.config.PhysicalDevice(f"GPU:{i}", "GPU") for i in range(2)]
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
     with pytest.raises(UserError, match=r"8 processes .* but it has 2 GPU\(s\); start at most 2"):
-        distributed.check_gpus(8)
-    assert distributed.check_gpus(2) == gpus
+        processes.check_gpus(8)
+    assert processes.check_gpus(2) == gpus
 
 
 def test_horovod_can_start_processes():
-    features = distributed.build_features()
+    features = build_features()
     assert set(features) == {"gloo", "mpi", "nccl"} and (features["gloo"] or features["mpi"])

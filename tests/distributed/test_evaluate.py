@@ -2,8 +2,8 @@
 
 import sys
 
-from awsdet.distributed import World
 from awsdet.evaluation import evaluate, format_table
+from awsdet.runtime.world import World
 from awsdet.train.checkpoint import load_for_inference
 from tests.evaluation.saved import save_checkpoint
 from tests.evaluation.truth import shape_records

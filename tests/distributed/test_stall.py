@@ -2,7 +2,7 @@
 
 import pytest
 
-from awsdet.stall import Ledger
+from awsdet.runtime.stall import Ledger
 
 
 def ledger(limit=10):
@@ -55,10 +55,10 @@ STALL = """
     import os, signal, sys, time
     import tensorflow as tf
     from absl import logging
-    from awsdet import distributed
+    from awsdet.runtime import processes
 
     how, who = {how!r}, {who}
-    world = distributed.start(2, stall_seconds=3)
+    world = processes.start(2, stall_seconds=3)
     step = tf.function(lambda x: world.average([x, 2 * x]))
     for number in range(5):
         if number == 3 and world.rank == who:

@@ -7,11 +7,12 @@ PROGRAM = """
     import json
     import numpy as np
     import tensorflow as tf
-    from awsdet import distributed
-    from awsdet.models.layers import Conv, Initializers
+    from awsdet.runtime import processes
+    from awsdet.models.layers.conv import Conv
+    from awsdet.models.layers.initializers import Initializers
     from tests.models.made import TWO, batch, index_keys, small_detector
 
-    world = distributed.start(2)
+    world = processes.start(2)
     rank = world.rank
 
     def distance(ours, theirs):

@@ -7,11 +7,11 @@ STEPS = """
     import hashlib, json
     import numpy as np
     import tensorflow as tf
-    from awsdet import distributed
+    from awsdet.runtime import processes
     from awsdet.train.optimizer import SGD
     from tests.models.made import TWO, batch, index_keys, small_detector
 
-    world = distributed.start(2)
+    world = processes.start(2)
     rank = world.rank
 
     # (a) Rank 1 sees no object at all, rank 0 does.

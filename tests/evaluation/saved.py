@@ -3,7 +3,7 @@
 import json
 
 from awsdet import config as config_module
-from awsdet.models import build
+from awsdet.models.builder import build
 from awsdet.train.checkpoint import Checkpoints
 from awsdet.train.optimizer import SGD
 from tests.models.made import small_config

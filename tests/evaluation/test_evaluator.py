@@ -11,9 +11,9 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from awsdet.distributed import World
-from awsdet.errors import UserError
 from awsdet.evaluation import draw_examples, evaluate, format_table
+from awsdet.runtime.errors import UserError
+from awsdet.runtime.world import World
 from tests.evaluation.truth import ThreadWorld, TruthDetector, shape_records, small_data_config
 
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 from pycocotools import mask as coco_mask
 
 from awsdet.config import mask_rcnn
-from awsdet.data import shapes
-from awsdet.data.convert import convert
-from awsdet.data.pipeline import eval_dataset
+from awsdet.data.coco import shapes
+from awsdet.data.reader.pipeline import eval_dataset
+from awsdet.data.records.convert import convert
 from awsdet.evaluation.pictures import true_mask
 
 
@@ -79,7 +79,7 @@ def _probabilities(mask, box):
 
 
 class ThreadWorld:
-    """One of several ranks that are threads of this process; the face of `distributed.World` that evaluation uses."""
+    """One of several ranks that are threads of this process; the face of `World` that evaluation uses."""
 
     def __init__(self, rank, size, shared):
         self.rank, self.size, self._shared = rank, size, shared

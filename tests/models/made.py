@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from awsdet import config as config_lib
-from awsdet.models import build
+from awsdet.models.builder import build
 
 SMALL = (
     "model.backbone.base_width=8",

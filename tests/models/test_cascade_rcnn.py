@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet import boxes as box_lib
-from awsdet.errors import UserError
-from awsdet.models.box_head import BoxOutput, Candidates, refine, sample_rois
+from awsdet.detection import boxes as box_lib
 from awsdet.models.cascade_rcnn import stage_rules
-from awsdet.models.rpn import Proposals
+from awsdet.models.heads.box_head import BoxOutput, Candidates, refine, sample_rois
+from awsdet.models.heads.rpn import Proposals
+from awsdet.runtime.errors import UserError
 from tests.models.made import TWO, batch, index_keys, small_config, small_detector
 
 TERMS = {f"stage{k}_{term}" for k in range(3) for term in ("class_loss", "box_loss")}

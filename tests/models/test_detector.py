@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.errors import UserError
 from awsdet.ops import conv3x3
+from awsdet.runtime.errors import UserError
 from tests.models.made import TWO, batch, index_keys, small_detector
 
 

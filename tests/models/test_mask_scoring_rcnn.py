@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from awsdet.models.layers import Initializers
-from awsdet.models.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets
+from awsdet.models.heads.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets
+from awsdet.models.layers.initializers import Initializers
 from tests.models.made import TWO, batch, index_keys, small_detector
 
 

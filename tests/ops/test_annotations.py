@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.data.coco import run_lengths
+from awsdet.data.coco.annotations import run_lengths
 from awsdet.ops import annotations as compiled
-from awsdet.ops.plain import annotations as plain
+from awsdet.ops.reference import annotations as plain
 
 HEIGHT, WIDTH = 23, 31
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from awsdet.errors import UserError
 from awsdet.ops import library
+from awsdet.runtime.errors import UserError
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import tensorflow as tf
 from pycocotools import mask as coco_mask
 
 from awsdet.ops import mask_targets as compiled
-from awsdet.ops.plain import mask_targets as plain
+from awsdet.ops.reference import mask_targets as plain
 
 SQUARE, HOLE = [10.0, 10, 30, 10, 30, 30, 10, 30], [15.0, 15, 25, 15, 25, 25, 15, 25]
 BOW = [10.0, 10, 30, 30, 30, 10, 10, 30]  # crosses itself

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from awsdet.ops.nms import nms
-from awsdet.ops.plain import nms as plain
+from awsdet.ops.reference import nms as plain
 from tests.parity import ops as parity
 
 METHODS = ("hard", "linear", "gaussian")

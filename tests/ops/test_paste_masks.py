@@ -7,7 +7,7 @@ from pycocotools import mask as coco_mask
 
 from awsdet.ops import library
 from awsdet.ops import paste_masks as compiled
-from awsdet.ops.plain import paste_masks as plain
+from awsdet.ops.reference import paste_masks as plain
 
 
 def blobs(rng, count, rows, columns):

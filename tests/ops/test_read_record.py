@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from awsdet.ops import read_record as compiled
-from awsdet.ops.plain import read_record as plain
+from awsdet.ops.reference import read_record as plain
 
 
 @pytest.fixture(scope="module")

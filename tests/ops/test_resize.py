@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from awsdet.ops import library
 from awsdet.ops import resize as compiled
-from awsdet.ops.plain import resize as plain
+from awsdet.ops.reference import resize as plain
 
 
 def alone(module, image, size, flip, padded=None):

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from awsdet.ops import library
-from awsdet.ops.plain import roi_align as plain
+from awsdet.ops.reference import roi_align as plain
 from awsdet.ops.roi_align import roi_align
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -13,7 +13,7 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 from tests.parity import reference as reference_lib
 from tests.parity.ops import compare_ops
 from tests.parity.rows import GIVEN, feature_row

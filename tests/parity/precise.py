@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from awsdet.models import faster_rcnn, norms
+from awsdet.models import faster_rcnn
+from awsdet.models.layers import norms
 from awsdet.ops.roi_align import roi_align
 from tests.parity.training_step import forward
 

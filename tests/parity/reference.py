@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from awsdet.errors import UserError
-from awsdet.models import build
+from awsdet.models.builder import build
+from awsdet.runtime.errors import UserError
 from awsdet.weights import mmdet
 from tests.parity import batch as batch_lib
 from tests.parity import cascade, dense, parts, two_stage

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.models import norms
+from awsdet.models.layers import norms
 from tests.parity import precise, reference
 from tests.parity.gradients import TOLERANCE, Expected, exact_errors, gradient_rows
 from tests.parity.training_step import reference_batch, step

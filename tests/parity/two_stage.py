@@ -4,8 +4,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from awsdet import config as config_lib
-from awsdet.models import rpn
 from awsdet.models.faster_rcnn import ROI_STRIDES, STRIDES
+from awsdet.models.heads import rpn
 from awsdet.ops.paste_masks import paste_masks
 from tests.parity import parts
 from tests.parity.pairs import SCORE_TOLERANCE, pair_boxes, ranked_rows

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from awsdet.cores import usable_cores
-from awsdet.data.records import read_manifest
-from awsdet.distributed import World
+from awsdet.data.records.read import read_manifest
 from awsdet.evaluation import evaluate
+from awsdet.runtime.cores import usable_cores
+from awsdet.runtime.world import World
 from awsdet.train import checkpoint
 from awsdet.train.checkpoint import Checkpoints
 from tests.train.made import make_records, write_config

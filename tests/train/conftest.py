@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from awsdet.distributed import World
+from awsdet.runtime.world import World
 from awsdet.train.fit import Outcome, train
 from tests.train.made import load_config, make_records, write_config
 

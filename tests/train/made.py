@@ -1,8 +1,8 @@
 """A small data set and the settings of a run that takes seconds."""
 
 from awsdet import config as config_module
-from awsdet.data import shapes
-from awsdet.data.convert import convert
+from awsdet.data.coco import shapes
+from awsdet.data.records.convert import convert
 
 CONFIG = """
 from awsdet import config as base

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from awsdet import config as base
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 from awsdet.train import checkpoint, optimizer
 from awsdet.train.checkpoint import Checkpoints
 from awsdet.train.snapshot import Snapshot

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet import evaluation, models
-from awsdet.data.convert import convert
-from awsdet.data.records import read_manifest
-from awsdet.distributed import World
-from awsdet.errors import UserError
+from awsdet import evaluation
+from awsdet.data.records.convert import convert
+from awsdet.data.records.read import read_manifest
+from awsdet.models import builder
+from awsdet.runtime.errors import UserError
+from awsdet.runtime.world import World
 from awsdet.train import checkpoint, fit
 from awsdet.train.inputs import prepare
 from awsdet.train.run_folder import RunFolder
@@ -246,7 +247,7 @@ def test_loss_that_is_not_finite_stops_the_run(config_file, tmp_path, log):
 
 def test_init_from_takes_what_fits(finished, config_file, log):
     config = load_config(config_file)
-    detector = models.build(config.model, ["one", "two"], seed=9)
+    detector = builder.build(config.model, ["one", "two"], seed=9)
     fresh = {v.name: v.numpy() for v in detector.variables}
     take_weights(detector, finished[0])
     source = {v.name: v.numpy() for v in checkpoint.load_for_inference(finished[0])[0].variables}
@@ -260,7 +261,7 @@ def test_init_from_takes_what_fits(finished, config_file, log):
 def test_init_from_another_backbone_is_refused(finished, config_file):
     config = load_config(config_file, "model.backbone.base_width=8")
     with pytest.raises(UserError, match="its backbone is not that of the config: backbone.bn1.bias has the shape"):
-        take_weights(models.build(config.model, ["one"]), finished[0])
+        take_weights(builder.build(config.model, ["one"]), finished[0])
 
 
 @pytest.mark.parametrize(

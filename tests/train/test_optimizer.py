@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from awsdet import config as base
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 from awsdet.train import optimizer as optimizers
 from awsdet.train.schedule import StepDecay
 

@@ -8,11 +8,11 @@ import re
 import numpy as np
 import pytest
 
-from awsdet.data import shapes
-from awsdet.data.convert import convert
-from awsdet.distributed import World
-from awsdet.errors import UserError
-from awsdet.models import build
+from awsdet.data.coco import shapes
+from awsdet.data.records.convert import convert
+from awsdet.models.builder import build
+from awsdet.runtime.errors import UserError
+from awsdet.runtime.world import World
 from awsdet.train import checkpoint, fit
 from awsdet.train.transfer import take_weights
 from awsdet.weights import classes, load, mmdet, presets

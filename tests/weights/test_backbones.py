@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from awsdet import config as config_lib
-from awsdet.models.backbones import build_backbone
-from awsdet.models.layers import Initializers
+from awsdet.models.layers.initializers import Initializers
+from awsdet.models.parts import build_backbone
 from awsdet.weights import load, mmdet, presets
 from awsdet.weights.infer import infer
 from tests.models.made_weights import made

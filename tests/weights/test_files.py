@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 from awsdet.weights import files, load
 
 ARRAYS = {"backbone.conv1.weight": np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1), "backbone.bn1.bias": np.ones(2)}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet import boxes
 from awsdet import config as config_lib
-from awsdet.models.layers import Initializers, Upsample, interleave
+from awsdet.detection import boxes
+from awsdet.models.layers.initializers import Initializers
+from awsdet.models.layers.upsample import Upsample, interleave
 from awsdet.weights import load, mmdet
 
 CLASSES = 80

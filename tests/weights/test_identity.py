@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from awsdet.errors import UserError
-from awsdet.models import DETECTORS, build
-from awsdet.models.backbones import BACKBONES
+from awsdet.models.builder import DETECTORS, build
+from awsdet.models.parts import BACKBONES
+from awsdet.runtime.errors import UserError
 from awsdet.weights import load, mmdet, presets
 from awsdet.weights.infer import infer
 from tests.models.made import small_detector

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 from awsdet.weights import pickles
 
 ARRAYS = {

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from awsdet import config as config_lib
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 from awsdet.weights import presets
 
 PRESETS = [value for value in vars(presets).values() if isinstance(value, presets.Preset)]

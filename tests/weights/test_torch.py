@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from awsdet.errors import UserError
+from awsdet.runtime.errors import UserError
 from awsdet.weights import load, presets
 from tests.models.made import small_detector
 from tests.weights import foreign

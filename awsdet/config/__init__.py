@@ -1,0 +1,29 @@
+"""Configuration: the families of detectors, files that change their settings, overrides from the command line.
+
+A config is an `ml_collections.ConfigDict`; `awsdet.config.defaults` lists every setting. A config file is Python with a
+`get_config()` that starts from one of the families (`mask_rcnn()`, …) and changes what differs;
+`--config.section.key=value` changes one value more. Unknown keys and wrong types are refused.
+"""
+
+from awsdet.config.families import (
+    cascade_mask_rcnn,
+    cascade_rcnn,
+    faster_rcnn,
+    mask_rcnn,
+    mask_scoring_rcnn,
+    retinanet,
+)
+from awsdet.config.loading import apply_override, from_json, load, to_json
+
+__all__ = [
+    "apply_override",
+    "cascade_mask_rcnn",
+    "cascade_rcnn",
+    "faster_rcnn",
+    "from_json",
+    "load",
+    "mask_rcnn",
+    "mask_scoring_rcnn",
+    "retinanet",
+    "to_json",
+]

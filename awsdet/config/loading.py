@@ -1,0 +1,123 @@
+"""Config files, overrides from the command line, and configs as JSON."""
+
+import ast
+import difflib
+import importlib.util
+import json
+import pathlib
+
+from ml_collections import ConfigDict
+
+from awsdet.config.families import mask_rcnn
+from awsdet.runtime.errors import UserError
+
+
+def load(path, overrides=()):
+    """Reads a config file and applies `overrides`, strings "section.key=value". Returns a locked ConfigDict.
+
+    Raises UserError for a missing or broken file, an unknown key or a value of the wrong type.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise UserError(f"config file {path} does not exist; configs/ holds the ready ones")
+    spec = importlib.util.spec_from_file_location("awsdet_config_file", path)
+    if spec is None:
+        raise UserError(f"config file {path} is not a Python file (its name must end in .py)")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        config = module.get_config()
+    except UserError:
+        raise
+    except Exception as error:  # the file is the user's program: whatever it raises is theirs to mend
+        raise UserError(f"config file {path}: {type(error).__name__}: {_first_line(error)}") from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"config file {path}: get_config() returned {type(config).__name__}, not a ConfigDict")
+    for override in overrides:
+        apply_override(config, override)
+    return config.lock()
+
+
+def apply_override(config, override):
+    """Sets one value of `config` from the string "section.key=value"; the value takes the type of the default."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"--config.{key} has no value; write --config.{key}=VALUE")
+    *sections, name = key.split(".")
+    node = config
+    for depth, section in enumerate([*sections, name]):
+        if not isinstance(node, ConfigDict) or section not in node:
+            raise UserError(_unknown_key(config, ".".join([*sections, name][: depth + 1]), key))
+        if depth < len(sections):
+            node = node[section]
+    if isinstance(node[name], ConfigDict):
+        raise UserError(f"--config.{key} is a section; set one of its keys: {', '.join(node[name])}")
+    node[name] = _parse(key, text, node[name])
+
+
+def to_json(config):
+    """The config as a JSON text; `from_json` reads it back."""
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True)
+
+
+def from_json(text):
+    """A config from `to_json`'s text, checked against the known keys. Returns a locked ConfigDict."""
+    config = mask_rcnn()
+    try:
+        _update(config, json.loads(text), "")
+    except ValueError as error:
+        raise UserError(f"the stored config is not valid JSON: {_first_line(error)}") from error
+    return config
+
+
+def _update(config, values, prefix):
+    for name, value in values.items():
+        if name not in config:
+            raise UserError(f"the stored config has the unknown key {prefix}{name}; it comes from another version")
+        if isinstance(config[name], ConfigDict):
+            _update(config[name], value, f"{prefix}{name}.")
+        else:
+            config[name] = _tuples(value)  # JSON knows lists alone, no config has one
+
+
+def _tuples(value):
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _parse(key, text, default):
+    kind = type(default)
+    try:
+        if kind is bool:
+            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        if kind is tuple:
+            value = ast.literal_eval(text if text.strip()[:1] in "([" else f"({text},)")
+            item = type(default[0]) if default else str
+            if item is int and any(isinstance(v, float) or isinstance(v, str) for v in value):
+                raise ValueError(text)
+            return tuple(item(v) for v in value)
+        return kind(text)
+    except (KeyError, ValueError, SyntaxError, TypeError):
+        wanted = {tuple: "a tuple, as in 1,2", int: "an int"}.get(kind, f"a {kind.__name__}")
+        raise UserError(f"--config.{key}={text}: expected {wanted} (the default is {default!r})") from None
+
+
+def _unknown_key(config, missing, key):
+    known = list(_flat_keys(config))
+    leaf = key.rpartition(".")[2]
+    by_initials = [k for k in known if "".join(word[0] for word in k.rpartition(".")[2].split("_")) == leaf]  # lr
+    by_leaf = [k for k in known if k.rpartition(".")[2] == leaf]
+    near = by_initials or by_leaf or difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown config key {missing}{hint}"
+
+
+def _flat_keys(config, prefix=""):
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _flat_keys(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,1 @@
+"""COCO annotations and images: checked and cleaned."""

@@ -1,0 +1,132 @@
+"""Image files: read upright and in 8-bit RGB, and made ready to be stored in records.
+
+The records' reader decodes JPEG and PNG without looking at EXIF, so an image that needs more than that is stored anew:
+lossy sources as JPEG of high quality, the others as PNG. `load_image` shows prediction the same pixels.
+"""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from awsdet.runtime.errors import UserError
+
+ORIENTATION = 274  # the EXIF tag
+TURNS = {  # what makes an image upright, by the tag's value
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+QUALITY = {"quality": 95, "subsampling": 0}  # of re-encoded JPEG: differences are below what training can see
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_BIT_DEPTH = 24  # its place in the file
+
+
+class StoredImage(NamedTuple):
+    """An image as the records hold it. format: "jpeg" or "png"; notes: kinds of anomalies met on the way."""
+
+    encoded: bytes
+    format: str
+    height: int
+    width: int
+    notes: tuple
+
+
+class ImageRefused(Exception):
+    """An image that cannot be stored. `kind` is the anomaly's."""
+
+    def __init__(self, kind, detail):
+        super().__init__(detail)
+        self.kind = kind
+
+
+def load_image(path):
+    """Reads an image file as uint8 RGB [H, W, 3]: upright by its EXIF tag; grey, CMYK, 16-bit and palette converted.
+
+    Raises UserError where the file is missing or is no whole image.
+    """
+    try:
+        with open(path, "rb") as file:
+            image = _open(file.read())
+    except (OSError, ImageRefused) as error:
+        raise UserError(f"cannot read image {path}: {getattr(error, 'strerror', None) or error}") from None
+    return np.asarray(_to_rgb(_upright(image)[0]))
+
+
+def prepare_image(data, height=0, width=0):
+    """Makes the bytes of an image file ready for the records. Returns a StoredImage.
+
+    height, width: the size in the annotation file; 0 where it gives none. An EXIF rotation is applied where the upright
+    size is that size, ignored where only the unrotated size is. Raises ImageRefused for a file that is not a whole
+    image and for any other size.
+    """
+    raw = _open(data)
+    image, rotated = _upright(raw)
+    notes = [] if width and height else ["image_size_absent"]
+    if rotated:
+        if width and height and image.size != (width, height) and raw.size == (width, height):
+            image, rotated = raw, False
+            notes.append("image_exif_ignored")
+        else:
+            notes.append("image_exif_rotated")
+    if width and height and image.size != (width, height):
+        raise ImageRefused("image_size_differs", f"{image.width} x {image.height}, not {width} x {height}")
+    deep = _is_16_bit(raw, data)
+    plain = raw.mode in ("RGB", "L") and raw.format in ("JPEG", "MPO", "PNG") and not deep
+    notes += _mode_notes(raw, deep, plain)
+    if plain and not rotated:
+        return StoredImage(data, "png" if raw.format == "PNG" else "jpeg", image.height, image.width, tuple(notes))
+    lossy = raw.format in ("JPEG", "MPO")
+    out = io.BytesIO()
+    # Without the tag: the pixels are upright now, and other readers would turn them again.
+    _to_rgb(image).save(out, "JPEG" if lossy else "PNG", exif=b"", **(QUALITY if lossy else {}))
+    return StoredImage(out.getvalue(), "jpeg" if lossy else "png", image.height, image.width, tuple(notes))
+
+
+def _open(data):
+    """The fully decoded Pillow image of some bytes; raises ImageRefused where they are not a whole one."""
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except Image.UnidentifiedImageError:
+        raise ImageRefused("image_unreadable", "not an image") from None
+    except Exception as error:  # Pillow's decoders raise many types on broken files
+        raise ImageRefused("image_unreadable", str(error)) from None
+    return image
+
+
+def _upright(image):
+    """(the image turned as its EXIF tag says, whether that turned anything)."""
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION))
+    except Exception:  # a broken EXIF block says nothing about the orientation
+        turn = None
+    return (image, False) if turn is None else (image.transpose(turn), True)
+
+
+def _is_16_bit(image, data):
+    # Pillow opens 16-bit colour PNG as 8-bit RGB, so its own header must say.
+    depth = data[PNG_BIT_DEPTH] if data.startswith(PNG_SIGNATURE) else 8
+    return depth == 16 or image.mode.startswith("I")
+
+
+def _mode_notes(image, deep, plain):
+    if deep:
+        return ["image_16_bit"]
+    if image.mode == "CMYK":
+        return ["image_cmyk"]
+    if not plain:
+        return ["image_reencoded"]
+    return ["image_grey"] if image.mode == "L" else []
+
+
+def _to_rgb(image):
+    if image.mode.startswith("I"):  # 16-bit grey: the high byte, as PNG readers do for colour
+        pixels = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8
+        image = Image.fromarray(pixels.astype(np.uint8))
+    return image.convert("RGB")

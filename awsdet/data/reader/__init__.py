@@ -1,0 +1,1 @@
+"""Records to batches, in `tf.data`."""

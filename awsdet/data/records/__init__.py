@@ -1,0 +1,1 @@
+"""TFRecord shards and their manifest: written, read, inspected."""

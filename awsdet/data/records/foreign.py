@@ -1,0 +1,248 @@
+"""Shards written by the TensorFlow Object Detection API's COCO script (and by scripts made after it).
+
+They come without a manifest, with boxes as float32 shares of the image and, where there are masks, one PNG an object.
+They are indexed once; the manifest is then written beside them, or kept in memory where that folder cannot be
+written.
+"""
+
+import io
+import pathlib
+import re
+import struct
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+from PIL import Image
+
+from awsdet.data.coco.annotations import MIN_SIDE, Annotation, run_lengths
+from awsdet.data.coco.anomalies import Anomalies
+from awsdet.data.records.manifest import (
+    API,
+    COLUMNS,
+    FOOTER,
+    HEADER,
+    SUFFIX,
+    Manifest,
+    Shard,
+    manifest_to_json,
+    write_json,
+)
+from awsdet.runtime.errors import UserError
+
+# coco_train.record-00000-of-00100, and train-00000-of-00100.tfrecord as newer versions name them
+SHARD_NAME = re.compile(r"(?P<split>.+?)(?:\.record|\.tfrecord)?-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.\w+)?")
+
+
+def splits_in(directory):
+    """Names of the splits whose shards lie in a folder, by the shards' names alone."""
+    names = (SHARD_NAME.fullmatch(path.name) for path in pathlib.Path(directory).iterdir())
+    return sorted({match["split"] for match in names if match})
+
+
+def index(directory, split):
+    """Indexes the shards in a folder. Returns the Manifest of `split`, or None where the folder has no such shards.
+
+    A split is asked for by its full prefix ("coco_train") or its last word ("train"). The class list is that of all the
+    splits in the folder, since a small one may lack a class. Raises UserError for an incomplete split and a broken
+    shard.
+    """
+    groups = _find_shards(directory)
+    ends = [name for name in groups if name.endswith(f"_{split}")]
+    wanted = split if split in groups else ends[0] if len(ends) == 1 else None
+    if wanted is None:
+        return None
+    if not _is_complete(groups[wanted]):
+        found, count = len(groups[wanted]), groups[wanted][0][1]
+        raise UserError(f"split {wanted} in {directory} has {found} of {count} shards; copy the missing ones")
+    tables, classes = {}, {}
+    for name, shards in groups.items():
+        if _is_complete(shards):
+            logging.info("indexing %d shards of split %s in %s", len(shards), name, directory)
+            tables[name] = _index_split([path for path, _ in shards], classes)
+    if tables[wanted] is None:
+        raise UserError(f"{directory} lacks the manifest of its split {wanted}; run awsdet convert again")
+    classes = _class_table(classes, directory)
+    prefix = wanted[: len(wanted) - len(split)]
+    manifests = {
+        name: _manifest(directory, name[len(prefix) * name.startswith(prefix) :], groups[name], rows, classes)
+        for name, rows in tables.items()
+        if rows is not None
+    }
+    for manifest in manifests.values():
+        _write(manifest)
+    return manifests[wanted]
+
+
+def _index_split(paths, classes):
+    """The rows of a split's records; None where the records are awsdet's own (their conversion did not finish)."""
+    rows = []
+    for number, path in enumerate(paths):
+        for offset, payload in _scan(path):
+            features = _parse(path, payload).features.feature
+            if "awsdet/id" in features:
+                return None
+            for key in _object_keys(features):
+                classes.setdefault(key)
+            rows.append((number, offset, len(payload), *_measure(path, features, len(rows))))
+    return rows
+
+
+def _manifest(directory, split, shards, rows, classes):
+    columns = np.array([row[:7] for row in rows], np.int64).reshape(-1, 7).T
+    arrays = {name: column.astype(kind) for (name, kind), column in zip(COLUMNS.items(), columns[1:])}
+    if -1 in arrays["image_id"] or len(np.unique(arrays["image_id"])) < len(rows):
+        arrays["image_id"] = np.arange(1, len(rows) + 1, dtype=np.int64)
+    return Manifest(
+        directory=pathlib.Path(directory),
+        split=split,
+        layout=API,
+        class_names=classes[0],
+        category_ids=classes[1],
+        shards=tuple(Shard(path.name, path.stat().st_size, "") for path, _ in shards),
+        source={"shards": "TensorFlow Object Detection API"},
+        anomalies=Anomalies(),
+        has_masks=any(row[7] for row in rows),
+        shard=columns[0].astype(np.int32),
+        **arrays,
+    )
+
+
+def _write(manifest):
+    try:
+        write_json(manifest.directory / f"{manifest.split}{SUFFIX}", manifest_to_json(manifest))
+    except OSError as error:
+        logging.warning("%s: %s; its shards will be indexed anew each time", manifest.directory, error.strerror)
+
+
+def decode_annotations(features, height, width, manifest, first_id):
+    """The Annotations of a record of an image of height x width px, in its order; ids count up from `first_id`."""
+    boxes = box_array(features) * [width, height, width, height]
+    crowds = crowd_flags(features, len(boxes))
+    areas = features["image/object/area"].float_list.value
+    masks = features["image/object/mask"].bytes_list.value
+    annotations = []
+    for row, class_index in enumerate(class_indices(features, manifest)):
+        x1, y1, x2, y2 = boxes[row].tolist()
+        counts = _mask_counts(masks[row]) if masks else None
+        area = sum(counts[1::2]) if counts else (x2 - x1) * (y2 - y1)
+        annotations.append(
+            Annotation(
+                id=first_id + row,
+                class_index=class_index,
+                bbox=(x1, y1, x2 - x1, y2 - y1),
+                area=float(areas[row] if len(areas) else area),
+                is_crowd=crowds[row],
+                polygons=[],
+                counts=counts,
+                trainable=True,
+                order=row,
+            )
+        )
+    return annotations
+
+
+def class_indices(features, manifest):
+    """The class of each object of a record, 0 … C-1."""
+    classes = {number: c for c, number in enumerate(manifest.category_ids)}
+    names = {name: c for c, name in enumerate(manifest.class_names)}
+    return [names[text] if label is None else classes[label] for label, text in _object_keys(features)]
+
+
+def crowd_flags(features, count):
+    """Whether each of the `count` objects of a record is a crowd; records without the key have none."""
+    return [flag == 1 for flag in features["image/object/is_crowd"].int64_list.value] or [False] * count
+
+
+def box_array(features):
+    """float64 [objects, 4]: xmin, ymin, xmax, ymax as shares of the image."""
+    sides = [features[f"image/object/bbox/{side}"].float_list.value for side in ("xmin", "ymin", "xmax", "ymax")]
+    return np.array(sides, np.float64).T.reshape(-1, 4)
+
+
+def _find_shards(directory):
+    """Split -> list of (path, number of shards that the name speaks of)."""
+    groups = {}
+    for path in sorted(pathlib.Path(directory).iterdir()):
+        match = SHARD_NAME.fullmatch(path.name)
+        if match:
+            groups.setdefault(match["split"], []).append((path, int(match["count"])))
+    return groups
+
+
+def _is_complete(shards):
+    return all(count == len(shards) for _, count in shards)
+
+
+def _scan(path):
+    """Yields (offset, payload) of each record of a TFRecord file."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        offset = 0
+        while offset < size:
+            header = file.read(HEADER)
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == HEADER else size
+            if offset + HEADER + length + FOOTER > size:
+                raise UserError(f"shard {path} is broken at byte {offset}: it ends within a record; write it again")
+            payload = file.read(length)
+            file.seek(FOOTER, io.SEEK_CUR)
+            yield offset, payload
+            offset += HEADER + length + FOOTER
+
+
+def _parse(path, payload):
+    try:
+        return tf.train.Example.FromString(payload)
+    except Exception as error:  # protobuf's DecodeError has no public home
+        raise UserError(f"shard {path} holds something else than tf.train.Example: {error}") from None
+
+
+def _measure(path, features, row):
+    """(image id, height, width, objects, whether it has masks) of a record; checks what the reader needs."""
+    if not features["image/encoded"].bytes_list.value:
+        raise UserError(f"shard {path}: record {row} has no image/encoded; it is not an object detection record")
+    try:
+        width, height = Image.open(io.BytesIO(features["image/encoded"].bytes_list.value[0])).size
+    except OSError as error:
+        raise UserError(f"shard {path}: the image of record {row} cannot be read: {error}") from None
+    boxes, masks = box_array(features), features["image/object/mask"].bytes_list.value
+    if masks and len(masks) != len(boxes):
+        raise UserError(f"shard {path}: record {row} has {len(masks)} masks for {len(boxes)} boxes")
+    if len(_object_keys(features)) != len(boxes):
+        raise UserError(f"shard {path}: record {row} has boxes without a class")
+    source_id = b"".join(features["image/source_id"].bytes_list.value)
+    image_id = int(source_id) if source_id.isdigit() else -1  # -1: the records get numbers of their own
+    usable = usable_rows(boxes, height, width)
+    return image_id, height, width, int(usable.sum()), bool(masks)
+
+
+def usable_rows(boxes, height, width):
+    """bool [objects]: the boxes (shares of the image) that have at least a pixel on each side."""
+    size = np.clip(boxes[:, 2:], 0, 1) - np.clip(boxes[:, :2], 0, 1)
+    return (size * [width, height] >= MIN_SIDE).all(axis=1)
+
+
+def _object_keys(features):
+    """(category id or None, name or None) of each object."""
+    labels = features["image/object/class/label"].int64_list.value
+    texts = [text.decode() for text in features["image/object/class/text"].bytes_list.value]
+    count = max(len(labels), len(texts))
+    return list(zip(labels or [None] * count, texts or [None] * count))
+
+
+def _class_table(classes, directory):
+    """(names, category ids), by id; shards that give names alone get the ids 1, 2, … in the order of the names."""
+    labels = sorted({label for label, _ in classes if label is not None})
+    if not labels:
+        names = sorted(text for _, text in classes)
+        return tuple(names), tuple(range(1, len(names) + 1))
+    texts = dict(classes)
+    if len(texts) != len(labels):
+        raise UserError(f"the shards in {directory} give one class label several names; they are of different sets")
+    names = {label: text if text is not None else str(label) for label, text in classes}
+    return tuple(names[label] for label in labels), tuple(labels)
+
+
+def _mask_counts(png):
+    """Run lengths (column-major, zeros first) of a PNG mask; any value but 0 is the object."""
+    return run_lengths(np.asarray(Image.open(io.BytesIO(png))) != 0)

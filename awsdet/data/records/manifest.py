@@ -1,0 +1,171 @@
+"""The manifest of a record set, `<split>.manifest.json`.
+
+It says where each record lies, so that the reader fetches any record by its bytes, and carries the classes, the
+shards' sizes and checksums, and the anomalies met when the records were written.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from awsdet.data.coco.anomalies import Anomalies
+from awsdet.runtime.errors import UserError
+
+FORMAT = "awsdet records 1"
+SUFFIX = ".manifest.json"
+HEADER = 12  # bytes before a record in a TFRecord file: its length and that number's checksum
+FOOTER = 4  # bytes after it: its checksum
+COLUMNS = {  # per-record arrays of the manifest, by shard
+    "offset": np.int64,
+    "length": np.int64,
+    "image_id": np.int64,
+    "height": np.int32,
+    "width": np.int32,
+    "num_objects": np.int32,
+}
+AWSDET = "awsdet"  # layouts of a record: ours,
+API = "object_detection_api"  # and the TensorFlow Object Detection API's
+
+
+class Shard(NamedTuple):
+    """A shard file: name in the records folder, bytes, checksum ("" where it has not been computed)."""
+
+    file: str
+    size: int
+    sha256: str
+
+
+class Manifest(NamedTuple):
+    """A split of a record set. Class c is `class_names[c]`, category id `category_ids[c]`.
+
+    The arrays have one entry a record, in the order of the shards: shard (int32, index into `shards`), offset and
+    length (int64, bytes; offset is where the record's header starts, length is that of its payload), image_id
+    (int64), height and width (int32, px), num_objects (int32, rows of a batch's `boxes`, crowds included). has_masks:
+    any object has a mask.
+    """
+
+    directory: pathlib.Path
+    split: str
+    layout: str
+    class_names: tuple
+    category_ids: tuple
+    shards: tuple
+    source: dict
+    anomalies: Anomalies
+    has_masks: bool
+    shard: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
+    image_id: np.ndarray
+    height: np.ndarray
+    width: np.ndarray
+    num_objects: np.ndarray
+
+    @property
+    def num_images(self):
+        """Number of records."""
+        return len(self.image_id)
+
+
+def splits_in(directory):
+    """Names of the splits in a folder that have a manifest, sorted."""
+    return sorted(path.name[: -len(SUFFIX)] for path in pathlib.Path(directory).glob(f"*{SUFFIX}"))
+
+
+def progress_folder(directory, split):
+    """Where a conversion keeps what it knows of its finished shards until the manifest is written."""
+    return pathlib.Path(directory) / f".{split}.convert"
+
+
+def read_json(path):
+    """The dict in a JSON file; raises UserError where there is none."""
+    try:
+        return dict(json.loads(pathlib.Path(path).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"cannot read {path}: {error}; run awsdet convert again") from None
+
+
+def write_json(path, content):
+    """Writes JSON aside and renames it, so that the file is always whole."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.partial")  # several ranks may index foreign shards at once
+    aside.write_text(json.dumps(content, separators=(",", ":")))
+    os.replace(aside, path)
+
+
+def manifest_to_json(manifest, extra=()):
+    """The JSON-ready dict of a manifest. extra: a dict for each shard whose entries are kept beside the shard's own."""
+    shards = []
+    for number, shard in enumerate(manifest.shards):
+        rows = manifest.shard == number
+        records = {name: getattr(manifest, name)[rows].tolist() for name in COLUMNS}
+        shards.append({**shard._asdict(), "records": records, **(extra[number] if extra else {})})
+    return {
+        "format": FORMAT,
+        "split": manifest.split,
+        "layout": manifest.layout,
+        "classes": [
+            {"name": name, "category_id": number} for name, number in zip(manifest.class_names, manifest.category_ids)
+        ],
+        "num_images": manifest.num_images,
+        "num_objects": int(manifest.num_objects.sum()),
+        "has_masks": manifest.has_masks,
+        "source": manifest.source,
+        "anomalies": manifest.anomalies.to_json(),
+        "shards": shards,
+    }
+
+
+def manifest_from_json(directory, content):
+    """A Manifest from `manifest_to_json`'s dict; raises UserError for a file of another kind."""
+    if content.get("format") != FORMAT:
+        raise UserError(f"a manifest in {directory} is not of the format '{FORMAT}'; run awsdet convert again")
+    try:
+        return _manifest(pathlib.Path(directory), content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"a manifest in {directory} is damaged ({error!r}); run awsdet convert again") from None
+
+
+def _manifest(directory, content):
+    shards = content["shards"]
+    columns = {
+        name: np.concatenate([np.zeros(0, kind)] + [np.array(s["records"][name], kind) for s in shards])
+        for name, kind in COLUMNS.items()
+    }
+    return Manifest(
+        directory=directory,
+        split=content["split"],
+        layout=content["layout"],
+        class_names=tuple(entry["name"] for entry in content["classes"]),
+        category_ids=tuple(entry["category_id"] for entry in content["classes"]),
+        shards=tuple(Shard(s["file"], s["size"], s["sha256"]) for s in shards),
+        source=content["source"],
+        anomalies=Anomalies.from_json(content["anomalies"]),
+        has_masks=content["has_masks"],
+        shard=np.repeat(np.arange(len(shards), dtype=np.int32), [len(s["records"]["length"]) for s in shards]),
+        **columns,
+    )
+
+
+def check_shards(manifest):
+    """Returns the manifest; raises UserError where a shard is missing or its size is not the manifest's."""
+    for shard in manifest.shards:
+        path = manifest.directory / shard.file
+        if not path.is_file():
+            raise UserError(f"shard {path} is missing; run awsdet convert again")
+        size = path.stat().st_size
+        if size != shard.size:
+            raise UserError(f"shard {path} is broken: {size} bytes, not {shard.size}; run awsdet convert again")
+    return manifest
+
+
+def file_digest(path):
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,92 @@
+"""Record sets: TFRecord shards `<split>-00000-of-00064.tfrecord` and their index, `<split>.manifest.json`."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from awsdet.data.records import examples, foreign
+from awsdet.data.records.manifest import (
+    AWSDET,
+    HEADER,
+    SUFFIX,
+    Manifest,
+    check_shards,
+    manifest_from_json,
+    progress_folder,
+    read_json,
+    splits_in,
+)
+from awsdet.runtime.errors import UserError
+
+__all__ = ["Manifest", "read_examples", "read_ground_truth", "read_manifest"]
+
+
+def read_manifest(records_dir, split):
+    """Reads the manifest of a split and checks that its shards are there in the right size. Returns a Manifest.
+
+    Shards of the Object Detection API, which come without one, are indexed first. Raises UserError for a missing
+    folder or split, an unfinished conversion, and a missing or damaged shard.
+    """
+    directory = pathlib.Path(records_dir)
+    if not str(records_dir) or not directory.is_dir():
+        raise UserError(f"records folder {str(records_dir)!r} does not exist; awsdet convert makes one")
+    path = directory / f"{split}{SUFFIX}"
+    if path.is_file():
+        return check_shards(manifest_from_json(directory, read_json(path)))
+    if progress_folder(directory, split).is_dir():
+        raise UserError(f"the conversion of split {split} in {directory} has not finished; run awsdet convert again")
+    found = foreign.index(directory, split)
+    if found is not None:
+        return found
+    there = splits_in(directory) + foreign.splits_in(directory)
+    raise UserError(f"records folder {directory} has no split {split}; it has {', '.join(there) or 'none'}")
+
+
+def read_examples(manifest):
+    """Yields the `tf.train.Example` of every record, in the manifest's order. Raises UserError for a broken one."""
+    for number, shard in enumerate(manifest.shards):
+        path = manifest.directory / shard.file
+        rows = np.flatnonzero(manifest.shard == number)
+        with open(path, "rb") as file:
+            for row in rows:
+                file.seek(int(manifest.offset[row]) + HEADER)
+                try:
+                    yield tf.train.Example.FromString(file.read(int(manifest.length[row])))
+                except Exception as error:  # protobuf's DecodeError has no public home
+                    raise UserError(f"shard {path} is broken: {error}; run awsdet convert again") from None
+
+
+def read_ground_truth(manifest):
+    """The split as a COCO detection dict: images, annotations, categories.
+
+    The numbers are those of the annotation file, bit for bit, and each image's annotations are in its order, so
+    COCOeval gives on it what it gives on the file. An object without a mask has an empty RLE. Records of the Object
+    Detection API hold float32 boxes as shares of the image and PNG masks; theirs are as exact as that.
+    """
+    images, annotations = [], []
+    for row, example in enumerate(read_examples(manifest)):
+        features = example.features.feature
+        image_id, height, width = (int(getattr(manifest, key)[row]) for key in ("image_id", "height", "width"))
+        name = features["image/filename"].bytes_list.value
+        images.append({"id": image_id, "file_name": name[0].decode() if name else "", "height": height, "width": width})
+        if manifest.layout == AWSDET:
+            objects = sorted(examples.decode_annotations(features), key=lambda a: a.order)
+        else:
+            objects = foreign.decode_annotations(features, height, width, manifest, first_id=len(annotations) + 1)
+        annotations += [_coco_annotation(a, image_id, height, width, manifest.category_ids) for a in objects]
+    categories = [{"id": number, "name": name} for number, name in zip(manifest.category_ids, manifest.class_names)]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _coco_annotation(annotation, image_id, height, width, category_ids):
+    rle = {"size": [height, width], "counts": annotation.counts or [height * width]}
+    return {
+        "id": annotation.id,
+        "image_id": image_id,
+        "category_id": category_ids[annotation.class_index],
+        "bbox": list(annotation.bbox),
+        "area": annotation.area,
+        "iscrowd": int(annotation.is_crowd),
+        "segmentation": annotation.polygons or rle,
+    }

@@ -1,0 +1,93 @@
+"""One shard of a record set: images read and checked, their annotations cleaned, both written. Runs in workers."""
+
+import contextlib
+import os
+import pathlib
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from awsdet.data.coco.annotations import clean_annotations
+from awsdet.data.coco.anomalies import Anomalies
+from awsdet.data.coco.images import ImageRefused, prepare_image
+from awsdet.data.records.examples import encode_example
+from awsdet.data.records.manifest import COLUMNS, FOOTER, HEADER, file_digest, progress_folder, write_json
+
+
+class Task(NamedTuple):
+    """A shard to write: all that a worker needs."""
+
+    path: pathlib.Path
+    split: str
+    images_dir: pathlib.Path
+    entries: list
+    annotations: list  # raw, one list an entry
+    class_names: tuple
+    category_ids: tuple
+    settings: str  # digest of all that the shard depends on
+
+
+def write_shard(task, count):
+    """Writes one shard and its state. count: called with 1 after each image. Returns the state, a JSON-ready dict."""
+    found, columns, has_masks = Anomalies(), {name: [] for name in COLUMNS}, False
+    classes = {number: c for c, number in enumerate(task.category_ids)}
+    aside = task.path.with_name(f"{task.path.name}.partial")
+    offset = 0
+    with _writing(aside) as writer:
+        for entry, raw in zip(task.entries, task.annotations):
+            image = _read_image(task.images_dir / entry.file_name, entry, raw, found)
+            if image is not None:
+                objects = clean_annotations(raw, image.height, image.width, classes, found)
+                record = encode_example(entry, image, objects, task.class_names, task.category_ids)
+                writer.write(record)
+                trainable = [a for a in objects if a.trainable]
+                has_masks |= any((a.polygons or a.counts) and not a.is_crowd for a in trainable)
+                row = (offset, len(record), entry.id, image.height, image.width, len(trainable))
+                for column, value in zip(columns.values(), row):
+                    column.append(value)
+                offset += HEADER + len(record) + FOOTER
+            count(1)
+    size = aside.stat().st_size
+    if size != offset:
+        raise OSError(f"{aside} has {size} bytes, not the {offset} written")
+    state = {
+        "file": task.path.name,
+        "size": size,
+        "sha256": file_digest(aside),
+        "settings": task.settings,
+        "has_masks": has_masks,
+        "anomalies": found.to_json(),
+        "records": columns,
+    }
+    os.replace(aside, task.path)
+    write_json(progress_folder(task.path.parent, task.split) / f"{task.path.name}.json", state)
+    return state
+
+
+def _read_image(path, entry, raw, found):
+    """The StoredImage of an entry, or None, with what was amiss added to `found`."""
+    name = f"{entry.file_name} (id {entry.id})"
+    try:
+        image = prepare_image(path.read_bytes(), entry.height, entry.width)
+    except ImageRefused as refusal:
+        found.add(refusal.kind, f"{name}: {refusal}")
+    except OSError as error:
+        found.add("image_missing", f"{name}: {error.strerror}")
+    else:
+        for note in image.notes:
+            found.add(note, name)
+        if not raw:
+            found.add("image_empty", name)
+        return image
+    for annotation in raw:
+        found.add("annotation_of_skipped_image", f"annotation {annotation['id']}")
+    return None
+
+
+@contextlib.contextmanager
+def _writing(path):
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            yield writer
+    except tf.errors.OpError as error:  # a full or read-only disk
+        raise OSError(error.message) from None

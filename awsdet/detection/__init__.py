@@ -1,0 +1,1 @@
+"""Pure functions and small typed values of detection: boxes, anchors, matching, sampling, losses, suppression."""

@@ -1,0 +1,120 @@
+"""Pictures of objects in images: masks, boxes and names in a colour of their class (Pillow)."""
+
+import colorsys
+from typing import NamedTuple, Optional
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from pycocotools import mask as coco_mask
+
+_MASK_OPACITY = 0.45
+_BACKGROUND = (255, 255, 255)
+
+
+class DrawnObject(NamedTuple):
+    """One object to draw, in pixels of its image."""
+
+    box: tuple  # x1, y1, x2, y2
+    label: str
+    class_index: int  # decides the colour
+    mask: Optional[dict] = None  # COCO RLE of the image's size
+
+
+def detected_objects(detections, class_names, score_threshold=0.0):
+    """The DrawnObjects of `awsdet.detection.results.Detections`, each labelled with its class and score."""
+    masks = detections.masks or [None] * len(detections.boxes)
+    return [
+        DrawnObject(tuple(box), f"{class_names[label]} {score:.2f}", int(label), mask)
+        for box, score, label, mask in zip(detections.boxes.tolist(), detections.scores, detections.classes, masks)
+        if score >= score_threshold
+    ]
+
+
+def class_color(class_index):
+    """The colour of a class, (red, green, blue) 0 … 255: neighbours in the class list lie far apart on the wheel."""
+    hue = class_index * 0.61803398875 % 1  # the golden ratio spreads any number of hues
+    saturation, value = [(0.9, 0.95), (0.6, 1.0), (1.0, 0.7)][class_index % 3]
+    return tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, saturation, value))
+
+
+def draw(image, objects, scale=1.0):
+    """Draws objects on an image.
+
+    Args:
+      image: uint8 [H, W, 3] RGB array or a Pillow image; it is left as it is.
+      objects: DrawnObjects in pixels of `image`. The first is drawn last, on top of the others.
+      scale: enlargement of the picture; lines and text keep their size.
+
+    Returns:
+      An RGB Pillow image of the image's size times `scale`.
+    """
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    size = tuple(max(1, round(side * scale)) for side in picture.size)
+    picture = picture.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+    objects = list(objects)[::-1]
+    for item in objects:
+        if item.mask is not None:
+            _tint(picture, item)
+    canvas = ImageDraw.Draw(picture)
+    line = max(2, round(max(size) / 400))
+    for item in objects:
+        canvas.rectangle(_scaled_box(item.box, scale, size), outline=class_color(item.class_index), width=line)
+    font = ImageFont.load_default(size=min(20, max(11, max(size) / 45)))
+    for item in objects:
+        _write_label(canvas, item, _scaled_box(item.box, scale, size), size, font)
+    return picture
+
+
+def side_by_side(rows, titles=("predictions", "ground truth"), panel_side=480):
+    """One picture of several: each row shows an image twice, with two sets of objects.
+
+    Args:
+      rows: tuples (image, left objects, right objects); image as for `draw`.
+      titles: what stands above the two columns.
+      panel_side: the longer side of each drawn image, pixels.
+
+    Returns:
+      An RGB Pillow image.
+    """
+    gap = 8
+    panels = []
+    for image, *sets in rows:
+        long_side = max(image.shape[:2] if isinstance(image, np.ndarray) else image.size)
+        panels.append([draw(image, objects, panel_side / long_side) for objects in sets])
+    header = 30
+    height = header + sum(pair[0].size[1] + gap for pair in panels)
+    sheet = Image.new("RGB", (2 * panel_side + 3 * gap, height), _BACKGROUND)
+    canvas = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles):
+        canvas.text((gap + column * (panel_side + gap), 6), title, fill=(0, 0, 0), font=ImageFont.load_default(size=16))
+    top = header
+    for pair in panels:
+        for column, panel in enumerate(pair):
+            sheet.paste(panel, (gap + column * (panel_side + gap), top))
+        top += pair[0].size[1] + gap
+    return sheet
+
+
+def _tint(picture, item):
+    mask = Image.fromarray(coco_mask.decode(item.mask) * np.uint8(round(255 * _MASK_OPACITY)))
+    picture.paste(class_color(item.class_index), (0, 0), mask.resize(picture.size, Image.Resampling.BILINEAR))
+
+
+def _scaled_box(box, scale, size):
+    """The corner pixels of the box's outline, inside the picture and in order."""
+    x1, y1, x2, y2 = (coordinate * scale for coordinate in box)
+    x1, y1 = (min(max(0, round(v)), side - 1) for v, side in zip((x1, y1), size))
+    x2, y2 = (min(max(low, round(v) - 1), side - 1) for v, low, side in zip((x2, y2), (x1, y1), size))
+    return x1, y1, x2, y2
+
+
+def _write_label(canvas, item, box, size, font):
+    """The label on a field of the class's colour above the box, or inside its top where the picture ends."""
+    left, top, right, bottom = canvas.textbbox((0, 0), item.label, font=font)
+    width, height = right - left + 4, bottom - top + 4
+    x = max(0, min(box[0], size[0] - width))
+    y = box[1] - height if box[1] >= height else box[1]
+    color = class_color(item.class_index)
+    canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
+    dark = (299 * color[0] + 587 * color[1] + 114 * color[2]) / 1000 < 140
+    canvas.text((x + 2 - left, y + 2 - top), item.label, fill=(255, 255, 255) if dark else (0, 0, 0), font=font)

@@ -1,0 +1,129 @@
+"""Prediction: image files in, objects out, as JSON and as pictures.
+
+Images go through the network one by one, so that what is found in one does not depend on its neighbours; the next ones
+are read meanwhile. One trace of the graph serves all sizes.
+"""
+
+import concurrent.futures
+import itertools
+import pathlib
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from awsdet.data.coco.images import load_image
+from awsdet.data.reader.sizes import resize_plan
+from awsdet.data.records.manifest import write_json
+from awsdet.detection.results import Detections, coco_objects, image_detections
+from awsdet.ops.resize import resize
+from awsdet.runtime.errors import UserError
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_READERS = 4
+
+
+class Prediction(NamedTuple):
+    """What became of one image file; `error` alone is set where it could not be read."""
+
+    path: pathlib.Path
+    image: Optional[np.ndarray]  # uint8 [H, W, 3] RGB, upright
+    detections: Optional[Detections]  # in pixels of `image`
+    error: Optional[str]
+
+
+def find_images(source):
+    """The image files of a folder and its subfolders in order of their names, or the one file that `source` is.
+
+    Raises UserError where nothing is there.
+    """
+    source = pathlib.Path(source)
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise UserError(f"input {source} does not exist; give an image or a folder of images")
+    paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    if not paths:
+        raise UserError(f"folder {source} has no images ({', '.join(IMAGE_SUFFIXES)})")
+    return paths
+
+
+def predict(detector, data_config, paths, score_threshold=0.0):
+    """Finds objects in image files.
+
+    Args:
+      detector: Detector.
+      data_config: the data section of its config: eval_short_side, max_long_side, pad_multiple.
+      paths: image files.
+      score_threshold: objects below it are left out; the detector's own threshold holds too.
+
+    Yields:
+      A Prediction for each path, in order.
+    """
+    for path, image, error in _read_ahead(paths):
+        if error is None:
+            yield Prediction(path, image, _detect(detector, data_config, image, score_threshold), None)
+        else:
+            yield Prediction(path, None, None, error)
+
+
+def prediction_entry(prediction, name, class_names, category_ids):
+    """The JSON dict of one image.
+
+    Args:
+      prediction: a Prediction without error.
+      name: what the file calls the image.
+      class_names, category_ids: of each class.
+
+    Returns:
+      {"image", "height", "width", "predictions": [{"bbox": [x, y, width, height], "score", "category_id", "class_name",
+      "segmentation": COCO RLE {"size", "counts"}}]} in pixels of the image, best score first; with Mask Scoring R-CNN
+      also "iou_score" and "mask_score", see coco_objects.
+    """
+    height, width = prediction.image.shape[:2]
+    objects = coco_objects(prediction.detections, category_ids)
+    for entry, label in zip(objects, prediction.detections.classes):
+        entry["class_name"] = class_names[label]
+    return {"image": name, "height": height, "width": width, "predictions": objects}
+
+
+def write_predictions(path, entries, skipped, class_names, category_ids):
+    """Writes the JSON of all images in one piece: {"classes", "images", "skipped"}.
+
+    Args:
+      path: the file; its folder is made.
+      entries: dicts of `prediction_entry`.
+      skipped: dicts {"image", "reason"} of the images that could not be read.
+      class_names, category_ids: of each class.
+    """
+    classes = [{"category_id": i, "name": name} for i, name in zip(category_ids, class_names)]
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"classes": classes, "images": entries, "skipped": skipped})
+
+
+def _read_ahead(paths):
+    """Yields (path, image, None) or (path, None, why not); a few files are read while one is used."""
+    with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
+        paths = iter(paths)
+        reading = [pool.submit(_read, path) for path in itertools.islice(paths, _READERS)]
+        while reading:
+            result = reading.pop(0).result()
+            reading += [pool.submit(_read, path) for path in itertools.islice(paths, 1)]
+            yield result
+
+
+def _read(path):
+    try:
+        return path, load_image(path), None
+    except UserError as error:
+        return path, None, str(error)
+
+
+def _detect(detector, data_config, image, score_threshold):
+    size = resize_plan(*image.shape[:2], data_config.eval_short_side, data_config.max_long_side)
+    multiple = data_config.pad_multiple
+    padded = [-(-side // multiple) * multiple for side in size]
+    batch = {"image": resize([image], [size], [False], padded), "image_size": np.array([size], np.int32)}
+    outputs = {name: value.numpy() for name, value in detector.detect(batch).items()}
+    threshold = detector.settings.mask_head.threshold
+    return image_detections(outputs, 0, size, image.shape[:2], threshold, score_threshold)

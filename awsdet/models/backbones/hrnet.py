@@ -1,0 +1,170 @@
+"""HRNetV2 (Sun et al. 2019): branches of several resolutions side by side that exchange features again and again.
+
+Branch b has stride 4 * 2**b and width * 2**b channels. Stages 2, 3 and 4 have 2, 3 and 4 branches, each made of
+modules; a module runs four residual blocks a branch and then adds to every branch what all others have to say.
+"""
+
+import tensorflow as tf
+
+from awsdet.models.backbones.resnet import Bottleneck, conv_maker
+from awsdet.models.layers.upsample import upsample_nearest
+
+MODULES = {2: 1, 3: 4, 4: 3}  # stage -> number of its modules
+BLOCKS = 4  # residual blocks of a branch in a module, and of the first stage
+
+
+class BasicBlock(tf.keras.layers.Layer):
+    """Two 3x3 convolutions and an identity shortcut."""
+
+    def __init__(self, channels, *, conv, name, dtype):
+        super().__init__(name=name, dtype=dtype)
+        self.conv1 = conv(channels, channels, 3, relu=True, name=f"{name}.conv1")
+        self.conv2 = conv(channels, channels, 3, name=f"{name}.conv2")
+        self.built = True
+
+    def call(self, features, training=False):
+        return tf.nn.relu(self.conv2(self.conv1(features, training=training), training=training) + features)
+
+
+class Module(tf.keras.layers.Layer):
+    """One module: blocks in each branch, then the exchange between all of them. `channels`: of each branch."""
+
+    def __init__(self, channels, *, conv, name, dtype):
+        super().__init__(name=name, dtype=dtype)
+        self.branches = [
+            [
+                BasicBlock(width, conv=conv, name=f"{name}.branches.{branch}.{index}", dtype=dtype)
+                for index in range(BLOCKS)
+            ]
+            for branch, width in enumerate(channels)
+        ]
+        # fuse[target][source]: the convolutions from one branch to another, none from a branch to itself.
+        self.fuse = [
+            [_path(channels, source, target, conv, f"{name}.fuse_layers") for source in range(len(channels))]
+            for target in range(len(channels))
+        ]
+        self.built = True
+
+    def call(self, features, training=False):
+        """List of the branches' features -> a list of the same shapes."""
+        outputs = [_chain(blocks, branch, training) for blocks, branch in zip(self.branches, features)]
+        return [
+            tf.nn.relu(tf.add_n([self._message(outputs, s, t, training) for s in range(len(outputs))]))
+            for t in range(len(outputs))
+        ]
+
+    def _message(self, features, source, target, training):
+        message = _chain(self.fuse[target][source], features[source], training)
+        return upsample_nearest(message, 2 ** (source - target)) if source > target else message
+
+
+class HRNet(tf.keras.layers.Layer):
+    """HRNetV2 without its classifier.
+
+    Args:
+        branch_width: channels of the finest branch; 32 for HRNetV2-W32.
+        base_width: channels of the stem; the first stage has four times as many.
+        frozen_stages, norm, norm_affine_trainable: see awsdet/config/defaults.py.
+        initializers: `layers.Initializers`.
+    """
+
+    def __init__(
+        self,
+        *,
+        branch_width,
+        base_width,
+        frozen_stages,
+        norm,
+        norm_affine_trainable,
+        initializers,
+        dtype,
+        name="backbone",
+    ):
+        super().__init__(name=name, dtype=dtype)
+        conv = conv_maker(norm, norm_affine_trainable, initializers, dtype)
+        self.stem = [
+            conv(ins, base_width, 3, strides=2, relu=True, name=f"{name}.conv{number}")
+            for number, ins in ((1, 3), (2, base_width))
+        ]
+        self.first = [
+            Bottleneck(
+                base_width * (4 if index else 1),
+                base_width,
+                1,
+                "pytorch",
+                conv=conv,
+                name=f"{name}.layer1.{index}",
+                dtype=dtype,
+            )
+            for index in range(BLOCKS)
+        ]
+        self.out_channels = [branch_width * 2**branch for branch in range(4)]
+        self.transitions, self.stages, before = [], [], [4 * base_width]
+        for number, modules in MODULES.items():
+            channels = self.out_channels[:number]
+            self.transitions.append(_transition(before, channels, conv, f"{name}.transition{number - 1}"))
+            self.stages.append(
+                [Module(channels, conv=conv, name=f"{name}.stage{number}.{m}", dtype=dtype) for m in range(modules)]
+            )
+            before = channels
+        self._freeze(frozen_stages)
+        self.built = True
+
+    def _freeze(self, frozen_stages):
+        parts = [self.stem, self.first]
+        parts += [[*tf.nest.flatten(t), *stage] for t, stage in zip(self.transitions, self.stages)]
+        for number, layers in enumerate(parts):
+            for layer in layers:
+                layer.trainable = number > frozen_stages
+
+    def call(self, images, training=False):
+        """Normalised `images` [B, H, W, 3], H and W multiples of 32 -> features of the four branches, strides 4, 8,
+        16, 32."""
+        features = [_chain([*self.stem, *self.first], images, training)]
+        for transition, stage in zip(self.transitions, self.stages):
+            # A new branch begins with the coarsest there is.
+            sources = features + features[-1:] * (len(transition) - len(features))
+            features = [_chain(convs, source, training) for convs, source in zip(transition, sources)]
+            for module in stage:
+                features = module(features, training=training)
+        return features
+
+
+def _path(channels, source, target, conv, name):
+    """Convolutions from branch `source` to branch `target` of a module."""
+    path = f"{name}.{target}.{source}"
+    if source == target:
+        return []
+    if source > target:  # followed by upsampling
+        return [conv(channels[source], channels[target], 1, name=f"{path}.0")]
+    steps = target - source
+    return [
+        conv(
+            channels[source],
+            channels[target if step == steps - 1 else source],
+            3,
+            strides=2,
+            relu=step < steps - 1,
+            name=f"{path}.{step}.0",
+        )
+        for step in range(steps)
+    ]
+
+
+def _transition(before, channels, conv, name):
+    """Convolutions that each branch of a stage begins with, from the stage before it (channels `before`)."""
+    paths = []
+    for branch, width in enumerate(channels):
+        if branch >= len(before):
+            paths.append([conv(before[-1], width, 3, strides=2, relu=True, name=f"{name}.{branch}.0.0")])
+        elif width != before[branch]:
+            paths.append([conv(before[branch], width, 3, relu=True, name=f"{name}.{branch}.0")])
+        else:
+            paths.append([])
+    return paths
+
+
+def _chain(layers, features, training):
+    for layer in layers:
+        features = layer(features, training=training)
+    return features

@@ -1,0 +1,1 @@
+"""Heads: features in, raw outputs out."""

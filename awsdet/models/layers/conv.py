@@ -1,0 +1,119 @@
+"""Convolution with normalisation and ReLU. Features are NHWC in the compute dtype of the precision policy."""
+
+import tensorflow as tf
+
+from awsdet.models.layers import norms
+from awsdet.models.layers.parameters import parameter
+from awsdet.ops import conv3x3
+
+STATISTICS_RATE = 0.1  # share of the new batch in the running statistics
+
+
+class Conv(tf.keras.layers.Layer):
+    """Convolution, then normalisation, then ReLU, each as asked for.
+
+    Strided kernels are padded alike on both sides, as PyTorch does. `norm` is one of `norms.NORMS`; none is a bias
+    instead. A frozen batch norm is not folded into the kernel: on a CPU that was no faster in training, and it rounds
+    otherwise than the reference.
+
+    `world` is the run that a sync_batch_norm takes its statistics from; None, as it is at first, for this process.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        filters,
+        kernel_size,
+        *,
+        name,
+        dtype,
+        initializer,
+        strides=1,
+        groups=1,
+        norm="none",
+        affine=True,
+        relu=False,
+    ):
+        """`affine`: gamma and beta of a frozen batch norm are trainable. `groups`: each sees its own share of
+        in_channels and makes its own share of filters. `initializer` takes a shape."""
+        super().__init__(name=name, dtype=dtype)
+        self.kernel_size, self.strides, self.norm, self.relu = kernel_size, strides, norm, relu
+        self.groups, self.world = groups, None
+        self.splits_groups = groups > 1 and not _groups_have_gradients(self.compute_dtype)
+        self.kernel = parameter(self, "kernel", [kernel_size, kernel_size, in_channels // groups, filters], initializer)
+        if norm == "none":
+            self.bias = parameter(self, "bias", [filters], tf.zeros)
+        elif norm in norms.BATCH_NORMS:
+            self.gamma = parameter(self, "gamma", [filters], tf.ones, trainable=affine)
+            self.beta = parameter(self, "beta", [filters], tf.zeros, trainable=affine)
+            self.mean = parameter(self, "mean", [filters], tf.zeros, trainable=False)
+            self.variance = parameter(self, "variance", [filters], tf.ones, trainable=False)
+        elif norm == "group_norm":
+            self.gamma = parameter(self, "gamma", [filters], tf.ones)
+            self.beta = parameter(self, "beta", [filters], tf.zeros)
+        else:
+            raise ValueError(f"norm is {norm!r}; it must be one of {', '.join(norms.NORMS)}")
+        self.built = True
+
+    def call(self, features, training=False):
+        """`features` [B, H, W, in_channels] -> [B, ceil(H / strides), ceil(W / strides), filters] for odd kernels.
+
+        Not in training it may be `conv3x3`, where that is faster, with its rounding.
+        """
+        if not training and self._has_faster_twin(features):
+            return conv3x3.conv3x3(features, self.kernel, self.bias, self.relu)
+        outputs = self._convolved(features, tf.cast(self.kernel, self.compute_dtype))
+        if self.norm == "none":
+            outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, self.compute_dtype))
+        elif self.norm == "group_norm":
+            outputs = norms.group_norm(outputs, self.gamma, self.beta)
+        else:
+            live = self.norm != "frozen_batch_norm" and training and self.trainable
+            outputs = self._batch_normalized(outputs, live)
+        return tf.nn.relu(outputs) if self.relu else outputs
+
+    def _has_faster_twin(self, features):
+        plain = self.norm == "none" and self.strides == 1 and self.groups == 1
+        return plain and conv3x3.suits(features, self.kernel) and conv3x3.pays()
+
+    def _convolved(self, features, kernel):
+        padding = "SAME" if self.strides == 1 else "VALID"
+        side = (self.kernel_size - 1) // 2
+        if self.strides > 1 and side:
+            # By hand: of explicit padding oneDNN has no gradient, nor TensorFlow one of groups; TensorFlow's own took
+            # nine tenths of a whole training step in bfloat16.
+            features = tf.pad(features, [[0, 0], [side, side], [side, side], [0, 0]])
+        if not self.splits_groups:
+            return tf.nn.conv2d(features, kernel, self.strides, padding)
+        parts = zip(tf.split(features, self.groups, axis=3), tf.split(kernel, self.groups, axis=3))
+        return tf.concat([tf.nn.conv2d(part, own, self.strides, padding) for part, own in parts], axis=3)
+
+    def _batch_normalized(self, outputs, live):
+        """With the stored statistics or, if `live`, those of this batch, a tenth of which goes into the stored ones."""
+        if not live:
+            return norms.stored_batch_norm(outputs, self.gamma, self.beta, self.mean, self.variance)
+        if self.norm == "sync_batch_norm" and self.world is not None and self.world.size > 1:
+            outputs, mean, variance = norms.sync_batch_norm(
+                outputs, self.gamma, self.beta, tf.identity(self.mean), self.world, self.name
+            )
+        else:
+            outputs, mean, variance = norms.batch_norm(outputs, self.gamma, self.beta)
+        self.mean.assign_add(STATISTICS_RATE * (mean - self.mean))
+        self.variance.assign_add(STATISTICS_RATE * (variance - self.variance))
+        return outputs
+
+
+def _groups_have_gradients(dtype):
+    """Whether TensorFlow can differentiate a convolution in groups here: on GPUs and with oneDNN it can, a CPU
+    without oneDNN (an older one, or TF_ENABLE_ONEDNN_OPTS=0) runs it forward only.
+
+    Where it can, that is about twice as fast on a CPU as a convolution for each group.
+    """
+    with tf.init_scope():
+        features, kernel = tf.zeros([1, 2, 2, 4], dtype), tf.zeros([1, 1, 2, 4], dtype)
+        options = {"strides": [1, 1, 1, 1], "padding": "VALID"}
+        try:
+            tf.raw_ops.Conv2DBackpropInput(input_sizes=[1, 2, 2, 4], filter=kernel, out_backprop=features, **options)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+            return False
+    return True

@@ -1,0 +1,22 @@
+"""Fully connected layer."""
+
+import tensorflow as tf
+
+from awsdet.models.layers.parameters import parameter
+
+
+class Dense(tf.keras.layers.Layer):
+    """Fully connected layer with bias, and ReLU if asked for."""
+
+    def __init__(self, in_channels, units, *, name, dtype, initializer, relu=False):
+        super().__init__(name=name, dtype=dtype)
+        self.relu = relu
+        self.kernel = parameter(self, "kernel", [in_channels, units], initializer)
+        self.bias = parameter(self, "bias", [units], tf.zeros)
+        self.built = True
+
+    def call(self, features):
+        """`features` [..., in_channels] -> [..., units]."""
+        outputs = tf.matmul(features, tf.cast(self.kernel, self.compute_dtype))
+        outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, self.compute_dtype))
+        return tf.nn.relu(outputs) if self.relu else outputs

@@ -1,0 +1,44 @@
+"""Layers that double the size of feature maps."""
+
+import tensorflow as tf
+
+from awsdet.models.layers.parameters import parameter
+
+
+class Upsample(tf.keras.layers.Layer):
+    """Transposed convolution with kernel 2 and stride 2, bias and ReLU: twice the size.
+
+    Kernel and stride are equal, so no two inputs meet in an output: it is one matrix product, and each input makes 2x2
+    outputs of its own. These are left together for `interleave`, since to shuffle a thin tensor made of them costs
+    little, and to shuffle all channels twice as much memory traffic as the product itself.
+    """
+
+    def __init__(self, in_channels, filters, *, name, dtype, initializer):
+        super().__init__(name=name, dtype=dtype)
+        self.kernel = parameter(self, "kernel", [in_channels, 2, 2, filters], initializer)
+        self.bias = parameter(self, "bias", [filters], tf.zeros)
+        self.built = True
+
+    def call(self, features):
+        """`features` [R, H, W, in_channels] -> [R, H, W, 2, 2, filters]: row, column of a pixel within its input."""
+        in_channels, _, _, filters = self.kernel.shape
+        kernel = tf.cast(tf.reshape(self.kernel, [in_channels, -1]), self.compute_dtype)
+        bias = tf.cast(tf.tile(self.bias, [4]), self.compute_dtype)
+        # Two axes: with more the kernel's gradient is one product a row of each image, and their sum.
+        outputs = tf.nn.relu(tf.nn.bias_add(tf.matmul(tf.reshape(features, [-1, in_channels]), kernel), bias))
+        return tf.reshape(outputs, tf.concat([tf.shape(features)[:3], [2, 2, filters]], axis=0))
+
+
+def interleave(pixels):
+    """[R, H, W, 2, 2, channels] as `Upsample` gives them -> [R, 2H, 2W, channels]."""
+    shape = tf.shape(pixels)
+    rows = tf.transpose(pixels, [0, 1, 3, 2, 4, 5])
+    return tf.reshape(rows, [shape[0], 2 * shape[1], 2 * shape[2], pixels.shape[5]])
+
+
+def upsample_nearest(features, factor):
+    """Nearest-neighbour upsampling, [B, H, W, C] -> [B, factor * H, factor * W, C]; its gradient is a plain sum."""
+    batch, height, width = tf.unstack(tf.shape(features)[:3])
+    channels = features.shape[3]
+    wide = tf.broadcast_to(features[:, :, tf.newaxis, :, tf.newaxis], [batch, height, factor, width, factor, channels])
+    return tf.reshape(wide, [batch, height * factor, width * factor, channels])

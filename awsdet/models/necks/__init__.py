@@ -1,0 +1,1 @@
+"""Necks: features of a backbone in, a pyramid of equal width out."""

@@ -1,0 +1,95 @@
+"""Feature Pyramid Network (Lin et al. 2017): features of rising strides in, levels of equal width out."""
+
+import tensorflow as tf
+
+from awsdet.models.layers.conv import Conv
+from awsdet.models.layers.upsample import upsample_nearest
+
+EXTRA_CONVS = ("none", "on_input", "on_lateral", "on_output")
+
+
+class FPN(tf.keras.layers.Layer):
+    """Lateral 1x1 convolutions, a top-down path of nearest-neighbour upsampling, 3x3 convolutions, coarser levels.
+
+    Args:
+        in_channels: of C2, C3, …
+        channels: of every output.
+        start_level: the first feature that is used, 0 for C2.
+        num_outs: levels in all. Those beyond the features are extra, each of half the size (rounded up) of the last.
+        extra_convs: what makes the extra levels: none, subsampling; else 3x3 convolutions of stride 2 of which the
+            first sees the last feature (on_input), its lateral (on_lateral) or its output (on_output).
+        relu_before_extra_convs: a ReLU before the second extra convolution and those after it.
+        norm: see `Conv`.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        channels,
+        *,
+        norm,
+        initializers,
+        dtype,
+        start_level=0,
+        num_outs=5,
+        extra_convs="none",
+        relu_before_extra_convs=False,
+        name="neck",
+    ):
+        super().__init__(name=name, dtype=dtype)
+        self.start_level, self.num_outs = start_level, num_outs
+        self.extra_convs, self.relu_before_extra_convs = extra_convs, relu_before_extra_convs
+        if extra_convs not in EXTRA_CONVS:
+            raise ValueError(f"extra_convs is {extra_convs!r}; it must be one of {', '.join(EXTRA_CONVS)}")
+        conv = conv_maker(channels, norm, initializers, dtype)
+        used = in_channels[start_level:]
+        self.lateral = [conv(c, 1, f"{name}.lateral_convs.{i}.conv") for i, c in enumerate(used)]
+        self.output_convs = [conv(channels, 3, f"{name}.fpn_convs.{i}.conv") for i in range(len(used))]
+        self.coarser = []
+        for index in range(len(used), num_outs if extra_convs != "none" else 0):
+            source = used[-1] if extra_convs == "on_input" and not self.coarser else channels
+            self.coarser.append(conv(source, 3, f"{name}.fpn_convs.{index}.conv", strides=2))
+        self.built = True
+
+    def call(self, features, training=False):
+        """Features [B, H, W, in_channels] from stride 4 on, each level half the size of the one before -> list of
+        num_outs levels [B, h, w, channels], finest first. Where sizes are known to the graph they may be odd; else each
+        must be exactly half (H and W of the image are multiples of 32)."""
+        used = features[self.start_level :]
+        merged = [lateral(f, training=training) for lateral, f in zip(self.lateral, used)]
+        for level in reversed(range(len(merged) - 1)):
+            merged[level] += _cut(upsample_nearest(merged[level + 1], 2), merged[level])
+        outputs = [conv(m, training=training) for conv, m in zip(self.output_convs, merged)]
+        sources = {"on_input": used[-1], "on_lateral": merged[-1]}
+        for index, conv in enumerate(self.coarser):
+            source = outputs[-1] if index else sources.get(self.extra_convs, outputs[-1])
+            if index and self.relu_before_extra_convs:
+                source = tf.nn.relu(source)
+            outputs.append(conv(source, training=training))
+        while len(outputs) < self.num_outs:
+            outputs.append(outputs[-1][:, ::2, ::2])
+        return outputs
+
+
+def conv_maker(channels, norm, initializers, dtype):
+    """The convolutions of a neck, all to `channels`: a function (filters_in, size, path, **options of `Conv`)."""
+
+    def conv(filters_in, size, path, **options):
+        return Conv(
+            filters_in,
+            channels,
+            size,
+            norm=norm,
+            initializer=initializers.xavier_uniform(path),
+            name=path,
+            dtype=dtype,
+            **options,
+        )
+
+    return conv
+
+
+def _cut(features, finer):
+    """Without the last row or column that `finer` has not: its size was odd. Costs nothing where none was."""
+    height, width = finer.shape[1:3]
+    return features if features.shape[1:3] == finer.shape[1:3] else features[:, :height, :width]

@@ -1,0 +1,1 @@
+"""What every process needs: errors, processes, stalls, progress, files. Knows nothing of detection."""

@@ -1,0 +1,21 @@
+"""The ready configs: each loads and, made narrow, builds a detector."""
+
+import pathlib
+
+import pytest
+
+from awsdet import config as config_lib
+from awsdet.models.builder import DETECTORS, build
+from tests.models.made import SMALL
+
+PATHS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_config_builds(path):
+    narrow = (*SMALL, "model.backbone.branch_width=4", "model.backbone.width_per_group=1", "model.mask_head.convs=1")
+    config = config_lib.load(path, narrow)
+    detector = build(config.model, ["a", "b"])
+    assert type(detector) is DETECTORS[config.model.detector]
+    assert config.model.detector in path.stem
+    assert len(path.read_text().splitlines()) < 40  # by difference from a base

@@ -1,0 +1,99 @@
+"""Matching: thresholds, low-quality matches, crowds, padding."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ml_collections import ConfigDict
+
+from awsdet.detection.matching import IGNORED, NEGATIVE, POSITIVE, match
+
+OBJECTS = tf.constant([[[0.0, 0, 10, 10], [100, 100, 140, 140], [0, 0, 0, 0]]])
+CANDIDATES = tf.constant(
+    [
+        [
+            [0.0, 0, 10, 10],  # IoU 1 with object 0
+            [0, 0, 10, 15],  # 0.67
+            [0, 0, 10, 25],  # 0.4
+            [100, 100, 140, 120],  # 0.5 with object 1, its best
+            [50, 50, 60, 60],  # nothing
+        ]
+    ]
+)
+TARGET = tf.constant([[True, True, False]])
+CROWD = tf.constant([[False, False, False]])
+
+
+def rule(**changes):
+    return ConfigDict(
+        {
+            "positive_iou": 0.7,
+            "negative_iou": 0.3,
+            "min_positive_iou": 0.3,
+            "low_quality_matches": True,
+            "ignore_iof": 0.5,
+            **changes,
+        }
+    )
+
+
+def test_thresholds_and_low_quality_matches():
+    result = match(CANDIDATES, OBJECTS, TARGET, CROWD, rule=rule())
+    assert result.state.numpy().tolist() == [[POSITIVE, IGNORED, IGNORED, POSITIVE, NEGATIVE]]
+    assert result.index.numpy()[0, [0, 3]].tolist() == [0, 1]
+    result = match(CANDIDATES, OBJECTS, TARGET, CROWD, rule=rule(low_quality_matches=False))
+    assert result.state.numpy().tolist() == [[POSITIVE, IGNORED, IGNORED, IGNORED, NEGATIVE]]
+    result = match(CANDIDATES, OBJECTS, TARGET, CROWD, rule=rule(min_positive_iou=0.6))
+    assert result.state.numpy()[0, 3] == IGNORED
+
+
+def test_crowd_is_ignored_not_background_and_never_a_target():
+    crowd = tf.constant([[False, True, False]])
+    result = match(CANDIDATES, OBJECTS, tf.constant([[True, False, False]]), crowd, rule=rule())
+    assert result.state.numpy().tolist() == [[POSITIVE, IGNORED, IGNORED, IGNORED, NEGATIVE]]
+    off = match(CANDIDATES, OBJECTS, tf.constant([[True, False, False]]), crowd, rule=rule(ignore_iof=-1.0))
+    assert off.state.numpy()[0, 3] == NEGATIVE
+
+
+def test_no_objects_makes_all_negative():
+    nothing = tf.constant([[False, False, False]])
+    for min_positive_iou in (0.0, 0.3):
+        result = match(CANDIDATES, OBJECTS, nothing, nothing, rule=rule(min_positive_iou=min_positive_iou))
+        assert set(result.state.numpy().ravel().tolist()) == {NEGATIVE}
+
+
+def test_excluded_candidates_take_part_in_nothing():
+    valid = tf.constant([[False, True, True, True, True]])
+    result = match(CANDIDATES, OBJECTS, TARGET, CROWD, rule=rule(), candidate_valid=valid)
+    # Without the perfect candidate, the next best of object 0 is rescued.
+    assert result.state.numpy().tolist() == [[IGNORED, POSITIVE, IGNORED, POSITIVE, NEGATIVE]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_the_reference_rule_written_with_loops(seed):
+    random = np.random.default_rng(seed)
+    corner = random.uniform(0, 60, (70, 2))
+    boxes = np.concatenate([corner, corner + random.uniform(5, 40, (70, 2))], axis=1).astype(np.float32)
+    candidates, objects = boxes[:60], boxes[60:]
+    objects[1] = objects[0]  # two objects in one place: the last one takes the low-quality match
+    result = match(candidates, objects, np.ones(10, bool), np.zeros(10, bool), rule=rule())
+    state, index = loops(candidates.astype(np.float64), objects.astype(np.float64))
+    np.testing.assert_array_equal(result.state, state)
+    chosen = state == POSITIVE
+    np.testing.assert_array_equal(result.index.numpy()[chosen], index[chosen])
+
+
+def loops(candidates, objects):
+    overlaps = np.zeros((len(candidates), len(objects)))
+    for i, a in enumerate(candidates):
+        for j, b in enumerate(objects):
+            width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+            common = max(width, 0) * max(height, 0)
+            overlaps[i, j] = common / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - common)
+    state, index = np.full(len(candidates), IGNORED), overlaps.argmax(axis=1)
+    state[overlaps.max(axis=1) < 0.3] = NEGATIVE
+    state[overlaps.max(axis=1) >= 0.7] = POSITIVE
+    for j in range(len(objects)):
+        if overlaps[:, j].max() >= 0.3:
+            best = np.isclose(overlaps[:, j], overlaps[:, j].max(), rtol=0, atol=1e-12)
+            state[best], index[best] = POSITIVE, j
+    return state, index

@@ -1,0 +1,74 @@
+"""The RPN at some anchors alone against the RPN everywhere: outputs and gradients."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from awsdet.models.heads.rpn import RPNHead, cell_windows
+from awsdet.models.layers.initializers import Initializers
+
+SIZES = [(5, 9), (3, 5), (1, 1)]  # odd, and a level where every window reaches beyond the border
+CHANNELS, ANCHORS = 6, 3
+
+
+def made(dtype="float32"):
+    random = np.random.default_rng(0)
+    pyramid = [tf.constant(random.normal(size=(2, h, w, CHANNELS)), dtype) for h, w in SIZES]
+    policy = "float32" if dtype == "float32" else f"mixed_{dtype}"
+    head = RPNHead(CHANNELS, 8, ANCHORS, initializers=Initializers(3), dtype=tf.keras.mixed_precision.Policy(policy))
+    for variable in head.trainable_variables:
+        variable.assign(tf.constant(random.normal(size=variable.shape), tf.float32))
+    return head, pyramid
+
+
+def everywhere(head, pyramid):
+    output = head(pyramid)
+    return tf.concat(output.logits, axis=1), tf.concat(output.deltas, axis=1)
+
+
+def test_windows_are_the_cells_around_with_zeros_beyond_the_border():
+    _, pyramid = made()
+    total = sum(h * w for h, w in SIZES)
+    windows = cell_windows(pyramid, tf.stack([tf.range(total)] * 2)).numpy()
+    first = 0
+    for features, (height, width) in zip(pyramid, SIZES):
+        padded = np.pad(features.numpy(), [(0, 0), (1, 1), (1, 1), (0, 0)])
+        for row in range(height):
+            for column in range(width):
+                expected = padded[:, row : row + 3, column : column + 3].reshape(2, 9, CHANNELS)
+                np.testing.assert_array_equal(windows[:, first + row * width + column], expected)
+        first += height * width
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)])
+def test_every_anchor_alone_is_as_everywhere(dtype, tolerance):
+    head, pyramid = made(dtype)
+    logits, deltas = everywhere(head, pyramid)
+    order = tf.stack([tf.random.experimental.stateless_shuffle(tf.range(logits.shape[1]), (1, i)) for i in range(2)])
+    chosen = head.at(pyramid, order)
+    assert chosen.logits.dtype == chosen.deltas.dtype == tf.float32
+    scale = float(tf.reduce_max(tf.abs(logits)))
+    np.testing.assert_allclose(chosen.logits, tf.gather(logits, order, batch_dims=1), atol=tolerance * scale)
+    scale = float(tf.reduce_max(tf.abs(deltas)))
+    np.testing.assert_allclose(chosen.deltas, tf.gather(deltas, order, batch_dims=1), atol=tolerance * scale)
+
+
+def test_gradients_are_those_of_the_whole_convolution():
+    head, pyramid = made()
+    # One anchor twice, neighbours whose windows overlap, and both ends of every level.
+    index = tf.constant([[0, 0, 1, 3, 134, 135, 179, 180, 182, 76], [181, 14, 17, 41, 44, 120, 60, 63, 66, 182]])
+    weights = tf.constant(np.random.default_rng(1).normal(size=(2, 10, 5)), tf.float32)
+    sources = [*pyramid, *head.trainable_variables]
+
+    def gradients(outputs):
+        with tf.GradientTape() as tape:
+            tape.watch(pyramid)
+            logits, deltas = outputs()
+            loss = tf.reduce_sum(tf.concat([logits[..., tf.newaxis], deltas], axis=2) * weights)
+        return tape.gradient(loss, sources)
+
+    def sampled_of_all():
+        return [tf.gather(part, index, batch_dims=1) for part in everywhere(head, pyramid)]
+
+    for ours, expected in zip(gradients(lambda: head.at(pyramid, index)), gradients(sampled_of_all)):
+        np.testing.assert_allclose(tf.convert_to_tensor(ours), expected, rtol=1e-4, atol=1e-4)
