@@ -1,6 +1,28 @@
-"""The size that an image is resized to."""
+"""The sizes that images are resized and padded to."""
+
+from typing import NamedTuple
 
 import numpy as np
+
+
+class InputSize(NamedTuple):
+    """How large images are when they enter a network to be searched, in px.
+
+    The short side becomes `short_side`, unless the long one would then exceed `max_long_side`; both are then padded at
+    the right and at the bottom to multiples of `pad_multiple`, itself a multiple of 32.
+    """
+
+    short_side: int = 800
+    max_long_side: int = 1333
+    pad_multiple: int = 32
+
+    def resized(self, height, width):
+        """(height, width) of an image without its padding."""
+        return resize_plan(height, width, self.short_side, self.max_long_side)
+
+    def padded(self, size):
+        """[height, width] of a resized `size` with its padding."""
+        return [-(-side // self.pad_multiple) * self.pad_multiple for side in size]
 
 
 def resize_plan(height, width, short, long):
