@@ -81,7 +81,7 @@ class _Run:
         self.config, self.inputs, self.world = config, inputs, world
         self.checkpoints = inputs.folder.checkpoints
         self.images_per_step = config.data.batch_size * world.size
-        self.detector = builder.build(config.model, inputs.train.class_names, seed=config.seed)
+        self.detector = builder.build(config, inputs.train.class_names)
         self.start_info = checkpoint.read_info(inputs.start) if inputs.start else None
         if config.train.init_from and self.start_info is None and world.is_chief:
             take_weights(self.detector, config.train.init_from)

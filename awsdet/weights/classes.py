@@ -29,13 +29,13 @@ def depends_on_classes(key):
     return layer(key).rpartition(".")[2] in _ROWS
 
 
-def count(arrays, anchors):
-    """The number of classes of a detector; None for a backbone alone. `anchors`: a cell, in a RetinaNet."""
+def count(arrays):
+    """The number of classes of a detector; None for a backbone alone."""
     for key, array in arrays.items():
         if key.endswith("fc_cls.bias"):
             return len(array) - 1
-        if key.endswith("retina_cls.bias"):
-            return len(array) // anchors
+        if key.endswith("retina_cls.bias"):  # a logit per anchor of a cell and class, beside four deltas per anchor
+            return len(array) // (len(arrays[key.replace("retina_cls", "retina_reg")]) // 4)
     return None
 
 

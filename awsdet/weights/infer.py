@@ -15,7 +15,7 @@ _RETINA_SHAPES = 9  # anchors a cell: 3 sizes and 3 ratios
 
 
 def infer(weights):
-    """(config.model as a ConfigDict, number of classes) of Weights; where they hold a backbone alone, the number is 1.
+    """(config, number of classes) of Weights; if they hold a backbone alone, the number is 1.
 
     Raises UserError where they are of no detector of ours.
     """
@@ -24,7 +24,8 @@ def infer(weights):
     shapes = {key: array.shape for key, array in weights.arrays.items()}
     try:
         detector = _detector(shapes)
-        model = getattr(config_module, detector)().model
+        config = getattr(config_module, detector)()
+        model = config.model
         _backbone(model.backbone, shapes)
         if not weights.backbone_only:
             _neck(model.fpn, shapes)
@@ -39,13 +40,13 @@ def infer(weights):
     for key, value in (weights.preset.settings if weights.preset else {}).items():
         section, name = key.split(".")
         model[section][name] = value
-    return model, classes
+    return config, classes
 
 
 def _stored(weights):
-    """config.model as a file of ours holds it."""
+    """The config whose section model a file of ours holds."""
     try:
-        return config_module.from_json(json.dumps({"model": weights.model})).model
+        return config_module.from_json(json.dumps({"model": weights.model}))
     except (TypeError, AttributeError) as error:
         raise UserError(f"{weights.path}: the config in it cannot be read ({error}); give --config") from error
 

@@ -36,9 +36,19 @@ DETECTRON_GROUP_NORM = Preset("Detectron, group normalisation", {**MSRA.settings
 TORCHVISION = Preset("torchvision", _pixels(False, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), "pytorch"))
 
 
-def of_settings(name, model):
-    """The preset of a model with the settings `model`, a nested dict like config.model."""
-    return Preset(name, {key: _look_up(model, key) for key in TORCHVISION.settings})
+def of_detector(name, detector):
+    """The preset that weights of a detector have."""
+    settings = settings_of(detector)
+    return Preset(name, {key: settings[key] for key in TORCHVISION.settings})
+
+
+def settings_of(detector):
+    """What a detector is made for, under the keys of Preset.settings."""
+    pixels, style = detector.pixels, getattr(detector.backbone, "style", "pytorch")  # HRNet has one style only
+    return {
+        **_pixels(pixels.bgr, tuple(pixels.mean), tuple(pixels.std), style),
+        RELU: getattr(detector.neck, "relu_before_extra_convs", False),
+    }
 
 
 def of_detectron(arrays):
@@ -66,19 +76,15 @@ def of_mmdet_config(text):
     )
 
 
-def differences(preset, model):
-    """[(key, value of the preset, value of config.model)] of the settings that do not go together."""
-    found = []
-    for key, wanted in preset.settings.items():
-        ours = _look_up(model, key)
-        if not _agree(key, wanted, ours):
-            found.append((key, wanted, ours))
-    return found
+def differences(preset, detector):
+    """[(key, value of the preset, value of the detector)] of the settings that do not go together."""
+    ours = settings_of(detector)
+    return [(key, wanted, ours[key]) for key, wanted in preset.settings.items() if not _agree(key, wanted, ours[key])]
 
 
-def check(preset, model, path):
-    """Raises UserError, with the overrides that mend it, where config.model does not go with a preset."""
-    found = differences(preset, model)
+def check(preset, detector, path):
+    """Raises UserError, with the overrides that mend it, if a detector does not go with a preset."""
+    found = differences(preset, detector)
     if found:
         ours = ", ".join(f"model.{key}={value}" for key, _, value in found)
         cure = " ".join(f"--config.model.{key}={_as_flag(wanted)}" for key, wanted, _ in found)
@@ -100,12 +106,6 @@ def _agree(key, wanted, ours):
     if key == "image.std":
         return len(ours) == len(wanted) and all(abs(a - b) <= _STD_TOLERANCE * a for a, b in zip(wanted, ours))
     return wanted == ours
-
-
-def _look_up(settings, key):
-    for part in key.split("."):
-        settings = settings[part]
-    return tuple(settings) if isinstance(settings, list) else settings
 
 
 def _as_flag(value):

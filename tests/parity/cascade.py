@@ -4,6 +4,7 @@ from tests.parity import two_stage
 from tests.parity.options import alike
 
 forward_rows, inference_rows = two_stage.forward_rows, two_stage.inference_rows
+target_rows, mask_target_rows = two_stage.target_rows, two_stage.mask_target_rows
 
 
 def config(options):
@@ -47,13 +48,3 @@ def loss_key(name):
         return two_stage.loss_key(name)
     stage, _, term = name.removeprefix("stage").partition("_")
     return f"s{stage}.{two_stage.loss_key(term)}"
-
-
-def target_rows(reference, outputs):
-    """As `two_stage`'s, of each stage."""
-    return [row for k, stage in enumerate(outputs["stages"]) for row in two_stage.sample_rows(reference, stage, k)]
-
-
-def mask_target_rows(reference, outputs, source):
-    """As `two_stage`'s, of all stages together."""
-    return two_stage.wrong_pixel_rows(reference, outputs["stages"], source)

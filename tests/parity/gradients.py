@@ -32,8 +32,8 @@ def gradient_rows(reference, batch, gradients):
     rows = [Row("trainable parameters that differ", len(names ^ set(keys)), 0)]
     if not rows[0].holds:
         return rows
-    settings = reference.detector.settings
-    expected = Expected([mmdet.from_source(key, reference.arrays[f"grads/{key}"], settings) for key in keys])
+    sides = mmdet.windows(reference.detector)
+    expected = Expected([mmdet.from_source(key, reference.arrays[f"grads/{key}"], sides) for key in keys])
     errors, how = expected.errors(gradients), ""
     if errors.max() > TOLERANCE:
         plain, (errors, how) = errors.max(), exact_errors(reference, batch, expected)

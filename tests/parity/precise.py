@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from awsdet.models import faster_rcnn
+from awsdet.detection import pooling
+from awsdet.models.builder import assemble
 from awsdet.models.layers import norms
 from awsdet.ops.roi_align import roi_align
 from tests.parity.training_step import forward
@@ -27,13 +28,13 @@ def in_float64(reference):
     float32, is given what it takes. The losses are float32 as always.
     """
     detector = reference.detector
-    settings = ConfigDict(detector.settings.to_dict())
-    settings.precision = "float64"
-    twin = type(detector)(settings, detector.class_names)
+    config = ConfigDict(reference.config.to_dict())
+    config.model.precision = "float64"
+    twin = assemble(config, detector.class_names)
     for variable, value in zip(twin.variables, detector.variables):
         variable.assign(value)
     changed = {"stored_batch_norm": _stored_batch_norm, "batch_norm": _batch_norm, "group_norm": _group_norm}
-    with mock.patch.multiple(norms, **changed), mock.patch.object(faster_rcnn, "roi_align", _roi_align):
+    with mock.patch.multiple(norms, **changed), mock.patch.object(pooling, "roi_align", _roi_align):
         yield reference._replace(detector=twin, images=tf.cast(reference.images, tf.float64))
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from awsdet.models.builder import build
 from awsdet.runtime.errors import UserError
@@ -38,6 +39,7 @@ class Reference(NamedTuple):
     arrays: dict
     meta: dict
     kind: ModuleType
+    config: ConfigDict
     detector: tf.keras.Model
     images: tf.Tensor  # normalised, float32 [B, H, W, 3]
     batch: dict
@@ -78,11 +80,11 @@ def from_arrays(arrays):
     parts.images(options)
     config = kind.config(options)
     options.check_all_read()
-    detector = build(config.model, [f"class {i}" for i in range(meta["num_classes"])])
+    detector = build(config, [f"class {i}" for i in range(meta["num_classes"])])
     weights = {key.removeprefix("weights/"): value for key, value in arrays.items() if key.startswith("weights/")}
     mmdet.assign(detector, weights)
     images = tf.constant(arrays["image_nchw"].transpose(0, 2, 3, 1))
-    return Reference(arrays, meta, kind, detector, images, batch_lib.read(arrays))
+    return Reference(arrays, meta, kind, config, detector, images, batch_lib.read(arrays))
 
 
 def _json(arrays, key):
@@ -122,7 +124,7 @@ def features_given(reference):
     in training, so there ours are left. Yields what a row's name says of it.
     """
     detector = reference.detector
-    if detector.settings.backbone.norm != "frozen_batch_norm":
+    if reference.config.model.backbone.norm != "frozen_batch_norm":
         yield ""
         return
 

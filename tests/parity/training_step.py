@@ -15,7 +15,7 @@ def step(reference, batch):
 def forward(reference, batch):
     """(outputs, loss terms, their sum)."""
     outputs = training_outputs(reference, batch)
-    terms = reference.detector.normalized(*reference.detector.loss_sums(outputs))
+    terms = reference.detector.normalized(outputs.terms.losses)
     return outputs, terms, tf.add_n(list(terms.values()))
 
 

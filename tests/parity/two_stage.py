@@ -4,8 +4,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from awsdet import config as config_lib
-from awsdet.models.faster_rcnn import ROI_STRIDES, STRIDES
-from awsdet.models.heads import rpn
+from awsdet.models.two_stage import ROI_STRIDES, STRIDES
 from awsdet.ops.paste_masks import paste_masks
 from tests.parity import parts
 from tests.parity.pairs import SCORE_TOLERANCE, pair_boxes, ranked_rows
@@ -185,15 +184,14 @@ def loss_key(name):
 
 def forward_rows(reference, pyramid):
     """What the RPN puts out."""
-    output = reference.detector.rpn_head(pyramid)
+    output = reference.detector.rpn.head(pyramid)
     return head_rows(reference.arrays, pyramid, 2, rpn_logits=output.logits, rpn_deltas=output.deltas)
 
 
 def inference_rows(reference, pyramid):
     """Proposals, detections and their masks."""
     detector, arrays, size = reference.detector, reference.arrays, reference.batch["image_size"]
-    anchors = rpn.level_anchors(pyramid, STRIDES, detector.settings.anchors)
-    proposals = rpn.propose(detector.rpn_head(pyramid), anchors, size, detector.settings.rpn, training=False)
+    proposals = detector.rpn.propose(pyramid, size)
     found = {key: value.numpy() for key, value in detector.detect_in_pyramid(pyramid, size).items()}
     rows = []
     for image in range(len(size)):
@@ -231,7 +229,7 @@ def _pasted(reference, found, image, pairs):
     shape = arrays[f"detections/{image}/masks_shape"]
     theirs = np.unpackbits(arrays[f"detections/{image}/masks"], axis=-1, count=int(shape[2]))
     height, width = arrays["image_size_hw"][image]
-    threshold = reference.detector.settings.mask_head.threshold
+    threshold = reference.detector.mask_threshold
     ours = paste_masks(found["masks"][image], found["boxes"][image], (height, width), threshold)
     ours = coco_mask.decode(ours).transpose(2, 0, 1)
     wrong = [np.mean(ours[mine] != theirs[index]) for mine, index in pairs]
@@ -239,28 +237,26 @@ def _pasted(reference, found, image, pairs):
 
 
 def target_rows(reference, outputs):
-    """The sampled RoIs of a training step and what they are to become."""
-    return sample_rows(reference, outputs, 0)
+    """The sampled RoIs of a training step and what they are to become, stage by stage."""
+    return [row for k, stage in enumerate(outputs.stages) for row in _sample_rows(reference, stage.rois, k)]
 
 
 def mask_target_rows(reference, outputs, source):
-    """The mask targets; `source` (polygons or bitmaps) is what they were made from."""
-    return wrong_pixel_rows(reference, [outputs], source)
+    """Pixels of the mask targets of all stages that differ from the reference's.
 
-
-def wrong_pixel_rows(reference, stages, source):
-    """Pixels of the mask targets of all stages that differ from the reference's."""
-    tolerance = {"polygons": 1.5e-2, "bitmaps": 1e-3}[source]
-    ours = [stage["mask_targets"].numpy() for stage in stages]
+    `source` (polygons or bitmaps) is what the targets were made from.
+    """
+    stages, tolerance = outputs.stages, {"polygons": 1.5e-2, "bitmaps": 1e-3}[source]
+    ours = [stage.mask_targets.numpy() for stage in stages]
     theirs = [reference.arrays[f"train/stage{k}/mask_targets"] for k in range(len(stages))]
     alike = all(a.shape == b.shape for a, b in zip(ours, theirs))
     wrong = float(np.mean(np.concatenate(ours) != np.concatenate(theirs))) if alike else np.inf
     return [Row(f"mask targets from {source}: wrong pixels", wrong, tolerance)]
 
 
-def sample_rows(reference, outputs, stage):
+def _sample_rows(reference, rois, stage):
     """The RoIs, labels and box targets of one stage."""
-    arrays, rois = reference.arrays, outputs["rois"]
+    arrays = reference.arrays
     images, key = len(rois.rois), f"train/stage{stage}"
     theirs = [arrays[f"{key}/sampled_rois/{image}/boxes_xyxy"] for image in range(images)]
     ends = np.cumsum([len(boxes) for boxes in theirs])[:-1]
