@@ -36,17 +36,10 @@ def run(flag_values, overrides):
 
 def _evaluate(flag_values, world):
     from awsdet.evaluation import evaluate, format_table
+    from awsdet.runtime.together import together
 
-    prepared = complaint = None
-    try:
-        prepared = _prepare(flag_values)
-    except UserError as error:
-        complaint = str(error)
     # A file that one machine lacks must not leave the others waiting for it.
-    complaints = [c for c in world.gather_objects(complaint) if c is not None]
-    if complaints:
-        raise UserError(complaints[0])
-    detector, manifest, data, source = prepared
+    detector, manifest, data, source = together(world, lambda: _prepare(flag_values))
     logging.info("evaluating %s on %d images", source, manifest.num_images)
     metrics = evaluate(detector, manifest, data, world, output=flag_values.output or None)
     if world.is_chief:

@@ -13,10 +13,10 @@ import numpy as np
 
 from awsdet.data.coco.images import load_image
 from awsdet.data.reader.sizes import resize_plan
-from awsdet.data.records.manifest import write_json
 from awsdet.detection.results import Detections, coco_objects, image_detections
 from awsdet.ops.resize import resize
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import write_json
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _READERS = 4

@@ -51,7 +51,7 @@ class Progress:
         rate = self._done / seconds
         return (
             f"{self._what}: {self._done}/{self._total} {self._unit}, {rate:.3g}/s, "
-            f"{_clock(seconds)} gone, {_clock(max(left, 0))} left"
+            f"{clock(seconds)} gone, {clock(max(left, 0))} left"
         )
 
     def _draw(self):
@@ -60,6 +60,7 @@ class Progress:
         sys.stderr.flush()
 
 
-def _clock(seconds):
+def clock(seconds: float) -> str:
+    """A length of time as h:mm:ss."""
     minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

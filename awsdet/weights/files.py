@@ -4,8 +4,8 @@ Nothing that a file holds is run: archives are read without pickle, pickles thro
 PyTorch's own reader of weights alone, HDF5 without following links out of the file.
 """
 
+import glob
 import json
-import os
 import pathlib
 import zipfile
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import remove_leftovers, written_aside
 from awsdet.weights import pickles, safetensors
 
 LARGEST = 8 * 2**30  # bytes of a file and of what it unpacks to; detectors have well under one GiB
@@ -167,7 +168,7 @@ SUFFIXES_WRITTEN = (".npz", ".safetensors")
 
 
 def write(path, arrays, metadata):
-    """Writes float32 `arrays` (name -> array) and `metadata` (str -> str), aside first and then renamed.
+    """Writes float32 `arrays` (name -> array) and `metadata` (str -> str) to a file that appears in one piece.
 
     The suffix of `path` decides the format: .npz or .safetensors; UserError for any other.
     """
@@ -175,16 +176,12 @@ def write(path, arrays, metadata):
     if path.suffix not in SUFFIXES_WRITTEN:
         raise UserError(f"cannot write {path}: give a name that ends in {' or '.join(SUFFIXES_WRITTEN)}")
     arrays = {name: np.asarray(array, np.float32, order="C") for name, array in arrays.items()}
-    aside = path.with_name(f".{path.name}.aside")
     try:
-        with aside.open("wb") as file:
+        remove_leftovers(path.parent, glob.escape(path.name))
+        with written_aside(path) as aside, aside.open("wb") as file:
             if path.suffix == ".npz":
                 np.savez(file, **arrays, **{METADATA: np.array(json.dumps(metadata))})
             else:
                 safetensors.write(file, arrays, metadata)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror}") from error

@@ -2,7 +2,7 @@
 
 import io
 
-from awsdet.runtime.progress import Progress
+from awsdet.runtime.progress import Progress, clock
 
 
 class Terminal(io.StringIO):
@@ -34,3 +34,7 @@ def test_nothing_to_do(monkeypatch):
     monkeypatch.setattr("sys.stderr", Terminal())
     with Progress(0, "evaluating"):
         pass
+
+
+def test_clock():
+    assert [clock(s) for s in (0, 59.6, 3599, 90061)] == ["0:00:00", "0:01:00", "0:59:59", "25:01:01"]
