@@ -46,7 +46,7 @@ setup(
     packages=find_packages(include=["awsdet", "awsdet.*"]),
     ext_modules=[Extension("awsdet.ops.libawsdet_ops", sources=[])],
     cmdclass={"build_ext": BuildOps},
-    python_requires=">=3.9,<3.12",
+    python_requires=">=3.10,<3.12",
     install_requires=[
         "absl-py",
         "ml_collections",

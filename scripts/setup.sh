@@ -2,7 +2,7 @@
 # Makes .venv: the pinned packages, Horovod built against the TensorFlow among them, and awsdet itself, editable. What is
 # there already is left alone, so that a second call takes no time. `make setup`, `make test` and `make train` call it.
 #
-#   PYTHON=/path/to/python3.11   the interpreter of a new .venv; otherwise the first of python3.11, 3.10, 3.9, python3
+#   PYTHON=/path/to/python3.11   the interpreter of a new .venv; otherwise the first of python3.11, 3.10, python3
 #   AWSDET_VARIANT=cpu|gpu       the build of TensorFlow; otherwise gpu where nvidia-smi lists one
 #   AWSDET_CACHE=DIR             where built Horovod wheels are kept; otherwise ~/.cache/awsdet
 set -euo pipefail
@@ -33,20 +33,20 @@ choose_variant() {
     fi
 }
 
-fits() { "$1" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null; }
+fits() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null; }
 
 choose_python() {
     local candidate
     if [ -n "${PYTHON:-}" ]; then
-        fits "$PYTHON" || die "PYTHON=$PYTHON is no Python 3.9, 3.10 or 3.11, which TensorFlow 2.15 needs" \
+        fits "$PYTHON" || die "PYTHON=$PYTHON is neither Python 3.10 nor 3.11, which awsdet needs" \
             "make setup PYTHON=/path/to/python3.11"
         echo "$PYTHON"
         return
     fi
-    for candidate in python3.11 python3.10 python3.9 python3; do
+    for candidate in python3.11 python3.10 python3; do
         if fits "$candidate"; then echo "$candidate"; return; fi
     done
-    die "no Python 3.9, 3.10 or 3.11 found, which TensorFlow 2.15 needs" \
+    die "no Python 3.10 or 3.11 found, which awsdet needs" \
         "${sudo}apt-get install python3.11 python3.11-venv   (or: make setup PYTHON=/path/to/python3.11)"
 }
 

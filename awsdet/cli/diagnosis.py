@@ -168,13 +168,11 @@ def load(source):
 
 def judge_python(version):
     """`version`: (major, minor, micro)."""
-    fits = (3, 9) <= tuple(version[:2]) <= (3, 11)
+    fits = (3, 10) <= tuple(version[:2]) <= (3, 11)
     text = ".".join(map(str, version))
     if fits:
         return Finding("Versions", "Python", text)
-    return Finding(
-        "Versions", "Python", f"{text}; TensorFlow 2.15 needs 3.9 to 3.11", "make clean setup PYTHON=python3.11"
-    )
+    return Finding("Versions", "Python", f"{text}; awsdet needs 3.10 or 3.11", "make clean setup PYTHON=python3.11")
 
 
 def judge_packages(versions, has_gpu):

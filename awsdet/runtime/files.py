@@ -11,7 +11,7 @@ import pathlib
 import secrets
 import shutil
 from collections.abc import Iterator
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 ASIDE = ".aside-"  # how the name of whatever is being written, or about to be removed, starts
 
@@ -52,7 +52,7 @@ def write_text(path: Path, text: str) -> None:
         aside.write_text(text)
 
 
-def write_json(path: Path, content: Any, indent: Optional[int] = None) -> None:
+def write_json(path: Path, content: Any, indent: int | None = None) -> None:
     """Writes a JSON file in one piece, as compact as can be unless `indent` is given. Raises OSError."""
     write_text(path, json.dumps(content, indent=indent, separators=None if indent else (",", ":")))
 

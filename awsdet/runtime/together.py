@@ -1,6 +1,7 @@
 """Work that all ranks do side by side: if it fails on one of them, every rank raises."""
 
-from typing import Callable, Optional, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
@@ -35,7 +36,7 @@ def together(world: World, function: Callable[[], Value]) -> Value:
     return value
 
 
-def _described(error: Optional[Exception]) -> Optional[tuple[bool, str]]:
+def _described(error: Exception | None) -> tuple[bool, str] | None:
     """What the other ranks are told: (whether the user can mend it, the text); None if all went well."""
     if error is None:
         return None

@@ -46,7 +46,7 @@ def test_missing_tensorflow_is_cured_with_the_build_for_the_machine():
 
 
 @pytest.mark.parametrize(
-    "version, fits", [((3, 8, 18), False), ((3, 9, 0), True), ((3, 11, 7), True), ((3, 12, 1), False)]
+    "version, fits", [((3, 9, 18), False), ((3, 10, 0), True), ((3, 11, 7), True), ((3, 12, 1), False)]
 )
 def test_python_version(version, fits):
     assert bool(doctor.judge_python(version).cure) is not fits
