@@ -53,7 +53,9 @@ setup(
         "numpy<2",  # TensorFlow 2.15's ABI
         "pillow",
         "pycocotools",
+        "safetensors",
         "tensorflow-addons==0.23.0",
+        "tqdm",
     ],
     # TensorFlow comes in two builds of one module, and pip cannot choose by the machine: name one. Horovod is in no
     # list, since it has to be built after TensorFlow and against it (scripts/setup.sh does it).

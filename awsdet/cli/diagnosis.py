@@ -31,6 +31,8 @@ PACKAGES = {
     "ml-collections": "",
     "absl-py": "",
     "pillow": "",
+    "safetensors": "",
+    "tqdm": "",
 }
 INSTRUCTION_SETS = ("avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_bf16")
 LEAST_DISK = 2 * 2**30  # bytes; a ResNet-50 Mask R-CNN checkpoint has about 0.35 GB, and a few are kept

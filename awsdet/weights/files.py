@@ -11,10 +11,11 @@ import zipfile
 from typing import NamedTuple
 
 import numpy as np
+import safetensors.numpy
 
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_leftovers, written_aside
-from awsdet.weights import pickles, safetensors
+from awsdet.weights import pickles
 
 LARGEST = 8 * 2**30  # bytes of a file and of what it unpacks to; detectors have well under one GiB
 METADATA = "__metadata__"  # the entry of an npz that holds the metadata, as in safetensors
@@ -89,8 +90,23 @@ def _read_npz(path):
 
 
 def _read_safetensors(path):
-    arrays, metadata = safetensors.read(path)
-    return Table(arrays, metadata, "safetensors")
+    import ml_dtypes  # from then on NumPy has bfloat16
+
+    arrays = {}
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            for name in file.keys():
+                try:
+                    arrays[name] = file.get_tensor(name)
+                except (AttributeError, TypeError) as error:  # NumPy lacks the type
+                    kind = file.get_slice(name).get_dtype()
+                    raise UserError(f"{path}: {name} is of type {kind}, which is not read") from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{path} is no readable safetensors file ({error})") from error
+    brief = [name for name, array in arrays.items() if array.dtype == ml_dtypes.bfloat16]
+    arrays.update((name, arrays[name].astype(np.float32)) for name in brief)
+    return Table(_numbers(arrays), metadata, "safetensors")
 
 
 def _read_h5(path):
@@ -182,6 +198,6 @@ def write(path, arrays, metadata):
             if path.suffix == ".npz":
                 np.savez(file, **arrays, **{METADATA: np.array(json.dumps(metadata))})
             else:
-                safetensors.write(file, arrays, metadata)
+                file.write(safetensors.numpy.save(arrays, metadata))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
