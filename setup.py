@@ -27,7 +27,7 @@ class BuildOps(build_ext):
         """Runs CMake in build/ops; what has not changed is not compiled again."""
         cmake = shutil.which("cmake", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
         if cmake is None:
-            sys.exit("cmake is missing, which builds the operators; mend it with:  pip install cmake")
+            sys.exit("cmake is missing, which builds the operators; fix it with:  pip install cmake")
         folder = ROOT / "build" / "ops"
         python = f"-DAWSDET_PYTHON={sys.executable}"
         subprocess.run([cmake, "-S", ROOT / "custom_ops", "-B", folder, python], check=True)

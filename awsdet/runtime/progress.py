@@ -1,4 +1,4 @@
-"""Progress of long work: tqdm's bar on a terminal, otherwise a line in the log every 30 seconds."""
+"""Progress of long work: tqdm's bar on a terminal, a line in the log every 30 seconds elsewhere."""
 
 import sys
 import time
@@ -34,7 +34,7 @@ class Progress:
         self._bar.close()
 
     def add(self, count: int = 1) -> None:
-        """Says that `count` more items are done."""
+        """Counts `count` more items as done."""
         self._done += count
         self._bar.update(count)
         now = time.monotonic()
@@ -44,7 +44,7 @@ class Progress:
 
 
 class _Bar(tqdm):
-    monitor_interval = 0  # tqdm would start a thread that redraws bars which move seldom
+    monitor_interval = 0  # otherwise tqdm starts a thread, to redraw bars that are rarely updated
 
 
 def clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Work that all ranks do side by side: if it fails on one of them, every rank raises."""
+"""Work that every rank does. If it fails on one rank, all ranks raise an error."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,14 +10,14 @@ Value = TypeVar("Value")
 
 
 def together(world: World, function: Callable[[], Value]) -> Value:
-    """Calls `function()` on every rank and returns this rank's value once it has succeeded on all of them.
+    """Calls `function()`, waits until all ranks have done so, and returns this rank's value.
 
-    A rank that failed and left would keep the others waiting in their next exchange for ever. So the ranks tell each
-    other how it went before any of them goes on.
+    If one rank failed and left, the others would wait for it forever in their next exchange. So the ranks tell each
+    other whether they failed before any of them goes on.
 
     Raises:
-        UserError: on all ranks, if the first rank that failed raised one; it names that rank unless it is rank 0.
-        RuntimeError: the first rank that failed raised something else. That rank itself raises its own exception.
+        UserError: on all ranks, if the first rank that failed raised one. It names that rank unless it is rank 0.
+        RuntimeError: if the first rank that failed raised anything else. That rank raises its own exception instead.
     """
     value = error = None
     try:
@@ -37,7 +37,7 @@ def together(world: World, function: Callable[[], Value]) -> Value:
 
 
 def _described(error: Exception | None) -> tuple[bool, str] | None:
-    """What the other ranks are told: (whether the user can mend it, the text); None if all went well."""
+    """What the other ranks are told: (whether it is a UserError, the text); None if this rank did not fail."""
     if error is None:
         return None
     return (True, str(error)) if isinstance(error, UserError) else (False, f"{type(error).__name__}: {error}")

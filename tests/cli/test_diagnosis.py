@@ -146,7 +146,7 @@ def test_disk():
 def test_report_names_what_is_broken():
     findings = [doctor.Finding("Versions", "a", "1"), doctor.Finding("Builds", "b", "gone", "mend b")]
     text = doctor.report(findings)
-    assert "BROKEN: gone" in text and "mend it with:  mend b" in text and text.endswith("Broken: b.")
+    assert "BROKEN: gone" in text and "fix it with:  mend b" in text and text.endswith("Broken: b.")
     assert doctor.report(findings[:1]).endswith("All is well.")
 
 

@@ -56,7 +56,7 @@ def sudo():
 def test_no_build_tools(setup, missing, present):
     code, said = setup(present, PYTHON=sys.executable)
     assert code == 1
-    assert f"mend it with:  {sudo()}apt-get install {missing}\n" in said
+    assert f"fix it with:  {sudo()}apt-get install {missing}\n" in said
 
 
 def test_no_python(setup):
@@ -92,7 +92,7 @@ def test_an_environment_of_the_users_own_is_left_alone(setup):
     mine.mkdir(parents=True)
     code, said = setup(("g++", "make"), PYTHON=sys.executable)
     assert code == 1
-    assert "not made by this script" in said and "rm -rf .venv && make setup" in said
+    assert "was not made by this script" in said and "rm -rf .venv && make setup" in said
     assert mine.is_dir()
 
 
