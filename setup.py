@@ -27,7 +27,7 @@ class BuildOps(build_ext):
         """Runs CMake in build/ops; what has not changed is not compiled again."""
         cmake = shutil.which("cmake", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
         if cmake is None:
-            sys.exit("cmake is missing, which builds the operators; mend it with:  pip install cmake")
+            sys.exit("cmake is missing, which builds the operators; fix it with:  pip install cmake")
         folder = ROOT / "build" / "ops"
         python = f"-DAWSDET_PYTHON={sys.executable}"
         subprocess.run([cmake, "-S", ROOT / "custom_ops", "-B", folder, python], check=True)
@@ -46,14 +46,16 @@ setup(
     packages=find_packages(include=["awsdet", "awsdet.*"]),
     ext_modules=[Extension("awsdet.ops.libawsdet_ops", sources=[])],
     cmdclass={"build_ext": BuildOps},
-    python_requires=">=3.9,<3.12",
+    python_requires=">=3.10,<3.12",
     install_requires=[
         "absl-py",
         "ml_collections",
         "numpy<2",  # TensorFlow 2.15's ABI
         "pillow",
         "pycocotools",
+        "safetensors",
         "tensorflow-addons==0.23.0",
+        "tqdm",
     ],
     # TensorFlow comes in two builds of one module, and pip cannot choose by the machine: name one. Horovod is in no
     # list, since it has to be built after TensorFlow and against it (scripts/setup.sh does it).

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes .venv: the pinned packages, Horovod built against the TensorFlow among them, and awsdet itself, editable. What is
-# there already is left alone, so that a second call takes no time. `make setup`, `make test` and `make train` call it.
+# Makes .venv: installs the pinned packages, builds Horovod against their TensorFlow, and installs awsdet itself as an
+# editable package. Steps that are done are not repeated, so a second call takes no time. `make setup`, `make test` and
+# `make train` call this script.
 #
-#   PYTHON=/path/to/python3.11   the interpreter of a new .venv; otherwise the first of python3.11, 3.10, 3.9, python3
-#   AWSDET_VARIANT=cpu|gpu       the build of TensorFlow; otherwise gpu where nvidia-smi lists one
-#   AWSDET_CACHE=DIR             where built Horovod wheels are kept; otherwise ~/.cache/awsdet
+#   PYTHON=/path/to/python3.11   the interpreter for a new .venv; default: the first of python3.11, 3.10, python3
+#   AWSDET_VARIANT=cpu|gpu       the build of TensorFlow; default: gpu if nvidia-smi lists a GPU
+#   AWSDET_CACHE=DIR             folder that keeps built Horovod wheels; default: ~/.cache/awsdet
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -14,13 +15,13 @@ cache=${AWSDET_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/awsdet}
 sudo=$([ "$(id -u)" = 0 ] || echo "sudo ")
 
 say() { echo "setup: $*"; }
-die() { # $1: what is wrong, $2: the command that mends it
+die() { # $1: what is wrong, $2: the command that fixes it
     echo "setup: $1" >&2
-    [ -z "${2:-}" ] || echo "setup: mend it with:  $2" >&2
+    [ -z "${2:-}" ] || echo "setup: fix it with:  $2" >&2
     exit 1
 }
 
-# ---------------------------------------------------------------------------------------------------- what this machine is
+# ---------------------------------------------------------------------------------------------------- this machine
 
 choose_variant() {
     if [ -n "${AWSDET_VARIANT:-}" ]; then
@@ -33,28 +34,28 @@ choose_variant() {
     fi
 }
 
-fits() { "$1" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null; }
+fits() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null; }
 
 choose_python() {
     local candidate
     if [ -n "${PYTHON:-}" ]; then
-        fits "$PYTHON" || die "PYTHON=$PYTHON is no Python 3.9, 3.10 or 3.11, which TensorFlow 2.15 needs" \
+        fits "$PYTHON" || die "PYTHON=$PYTHON is neither Python 3.10 nor 3.11, which awsdet needs" \
             "make setup PYTHON=/path/to/python3.11"
         echo "$PYTHON"
         return
     fi
-    for candidate in python3.11 python3.10 python3.9 python3; do
+    for candidate in python3.11 python3.10 python3; do
         if fits "$candidate"; then echo "$candidate"; return; fi
     done
-    die "no Python 3.9, 3.10 or 3.11 found, which TensorFlow 2.15 needs" \
+    die "no Python 3.10 or 3.11 found, which awsdet needs" \
         "${sudo}apt-get install python3.11 python3.11-venv   (or: make setup PYTHON=/path/to/python3.11)"
 }
 
-# The CUDA toolkit that holds nvcc and its headers, or nothing.
+# Prints the folder of a CUDA toolkit with nvcc and its headers, or nothing.
 find_cuda() {
     local home nvcc
     nvcc=$(command -v nvcc || true)
-    # CUDA 12 first, the one TensorFlow 2.15 is built with: a newer toolkit may want a newer driver than is there.
+    # CUDA 12 first, which TensorFlow 2.15 is built with: a newer toolkit may need a newer driver than this machine has.
     for home in "${HOROVOD_CUDA_HOME:-}" "${CUDA_HOME:-}" /usr/local/cuda-12* /usr/local/cuda \
         ${nvcc:+"$(dirname "$(dirname "$(readlink -f "$nvcc")")")"}; do
         if [ -n "$home" ] && [ -x "$home/bin/nvcc" ] && [ -e "$home/include/cuda_runtime.h" ]; then
@@ -64,7 +65,7 @@ find_cuda() {
     done
 }
 
-# The MPI that Horovod is built with, or nothing: mpirun starts it, mpicxx builds it.
+# Prints the version of the MPI to build Horovod with, or nothing. mpicxx is needed to build it, mpirun to start it.
 find_mpi() {
     if command -v mpirun >/dev/null && command -v mpicxx >/dev/null; then
         mpirun --version 2>/dev/null | head -n 1
@@ -73,7 +74,7 @@ find_mpi() {
 
 # ------------------------------------------------------------------------------------------------------------------ pip
 
-# Runs pip of the venv; again after a failure, since a download that breaks off in its middle is not pip's to retry.
+# Runs pip of the venv, up to three times: pip itself does not retry a download that breaks off in the middle.
 run_pip() {
     local attempt
     for attempt in 1 2 3; do
@@ -83,7 +84,7 @@ run_pip() {
     return 1
 }
 
-# Does a step unless its stamp says that the same step was done. $1: name, $2: all that the step depends on, $3: function.
+# Does a step unless its stamp says that it is done. $1: name, $2: text of all that the step depends on, $3: function.
 step() {
     local stamp=$stamps/$1
     if [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$2" ]; then return; fi
@@ -105,9 +106,9 @@ install_packages() {
     python=$(choose_python)
     say "$("$python" --version), TensorFlow for $variant, into .venv"
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-        die "$python comes without its venv module" \
+        die "$python has no venv module" \
             "${sudo}apt-get install $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
-    [ ! -e "$venv" ] || [ -d "$stamps" ] || die ".venv is there, but not made by this script" "rm -rf .venv && make setup"
+    [ ! -e "$venv" ] || [ -d "$stamps" ] || die ".venv exists, but was not made by this script" "rm -rf .venv && make setup"
     rm -rf "$venv"
     "$python" -m venv "$venv"
     mkdir "$stamps"
@@ -116,7 +117,7 @@ install_packages() {
         die "pip could not install requirements-$variant.lock (its message is above)" "make setup   (again, if the network was at fault)"
 }
 
-# All that a built Horovod depends on; two equal texts mean that the wheel of one serves the other.
+# Prints everything that a built Horovod depends on. A wheel fits this machine if its text is the same.
 horovod_key() {
     local site
     site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
@@ -131,7 +132,7 @@ horovod_key() {
 
 install_horovod() {
     local key wheels
-    mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || cache=$venv/cache # a home that cannot be written to
+    mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || cache=$venv/cache # the home folder cannot be written to
     key=$(horovod_key)
     wheels=$cache/horovod-$(digest <<<"$key")
     if [ -e "$wheels/key" ] && [ "$(cat "$wheels/key")" = "$key" ] && (cd "$wheels" && sha256sum --quiet -c sums) 2>/dev/null; then
@@ -143,13 +144,13 @@ install_horovod() {
     check_horovod
 }
 
-# Builds the wheel into the folder $1 (written aside and renamed) with the key $2 beside it.
+# Builds the wheel into the folder $1, with the key $2 beside it. The folder appears only once it is complete.
 build_horovod() {
     local log=$venv/horovod-build.log aside
     say "building Horovod with Gloo${mpi:+, MPI}${cuda:+, NCCL and $cuda} (about two minutes on two cores)"
     mkdir -p "$cache"
     aside=$(mktemp -d "$cache/aside-XXXXXX")
-    # MAKEFLAGS replaces what an outer `make` put there: Horovod's build takes it in place of its own -j.
+    # Horovod's build uses MAKEFLAGS instead of an own -j. An outer `make` may have put something else there.
     (
         export PATH=$venv/bin:$PATH HOROVOD_CMAKE=$venv/bin/cmake
         export MAKEFLAGS="-j$(nproc)"
@@ -169,9 +170,9 @@ build_horovod() {
     mv "$aside" "$1"
 }
 
-# Settings for Horovod's build with the NCCL that came with TensorFlow. The wheel of NCCL has no libnccl.so to link with, and
-# a library found at build time would be sought there for ever: so link through a folder of our own, and let the result
-# look beside itself ($ORIGIN), where every venv has it.
+# Settings for Horovod's build with the NCCL that came with TensorFlow. The wheel of NCCL has libnccl.so.2 but no libnccl.so
+# to link with, so a folder of our own gets a link of that name. The built library must not look for NCCL in this folder,
+# but relative to itself ($ORIGIN), since its place is the same in every venv.
 use_nccl() {
     local site link=$venv/nccl-link
     site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
@@ -205,7 +206,7 @@ variant=$(choose_variant)
 mpi=$(find_mpi)
 cuda=$([ "$variant" = cpu ] || find_cuda)
 
-exec 9<scripts/setup.sh # two calls at once take turns
+exec 9<scripts/setup.sh # two calls at the same time take turns
 flock 9
 
 start=$SECONDS
@@ -216,11 +217,11 @@ step awsdet "$(digest setup.py pyproject.toml $(find custom_ops -type f | sort))
 if [ $((SECONDS - start)) -gt 3 ]; then
     say "done in $((SECONDS - start)) seconds"
     if [ "$variant" = gpu ] && [ -z "$cuda" ]; then
-        say "no nvcc on this GPU machine: Horovod has no NCCL, which several GPUs want;" \
-            "mend it with:  ${sudo}apt-get install nvidia-cuda-toolkit && make setup"
+        say "this GPU machine has no nvcc, so Horovod has no NCCL, which makes several GPUs faster;" \
+            "fix it with:  ${sudo}apt-get install nvidia-cuda-toolkit && make setup"
     fi
     if command -v mpirun >/dev/null && [ -z "$mpi" ]; then
-        say "mpirun is here, mpicxx is not: Horovod has no MPI;" \
-            "mend it with:  ${sudo}apt-get install libopenmpi-dev && make setup"
+        say "this machine has mpirun but no mpicxx, so Horovod has no MPI;" \
+            "fix it with:  ${sudo}apt-get install libopenmpi-dev && make setup"
     fi
 fi

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Builds the CUDA launchers with their stand-alone tests and runs them on this machine's GPU; needs nvcc and a C++
-# compiler, neither TensorFlow nor Python. Without a GPU it says so and only builds; without nvcc it says that.
+# Builds the CUDA launchers with their stand-alone tests, and runs these on this machine's GPU. It needs nvcc and a C++
+# compiler, but neither TensorFlow nor Python. Without a GPU it only builds; without nvcc it does nothing. It says so.
 #
 #   scripts/test_cuda.sh [cases] [seed]
-#   scripts/test_cuda.sh --emulate [cases] [seed]   the kernels run on the CPU, under AddressSanitizer and UBSan
-#   AWSDET_SANITIZE= scripts/test_cuda.sh --emulate the same without the sanitizers, much faster
-#   AWSDET_CUDA_ARCH=sm_80 scripts/test_cuda.sh     compile for another GPU than this machine's
-#   AWSDET_NVCC=/path/to/nvcc                       this compiler instead of CUDA_HOME's, /usr/local's or PATH's
-#   AWSDET_CUDA_OUT=folder                          build there instead of in build/cuda
-#   compute-sanitizer build/cuda/harness 5          memory errors and races on a GPU, after a build
+#   scripts/test_cuda.sh --emulate [cases] [seed]   runs the kernels on the CPU, under AddressSanitizer and UBSan
+#   AWSDET_SANITIZE= scripts/test_cuda.sh --emulate runs them without the sanitizers, which is much faster
+#   AWSDET_CUDA_ARCH=sm_80 scripts/test_cuda.sh     compiles for another GPU than this machine's
+#   AWSDET_NVCC=/path/to/nvcc                       takes this compiler instead of CUDA_HOME's, /usr/local's or PATH's
+#   AWSDET_CUDA_OUT=folder                          builds in that folder instead of build/cuda
+#   compute-sanitizer build/cuda/harness 5          finds memory errors and races on a GPU, after a build
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -55,7 +55,7 @@ else
 fi
 mkdir -p "$out"
 
-# Compiled again: what is older than its source, any header, or the way to compile it.
+# An object is compiled again if its source, any header or the compiler's command line is newer.
 [ "$(cat "$out/command" 2>/dev/null)" = "$compile" ] || echo "$compile" >"$out/command"
 headers=$(ls -t custom_ops/{cuda,kernels,tests}/*.h "$out/command" | head -n 1)
 sources=(custom_ops/cuda/*.cu custom_ops/tests/*.cu custom_ops/kernels/{roi_align,nms,weighted}*.cc)
@@ -72,7 +72,7 @@ for source in "${sources[@]}"; do
 done
 if [ ${#commands[@]} -gt 0 ]; then printf '%s\n' "${commands[@]}" | xargs -P "$(nproc)" -I '{}' sh -c '{}'; fi
 $link "${objects[@]}" -o "$out/harness"
-if [ -z "$emulate" ]; then  # the launchers alone, for benchmarks/cuda_ops.py
+if [ -z "$emulate" ]; then  # only the launchers, for benchmarks/cuda_ops.py
     $link -shared "$out"/{roi_align,roi_align_grad,nms,nms_hard,nms_soft,cuda_c_api}.cu.o -o "$out/libawsdet_cuda.so"
 fi
 "$out/harness" "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the operators under AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize, and runs tests/ops
-# against that build. The first report of either ends the run with an error. TensorFlow itself is not instrumented: what is
-# covered is custom_ops/kernels and custom_ops/tensorflow.
+# Builds the operators under AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize, and runs tests/ops with
+# that build. The first report of either sanitizer ends the run with an error. Only custom_ops/kernels and
+# custom_ops/tensorflow are instrumented, not TensorFlow itself.
 #
 #   scripts/test_sanitize.sh [arguments of pytest, as in -k roi_align]
 set -euo pipefail
@@ -21,12 +21,12 @@ if ! [ -f "$asan" ] || [ "$(nm -D "$library" | grep -c __asan_report)" = 0 ]; th
     exit 1
 fi
 
-# Python and TensorFlow keep memory until they end, so leaks are not looked for. A report goes to stderr, past pytest's
-# capture, and aborts.
+# Python and TensorFlow do not free all their memory, so leaks are not looked for. With --capture=sys pytest lets reports
+# through to stderr.
 LD_PRELOAD="$(readlink -f "$asan"):$(readlink -f "$("$compiler" -print-file-name=libstdc++.so)")" \
     ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:abort_on_error=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
     TF_CPP_MIN_LOG_LEVEL=2 \
     python -m pytest -q --capture=sys --ops-library="$library" \
-    --ignore=tests/ops/plain --ignore=tests/ops/test_cuda.py tests/ops "$@"
-echo "no report of AddressSanitizer or UndefinedBehaviorSanitizer; what the tests above ran through, instrumented:"
+    --ignore=tests/ops/reference --ignore=tests/ops/test_cuda.py tests/ops "$@"
+echo "no report of AddressSanitizer or UndefinedBehaviorSanitizer; these sources were instrumented:"
 ls custom_ops/kernels/*.cc custom_ops/tensorflow/*.cc | grep -v '_gpu\.cc$' | sed 's/^/  /'

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Trains on the GPUs (or, without any, the cores) of one machine, one process each.
+# Trains on one machine, with one process per GPU. Without GPUs, the processes share the cores.
 #
 #   scripts/train_ec2_single_node.sh PROCESSES CONFIG [--output=DIR] [--resume] [--config.KEY=VALUE …]
 #
-# The output is runs/<name of the config file> unless --output says otherwise. SIGTERM lets the processes finish their
-# step and save; so does the first Ctrl-C where there are several. Exit codes are those of awsdet: 0 done, 1 failed, 2 a
-# mistake that the user can mend.
+# The run is written to runs/<name of the config file>, or to --output. After SIGTERM the processes finish their step and
+# save a checkpoint. Ctrl-C does the same if there are several processes. The exit codes are those of awsdet: 0 done,
+# 1 failed, 2 a mistake that the user can fix.
 set -euo pipefail
 
 fail() {
@@ -21,7 +21,7 @@ shift 2
 [[ $processes =~ ^[1-9][0-9]*$ ]] || fail "PROCESSES is '$processes', not a number above 0; $usage"
 [[ -f $config ]] || fail "config file $config does not exist; configs/ holds the ready ones"
 
-# The environment that `make setup` made beside this script comes first, then what is on the PATH.
+# Take awsdet from the .venv that `make setup` made, or else from the PATH.
 venv="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin"
 [[ -x $venv/awsdet ]] && export PATH="$venv:$PATH"
 command -v awsdet >/dev/null || fail "awsdet is not installed; run make setup"
@@ -39,15 +39,16 @@ arguments=("--config=$config" "--processes=$processes" ${output:+"$output"} "$@"
 if [[ $processes -eq 1 ]]; then
     exec awsdet train "${arguments[@]}"
 fi
-export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}" # horovodrun loads TensorFlow, which chatters
+export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}" # horovodrun loads TensorFlow, which prints start-up messages
 command -v horovodrun >/dev/null || fail "horovodrun is not installed; run make setup"
 
-# The user's mistakes are found by one process, which says each once and with the right exit code.
+# One process looks for mistakes of the user first, so that each is reported once and with the right exit code.
 awsdet train --check "${arguments[@]}" >/dev/null || exit $?
 
-# In a session of its own, for Ctrl-C reaches a whole session: horovodrun kills its processes five seconds after a signal,
-# too soon to finish a step and save. So the first signal goes to the processes themselves (`ps` finds them: the lowest
-# below the launcher), and only a second one, or a first where there is no ps, to the launcher.
+# horovodrun kills its processes five seconds after it gets a signal, which is too soon to finish a step and save. So it
+# runs in a session of its own, which Ctrl-C does not reach, and the first signal goes to the training processes directly:
+# `ps` finds them, they are the last generation below the launcher. A second signal goes to the launcher, as does the first
+# one if there is no ps.
 setsid horovodrun --gloo -np "$processes" awsdet train "${arguments[@]}" &
 launcher=$!
 signalled=""
@@ -67,7 +68,7 @@ trap stop TERM INT HUP
 
 code=0
 wait "$launcher" || code=$?
-while kill -0 "$launcher" 2>/dev/null; do # a signal broke the wait off
+while kill -0 "$launcher" 2>/dev/null; do # a signal interrupted the wait
     code=0
     wait "$launcher" || code=$?
 done

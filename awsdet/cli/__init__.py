@@ -1,1 +1,1 @@
-"""Commands: flags in, exit codes out."""
+"""The commands: each takes flags and returns an exit code."""

@@ -1,6 +1,6 @@
 """Writes a COCO data set as TFRecords: shards and a manifest that training and evaluation read.
 
-A conversion that was interrupted goes on where it stopped when the same command is given again.
+To continue a conversion that was interrupted, give the same command again.
 """
 
 from absl import flags
@@ -9,18 +9,24 @@ from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
-    """The command's flags."""
+    """Adds the flags of `awsdet convert`."""
     flags.DEFINE_string("annotations", None, "COCO detection JSON file", flag_values=flag_values)
     flags.DEFINE_string("images", None, "folder that the file's image names are relative to", flag_values=flag_values)
     flags.DEFINE_string("output", None, "folder to write the records to", flag_values=flag_values)
     flags.DEFINE_string("split", None, "name of the split, such as train or val", flag_values=flag_values)
-    flags.DEFINE_integer("shards", 0, "number of shards; 0: about 150 MB each", flag_values=flag_values, lower_bound=0)
-    flags.DEFINE_integer("workers", 0, "processes; 0: one a core", flag_values=flag_values, lower_bound=0)
+    flags.DEFINE_integer(
+        "shards",
+        0,
+        "number of shards; 0: one per 150 MB",
+        flag_values=flag_values,
+        lower_bound=0,
+    )
+    flags.DEFINE_integer("workers", 0, "processes; 0: one per core", flag_values=flag_values, lower_bound=0)
     flags.DEFINE_bool("strict", False, "fail instead of leaving anything out", flag_values=flag_values)
 
 
 def run(flag_values, overrides):
-    """Converts and prints what was met on the way. Returns the exit code."""
+    """Converts, and prints what was wrong in the annotations. Returns the exit code."""
     del overrides
     for name in ("annotations", "images", "output", "split"):
         if not flag_values[name].value:
@@ -38,7 +44,7 @@ def run(flag_values, overrides):
     )
     table = manifest.anomalies.table()
     if table:
-        print(f"Met on the way:\n{table}")
+        print(f"Found in the annotations and images:\n{table}")
     megabytes = sum(shard.size for shard in manifest.shards) / 1e6
     print(
         f"{manifest.split}: {manifest.num_images} images, {manifest.num_objects.sum()} objects of "

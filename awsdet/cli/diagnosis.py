@@ -1,8 +1,8 @@
-"""What `awsdet doctor` looks at, and what it makes of it.
+"""What `awsdet doctor` looks at, and how it judges that.
 
-Two kinds of function: probes look at this machine, judges turn what was seen into findings. The libraries are loaded in
-a process of their own, because a broken one can take its process down (an instruction the processor lacks, a missing
-symbol).
+There are two kinds of functions: probes look at this machine, judges turn what they saw into findings. Each library is
+loaded in a process of its own, because a broken one can crash its process (by an instruction that the processor lacks,
+or a missing symbol).
 """
 
 import importlib.metadata
@@ -20,7 +20,7 @@ from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.version import __version__
 
 PIP = f"{sys.executable} -m pip"
-# Package -> the versions it must have: one exactly, or "<N" for a major version below N, or "" for any.
+# Package -> the version it must have: exactly that one, "<N" for a major version below N, or "" for any.
 PACKAGES = {
     "tensorflow": "2.15.1",
     "keras": "",
@@ -31,9 +31,11 @@ PACKAGES = {
     "ml-collections": "",
     "absl-py": "",
     "pillow": "",
+    "safetensors": "",
+    "tqdm": "",
 }
 INSTRUCTION_SETS = ("avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_bf16")
-LEAST_DISK = 2 * 2**30  # bytes; a ResNet-50 Mask R-CNN checkpoint has about 0.35 GB, and a few are kept
+LEAST_DISK = 2 * 2**30  # bytes; a checkpoint of Mask R-CNN with ResNet-50 has about 0.35 GB, and a run keeps several
 
 _LOAD_TENSORFLOW = """
 import json, tensorflow as tf
@@ -57,7 +59,7 @@ print(json.dumps(built_for()))
 
 
 class Finding(NamedTuple):
-    """One line of the report. `cure` is the command that mends it; a finding with a cure is broken."""
+    """One line of the report. If something is broken, `cure` is the command that fixes it; otherwise it is empty."""
 
     section: str
     name: str
@@ -66,7 +68,7 @@ class Finding(NamedTuple):
 
 
 def examine(directory="."):
-    """Looks at this machine; `directory` is where runs are to be written. Returns a list of Findings."""
+    """Looks at this machine. `directory`: folder that runs will be written to. Returns a list of Findings."""
     versions = installed_versions()
     driver_gpus = nvidia_gpus()
     tensorflow, tensorflow_error = load(_LOAD_TENSORFLOW)
@@ -98,7 +100,7 @@ def report(findings):
             lines += ["", section]
         lines.append(f"  {finding.name:<18} {'BROKEN: ' if finding.cure else ''}{finding.value}")
         if finding.cure:
-            lines.append(f"  {'':<18} mend it with:  {finding.cure}")
+            lines.append(f"  {'':<18} fix it with:  {finding.cure}")
     broken = [finding.name for finding in findings if finding.cure]
     lines += ["", f"Broken: {', '.join(broken)}." if broken else "All is well."]
     return "\n".join(lines)
@@ -108,7 +110,7 @@ def report(findings):
 
 
 def installed_versions():
-    """Distribution name -> version of the installed packages that matter, both builds of TensorFlow among them."""
+    """Package -> version of the packages of PACKAGES that are installed, and of both builds of TensorFlow."""
     found = {}
     for name in ("tensorflow-cpu", *PACKAGES):
         try:
@@ -119,7 +121,7 @@ def installed_versions():
 
 
 def nvidia_gpus():
-    """Names of the GPUs that the NVIDIA driver lists; empty without driver."""
+    """Names of the GPUs that the NVIDIA driver lists; empty if there is no driver."""
     if not shutil.which("nvidia-smi"):
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout
@@ -127,14 +129,14 @@ def nvidia_gpus():
 
 
 def find_program(name):
-    """Path of a program beside this Python (a venv that is not activated) or on PATH, or None."""
+    """Path of a program that lies beside this Python (the venv may not be activated) or on the PATH; or None."""
     return shutil.which(
         name, path=os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ.get("PATH", "")])
     )
 
 
 def address_of(host):
-    """The IPv4 address of a host name, or None where it has none."""
+    """The IPv4 address of a host name; None if it has none."""
     try:
         return socket.gethostbyname(host)
     except OSError:
@@ -142,13 +144,13 @@ def address_of(host):
 
 
 def _existing(directory):
-    """The folder itself, or the nearest above it that exists."""
+    """The folder, or if it does not exist the nearest one above that does."""
     directory = pathlib.Path(directory).resolve()
     return next(folder for folder in (directory, *directory.parents) if folder.is_dir())
 
 
 def load(source):
-    """Runs Python source in a process of its own. Returns (the JSON it printed, "") or (None, why not)."""
+    """Runs Python source in another process. Returns (the JSON that it printed, ""), or (None, why it failed)."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     try:
         done = subprocess.run(
@@ -168,17 +170,15 @@ def load(source):
 
 def judge_python(version):
     """`version`: (major, minor, micro)."""
-    fits = (3, 9) <= tuple(version[:2]) <= (3, 11)
+    fits = (3, 10) <= tuple(version[:2]) <= (3, 11)
     text = ".".join(map(str, version))
     if fits:
         return Finding("Versions", "Python", text)
-    return Finding(
-        "Versions", "Python", f"{text}; TensorFlow 2.15 needs 3.9 to 3.11", "make clean setup PYTHON=python3.11"
-    )
+    return Finding("Versions", "Python", f"{text}; awsdet needs 3.10 or 3.11", "make clean setup PYTHON=python3.11")
 
 
 def judge_packages(versions, has_gpu):
-    """`versions`: distribution name -> version installed. `has_gpu` decides which TensorFlow the cure names."""
+    """`versions`: package -> installed version. `has_gpu`: whether the machine needs TensorFlow's GPU build."""
     findings = []
     wanted_build = "tensorflow[and-cuda]" if has_gpu else "tensorflow-cpu"
     both = "tensorflow" in versions and "tensorflow-cpu" in versions
@@ -191,7 +191,7 @@ def judge_packages(versions, has_gpu):
             findings.append(Finding("Versions", name, "not installed", cure))
         elif name == "tensorflow" and both:
             cure = f'{PIP} uninstall -y tensorflow tensorflow-cpu && {PIP} install "{package}{_pin(rule)}"'
-            findings.append(Finding("Versions", name, "both builds are installed, one over the other", cure))
+            findings.append(Finding("Versions", name, "both builds are installed, and overwrite each other", cure))
         elif not _satisfies(version, rule):
             findings.append(Finding("Versions", shown, f"{version}, not {rule}", cure))
         else:
@@ -200,7 +200,7 @@ def judge_packages(versions, has_gpu):
 
 
 def judge_processor(cpuinfo, cores):
-    """`cpuinfo`: text of /proc/cpuinfo. `cores`: how many this process may use."""
+    """`cpuinfo`: text of /proc/cpuinfo. `cores`: how many of them this process may use."""
     fields = dict(line.split(":", 1) for line in cpuinfo.splitlines() if ":" in line)
     fields = {name.strip(): value.strip() for name, value in fields.items()}
     flags = fields.get("flags", "").split()
@@ -210,19 +210,22 @@ def judge_processor(cpuinfo, cores):
     )
     if flags and "avx" not in flags:
         return Finding(
-            "Devices", "processor", f"{value.rstrip('; ')}: TensorFlow needs AVX", "lscpu   (choose a machine with avx)"
+            "Devices",
+            "processor",
+            f"{value.rstrip('; ')}: TensorFlow needs AVX",
+            "lscpu   (choose a machine with avx)",
         )
     return Finding("Devices", "processor", value)
 
 
 def judge_memory():
-    """Host memory of this machine, as the kernel tells it."""
+    """The memory of this machine, as the kernel reports it."""
     page, pages, free = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_AVPHYS_PAGES")
     return Finding("Devices", "memory", f"{_gigabytes(page * pages)}, of which {_gigabytes(page * free)} unused")
 
 
 def judge_tensorflow(tensorflow, error, driver_gpus):
-    """Whether TensorFlow loads and sees the driver's GPUs. `tensorflow`: what _LOAD_TENSORFLOW printed, or None."""
+    """Whether TensorFlow loads and sees the driver's GPUs. `tensorflow`: output of _LOAD_TENSORFLOW, or None."""
     if tensorflow is None:
         return Finding("Devices", "TensorFlow", f"does not load: {error}", "make clean setup")
     seen, there = len(tensorflow["gpus"]), len(driver_gpus)
@@ -238,7 +241,7 @@ def judge_tensorflow(tensorflow, error, driver_gpus):
 
 
 def judge_gpus(tensorflow):
-    """One finding a GPU that TensorFlow sees, or one that there is none."""
+    """One finding per GPU that TensorFlow sees; if it sees none, one that says so."""
     gpus = tensorflow["gpus"] if tensorflow else []
     if not gpus:
         return [Finding("Devices", "GPU", "none")]
@@ -246,14 +249,14 @@ def judge_gpus(tensorflow):
     for index, (name, capability) in enumerate(gpus):
         value = f"{name}, compute capability {'.'.join(map(str, capability))}"
         if tuple(capability) >= (9, 0):
-            # The TensorFlow 2.15 wheels stop at 8.6/8.9: newer GPUs compile every kernel at its first use.
+            # TensorFlow 2.15 has kernels for GPUs up to 8.6 and 8.9. Newer GPUs compile each kernel at its first use.
             value += "; the first start compiles kernels for many minutes (CUDA_CACHE_MAXSIZE=4294967296 keeps them)"
         findings.append(Finding("Devices", f"GPU {index}", value))
     return findings
 
 
 def judge_horovod(horovod, error, gpus):
-    """`horovod`: its build features, name -> bool, or None where it does not load. `gpus`: how many TensorFlow sees."""
+    """`horovod`: its build features, name -> bool; None if it does not load. `gpus`: how many TensorFlow sees."""
     if horovod is None:
         return Finding("Builds", "Horovod", f"does not load: {error}", _horovod_cure(gpus))
     value = ", ".join(f"{name}: {'yes' if built else 'no'}" for name, built in horovod.items())
@@ -263,27 +266,27 @@ def judge_horovod(horovod, error, gpus):
         return Finding(
             "Builds",
             "Horovod",
-            f"{value}; {gpus} GPUs would talk through host memory",
+            f"{value}; {gpus} GPUs would exchange data through host memory",
             _horovod_cure(gpus),
         )
     return Finding("Builds", "Horovod", value)
 
 
 def judge_operators(built_for, error, gpus):
-    """`built_for`: what the operators' library says of itself, or None where it does not load. `gpus`: as above."""
+    """`built_for`: devices that the operators are for; None if they do not load. `gpus`: how many TensorFlow sees."""
     if built_for is None:
         return Finding("Builds", "operators", f"do not load: {error}", "make ops")
     if gpus and "CUDA" not in built_for:
-        value = f"for {built_for} alone, on a machine with {gpus} GPU{'s' if gpus != 1 else ''}"
+        value = f"only for {built_for}, on a machine with {gpus} GPU{'s' if gpus != 1 else ''}"
         return Finding("Builds", "operators", value, "make ops   (with a CUDA toolkit's nvcc on PATH)")
     return Finding("Builds", "operators", f"for {built_for}")
 
 
 def judge_launchers(horovodrun, mpirun, horovod):
-    """`horovodrun`, `mpirun`: paths or None. `horovod`: build features or None."""
+    """`horovodrun`, `mpirun`: their paths, or None. `horovod`: build features, or None."""
     if horovodrun is None:
         cure = _horovod_cure(0)
-        yield Finding("Builds", "horovodrun", "not found: only single-process runs start", cure)
+        yield Finding("Builds", "horovodrun", "not found: only runs with one process can start", cure)
     else:
         yield Finding("Builds", "horovodrun", horovodrun)
     if mpirun and horovod and not horovod["mpi"]:
@@ -293,18 +296,18 @@ def judge_launchers(horovodrun, mpirun, horovod):
 
 
 def judge_names(addresses):
-    """`addresses`: "localhost" and this machine's own name -> IPv4 address or None. Horovod's Gloo looks both up."""
+    """`addresses`: "localhost" and this machine's name -> IPv4 address or None. Horovod's Gloo looks both up."""
     lost = [name for name, address in addresses.items() if not address]
     if not (addresses["localhost"] or "127.").startswith("127."):
-        lost.append("localhost")  # another machine, which horovodrun would reach by ssh
+        lost.append("localhost")  # horovodrun would take it for another machine and use ssh
     if not lost:
         return Finding("Builds", "host names", ", ".join(f"{name} is {ip}" for name, ip in addresses.items()))
-    value = f"{' and '.join(lost)} not known as this machine: horovodrun cannot start processes"
+    value = f"{' and '.join(lost)} not known as names of this machine: horovodrun cannot start processes"
     return Finding("Builds", "host names", value, f"echo 127.0.0.1 {' '.join(lost)} >>/etc/hosts")
 
 
 def judge_disk(directory, free):
-    """`free`: bytes left for files in `directory`."""
+    """`free`: bytes that are free for files in `directory`."""
     value = f"{_gigabytes(free)} free for {directory}"
     if free < LEAST_DISK:
         return Finding(
@@ -324,7 +327,7 @@ def _pin(rule):
 
 
 def _horovod_cure(gpus):
-    if pathlib.Path(sys.prefix, "awsdet-setup").is_dir():  # scripts/setup.sh made this environment, and can mend it
+    if pathlib.Path(sys.prefix, "awsdet-setup").is_dir():  # scripts/setup.sh made this environment and can repair it
         return f"rm -f {sys.prefix}/awsdet-setup/horovod && make -C {pathlib.Path(sys.prefix).parent} setup"
     nccl = "HOROVOD_GPU_OPERATIONS=NCCL " if gpus else ""
     return (

@@ -1,7 +1,7 @@
-"""COCO metrics of a checkpoint on records, also over many processes (horovodrun … awsdet evaluate).
+"""Computes the COCO metrics of a checkpoint on records, with several processes if horovodrun or mpirun starts it.
 
-Prints the COCO table of boxes and masks and a row for each class. Every image counts exactly once, whatever the number
-of processes.
+Prints the COCO table of boxes and masks, and one row per class. Every image counts exactly once, whatever the number of
+processes.
 """
 
 from absl import flags, logging
@@ -11,22 +11,26 @@ from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
-    """The command's flags."""
+    """Adds the flags of `awsdet evaluate`."""
     flags.DEFINE_string(
-        "checkpoint", None, "a checkpoint, or a run folder: its best, else its newest", flag_values=flag_values
+        "checkpoint", None, "a checkpoint, or a run folder: its best checkpoint, or its newest", flag_values=flag_values
     )
     flags.DEFINE_string("records", None, "folder with the records", flag_values=flag_values)
     flags.DEFINE_string(
         "split", "", "split of the records; empty: the checkpoint's eval_split", flag_values=flag_values
     )
-    flags.DEFINE_string("output", "", "COCO results JSON to write", flag_values=flag_values)
+    flags.DEFINE_string("output", "", "JSON file to write, in COCO's results format", flag_values=flag_values)
     flags.DEFINE_integer(
-        "batch_size", 0, "images a process; 0: the checkpoint's eval_batch_size", flag_values=flag_values, lower_bound=0
+        "batch_size",
+        0,
+        "images per process; 0: eval_batch_size of the checkpoint",
+        flag_values=flag_values,
+        lower_bound=0,
     )
 
 
 def run(flag_values, overrides):
-    """Evaluates and prints the table. Returns the exit code."""
+    """Evaluates and prints the tables. Returns the exit code."""
     del overrides
     for name in ("checkpoint", "records"):
         if not flag_values[name].value:
@@ -36,17 +40,10 @@ def run(flag_values, overrides):
 
 def _evaluate(flag_values, world):
     from awsdet.evaluation import evaluate, format_table
+    from awsdet.runtime.together import together
 
-    prepared = complaint = None
-    try:
-        prepared = _prepare(flag_values)
-    except UserError as error:
-        complaint = str(error)
-    # A file that one machine lacks must not leave the others waiting for it.
-    complaints = [c for c in world.gather_objects(complaint) if c is not None]
-    if complaints:
-        raise UserError(complaints[0])
-    detector, manifest, data, source = prepared
+    # If a file is missing on one machine, the other ranks must not wait for that machine.
+    detector, manifest, data, source = together(world, lambda: _prepare(flag_values))
     logging.info("evaluating %s on %d images", source, manifest.num_images)
     metrics = evaluate(detector, manifest, data, world, output=flag_values.output or None)
     if world.is_chief:
@@ -57,7 +54,7 @@ def _evaluate(flag_values, world):
 
 
 def _prepare(flag_values):
-    """(detector, manifest, data section of the config, words for the checkpoint)."""
+    """(detector, manifest, data section of the config, description of the checkpoint)."""
     from awsdet.data.records.read import read_manifest
     from awsdet.evaluation import check_classes
     from awsdet.train.checkpoint import load_for_inference

@@ -1,7 +1,7 @@
-"""Reads records in full, verifies them against their manifest and shows what is in them.
+"""Reads all records, compares them with their manifest and shows what is in them.
 
-Prints the class histogram, sizes of images and objects, and the anomalies that were met when the records were written.
-Exit code 2 where a shard is missing or broken.
+Prints how many objects each class has, the sizes of images and objects, and what was wrong in the annotations when the
+records were written. The exit code is 2 if a shard is missing or broken.
 """
 
 import contextlib
@@ -12,13 +12,13 @@ from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
-    """The command's flags."""
+    """Adds the flags of `awsdet inspect`."""
     flags.DEFINE_string("records", None, "folder with the records", flag_values=flag_values)
-    flags.DEFINE_string("split", "", "the one split to read; empty: all of them", flag_values=flag_values)
+    flags.DEFINE_string("split", "", "split to read; empty: all of them", flag_values=flag_values)
 
 
 def run(flag_values, overrides):
-    """Prints a report for each split. Returns the exit code; raises UserError where one is broken."""
+    """Prints a report per split. Returns the exit code. Raises UserError if a split is broken."""
     del overrides
     if not flag_values.records:
         raise UserError("--records is missing (see awsdet inspect --help)")
@@ -26,8 +26,8 @@ def run(flag_values, overrides):
 
     from awsdet.data.records import inspection
 
-    with contextlib.suppress(RuntimeError):  # raised where the caller already uses TensorFlow
-        tf.config.set_visible_devices([], "GPU")  # reading takes none, and a training may be running on it
+    with contextlib.suppress(RuntimeError):  # raised if TensorFlow is already in use
+        tf.config.set_visible_devices([], "GPU")  # reading needs no GPU, and a training may be running on it
     found = inspection.inspect(flag_values.records, flag_values.split)
     print("\n\n".join(map(inspection.report, found)))
     faults = [fault for one in found for fault in one.faults]

@@ -1,8 +1,8 @@
 """The entry point `awsdet <command> [flags]`.
 
-Each command is a module of this folder with a docstring (its help text), `define(flag_values)` and
-`run(flag_values, overrides) -> exit code`; arguments without a flag's name go to the flags in its tuple `POSITIONAL`,
-if it has one. Exit codes: 0 done, 1 failed, 2 the user's mistake.
+Each command is a module of this folder. Its docstring is its help text, `define(flag_values)` adds its flags, and
+`run(flag_values, overrides)` does the work and returns the exit code: 0 done, 1 failed, 2 a mistake of the user.
+If it has a tuple `POSITIONAL`, the arguments without a flag's name are the values of those flags.
 """
 
 import difflib
@@ -17,7 +17,7 @@ from absl import flags, logging
 
 from awsdet.runtime.errors import UserError
 
-# Command -> one line for the overview; kept here so that the overview loads no command (and no TensorFlow).
+# Command -> one line for the overview. They are here so that the overview need not load the commands and TensorFlow.
 COMMANDS = {
     "convert": "COCO annotations and images to TFRecords",
     "inspect": "verify records and show what is in them",
@@ -42,7 +42,7 @@ def main(argv=None):
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
         print(f"awsdet: unknown command {name}; {hint}", file=sys.stderr)
         return 2
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up chatter; a user's own setting wins
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no start-up messages, unless the user wants them
     command = importlib.import_module(f"awsdet.cli.{name}")
     flag_values = flags.FlagValues()
     command.define(flag_values)
@@ -65,23 +65,25 @@ def main(argv=None):
 
 
 def _start_logging():
-    """absl's log from "info" upwards, other libraries' from "warning" upwards, one short line each, to stderr."""
-    flags.FLAGS(["awsdet"])  # absl holds its own logging flags there, and warns of a log before they are parsed
+    """Logs to stderr, in short lines: our own messages from "info" up, those of other libraries from "warning" up."""
+    flags.FLAGS(["awsdet"])  # absl warns about logging before its own flags are parsed
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     python_logging.getLogger().setLevel(python_logging.WARNING)
-    logging.get_absl_logger().setLevel(python_logging.INFO)  # else it takes the level of the others
+    logging.get_absl_logger().setLevel(python_logging.INFO)  # otherwise it has the level of the other libraries
 
 
 def _parse(name, flag_values, arguments, positional):
-    """Parses the flags in place; returns the `--config.key=value` overrides as strings "key=value".
+    """Sets the flags. Returns the overrides, `--config.key=value` on the command line, as strings "key=value".
 
-    `positional`: the flags that take the arguments without a name, in their order.
+    `positional`: names of the flags that take the arguments without a name, in this order.
     """
     overrides, plain = _split_overrides(arguments)
     if overrides and "config" not in flag_values:
-        raise UserError(f"no use for --config.{overrides[0]}: a checkpoint carries its config; train takes overrides")
+        raise UserError(
+            f"{name} takes no --config.{overrides[0]}: a checkpoint has its own config, only train changes one"
+        )
     try:
         left_over = flag_values([name, *plain])[1:]
     except flags.Error as error:
@@ -94,7 +96,7 @@ def _parse(name, flag_values, arguments, positional):
 
 
 def _split_overrides(arguments):
-    """Takes the overrides, `--config.key=value` or `--config.key value`, out: (overrides, other arguments)."""
+    """Separates the overrides, `--config.key=value` or `--config.key value`: (overrides, other arguments)."""
     overrides, plain = [], []
     remaining = iter(arguments)
     for argument in remaining:
@@ -118,12 +120,12 @@ def _overview():
 
 
 def _flag_help(flag_values):
-    """The flags in the order in which the command defines them, one a line, wrapped."""
+    """The flags in the order in which the command defines them, each on lines of its own."""
     defined = [flag for module_flags in flag_values.flags_by_module_dict().values() for flag in module_flags]
     lines = [(f"--{flag.name}", f"{flag.help}{_default(flag)}") for flag in defined]
     if "config" in flag_values:
         example = "--config.optimizer.learning_rate=0.01"
-        lines.append(("--config.KEY=VALUE", f"changes one setting of the config, as in {example}; as often as wanted"))
+        lines.append(("--config.KEY=VALUE", f"changes one setting of the config, as in {example}; can be repeated"))
     width = max(len(name) for name, _ in lines) + 4
     return "\n".join(
         textwrap.fill(text, 110, initial_indent=f"  {name}".ljust(width), subsequent_indent=" " * width)

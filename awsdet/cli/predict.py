@@ -1,9 +1,11 @@
 """Finds objects in an image, or in all images of a folder and its subfolders, and writes them as JSON.
 
-The JSON holds "classes", "images" (each with its "predictions": bbox [x, y, width, height], score, category_id,
-class_name, segmentation as COCO RLE, in pixels of the upright image; with Mask Scoring R-CNN also iou_score, the IoU
-that the mask is expected to have, and mask_score, score x iou_score) and "skipped". A file that is no whole image is
-named and left out; the exit code is 1 then.
+The JSON has three parts:
+- "classes";
+- "images", each with its "predictions": bbox [x, y, width, height], score, category_id, class_name and segmentation
+  (COCO RLE), in pixels of the upright image. Mask Scoring R-CNN adds iou_score, the IoU that the mask is expected to
+  have, and mask_score, which is score x iou_score;
+- "skipped": the files that are no images or are damaged. If there are any, the exit code is 1.
 """
 
 import pathlib
@@ -15,17 +17,17 @@ from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
-    """The command's flags."""
+    """Adds the flags of `awsdet predict`."""
     flags.DEFINE_string(
-        "checkpoint", None, "a checkpoint, or a run folder: its best, else its newest", flag_values=flag_values
+        "checkpoint", None, "a checkpoint, or a run folder: its best checkpoint, or its newest", flag_values=flag_values
     )
     flags.DEFINE_string("input", None, "an image, or a folder of images", flag_values=flag_values)
     flags.DEFINE_string("output", None, "JSON file to write", flag_values=flag_values)
-    flags.DEFINE_string("draw", "", "folder for pictures of what was found", flag_values=flag_values)
+    flags.DEFINE_string("draw", "", "folder for pictures with the objects drawn in", flag_values=flag_values)
     flags.DEFINE_float(
         "score_threshold",
         0.0,
-        "objects with a lower score are left out; the checkpoint's own threshold holds too",
+        "objects with a lower score are left out, as are those below the checkpoint's own threshold",
         flag_values=flag_values,
         lower_bound=0.0,
         upper_bound=1.0,
@@ -41,7 +43,7 @@ def define(flag_values):
 
 
 def run(flag_values, overrides):
-    """Predicts and writes. Returns the exit code: 1 where an image could not be read."""
+    """Predicts and writes the files. Returns the exit code: 1 if an image could not be read."""
     del overrides
     for name in ("checkpoint", "input", "output"):
         if not flag_values[name].value:
@@ -79,20 +81,18 @@ def _root(source):
 
 
 def _outside(paths, root, pictures):
-    """The paths without those in the folder of pictures, which an earlier call drew; a UserError where none is left."""
+    """The paths without those in the folder of pictures, which an earlier call drew. UserError if none is left."""
     pictures = pictures.resolve()
     if pictures == root.resolve():
-        raise UserError(f"--draw={pictures} is the folder of the images, which would be overwritten; give another one")
+        raise UserError(f"--draw={pictures} is the folder of the images, which would be overwritten; give another")
     outside = [path for path in paths if pictures not in path.resolve().parents]
     if not outside:
-        raise UserError(
-            f"all images of {root} lie in --draw={pictures}, where pictures are written; give another folder"
-        )
+        raise UserError(f"all images of {root} are in --draw={pictures}, the folder for pictures; give another folder")
     return outside
 
 
 def _collect(found, count, root, info, flag_values):
-    """Runs through the predictions, drawing where asked. Returns the JSON entries of images and of skipped ones."""
+    """Collects all predictions, and draws them if --draw is given. Returns (entries of images, of skipped files)."""
     from awsdet.inference.predict import prediction_entry
     from awsdet.runtime.progress import Progress
 

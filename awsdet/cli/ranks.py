@@ -1,4 +1,4 @@
-"""A command's work in each of the processes that a launcher started, or in the only one."""
+"""Runs a command's work in every process that a launcher started, or in the only process if there was no launcher."""
 
 from absl import logging
 
@@ -6,13 +6,13 @@ from awsdet.runtime.errors import UserError
 
 
 def run_on_all(work, expected_size=0, stall_seconds=600):
-    """Joins the other processes, does `work(world)` and leaves. Returns its exit code. Rank 0 alone logs.
+    """Joins the other processes, calls `work(world)` and leaves. Returns its exit code. Only rank 0 logs.
 
     Args:
-        work: function of a World that returns an exit code.
+        work: function that takes a World and returns an exit code.
         expected_size, stall_seconds: see `processes.start`.
 
-    Raises UserError on rank 0 alone, which says it for all; the others return 2.
+    A UserError is raised on rank 0 only, so that the user reads it once. The other ranks return 2.
     """
     from awsdet.runtime import processes
 

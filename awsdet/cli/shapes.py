@@ -1,6 +1,7 @@
-"""Generates the built-in data set of overlapping geometric shapes, in COCO format, with a held-out split.
+"""Generates the built-in data set: overlapping geometric shapes in COCO format, with a held-out split.
 
-It lies in OUTPUT/images/train, OUTPUT/images/val and OUTPUT/annotations/instances_train.json, instances_val.json.
+The images go to OUTPUT/images/train and OUTPUT/images/val, the annotations to OUTPUT/annotations/instances_train.json
+and instances_val.json.
 """
 
 from absl import flags
@@ -9,12 +10,12 @@ from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
-    """The command's flags."""
+    """Adds the flags of `awsdet shapes`."""
     flags.DEFINE_string("output", None, "folder to write the data set to", flag_values=flag_values)
-    flags.DEFINE_integer("train_images", 1000, "images to train on", flag_values=flag_values, lower_bound=1)
-    flags.DEFINE_integer("val_images", 200, "held-out images", flag_values=flag_values, lower_bound=1)
+    flags.DEFINE_integer("train_images", 1000, "number of training images", flag_values=flag_values, lower_bound=1)
+    flags.DEFINE_integer("val_images", 200, "number of held-out images", flag_values=flag_values, lower_bound=1)
     flags.DEFINE_integer("image_size", 128, "long side of an image, px", flag_values=flag_values, lower_bound=64)
-    flags.DEFINE_integer("seed", 1, "same seed, same bytes", flag_values=flag_values, lower_bound=0)
+    flags.DEFINE_integer("seed", 1, "the same seed gives the same bytes", flag_values=flag_values, lower_bound=0)
 
 
 def run(flag_values, overrides):

@@ -1,6 +1,6 @@
-"""Trains a detector, and goes on where a run was stopped.
+"""Trains a detector, or continues a run that was stopped.
 
-Under horovodrun or mpirun it is one of several processes; alone it is the whole job.
+Start it with horovodrun or mpirun to train with several processes, and directly to train with one.
 """
 
 import functools
@@ -13,23 +13,23 @@ from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
-    """The command's flags."""
-    flags.DEFINE_string("config", None, "config file; configs/ holds the ready ones", flag_values=flag_values)
-    flags.DEFINE_string("output", None, "folder of the run", flag_values=flag_values)
-    flags.DEFINE_bool("resume", False, "go on from the newest checkpoint in --output", flag_values=flag_values)
+    """Adds the flags of `awsdet train`."""
+    flags.DEFINE_string("config", None, "config file; the folder configs/ has one per model", flag_values=flag_values)
+    flags.DEFINE_string("output", None, "folder to write the run to", flag_values=flag_values)
+    flags.DEFINE_bool("resume", False, "continue from the newest checkpoint in --output", flag_values=flag_values)
     flags.DEFINE_integer(
-        "processes", 0, "stop unless there are so many processes; 0: any number", flag_values=flag_values, lower_bound=0
+        "processes", 0, "how many processes there must be; 0: any number", flag_values=flag_values, lower_bound=0
     )
     flags.DEFINE_bool(
         "check",
         False,
-        "train nothing: check config, records, output folder and the GPUs of this machine for --processes",
+        "do not train, only check config, records, output folder, and whether this machine has GPUs for --processes",
         flag_values=flag_values,
     )
 
 
 def run(flag_values, overrides):
-    """Trains; prints the COCO table at the end. Returns the exit code."""
+    """Trains, then prints the COCO table. Returns the exit code."""
     for name in ("config", "output"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet train --help)")
@@ -48,7 +48,7 @@ def _train(config, flag_values, world):
     if outcome.metrics is not None:
         if world.is_chief:
             print(format_table(outcome.metrics), flush=True)
-        world.barrier()  # once a rank has ended with code 1, horovodrun ends the others
+        world.barrier()  # as soon as a rank ends with code 1, horovodrun ends the others
     return outcome.exit_code
 
 
@@ -58,12 +58,12 @@ def _check(config, flag_values):
     from awsdet.train.inputs import prepare
     from awsdet.train.transfer import take_weights
 
-    logging.set_verbosity(logging.WARNING)  # the run itself says the rest
+    logging.set_verbosity(logging.WARNING)  # the run itself logs the rest
     count = max(1, flag_values.processes)
     processes.check_gpus(count)
     inputs = prepare(config, flag_values.output, flag_values.resume, count)
     detector = builder.build(config, inputs.train.class_names)
     if config.train.init_from and inputs.start is None:
         take_weights(detector, config.train.init_from)
-    print(f"{flag_values.config}: all is well for {count} process(es)")
+    print(f"{flag_values.config}: ready for {count} process(es)")
     return 0

@@ -2,11 +2,13 @@
 
     awsdet weights IN [OUT]
 
-IN is a run folder or checkpoint, or a file: npz of tensorpack, h5 of Keras applications, pth of torchvision or
+IN is a run folder, a checkpoint or a file: npz of tensorpack, h5 of Keras applications, pth of torchvision or
 mmdetection, pkl of Detectron or Detectron2, npz or safetensors that this command wrote. OUT ends in .npz or
-.safetensors and gets mmdetection's names and layouts; without it, the command only shows what IN holds. Prints where
-each array goes, and what is missing, unused or of another shape than the model's. Give the model by --config where it
-cannot be told from the file. Training starts from IN or OUT with --config.train.init_from.
+.safetensors; its arrays have mmdetection's names and layouts. Without OUT, the command only shows what IN holds.
+
+Prints for each array which variable of the model it goes to, and which arrays are missing, unused or of a shape that
+the model does not have. If the model cannot be recognised from the file, give it with --config. To start a training
+from IN or OUT, set --config.train.init_from.
 """
 
 import contextlib
@@ -20,26 +22,26 @@ POSITIONAL = ("input", "output")
 
 
 def define(flag_values):
-    """The command's flags."""
-    flags.DEFINE_string("input", None, "weights to read; IN", flag_values=flag_values)
-    flags.DEFINE_string("output", "", "file to write; OUT", flag_values=flag_values)
+    """Adds the flags of `awsdet weights`."""
+    flags.DEFINE_string("input", None, "IN: weights to read", flag_values=flag_values)
+    flags.DEFINE_string("output", "", "OUT: file to write", flag_values=flag_values)
     flags.DEFINE_string(
-        "config", "", "config file of the model; empty: what the file tells of its model", flag_values=flag_values
+        "config", "", "config file of the model; empty: the model is recognised from the file", flag_values=flag_values
     )
 
 
 def run(flag_values, overrides):
-    """Converts. Returns the exit code; raises UserError where the weights do not make the model."""
+    """Converts. Returns the exit code. Raises UserError if the weights do not fit the model."""
     if not flag_values.input:
         raise UserError("the file to read is missing: awsdet weights IN OUT (see awsdet weights --help)")
     if overrides and not flag_values.config:
-        raise UserError(f"--config.{overrides[0]} changes a config; give one with --config")
+        raise UserError(f"--config.{overrides[0]} changes a config, but there is none; give one with --config")
     import tensorflow as tf
 
     from awsdet.train import transfer
 
-    with contextlib.suppress(RuntimeError):  # raised where the caller already uses TensorFlow
-        tf.config.set_visible_devices([], "GPU")  # nothing is computed, and a training may be running on it
+    with contextlib.suppress(RuntimeError):  # raised if TensorFlow is already in use
+        tf.config.set_visible_devices([], "GPU")  # nothing is computed, and a training may be running on the GPU
     weights = transfer.read(flag_values.input)
     return _convert(weights, _model(weights, flag_values.config, overrides), flag_values.output)
 
@@ -80,13 +82,13 @@ def _convert(weights, detector, output):
     print(f"\n{weights.path}: {weights.system}, {'a backbone' if weights.backbone_only else detector.name}")
     print(f"{len(matched)} arrays matched, {len(faults)} missing or mismatched, ", end="")
     print(f"{len(unused)} unused, {len(weights.ignored)} left out (not in a detector)")
-    print(presets.describe(weights.preset) if weights.preset else "the file does not say which pixels it expects")
+    print(presets.describe(weights.preset) if weights.preset else "the file does not say how pixels are normalised")
     if weights.preset:
         for key, wanted, ours in presets.differences(weights.preset, detector):
-            print(f"the config has model.{key}={ours}, these weights want {wanted}")
+            print(f"the config has model.{key}={ours}, but these weights need {wanted}")
     if faults:
         raise UserError(
-            f"{weights.path} does not make the model: {faults[0]}{_more(faults)}; give the model it is of by --config"
+            f"{weights.path} does not fit the model: {faults[0]}{_more(faults)}; give the right model with --config"
         )
     if output:
         load.write(

@@ -13,7 +13,7 @@ detections an image.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -28,7 +28,7 @@ class Objects(NamedTuple):
     images: np.ndarray  # int64 [N], any numbers from 0 on
     classes: np.ndarray  # int64 [N], 0 … K-1
     areas: np.ndarray  # float64 [N], pixels
-    shapes: Union[np.ndarray, Sequence]  # float64 [N, 4] boxes x y width height, or N compressed RLE
+    shapes: np.ndarray | Sequence  # float64 [N, 4] boxes x y width height, or N compressed RLE
 
 
 class Scores(NamedTuple):

@@ -14,12 +14,14 @@ import tensorflow as tf
 from absl import logging
 
 from awsdet.data.reader.pipeline import eval_dataset
-from awsdet.data.records.manifest import write_json
+from awsdet.data.records.manifest import class_difference
 from awsdet.data.records.read import read_ground_truth
 from awsdet.detection.results import coco_objects
 from awsdet.evaluation.coco_metric import coco_metrics
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import write_json
 from awsdet.runtime.progress import Progress
+from awsdet.runtime.together import together
 
 _PASTE_THREADS = 2
 _BATCHES_WAITING = 8  # whose mask probabilities may be in memory at once
@@ -44,28 +46,18 @@ def evaluate(detector, manifest, data_config, world, output=None):
     """
     check_classes(detector.class_names, manifest)
     start = time.monotonic()
-    mine, error = _attempt(_detect, detector, manifest, data_config, world)
-    gathered = world.gather_objects((mine, _describe(error)))
-    _raise_first(error, [failure for _, failure in gathered])
-    metrics = error = None
-    if world.is_chief:
-        logging.info("detected in %d images in %.1f s", manifest.num_images, time.monotonic() - start)
-        metrics, error = _attempt(_score, [image for part, _ in gathered for image in part], manifest, output)
-    metrics, failure = world.broadcast_object((metrics, _describe(error)))
-    _raise_first(error, [failure])
-    return metrics
+    mine = together(world, lambda: _detect(detector, manifest, data_config, world))
+    parts = world.gather_objects(mine)
+    logging.info("detected in %d images in %.1f s", manifest.num_images, time.monotonic() - start)
+    images = [image for part in parts for image in part]
+    return world.broadcast_object(together(world, lambda: _score(images, manifest, output) if world.is_chief else None))
 
 
 def check_classes(class_names, manifest):
     """Raises UserError unless the detector's class names are those of the records, in the same order."""
-    ours, theirs = list(class_names), list(manifest.class_names)
-    if ours == theirs:
+    difference = class_difference(class_names, manifest.class_names)
+    if difference is None:
         return
-    if len(ours) != len(theirs):
-        difference = f"{len(ours)} classes against {len(theirs)}"
-    else:
-        index = next(i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b)
-        difference = f"class {index} is {ours[index]!r} against {theirs[index]!r}"
     raise UserError(
         f"records {manifest.directory} ({manifest.split}) have another class list than the checkpoint ({difference}); "
         "give records converted with the same categories"
@@ -123,7 +115,7 @@ def _score(images, manifest, output):
     ]
     if output:
         pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
-        write_json(pathlib.Path(output), results)
+        write_json(output, results)
         logging.info("wrote %d detections to %s", len(results), output)
     with_masks = manifest.has_masks and any(detections.masks is not None for _, detections in images)
     return coco_metrics(read_ground_truth(manifest), results, with_masks)
@@ -140,28 +132,3 @@ def _check_complete(image_ids, manifest):
         f"evaluation of {manifest.directory} ({manifest.split}): {len(missing)} images missing (ids {missing[:5]}), "
         f"{len(twice)} more than once (ids {twice[:5]}), {len(found - wanted)} unknown"
     )
-
-
-def _attempt(function, *arguments):
-    """(value, None) or (None, the exception): a rank that failed must still meet the others, or they wait for ever."""
-    try:
-        return function(*arguments), None
-    except Exception as error:
-        return None, error
-
-
-def _describe(error):
-    """What the other ranks are told: (whether it is the user's mistake, the text), or None."""
-    if error is None:
-        return None
-    return (True, str(error)) if isinstance(error, UserError) else (False, f"{type(error).__name__}: {error}")
-
-
-def _raise_first(error, failures):
-    """Raises this rank's own error, else that of the first rank that had one."""
-    if error is not None:
-        raise error
-    for rank, failure in enumerate(failures):
-        if failure is not None:
-            by_user, text = failure
-            raise UserError(text) if by_user else RuntimeError(f"evaluation failed on rank {rank}: {text}")

@@ -7,6 +7,7 @@ from pycocotools import mask as coco_mask
 
 from awsdet.data.reader.pipeline import eval_dataset
 from awsdet.inference.drawing import DrawnObject, detected_objects, side_by_side
+from awsdet.runtime.files import written_aside
 
 _SCORE_THRESHOLD = 0.5
 
@@ -32,9 +33,8 @@ def draw_examples(detector, manifest, data_config, path, count=8, score_threshol
             break
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.aside")
-    side_by_side(rows[:count]).save(aside, format="PNG")
-    aside.replace(path)
+    with written_aside(path) as aside:
+        side_by_side(rows[:count]).save(aside, format="PNG")
     logging.info("drew %d images beside their ground truth: %s", len(rows[:count]), path)
 
 

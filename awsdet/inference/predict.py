@@ -12,9 +12,9 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from awsdet.data.coco.images import load_image
-from awsdet.data.records.manifest import write_json
 from awsdet.detection.results import Found, coco_objects
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import write_json
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _READERS = 4

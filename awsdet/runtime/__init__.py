@@ -1,1 +1,1 @@
-"""What every process needs: errors, processes, stalls, progress, files. Knows nothing of detection."""
+"""What every process needs: errors, files, other processes, stalls, progress. It knows nothing about detection."""

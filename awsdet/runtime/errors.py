@@ -1,8 +1,8 @@
-"""The one exception that means "the user can mend this"."""
+"""The one exception that means "the user can fix this"."""
 
 
 class UserError(Exception):
-    """A mistake the user can correct: one line that names the thing and the cure.
+    """A mistake that the user can fix. Its text is one line: what is wrong, and what to do about it.
 
-    The command line prints the message alone and exits with code 2; library users see an ordinary exception.
+    The command line prints only that line and exits with code 2. Users of the library see an ordinary exception.
     """

@@ -1,12 +1,14 @@
-"""Finds the rank that keeps the others waiting, names it, and ends the job.
+"""Finds the rank that keeps the others waiting, says which one it is, and ends the job.
 
-All ranks go through the same sequence of exchanges (gradients, gathered objects, …). Each rank publishes how many it
-has begun; a rank that stays behind the foremost one for longer than the limit is stalled, and one that publishes
-nothing any more is frozen or gone. Horovod has an inspector for this, but in 0.28.1 it never fires under Gloo: the Gloo
-controller leaves its list of ranks empty (`global_ranks_.reserve` without `resize`), so none can be missing. Under MPI
-it works, and this watch is off.
+All ranks go through the same sequence of exchanges: gradients, gathered objects and so on. Each rank publishes how many
+it has begun. A rank is stalled if its count stays below the highest count for longer than the limit. If a rank no
+longer publishes anything, its process is frozen or gone.
 
-The counts travel through the key-value store that horovodrun keeps for its processes anyway (its rendezvous server).
+Horovod has an inspector for this, but in version 0.28.1 it never fires under Gloo: the Gloo controller leaves its list
+of ranks empty (`global_ranks_.reserve` without `resize`), so it misses none. Under MPI the inspector works, and this
+watch is off.
+
+The counts are published in the key-value store that horovodrun runs for its processes anyway (its rendezvous server).
 """
 
 import faulthandler
@@ -16,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 
 from absl import logging
 
@@ -24,17 +27,17 @@ _REQUEST_SECONDS = 3.0
 
 
 class KeyValueStore:
-    """Client of horovodrun's rendezvous server; nothing is raised where it does not answer."""
+    """Client of horovodrun's rendezvous server. Raises nothing if the server does not answer."""
 
-    def __init__(self, address, port):
+    def __init__(self, address: str, port: int):
         self._address, self._port = address, port
 
-    def put(self, key, text):
+    def put(self, key: str, text: str) -> None:
         """Stores a text."""
         self._request("PUT", key, text.encode())
 
-    def get(self, key):
-        """The text under `key`, or None."""
+    def get(self, key: str) -> str | None:
+        """The text stored under `key`; None if there is none."""
         return self._request("GET", key)
 
     def _request(self, method, key, body=None):
@@ -51,51 +54,57 @@ class KeyValueStore:
 
 
 class Ledger:
-    """What is known of the ranks: when each was last heard of, and since when it has been behind.
+    """What is known about the ranks: when each of them last reported, and since when it has been behind.
 
-    A pure record of reports and times, so that the rule can be tested without processes or clocks.
+    It only sees reports and times, so that the rule can be tested without processes or clocks. All times are seconds.
+
+    Args:
+        ranks: the ranks that are watched.
+        limit: how long a rank may keep the others waiting, or report nothing.
+        now: the present time.
     """
 
-    def __init__(self, ranks, limit, now):
+    def __init__(self, ranks: Iterable[int], limit: float, now: float):
         self._limit = limit
         self._reports = {rank: None for rank in ranks}  # rank -> (beat, count)
         self._heard = {rank: now for rank in ranks}
         self._moved = {rank: now for rank in ranks}
-        self._foremost, self._foremost_since = 0, now
+        self._highest, self._highest_since = 0, now
 
-    def report(self, rank, beat, count, now):
-        """Enters a report: `beat` grows with each one, `count` is the number of exchanges begun."""
+    def report(self, rank: int, beat: int, count: int, now: float) -> None:
+        """Enters a report: `beat` is its number, `count` the number of exchanges that the rank has begun."""
         before = self._reports[rank]
         if before is None or before[0] != beat:
             self._heard[rank] = now
         if before is None or before[1] != count:
             self._moved[rank] = now
         self._reports[rank] = (beat, count)
-        if count > self._foremost:
-            self._foremost, self._foremost_since = count, now
+        if count > self._highest:
+            self._highest, self._highest_since = count, now
 
-    def verdict(self, now):
-        """(rank, what is wrong with it), or None while all is well."""
+    def verdict(self, now: float) -> tuple[int, str] | None:
+        """The rank that is stalled and what is wrong with it; None if all is well."""
         for rank, heard in self._heard.items():
             if now - heard > self._limit:
                 return rank, f"has been silent for {now - heard:.0f} s: its process is frozen or its machine is gone"
         for rank, report in self._reports.items():
-            waited = now - max(self._moved[rank], self._foremost_since)
-            if report is not None and report[1] < self._foremost and waited > self._limit:
+            waited = now - max(self._moved[rank], self._highest_since)
+            if report is not None and report[1] < self._highest and waited > self._limit:
                 return rank, f"has kept the other ranks waiting for {waited:.0f} s"
         return None
 
 
 class StallWatch(threading.Thread):
-    """Publishes this rank's count. Rank 0 judges all ranks; the others judge rank 0, lest it be the frozen one."""
+    """Publishes this rank's count. Rank 0 watches all ranks; the others watch rank 0, in case it is the frozen one."""
 
     @classmethod
-    def connect(cls, rank, size, limit, submitted):
-        """The watch of this rank, running; it is idle where horovodrun's store is not there (mpirun).
+    def connect(cls, rank: int, size: int, limit: float, submitted: Callable[[], int]) -> "StallWatch":
+        """Starts the watch of this rank. It does nothing if horovodrun's store is missing, as under mpirun.
 
         Args:
-            rank, size: of this process and of the world.
-            limit: seconds that a rank may keep the others waiting.
+            rank: this process's rank.
+            size: number of ranks.
+            limit: how many seconds a rank may keep the others waiting.
             submitted: function that returns how many exchanges this rank has begun.
         """
         address = os.environ.get("HOROVOD_GLOO_RENDEZVOUS_ADDR")
@@ -113,14 +122,14 @@ class StallWatch(threading.Thread):
         self._interval = min(10.0, limit / 8)
         self._done = threading.Event()
 
-    def stop(self):
-        """Ends the watch; the other ranks' watches must be about to end too."""
+    def stop(self) -> None:
+        """Ends the watch. Call it on all ranks at about the same time."""
         self._done.set()
         if self.is_alive():
             self.join()
             self._store.put(str(self._rank), "done")
 
-    def run(self):
+    def run(self) -> None:
         """The thread's loop."""
         watched = range(self._size) if self._rank == 0 else (0,)
         ledger = Ledger(watched, self._limit, time.monotonic())
@@ -132,7 +141,7 @@ class StallWatch(threading.Thread):
             for rank in watched:
                 text = self._store.get(str(rank))
                 if text == "done":
-                    return  # that rank has finished its work; what is left to the others is to exit
+                    return  # that rank has finished its work, so this one is about to exit too
                 if text:
                     other_beat, count, hosts[rank] = text.split(" ", 2)
                     ledger.report(rank, int(other_beat), int(count), time.monotonic())
@@ -154,12 +163,12 @@ class StallWatch(threading.Thread):
         if rank == self._rank:
             self._show_stack()
         else:
-            time.sleep(self._interval + 1)  # the named rank has this long to say where it hangs
-        # The main thread waits in an exchange that will never end: nothing softer gets this process out.
+            time.sleep(self._interval + 1)  # in this time the stalled rank logs where it hangs
+        # The main thread waits in an exchange that will never end, so nothing gentler would end this process.
         sys.stderr.flush()
         os._exit(1)
 
     def _show_stack(self):
-        logging.error("rank %d is the one that the others wait for; this is where its threads are:", self._rank)
+        logging.error("the other ranks wait for rank %d; its threads are here:", self._rank)
         faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
         self._done.set()

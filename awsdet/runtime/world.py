@@ -1,43 +1,54 @@
-"""The processes of a training run as everything else sees them: how many, which one this is, what they exchange."""
+"""The processes of a run: how many there are, which of them this one is, and how they exchange data."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 
 class World:
-    """A run of one process, and the face of one with many.
+    """A run of one process. `HorovodWorld` has the same methods for a run of many.
 
-    Attributes: rank (0 is the chief), size, local_rank and local_size (within this machine).
+    Attributes:
+        rank: the number of this process, from 0; rank 0 is the chief.
+        size: number of processes.
+        local_rank, local_size: the same, counting only the processes of this machine.
     """
 
-    rank, size, local_rank, local_size = 0, 1, 0, 1
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
 
     @property
-    def is_chief(self):
-        """Whether this is rank 0, the only one that writes and logs."""
+    def is_chief(self) -> bool:
+        """Whether this is rank 0. Only rank 0 writes files and logs."""
         return self.rank == 0
 
-    def average(self, gradients):
-        """The mean over the ranks of each tensor of a list, dense; all ranks pass the same number, shapes and order."""
+    def average(self, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The mean of each tensor over the ranks. All ranks pass tensors of the same shapes in the same order."""
         return [tf.convert_to_tensor(g) for g in gradients]
 
-    def sum(self, tensor, name="sum"):
-        """The sum over the ranks of a tensor. Exchanges that may be under way at once need names of their own, the
-        same on all ranks."""
+    def sum(self, tensor: tf.Tensor, name: str = "sum") -> tf.Tensor:
+        """The sum of a tensor over the ranks.
+
+        Sums that may be under way at the same time need different names; a sum has the same name on all ranks.
+        """
         return tf.convert_to_tensor(tensor)
 
-    def broadcast_variables(self, variables):
-        """Gives the variables of a list rank 0's values on all ranks."""
+    def broadcast_variables(self, variables: Sequence[tf.Variable]) -> None:
+        """Sets the variables to rank 0's values on all ranks."""
 
-    def gather_objects(self, item):
-        """List of the `item` of each rank, in the order of the ranks, on every rank."""
+    def gather_objects(self, item: Any) -> list:
+        """The items of all ranks, in the order of the ranks. Every rank gets the whole list."""
         return [item]
 
-    def broadcast_object(self, item):
-        """Rank 0's `item` on all ranks."""
+    def broadcast_object(self, item: Any) -> Any:
+        """Rank 0's item, on all ranks."""
         return item
 
-    def barrier(self):
-        """Waits until every rank is here."""
+    def barrier(self) -> None:
+        """Waits until every rank has called it."""
 
-    def close(self):
-        """Leaves the world; call it when the work is done on all ranks."""
+    def close(self) -> None:
+        """Leaves the run. Call it once the work is done on all ranks."""

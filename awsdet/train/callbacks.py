@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from awsdet.runtime.progress import clock
+
 _BAR_SECONDS = 0.5  # from one look at the losses to the next
 
 
@@ -220,9 +222,3 @@ def resident_megabytes():
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
     except OSError:  # no Linux: the most it ever held, in kB
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-
-
-def clock(seconds):
-    """Seconds as h:mm:ss."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

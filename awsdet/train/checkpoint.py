@@ -13,9 +13,7 @@ Training goes on meanwhile. Nothing in a checkpoint is unpickled.
 import concurrent.futures
 import contextlib
 import json
-import os
 import pathlib
-import shutil
 
 import tensorflow as tf
 from absl import logging
@@ -23,6 +21,7 @@ from absl import logging
 from awsdet import config as config_module
 from awsdet.models import builder
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import remove_at_once, remove_leftovers, write_json, written_aside
 from awsdet.train.optimizer import averages
 from awsdet.train.snapshot import Snapshot
 
@@ -30,7 +29,6 @@ FORMAT = "awsdet checkpoint 1"
 INFO = "checkpoint.json"
 BEST = "best"
 _PREFIX = "step-"
-_ASIDE = ".aside-"
 
 
 class Checkpoints:
@@ -46,9 +44,9 @@ class Checkpoints:
         self._pool = self._writing = None
 
     def clean(self):
-        """Removes what was set aside: half written by a process that was killed, or about to be dropped."""
-        for leftover in self.root.glob(f"{_ASIDE}*"):
-            _remove(leftover)
+        """Removes what a process that was killed had half written or half removed."""
+        for folder in (self.root, *self.root.glob(f"{_PREFIX}*")):
+            remove_leftovers(folder)
 
     def all(self):
         """Paths of the whole checkpoints, oldest first; damaged ones are named in the log and left out."""
@@ -103,46 +101,35 @@ class Checkpoints:
         return self._writing is not None and self._writing.done() and self._writing.exception() is not None
 
     def _write(self, path, parts, info):
-        aside = self.root / f"{_ASIDE}{path.name}"
         try:
             with _disk_named(path):
                 self.root.mkdir(parents=True, exist_ok=True)
-                _remove(aside)
-                aside.mkdir()
-                for name, snapshot in parts.items():
-                    snapshot.write(str(aside / name))
-                files = {file.name: file.stat().st_size for file in sorted(aside.iterdir())}
-                _write(aside / INFO, {"format": FORMAT, **info, "files": files})
-                for file in aside.iterdir():
-                    _flush(file)
-                _flush(aside)
-                _remove(path)  # one of the same step, if any: a damaged one, or that of a run resumed before it
-                aside.rename(path)
-                _flush(self.root)
+                # There may be one of the same step: a damaged one, or that of a run resumed before it.
+                with written_aside(path) as aside:
+                    aside.mkdir()
+                    for name, snapshot in parts.items():
+                        snapshot.write(str(aside / name))
+                    files = {file.name: file.stat().st_size for file in sorted(aside.iterdir())}
+                    write_json(aside / INFO, {"format": FORMAT, **info, "files": files}, indent=1)
                 self._drop_old()
         except UserError as error:
             logging.error("%s", error)  # now, though the run learns of it at its next step
-            shutil.rmtree(aside, ignore_errors=True)  # half a checkpoint helps nobody, least of all on a full disk
             raise
 
     def record_metrics(self, path, metrics):
         """Enters the metrics of an evaluation into a checkpoint. Raises UserError where it cannot be written."""
         info = read_info(path)
         with _disk_named(path):
-            _write(path / INFO, {**info, "metrics": metrics})
+            write_json(path / INFO, {**info, "metrics": metrics}, indent=1)
 
     def choose_best(self):
         """Links `best` to the checkpoint of the highest mask AP, or box AP where there are no masks."""
         scores = {path: _score(read_info(path).get("metrics")) for path in self.all()}
         # Of equals the newest; those without metrics never.
         path = max((path for path in scores if scores[path] is not None), key=lambda path: (scores[path], path.name))
-        link, aside = self.root / BEST, self.root / f"{_ASIDE}{BEST}"
-        _remove(aside)
-        aside.symlink_to(path.name)
-        if link.exists() and not link.is_symlink():  # a copy of a run whose links became folders on the way
-            link.rename(self.root / f"{_ASIDE}old-{BEST}")
-        aside.replace(link)
-        _flush(self.root)
+        # In a copy of a run whose links became folders on the way, it replaces a folder.
+        with written_aside(self.root / BEST) as aside:
+            aside.symlink_to(path.name)
         self._drop_old()
 
     def _drop_old(self):
@@ -150,8 +137,7 @@ class Checkpoints:
         best = self.best()
         for path in sorted(self.root.glob(f"{_PREFIX}*"))[: -self.keep_last]:
             if path.resolve() != best:
-                path.rename(self.root / f"{_ASIDE}{path.name}")
-        self.clean()
+                remove_at_once(path)
 
 
 def read_info(path):
@@ -267,28 +253,3 @@ def _whole(path):
             logging.warning("passing over the damaged checkpoint %s: %s is not of %d bytes", path, name, size)
             return False
     return True
-
-
-def _write(path, content):
-    """Writes a JSON file in one piece."""
-    aside = path.with_name(f"{path.name}{_ASIDE}")
-    aside.write_text(json.dumps(content, indent=1))
-    _flush(aside)
-    aside.replace(path)
-    _flush(path.parent)
-
-
-def _flush(path):
-    """Makes the disk hold what was written to a file, or a folder's list of names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(path):
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -5,6 +5,8 @@ import re
 import tensorflow as tf
 from absl import logging
 
+from awsdet.train.optimizer import peak_learning_rate
+
 
 def explain(error, config, world):
     """Logs what a TensorFlow error of the training step means; raises it again where it means nothing we know.
@@ -40,7 +42,7 @@ def non_finite_report(text, config, processes):
     fields = dict(re.findall(r"\[(\w+)=\] \[([^\]]*)\]", text[text.index("non-finite loss") :]))
     images = config.data.batch_size * processes * config.train.accumulate_steps
     settings = config.optimizer
-    rate = settings.learning_rate * (images / settings.base_batch if settings.scale_learning_rate else 1)
+    rate = peak_learning_rate(settings, images)
     terms = "\n".join(f"  {name:<16} {value}" for name, value in fields.items() if name.endswith("_loss"))
     return (
         f"the loss is not finite, so training stops; the checkpoints stay as they were\n{terms}\n"

@@ -10,9 +10,10 @@ from absl import logging
 from awsdet import evaluation
 from awsdet.data.reader.pipeline import train_dataset
 from awsdet.models import builder
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.progress import clock
+from awsdet.runtime.together import together
 from awsdet.train import checkpoint, optimizer, schedule
-from awsdet.train.callbacks import Bar, Checkpointing, Evaluation, Log, Steps, clock, write_scalars
+from awsdet.train.callbacks import Bar, Checkpointing, Evaluation, Log, Steps, write_scalars
 from awsdet.train.failure import explain
 from awsdet.train.inputs import prepare
 from awsdet.train.run_folder import versions
@@ -43,11 +44,11 @@ def train(config, output_dir, world, resume=False):
     Raises UserError, on all ranks, where the user has to mend something.
     """
     begin = time.monotonic()
-    inputs = _together(world, lambda: prepare(config, output_dir, resume, world.size, world.is_chief))
+    inputs = together(world, lambda: prepare(config, output_dir, resume, world.size, world.is_chief))
     tf.keras.utils.set_random_seed(config.seed)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
-    run = _together(world, lambda: _Run(config, inputs, world, begin))
+    run = together(world, lambda: _Run(config, inputs, world, begin))
     with StopFlag() as flag:
         try:
             return run.execute(flag)
@@ -56,22 +57,6 @@ def train(config, output_dir, world, resume=False):
             return Outcome(1, None)
         finally:
             run.checkpoints.settle()
-
-
-def _together(world, function):
-    """`function()` on every rank; where one of them raises UserError all do, so that none waits for the others."""
-    value = complaint = None
-    try:
-        value = function()
-    except UserError as error:
-        complaint = str(error)
-    complaints = world.gather_objects(complaint)
-    if all(complaints):
-        raise UserError(complaints[0])
-    for rank, complaint in enumerate(complaints):
-        if complaint:
-            raise UserError(f"{complaint} (on rank {rank})" if rank else complaint)
-    return value
 
 
 class _Run:
@@ -202,7 +187,7 @@ class _Run:
         if self.saved and self.saved[0] == self.steps.step:
             return
         self._share_statistics()
-        self.saved = (self.steps.step, _together(self.world, self._begin_checkpoint))
+        self.saved = (self.steps.step, together(self.world, self._begin_checkpoint))
 
     def _begin_checkpoint(self):
         """On the chief; returns the checkpoint's path, and None on the others."""
@@ -240,7 +225,7 @@ class _Run:
             self.metrics = evaluation.evaluate(
                 self.detector, self.inputs.evaluation, config.data, self.world, folder.results
             )
-        _together(self.world, self.checkpoints.wait)
+        together(self.world, self.checkpoints.wait)
         if self.world.is_chief:
             self.checkpoints.record_metrics(self.saved[1], self.metrics)
             if config.train.keep_best:
@@ -266,7 +251,7 @@ class _Run:
     def _finish(self, stop):
         if stop.stopped:
             self.save()
-        _together(self.world, self.checkpoints.wait)
+        together(self.world, self.checkpoints.wait)
         if stop.stopped:
             logging.info("stopped by SIGTERM and saved at step %d; go on with --resume", self.steps.step)
             self.world.barrier()

@@ -3,13 +3,13 @@
 from typing import NamedTuple, Optional
 
 from awsdet.data.reader.pipeline import trainable_records
-from awsdet.data.records.manifest import Manifest
+from awsdet.data.records.manifest import Manifest, class_difference
 from awsdet.data.records.read import read_manifest
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
 from awsdet.train import checkpoint
 from awsdet.train.run_folder import RunFolder
-from awsdet.train.settings import check_continues, check_settings, check_start, class_difference
+from awsdet.train.settings import check_continues, check_settings, check_start
 
 
 class Inputs(NamedTuple):

@@ -19,6 +19,12 @@ BETA_2 = {"novograd": 0.98, "lamb": 0.999}
 LAMB_PLAIN_VARIABLES = ["bias", "gamma", "beta"]
 
 
+def peak_learning_rate(settings, images):
+    """The learning rate after the warm-up for `images` per update; `settings`: config.optimizer."""
+    scale = images / settings.base_batch if settings.scale_learning_rate else 1
+    return settings.learning_rate * scale
+
+
 def scaled_learning_rate(settings, batch_size, world_size, accumulate_steps):
     """The peak learning rate: config.optimizer.learning_rate is for `base_batch` images an update; logs what it does.
 
@@ -33,7 +39,7 @@ def scaled_learning_rate(settings, batch_size, world_size, accumulate_steps):
     if not settings.scale_learning_rate:
         logging.info("learning rate %g as given, for %d images an update (%s)", settings.learning_rate, images, parts)
         return settings.learning_rate
-    rate = settings.learning_rate * images / settings.base_batch
+    rate = peak_learning_rate(settings, images)
     logging.info(
         "learning rate %g: %g is for %d images an update, this run has %d (%s)",
         rate,

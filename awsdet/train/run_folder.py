@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from awsdet import config as config_module
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import remove_leftovers, write_json, write_text
 from awsdet.runtime.version import __version__
 from awsdet.train.checkpoint import Checkpoints
 
@@ -60,13 +61,12 @@ class RunFolder:
     def open(self, config, step):
         """Writes what describes the run. `step`: where it starts; later lines of metrics.jsonl are taken back."""
         self.path.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.path)
         self.checkpoints.clean()
-        (self.path / "config.json").write_text(config_module.to_json(config) + "\n")
-        (self.path / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n")
+        write_text(self.path / "config.json", config_module.to_json(config) + "\n")
+        write_json(self.path / "versions.json", versions(), indent=2)
         kept = [line for line in self._metric_lines() if json.loads(line)["step"] <= step] if step else []
-        aside = self._metrics.with_name(f".{self._metrics.name}.aside")
-        aside.write_text("".join(f"{line}\n" for line in kept))
-        aside.replace(self._metrics)
+        write_text(self._metrics, "".join(f"{line}\n" for line in kept))
 
     def log(self, record):
         """Appends one JSON-able dict to metrics.jsonl."""

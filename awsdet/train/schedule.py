@@ -10,8 +10,6 @@ import tensorflow as tf
 
 from awsdet.runtime.errors import UserError
 
-SCHEDULES = ("step", "cosine")
-
 
 def build_schedule(settings, peak, steps_per_epoch, total_steps, accumulate_steps=1):
     """The schedule of a run.
@@ -25,11 +23,23 @@ def build_schedule(settings, peak, steps_per_epoch, total_steps, accumulate_step
     Raises UserError where a setting cannot be.
     """
     check_settings(settings)
-    if settings.name == "step":
-        boundaries = [epoch * steps_per_epoch // accumulate_steps for epoch in settings.decay_epochs]
-        return StepDecay(peak, settings.warmup_steps, settings.warmup_ratio, boundaries, settings.decay_factor)
-    updates = max(1, total_steps // accumulate_steps)
-    return Cosine(peak, settings.warmup_steps, settings.warmup_ratio, updates, settings.final_ratio)
+    warm_up = (peak, settings.warmup_steps, settings.warmup_ratio)
+    return _MAKERS[settings.name](settings, warm_up, steps_per_epoch, total_steps, accumulate_steps)
+
+
+def _step_decay(settings, warm_up, steps_per_epoch, total_steps, accumulate_steps):
+    del total_steps
+    boundaries = [epoch * steps_per_epoch // accumulate_steps for epoch in settings.decay_epochs]
+    return StepDecay(*warm_up, boundaries, settings.decay_factor)
+
+
+def _cosine(settings, warm_up, steps_per_epoch, total_steps, accumulate_steps):
+    del steps_per_epoch
+    return Cosine(*warm_up, max(1, total_steps // accumulate_steps), settings.final_ratio)
+
+
+_MAKERS = {"step": _step_decay, "cosine": _cosine}
+SCHEDULES = tuple(_MAKERS)
 
 
 class _WarmUp(tf.keras.optimizers.schedules.LearningRateSchedule):

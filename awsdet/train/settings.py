@@ -6,6 +6,7 @@ from absl import logging
 
 from awsdet import config as config_module
 from awsdet.data.reader.pipeline import trainable_records
+from awsdet.data.records.manifest import class_difference
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
 from awsdet.train import optimizer, schedule
@@ -73,8 +74,8 @@ def check_continues(info, config, manifest, images_per_step):
     before = config_module.from_json(json.dumps(info["config"]))
     before, now = (json.loads(config_module.to_json(c)) for c in (before, config))
     at = f"cannot resume from step {info['step']}"
-    if tuple(info["class_names"]) != manifest.class_names:
-        difference = class_difference(manifest.class_names, info["class_names"])
+    difference = class_difference(manifest.class_names, info["class_names"])
+    if difference is not None:
         raise UserError(f"{at}: the records have another class list than the checkpoint ({difference})")
     differences = list(_differences(before, now))
     fixed = {"seed", "optimizer.name", "optimizer.ema_decay", "train.accumulate_steps"}
@@ -97,14 +98,6 @@ def check_continues(info, config, manifest, images_per_step):
 def progress_facts(config, manifest, images_per_step):
     """What a checkpoint must say of a run for `check_continues`: dict."""
     return {"images_per_step": images_per_step, "images": _images(config, manifest)}
-
-
-def class_difference(ours, theirs):
-    """In a few words, where two class lists differ."""
-    if len(ours) != len(theirs):
-        return f"{len(ours)} classes against {len(theirs)}"
-    index = next(i for i, pair in enumerate(zip(ours, theirs)) if pair[0] != pair[1])
-    return f"class {index} is {ours[index]!r} against {theirs[index]!r}"
 
 
 def _images(config, manifest):

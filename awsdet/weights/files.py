@@ -4,16 +4,18 @@ Nothing that a file holds is run: archives are read without pickle, pickles thro
 PyTorch's own reader of weights alone, HDF5 without following links out of the file.
 """
 
+import glob
 import json
-import os
 import pathlib
 import zipfile
 from typing import NamedTuple
 
 import numpy as np
+import safetensors.numpy
 
 from awsdet.runtime.errors import UserError
-from awsdet.weights import pickles, safetensors
+from awsdet.runtime.files import remove_leftovers, written_aside
+from awsdet.weights import pickles
 
 LARGEST = 8 * 2**30  # bytes of a file and of what it unpacks to; detectors have well under one GiB
 METADATA = "__metadata__"  # the entry of an npz that holds the metadata, as in safetensors
@@ -88,8 +90,23 @@ def _read_npz(path):
 
 
 def _read_safetensors(path):
-    arrays, metadata = safetensors.read(path)
-    return Table(arrays, metadata, "safetensors")
+    import ml_dtypes  # from then on NumPy has bfloat16
+
+    arrays = {}
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+            for name in file.keys():
+                try:
+                    arrays[name] = file.get_tensor(name)
+                except (AttributeError, TypeError) as error:  # NumPy lacks the type
+                    kind = file.get_slice(name).get_dtype()
+                    raise UserError(f"{path}: {name} is of type {kind}, which is not read") from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{path} is no readable safetensors file ({error})") from error
+    brief = [name for name, array in arrays.items() if array.dtype == ml_dtypes.bfloat16]
+    arrays.update((name, arrays[name].astype(np.float32)) for name in brief)
+    return Table(_numbers(arrays), metadata, "safetensors")
 
 
 def _read_h5(path):
@@ -167,7 +184,7 @@ SUFFIXES_WRITTEN = (".npz", ".safetensors")
 
 
 def write(path, arrays, metadata):
-    """Writes float32 `arrays` (name -> array) and `metadata` (str -> str), aside first and then renamed.
+    """Writes float32 `arrays` (name -> array) and `metadata` (str -> str) to a file that appears in one piece.
 
     The suffix of `path` decides the format: .npz or .safetensors; UserError for any other.
     """
@@ -175,16 +192,12 @@ def write(path, arrays, metadata):
     if path.suffix not in SUFFIXES_WRITTEN:
         raise UserError(f"cannot write {path}: give a name that ends in {' or '.join(SUFFIXES_WRITTEN)}")
     arrays = {name: np.asarray(array, np.float32, order="C") for name, array in arrays.items()}
-    aside = path.with_name(f".{path.name}.aside")
     try:
-        with aside.open("wb") as file:
+        remove_leftovers(path.parent, glob.escape(path.name))
+        with written_aside(path) as aside, aside.open("wb") as file:
             if path.suffix == ".npz":
                 np.savez(file, **arrays, **{METADATA: np.array(json.dumps(metadata))})
             else:
-                safetensors.write(file, arrays, metadata)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+                file.write(safetensors.numpy.save(arrays, metadata))
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror}") from error

@@ -5,7 +5,7 @@ Which system a file comes from is told by its keys. Every key is placed, ignored
 
 import json
 import re
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,9 +31,9 @@ class Weights(NamedTuple):
     sources: dict  # mmdetection's name -> key in the file
     ignored: list  # keys in the file that no detector takes
     unknown: dict  # keys in the file that no rule knows -> their shapes
-    preset: Optional[presets.Preset]  # None where the file does not say
-    class_names: Optional[tuple]  # None where the file does not say
-    model: Optional[dict]  # config.model as a nested dict, in files of ours
+    preset: presets.Preset | None  # None where the file does not say
+    class_names: tuple | None  # None where the file does not say
+    model: dict | None  # config.model as a nested dict, in files of ours
 
     @property
     def backbone_only(self):

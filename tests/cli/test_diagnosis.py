@@ -8,6 +8,7 @@ from awsdet.cli import diagnosis as doctor
 
 GOOD = {"tensorflow-cpu": "2.15.1", "keras": "2.15.0", "tensorflow-addons": "0.23.0", "horovod": "0.28.1"}
 GOOD |= {"numpy": "1.26.4", "pycocotools": "2.0.8", "ml-collections": "1.1.0", "absl-py": "2.1.0", "pillow": "11.0.0"}
+GOOD |= {"safetensors": "0.8.0", "tqdm": "4.70.1"}
 CPU_BUILD = {"cuda": "", "gpus": []}
 ONE_GPU = {"cuda": "12.2", "gpus": [["NVIDIA A10G", [8, 6]]]}
 FEATURES = {"gloo": True, "mpi": False, "nccl": False}
@@ -46,7 +47,7 @@ def test_missing_tensorflow_is_cured_with_the_build_for_the_machine():
 
 
 @pytest.mark.parametrize(
-    "version, fits", [((3, 8, 18), False), ((3, 9, 0), True), ((3, 11, 7), True), ((3, 12, 1), False)]
+    "version, fits", [((3, 9, 18), False), ((3, 10, 0), True), ((3, 11, 7), True), ((3, 12, 1), False)]
 )
 def test_python_version(version, fits):
     assert bool(doctor.judge_python(version).cure) is not fits
@@ -145,7 +146,7 @@ def test_disk():
 def test_report_names_what_is_broken():
     findings = [doctor.Finding("Versions", "a", "1"), doctor.Finding("Builds", "b", "gone", "mend b")]
     text = doctor.report(findings)
-    assert "BROKEN: gone" in text and "mend it with:  mend b" in text and text.endswith("Broken: b.")
+    assert "BROKEN: gone" in text and "fix it with:  mend b" in text and text.endswith("Broken: b.")
     assert doctor.report(findings[:1]).endswith("All is well.")
 
 

@@ -68,7 +68,7 @@ def test_the_model_of_a_config(npz, tmp_path, capsys):
     )
     assert cli.main(["weights", npz(), f"--config={config}"]) == 0
     out = capsys.readouterr().out
-    assert "the config has model.image.bgr=False, these weights want True" in out
+    assert "the config has model.image.bgr=False, but these weights need True" in out
     assert cli.main(["weights", npz(), f"--config={config}", "--config.model.fpn.channels=8"]) == 2
     assert "mismatched fpn/lateral_1x1_c2/W" in capsys.readouterr().out
 

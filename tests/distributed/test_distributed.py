@@ -52,7 +52,7 @@ def test_exchanges_of_two_processes_until_one_crashes(horovodrun):
     done = horovodrun(2, EXCHANGES, timeout=100)
     for rank in range(2):
         results = json.loads(done.lines(rank)[-1])
-        assert "3 processes were asked for but 2 run" in results["wrong size"]
+        assert "3 processes were requested but 2 are running" in results["wrong size"]
         assert results["average"] == results["eager average"] == [[[0.5, 0.5]] * 3, [1.5, 3.0]]
         assert results["sum"] == [3, 20]
         assert results["variables"] == [0.0, 5.0]

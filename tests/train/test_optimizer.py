@@ -7,6 +7,7 @@ import tensorflow as tf
 from awsdet import config as base
 from awsdet.runtime.errors import UserError
 from awsdet.train import optimizer as optimizers
+from awsdet.train.failure import non_finite_report
 from awsdet.train.schedule import StepDecay
 
 
@@ -144,3 +145,14 @@ def test_learning_rate_is_scaled_to_the_real_batch():
 def test_settings_that_cannot_be(changes, message):
     with pytest.raises(UserError, match=message):
         optimizers.build_optimizer(settings(**changes), 0.1)
+
+
+@pytest.mark.parametrize("scale, wanted", [(True, 0.08), (False, 0.02)])
+def test_a_broken_run_is_told_the_rate_that_it_had(scale, wanted):
+    config = base.mask_rcnn()
+    config.optimizer.update(learning_rate=0.02, base_batch=16, scale_learning_rate=scale)
+    config.data.batch_size, config.train.accumulate_steps = 4, 2
+    rate = optimizers.scaled_learning_rate(config.optimizer, 4, world_size=8, accumulate_steps=2)
+    assert rate == pytest.approx(wanted)
+    report = non_finite_report("non-finite loss [rank=] [0]", config, processes=8)
+    assert f"peak learning rate {wanted:g} for 64 images" in report

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from awsdet import config as base
 from awsdet.runtime.errors import UserError
-from awsdet.train.schedule import build_schedule
+from awsdet.train.schedule import SCHEDULES, build_schedule
 
 
 def settings(**changes):
@@ -30,6 +30,11 @@ def test_updates_are_fewer_than_steps_when_gradients_are_accumulated():
     schedule = build_schedule(settings(warmup_steps=0), 1.0, steps_per_epoch=10, total_steps=120, accumulate_steps=4)
     assert schedule.boundaries == [20, 27]  # 80 / 4, 110 / 4
     np.testing.assert_allclose(rates(schedule, 0, 19, 20, 27), [1.0, 1.0, 0.1, 0.01], rtol=1e-6)
+
+
+def test_each_name_has_its_schedule():
+    made = {name: type(build_schedule(settings(name=name), 0.1, 5, 60)).__name__ for name in SCHEDULES}
+    assert made == {"step": "StepDecay", "cosine": "Cosine"}
 
 
 def test_cosine():

@@ -30,11 +30,11 @@ from awsdet.data.records.manifest import (
     manifest_to_json,
     progress_folder,
     read_json,
-    write_json,
 )
 from awsdet.data.records.shard_writer import Task, write_shard
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import remove_leftovers, write_json
 from awsdet.runtime.progress import Progress
 
 SHARD_BYTES = 150e6  # images a shard; large enough for sequential reads, small enough to copy and to redo
@@ -152,6 +152,7 @@ def _forget_manifest(output, split, known):
     """Before shards change, the manifest that speaks of them goes; what it knew stays in the progress folder."""
     folder = progress_folder(output, split)
     folder.mkdir(exist_ok=True)
+    remove_leftovers(output, f"{split}-?????-of-?????.tfrecord")
     for name, state in known.items():
         write_json(folder / f"{name}.json", state)
     (output / f"{split}{SUFFIX}").unlink(missing_ok=True)

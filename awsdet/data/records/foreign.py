@@ -26,9 +26,9 @@ from awsdet.data.records.manifest import (
     Manifest,
     Shard,
     manifest_to_json,
-    write_json,
 )
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import write_json
 
 # coco_train.record-00000-of-00100, and train-00000-of-00100.tfrecord as newer versions name them
 SHARD_NAME = re.compile(r"(?P<split>.+?)(?:\.record|\.tfrecord)?-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.\w+)?")

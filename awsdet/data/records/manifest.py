@@ -6,7 +6,6 @@ shards' sizes and checksums, and the anomalies met when the records were written
 
 import hashlib
 import json
-import os
 import pathlib
 from typing import NamedTuple
 
@@ -89,13 +88,6 @@ def read_json(path):
         raise UserError(f"cannot read {path}: {error}; run awsdet convert again") from None
 
 
-def write_json(path, content):
-    """Writes JSON aside and renames it, so that the file is always whole."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.partial")  # several ranks may index foreign shards at once
-    aside.write_text(json.dumps(content, separators=(",", ":")))
-    os.replace(aside, path)
-
-
 def manifest_to_json(manifest, extra=()):
     """The JSON-ready dict of a manifest. extra: a dict for each shard whose entries are kept beside the shard's own."""
     shards = []
@@ -160,6 +152,16 @@ def check_shards(manifest):
         if size != shard.size:
             raise UserError(f"shard {path} is broken: {size} bytes, not {shard.size}; run awsdet convert again")
     return manifest
+
+
+def class_difference(ours, theirs):
+    """In a few words, where two lists of class names differ; None if they are the same, in the same order."""
+    if len(ours) != len(theirs):
+        return f"{len(ours)} classes against {len(theirs)}"
+    for index, (our_name, their_name) in enumerate(zip(ours, theirs)):
+        if our_name != their_name:
+            return f"class {index} is {our_name!r} against {their_name!r}"
+    return None
 
 
 def file_digest(path):

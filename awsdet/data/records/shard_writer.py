@@ -1,7 +1,6 @@
 """One shard of a record set: images read and checked, their annotations cleaned, both written. Runs in workers."""
 
 import contextlib
-import os
 import pathlib
 from typing import NamedTuple
 
@@ -11,7 +10,8 @@ from awsdet.data.coco.annotations import clean_annotations
 from awsdet.data.coco.anomalies import Anomalies
 from awsdet.data.coco.images import ImageRefused, prepare_image
 from awsdet.data.records.examples import encode_example
-from awsdet.data.records.manifest import COLUMNS, FOOTER, HEADER, file_digest, progress_folder, write_json
+from awsdet.data.records.manifest import COLUMNS, FOOTER, HEADER, file_digest, progress_folder
+from awsdet.runtime.files import write_json, written_aside
 
 
 class Task(NamedTuple):
@@ -29,11 +29,18 @@ class Task(NamedTuple):
 
 def write_shard(task, count):
     """Writes one shard and its state. count: called with 1 after each image. Returns the state, a JSON-ready dict."""
+    with written_aside(task.path) as aside:
+        state = _write_records(task, aside, count)
+    write_json(progress_folder(task.path.parent, task.split) / f"{task.path.name}.json", state)
+    return state
+
+
+def _write_records(task, path, count):
+    """Writes the shard of a task to `path`. Returns its state."""
     found, columns, has_masks = Anomalies(), {name: [] for name in COLUMNS}, False
     classes = {number: c for c, number in enumerate(task.category_ids)}
-    aside = task.path.with_name(f"{task.path.name}.partial")
     offset = 0
-    with _writing(aside) as writer:
+    with _writing(path) as writer:
         for entry, raw in zip(task.entries, task.annotations):
             image = _read_image(task.images_dir / entry.file_name, entry, raw, found)
             if image is not None:
@@ -47,21 +54,18 @@ def write_shard(task, count):
                     column.append(value)
                 offset += HEADER + len(record) + FOOTER
             count(1)
-    size = aside.stat().st_size
+    size = path.stat().st_size
     if size != offset:
-        raise OSError(f"{aside} has {size} bytes, not the {offset} written")
-    state = {
+        raise OSError(f"{path} has {size} bytes, not the {offset} written")
+    return {
         "file": task.path.name,
         "size": size,
-        "sha256": file_digest(aside),
+        "sha256": file_digest(path),
         "settings": task.settings,
         "has_masks": has_masks,
         "anomalies": found.to_json(),
         "records": columns,
     }
-    os.replace(aside, task.path)
-    write_json(progress_folder(task.path.parent, task.split) / f"{task.path.name}.json", state)
-    return state
 
 
 def _read_image(path, entry, raw, found):

@@ -319,7 +319,7 @@ def test_a_killed_conversion_leaves_whole_shards_and_goes_on(tmp_path):
     after = stamps(records)
     assert all(before[name] == after[name] for name in finished)
     assert manifest.image_id.tolist() == list(range(1, 401))
-    assert not progress.exists() and not list(records.glob("*.partial"))
+    assert not progress.exists() and not list(records.glob(".aside*"))
     uninterrupted = convert(annotations, images, tmp_path / "other", "train", shards=40, workers=1)
     assert uninterrupted.shards == manifest.shards
 

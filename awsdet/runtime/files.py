@@ -1,0 +1,106 @@
+"""Files and folders that appear in one piece: written under another name, flushed to disk, then renamed.
+
+If the process is killed, either the old content is still there or all of the new one. What the killed process had not
+finished keeps a name that starts with `ASIDE`. Whoever owns the folder removes such leftovers with `remove_leftovers`.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import secrets
+import shutil
+from collections.abc import Iterator
+from typing import Any, Union
+
+ASIDE = ".aside-"  # the names of what is being written or removed start with it
+
+Path = Union[str, "os.PathLike[str]"]
+
+
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[pathlib.Path]:
+    """A context that yields another path in the same folder: write a file, a folder or a link to that path.
+
+    At the end of the context it is flushed to disk and renamed to `path`. A file replaces a file; a folder or a link
+    replaces whatever is there. After an exception it is removed, and `path` stays as it was. Several writers, also in
+    other processes and on other machines, get different paths.
+
+    Raises OSError if it cannot be written.
+    """
+    path = pathlib.Path(path)
+    aside = _aside(path)
+    try:
+        yield aside
+        _flush_tree(aside)
+        old = None
+        if (aside.is_symlink() or aside.is_dir()) and path.is_dir() and not path.is_symlink():
+            old = path.rename(_aside(path))  # a folder that is not empty cannot be replaced by renaming
+        aside.replace(path)
+        flush(path.parent)
+        if old is not None:
+            remove(old)
+    except BaseException:
+        with contextlib.suppress(OSError):  # the first error says more
+            remove(aside)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in one piece. Raises OSError."""
+    with written_aside(path) as aside:
+        aside.write_text(text)
+
+
+def write_json(path: Path, content: Any, indent: int | None = None) -> None:
+    """Writes a JSON file in one piece, without any spaces unless `indent` is given. Raises OSError."""
+    write_text(path, json.dumps(content, indent=indent, separators=None if indent else (",", ":")))
+
+
+def flush(path: Path) -> None:
+    """Flushes a file, or the list of names in a folder, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a link, or a folder with everything in it. Does nothing if it does not exist."""
+    path = pathlib.Path(path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_at_once(path: Path) -> None:
+    """Removes a folder that nobody must see half empty: renames it first."""
+    path = pathlib.Path(path)
+    remove(path.rename(_aside(path)))
+
+
+def remove_leftovers(folder: Path, pattern: str = "") -> None:
+    """Removes what killed processes left half written in a folder. Call it only if nobody else is writing there.
+
+    Args:
+        folder: need not exist.
+        pattern: a glob pattern for the start of a file name: only leftovers of such files are removed.
+    """
+    for leftover in pathlib.Path(folder).glob(f"{ASIDE}{pattern}*"):
+        remove(leftover)
+
+
+def _aside(path):
+    # A random number, since process numbers are the same in many containers.
+    return path.with_name(f"{ASIDE}{path.name}.{secrets.token_hex(4)}")
+
+
+def _flush_tree(path):
+    if path.is_symlink():
+        return  # a link is stored in its folder, which is flushed after the renaming
+    if path.is_dir():
+        for inner in path.iterdir():
+            _flush_tree(inner)
+    flush(path)
