@@ -1,4 +1,4 @@
-"""Faster R-CNN and what was made of it: the reference's config in our terms, and what such a model's file holds."""
+"""Faster, Mask and Mask Scoring R-CNN: the reference's config translated into ours, and the comparisons."""
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -21,7 +21,7 @@ _LOSSES = {
 
 
 def config(options):
-    """Our config of a `model_config`, given as Options."""
+    """Our config for a `model_config`, which is given as Options."""
     head, train, test = (options.section(name) for name in ("roi_head", "train_cfg", "test_cfg"))
     config = common_config(options)
     model, rcnn = config.model, train.section("rcnn")
@@ -41,13 +41,13 @@ def config(options):
     if "mask_iou_head" in head:
         model.detector = "mask_scoring_rcnn"
         model.mask_iou_head.update(_mask_iou_head(head.section("mask_iou_head"), model.mask_head.pool_size))
-        # The reference compares the logits with this number, which was meant for probabilities.
+        # The reference compares logits with this number, which is meant for probabilities.
         model.mask_iou_head.logit_threshold = float(rcnn.get("mask_thr_binary"))
     return config
 
 
 def common_config(options):
-    """A config with backbone, neck, RPN; it also marks the options of the RoI head that are of no account."""
+    """A config with backbone, neck and RPN. Also marks the options of the RoI head that do not matter."""
     config = config_lib.mask_rcnn()
     model = config.model
     options.section("roi_head").skip("type", "train_cfg", "test_cfg", "init_cfg")  # the two are copies of the model's
@@ -59,14 +59,14 @@ def common_config(options):
 
 
 def sampling_settings(options):
-    """Of a `train_cfg.rcnn`: which RoIs config.model.box_head trains on."""
+    """From a `train_cfg.rcnn`: the settings of config.model.box_head that choose the RoIs to train on."""
     parts.training(options)
     options.skip("mask_thr_binary", "mask_size")  # of masks, see set_mask_sizes
     return {**parts.assigner(options), **parts.sampler(options, add_ground_truth=True)}
 
 
 def detection_settings(options):
-    """Of `test_cfg.rcnn`: what config.model.box_head gives out."""
+    """From `test_cfg.rcnn`: the settings of config.model.box_head that choose the detections."""
     options.skip("mask_thr_binary")
     return {
         "score_threshold": float(options.get("score_thr")),
@@ -76,7 +76,7 @@ def detection_settings(options):
 
 
 def set_mask_sizes(model, rcnn, test):
-    """Sets the threshold of masks, from `test_cfg.rcnn`; checks their size in each `train_cfg.rcnn` of `rcnn`."""
+    """Sets the threshold of masks from `test_cfg.rcnn`. Checks their size in each `train_cfg.rcnn` of `rcnn`."""
     model.mask_head.threshold = float(test.get("mask_thr_binary"))
     for stage in rcnn:
         if stage.get("mask_size", 28) != 2 * model.mask_head.pool_size:
@@ -111,7 +111,7 @@ def _rpn(options, train, test):
 
 
 def box_head_settings(options):
-    """Of a `bbox_head`: config.model.box_head's network, coder and losses."""
+    """From a `bbox_head`: the network, coder and losses of config.model.box_head."""
     convs = {}
     if options.one_of("type", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead") == "Shared4Conv1FCBBoxHead":
         options.one_of("conv_cfg", None)
@@ -130,7 +130,7 @@ def box_head_settings(options):
 
 
 def pooling_settings(options):
-    """Of a `…_roi_extractor`: pool_size, sampling_ratio."""
+    """From a `…_roi_extractor`: pool_size, sampling_ratio."""
     options.one_of("type", "SingleRoIExtractor")
     options.one_of("featmap_strides", list(ROI_STRIDES))
     options.one_of("finest_scale", 56)
@@ -144,7 +144,7 @@ def pooling_settings(options):
 
 
 def mask_head_settings(options):
-    """Of a `mask_head`: config.model.mask_head's network and loss."""
+    """From a `mask_head`: the network and loss of config.model.mask_head."""
     options.one_of("type", "FCNMaskHead")
     options.one_of("conv_kernel_size", 3)
     options.one_of("conv_cfg", None)
@@ -189,7 +189,7 @@ def forward_rows(reference, pyramid):
 
 
 def inference_rows(reference, pyramid):
-    """Proposals, detections and their masks."""
+    """Compares proposals, detections and their masks."""
     detector, arrays, size = reference.detector, reference.arrays, reference.batch["image_size"]
     proposals = detector.rpn.propose(pyramid, size)
     found = {key: value.numpy() for key, value in detector.detect_in_pyramid(pyramid, size).items()}
@@ -206,10 +206,10 @@ def inference_rows(reference, pyramid):
 
 
 def detection_rows(reference, found, image):
-    """The detections of one image. Returns rows and the pairs (our index, their index).
+    """Compares the detections of one image. Returns rows and the pairs (our index, their index).
 
-    Where a detector scores its masks too, the reference overwrites the boxes' scores with the masks' (which its box AP
-    suffers) but leaves the boxes in their order: there it is the masks' scores that are compared.
+    If a detector also scores its masks, the reference overwrites the box scores with the mask scores, which lowers its
+    box AP, but leaves the boxes in their order. In that case the mask scores are compared.
     """
     key, count = f"detections/{image}", found["count"][image]
     boxes, scores, classes = (found[name][image, :count] for name in ("boxes", "scores", "classes"))
