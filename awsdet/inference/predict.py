@@ -15,6 +15,7 @@ from awsdet.data.coco.images import load_image
 from awsdet.data.reader.sizes import resize_plan
 from awsdet.data.records.manifest import write_json
 from awsdet.detection.results import Detections, coco_objects, image_detections
+from awsdet.ops.placement import whole
 from awsdet.ops.resize import resize
 from awsdet.runtime.errors import UserError
 
@@ -123,7 +124,7 @@ def _detect(detector, data_config, image, score_threshold):
     size = resize_plan(*image.shape[:2], data_config.eval_short_side, data_config.max_long_side)
     multiple = data_config.pad_multiple
     padded = [-(-side // multiple) * multiple for side in size]
-    batch = {"image": resize([image], [size], [False], padded), "image_size": np.array([size], np.int32)}
+    batch = {"image": resize([image], whole([size]), padded), "image_size": np.array([size], np.int32)}
     outputs = {name: value.numpy() for name, value in detector.detect(batch).items()}
     threshold = detector.settings.mask_head.threshold
     return image_detections(outputs, 0, size, image.shape[:2], threshold, score_threshold)

@@ -5,6 +5,7 @@ import json
 from absl import logging
 
 from awsdet import config as config_module
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import trainable_records
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
@@ -108,7 +109,7 @@ def class_difference(ours, theirs):
 
 
 def _images(config, manifest):
-    return len(trainable_records(manifest, config.data))
+    return len(trainable_records(manifest, reader_options(config.data)))
 
 
 def _differences(before, now, prefix=""):
