@@ -84,9 +84,10 @@ def decode(manifest, config, cores):
 
 def reader(manifest, config, cores):
     """Runs the training reader. Returns what `_rate` returns."""
+    from awsdet.data.reader.builder import reader_options
     from awsdet.data.reader.pipeline import train_dataset
 
-    data = train_dataset(manifest, config, seed=1, rank=0, world_size=1, epochs=1000)
+    data = train_dataset(manifest, reader_options(config), seed=1, rank=0, world_size=1, epochs=1000)
     return _rate(data.dataset, config.batch_size)
 
 

@@ -106,6 +106,24 @@ def test_no_circles():
         visit(module)
 
 
+def test_nothing_depends_on_the_twins():
+    """They are the oracles of the operators' tests, slow and plain; production code has the operators."""
+    for module in SOURCES:
+        if not module.startswith("awsdet.ops.reference"):
+            twins = [(name, line) for name, line in imports(module) if name.startswith("awsdet.ops.reference")]
+            assert not twins, f"{module} imports {twins}"
+
+
+def test_only_the_builder_of_the_data_sees_a_config():
+    """What else is in awsdet.data takes typed values (`ReaderOptions` and its parts)."""
+    for module, path in SOURCES.items():
+        if module.startswith("awsdet.data") and module != "awsdet.data.reader.builder":
+            for name, line in imports(module):
+                assert not name.startswith(("ml_collections", "awsdet.config")), f"{module}:{line} imports {name}"
+            names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+            assert not names & {"config", "data_config"}, f"{module} reads a config"
+
+
 def test_only_one_file_imports_horovod():
     importers = {module for module in SOURCES for name, _ in imports(module) if name.split(".")[0] == "horovod"}
     assert importers <= {"awsdet.runtime.horovod"}

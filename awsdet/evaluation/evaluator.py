@@ -13,6 +13,7 @@ import time
 import tensorflow as tf
 from absl import logging
 
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset
 from awsdet.data.records.manifest import class_difference
 from awsdet.data.records.read import read_ground_truth
@@ -66,7 +67,7 @@ def check_classes(class_names, manifest):
 
 def _detect(detector, manifest, data_config, world):
     """This rank's share: list of (image id, Detections)."""
-    dataset = eval_dataset(manifest, data_config, rank=world.rank, world_size=world.size)
+    dataset = eval_dataset(manifest, reader_options(data_config), rank=world.rank, world_size=world.size)
     share = -(-manifest.num_images // world.size)
     finished, waiting = [], collections.deque()
     progress = Progress(share, "evaluating", "images", enabled=world.is_chief)

@@ -5,6 +5,7 @@ import pathlib
 from absl import logging
 from pycocotools import mask as coco_mask
 
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset
 from awsdet.inference.drawing import DrawnObject, detected_objects, side_by_side
 from awsdet.runtime.files import written_aside
@@ -24,7 +25,7 @@ def draw_examples(detector, manifest, data_config, path, count=8, score_threshol
       score_threshold: detections below it are not drawn.
     """
     rows = []
-    for batch in eval_dataset(manifest, data_config, rank=0, world_size=1):
+    for batch in eval_dataset(manifest, reader_options(data_config), rank=0, world_size=1):
         outputs = detector.detect({"image": batch["image"], "image_size": batch["image_size"]})
         sizes = batch["image_size"].numpy()  # the pictures are of the resized images, as the network sees them
         found = detector.results(outputs, sizes, sizes, score_threshold)

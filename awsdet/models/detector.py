@@ -8,6 +8,7 @@ from awsdet.data.reader.sizes import InputSize
 from awsdet.detection.results import batch_results
 from awsdet.models.keras_steps import MeanSteps, TimedSteps
 from awsdet.models.layers.conv import Conv
+from awsdet.ops.placement import whole
 from awsdet.ops.resize import resize
 from awsdet.runtime.world import World
 
@@ -62,7 +63,7 @@ class Detector(tf.keras.Model):
         image = as_array(image)
         size = self.input_size.resized(*image.shape[:2])
         batch = {
-            "image": resize([image], [size], [False], self.input_size.padded(size)),
+            "image": resize([image], whole([size]), self.input_size.padded(size)),
             "image_size": np.array([size], np.int32),
         }
         found = self.results(self.detect(batch), [size], [image.shape[:2]], score_threshold)[0]

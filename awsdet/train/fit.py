@@ -8,6 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from awsdet import evaluation
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import train_dataset
 from awsdet.models import builder
 from awsdet.runtime.progress import clock
@@ -112,7 +113,7 @@ class _Run:
         epochs = self.config.train.epochs
         return train_dataset(
             self.inputs.train,
-            self.config.data,
+            reader_options(self.config.data),
             seed=self.config.seed,
             rank=self.world.rank,
             world_size=self.world.size,

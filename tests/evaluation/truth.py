@@ -8,6 +8,7 @@ from pycocotools import mask as coco_mask
 
 from awsdet.config import mask_rcnn
 from awsdet.data.coco import shapes
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset
 from awsdet.data.records.convert import convert
 from awsdet.detection.results import batch_results
@@ -37,7 +38,7 @@ class TruthDetector:
     def __init__(self, manifest, data_config, changed=None):
         self.class_names = manifest.class_names
         self._known = {}
-        for batch in eval_dataset(manifest, data_config, rank=0, world_size=1):
+        for batch in eval_dataset(manifest, reader_options(data_config), rank=0, world_size=1):
             for i, size in enumerate(batch["image_size"].numpy()):
                 kept = np.flatnonzero((batch["classes"][i] >= 0) & ~batch["is_crowd"][i])
                 parts, runs = (batch["masks"][kind][i].to_list() for kind in ("polygons", "rles"))
