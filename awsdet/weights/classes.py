@@ -39,6 +39,13 @@ def count(arrays):
     return None
 
 
+def names_of(weights):
+    """The class names of `load.Weights`: those in the file, or COCO's if it has as many classes; else None."""
+    if weights.class_names is not None:
+        return tuple(weights.class_names)
+    return COCO if count(weights.arrays) == len(COCO) else None
+
+
 def carry(key, ours, theirs, our_names, their_names):
     """The rows of `theirs` for the classes that both lists name, those of `ours` for the others.
 
