@@ -14,14 +14,14 @@ _SCORE_THRESHOLD = 0.5
 
 
 def draw_examples(detector, manifest, data_config, path, count=8, score_threshold=_SCORE_THRESHOLD):
-    """Draws what a detector finds in `count` images of a split beside what is there. One process calls it.
+    """Draws the objects that a detector finds in `count` images of a split beside the true ones. One process calls it.
 
     Args:
       detector: Detector.
       manifest: Manifest of the split.
       data_config: the data section of the config.
-      path: the PNG to write; it appears in one piece.
-      count: how many images; fewer if the split has fewer.
+      path: the PNG to write.
+      count: number of images; all of them if the split has fewer.
       score_threshold: detections below it are not drawn.
     """
     rows = []
@@ -40,7 +40,7 @@ def draw_examples(detector, manifest, data_config, path, count=8, score_threshol
 
 
 def _row(detector, batch, outputs, index, score_threshold):
-    """(image, detected objects, true objects), all in pixels of the resized image, as the network sees it."""
+    """(image, detected objects, true objects), all in pixels of the resized image that the network sees."""
     size = batch["image_size"][index].numpy()
     image = batch["image"][index].numpy()[: size[0], : size[1]]
     found = image_detections(outputs, index, size, size, detector.settings.mask_head.threshold, score_threshold)
@@ -65,7 +65,7 @@ def _true_objects(batch, index, class_names):
 
 
 def true_mask(polygons, runs, size):
-    """COCO RLE from an object's polygons (x y … a part) or column-major runs; None where it has neither."""
+    """COCO RLE of an object: from its polygons (x, y, x, y, … per part) or its runs; None if it has neither."""
     if polygons:
         return coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
     if runs:
