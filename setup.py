@@ -15,26 +15,26 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "awsdet" / "runtime" / "ver
 
 
 class BuildOps(build_ext):
-    """Builds the TensorFlow operators with CMake; `pip install` and `make ops` come here.
+    """Builds the TensorFlow operators with CMake; `pip install` and `make ops` end up here.
 
-    TensorFlow must be installed already (pip: --no-build-isolation), since the library is made for it.
+    TensorFlow must be installed already (pip: --no-build-isolation), since the library is built against it.
     """
 
     def get_ext_filename(self, fullname):
         return os.path.join(*fullname.split(".")) + ".so"
 
     def build_extension(self, extension):
-        """Runs CMake in build/ops; what has not changed is not compiled again."""
+        """Runs CMake in build/ops; unchanged sources are not compiled again."""
         cmake = shutil.which("cmake", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]))
         if cmake is None:
-            sys.exit("cmake is missing, which builds the operators; fix it with:  pip install cmake")
+            sys.exit("cmake is missing; it builds the operators. Install it with:  pip install cmake")
         folder = ROOT / "build" / "ops"
         python = f"-DAWSDET_PYTHON={sys.executable}"
         subprocess.run([cmake, "-S", ROOT / "custom_ops", "-B", folder, python], check=True)
         subprocess.run([cmake, "--build", folder, "--parallel", str(os.cpu_count())], check=True)
         target = pathlib.Path(self.get_ext_fullpath(extension.name))
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Written aside: a process that has the old library open keeps it whole.
+        # Written aside and renamed: a process that has the old library open keeps it whole.
         shutil.copyfile(folder / target.name, target.with_suffix(".new"))
         os.replace(target.with_suffix(".new"), target)
 
@@ -43,6 +43,25 @@ setup(
     name="awsdet",
     version=VERSION,
     description="Object detectors and instance segmenters in TensorFlow 2 / Keras, trained with Horovod",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="awsdet contributors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="object-detection instance-segmentation mask-rcnn retinanet cascade-rcnn tensorflow keras horovod",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: C++",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
     packages=find_packages(include=["awsdet", "awsdet.*"]),
     ext_modules=[Extension("awsdet.ops.libawsdet_ops", sources=[])],
     cmdclass={"build_ext": BuildOps},
@@ -57,8 +76,8 @@ setup(
         "tensorflow-addons==0.23.0",
         "tqdm",
     ],
-    # TensorFlow comes in two builds of one module, and pip cannot choose by the machine: name one. Horovod is in no
-    # list, since it has to be built after TensorFlow and against it (scripts/setup.sh does it).
+    # TensorFlow comes in two builds of one module, and pip cannot choose by machine: name one. Horovod is in no list,
+    # since it has to be built after TensorFlow and against it (scripts/setup.sh does that).
     extras_require={
         "cpu": ["tensorflow-cpu==2.15.1"],
         "gpu": ["tensorflow[and-cuda]==2.15.1"],

@@ -1,11 +1,12 @@
-"""The CUDA launchers of RoIAlign and NMS beside torchvision's, on one GPU.
+"""Times the CUDA launchers of RoIAlign and NMS beside torchvision's, on one GPU.
 
     scripts/test_cuda.sh && python benchmarks/cuda_ops.py
 
 Needs PyTorch and torchvision with CUDA (not TensorFlow): the launchers are called through ctypes on the memory of torch
-tensors, on PyTorch's stream. Sizes are those of training: 1024 RoIs of 7 x 7 x 256 on P2-P5 of two images, 2000 boxes
-on each of five levels. The time of each is the median over repeats, in turns, by device events; the maps of 512 x 512
-fit the second-level cache of a large GPU, those of 800 x 1344 do not. Without a GPU it says so and ends with 0.
+tensors, on PyTorch's stream. Sizes are those of training: 1024 RoIs of 7 x 7 x 256 on P2-P5 of two images, and 2000
+boxes on each of five levels. Device events take the times; the two sides run in turns and the median is reported. The
+maps of 512 x 512 fit the second-level cache of a large GPU, those of 800 x 1344 do not. Without a GPU the program says
+so and exits with 0.
 """
 
 import argparse
@@ -79,7 +80,7 @@ def main():
 
 
 def random_boxes(random, count, height, width):
-    """float32 [count, 4], sides of 10 pixels to the image's, spread evenly in their logarithm."""
+    """float32 [count, 4]; sides are log-uniform from 10 pixels to the image's side."""
     side = np.exp(random.uniform(np.log(10), np.log(min(height, width)), (count, 1)))
     ratio = np.exp(random.uniform(-0.7, 0.7, (count, 1)))
     half = np.concatenate([side * ratio, side / ratio], axis=1) / 2
@@ -89,7 +90,7 @@ def random_boxes(random, count, height, width):
 
 
 def medians(torch, functions, repeats):
-    """Milliseconds of each function, the median of runs in turns, by device events."""
+    """Milliseconds of each function by device events: the median over runs that alternate between the functions."""
     times = {name: [] for name in functions}
     for run in range(repeats + 3):
         for name, function in functions.items():
@@ -124,7 +125,7 @@ def check(error):
 
 
 def compare_roi_align(torch, torchvision, library, size, name, repeats):
-    """Forward and gradient against one torchvision roi_align a level, RoIs sorted to levels beforehand for it."""
+    """Forward and gradient against one torchvision roi_align per level, whose RoIs are sorted by level beforehand."""
     random = np.random.default_rng(0)
     dtype, images, channels, rois, pool = getattr(torch, name), 2, 256, 1024, 7
     shapes = [(images, -(-size[0] // s), -(-size[1] // s), channels) for s in STRIDES]
@@ -150,7 +151,7 @@ def compare_roi_align(torch, torchvision, library, size, name, repeats):
         inputs = (address(gradient), address(boxes), address(index), pointers(gradients), address(workspace))
         check(library.awsdet_roi_align_grad(kind, reference, *inputs, deterministic, stream))
 
-    # torchvision takes NCHW maps and one level a call; it has no bfloat16.
+    # torchvision takes NCHW maps and one level per call; it has no bfloat16.
     size_of = torch.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
     levels = torch.floor(torch.log2(size_of / 56 + 1e-6)).clamp(0, len(STRIDES) - 1)
     rows = [torch.where(levels == level)[0] for level in range(len(STRIDES))]
@@ -180,7 +181,7 @@ def compare_roi_align(torch, torchvision, library, size, name, repeats):
 
 
 def compare_numbers(torch, forward, backward, theirs, pooled, gradients, rows, maps, gradient):
-    """Ends the program where ours and torchvision's numbers differ by more than 1e-4 of the largest."""
+    """Ends the program if ours and torchvision's numbers differ by more than 1e-4 of the largest."""
     forward()
     outputs = theirs()
     expected = torch.cat([output.permute(0, 2, 3, 1) for output in outputs])
@@ -196,12 +197,12 @@ def compare_numbers(torch, forward, backward, theirs, pooled, gradients, rows, m
 
 
 def compare_nms(torch, torchvision, library, repeats):
-    """Ten lists (two images of five levels) in one call, against batched_nms an image."""
+    """Ten lists (two images of five levels) in one call, against one batched_nms per image."""
     random = np.random.default_rng(0)
     images, levels, each, keep = 2, 5, 2000, 1000
     count = levels * each
     boxes = torch.from_numpy(random_boxes(random, images * count, 800, 1344)).cuda().view(images, count, 4)
-    # No two are equal: torchvision does not say in which order it keeps those.
+    # No two scores are equal, since torchvision does not define the order of equal ones.
     scores = torch.stack([torch.randperm(count, device="cuda") for _ in range(images)]).float() / count
     classes = (torch.arange(count, device="cuda") // each).to(torch.int32).expand(images, count).contiguous()
     problem = NmsProblem(images, count, keep, 0, 0.7, -1.0, 0.5)

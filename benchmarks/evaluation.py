@@ -1,11 +1,11 @@
-"""Times the evaluation of synthetic detections with masks, beside pycocotools driven the usual way, in the same run.
+"""Times the evaluation of synthetic detections with masks, beside the usual use of pycocotools, in the same run.
 
     python benchmarks/evaluation.py [--images 5000] [--batch 8] [--no-peer] [--json FILE]
 
-From a detector's outputs in memory (100 detections an image, 28 x 28 masks) to AP of boxes and masks against ground
-truth of COCO's counts. The usual way makes an image of full size of each mask by the same rule, encodes it with
-pycocotools and gives the results to its COCOeval. Both must get the same AP to 1e-9. Each runs in a process of its own.
-The last line ends in our images a second.
+The timed work leads from a detector's outputs in memory (100 detections per image, 28 x 28 masks) to AP of boxes and
+masks; the ground truth has COCO's counts. The usual way turns each mask into an image of full size by the same rule,
+encodes it with pycocotools and gives the results to COCOeval. Both must agree in AP to 1e-9. Each runs in a process of
+its own. The last line ends with our images per second.
 """
 
 import pathlib

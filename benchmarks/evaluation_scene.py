@@ -1,15 +1,15 @@
-"""Made-up ground truth and detections of COCO's counts, for `benchmarks/evaluation.py`. Needs NumPy and pycocotools."""
+"""Synthetic ground truth and detections with COCO's counts for `benchmarks/evaluation.py`. Needs NumPy, pycocotools."""
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 CLASSES, FOUND, SIDE = 80, 100, 28
-RESIZED = 800 / 480  # from the source image to the one that the network sees
+RESIZED = 800 / 480  # scale from the source image to the one that the network sees
 _CORNERS = np.arange(24) * 2 * np.pi / 24
 
 
 def ground_truth(images, seed=0):
-    """A COCO annotation dict: 7 objects an image (1 % crowds and 5 % others as run lengths, the rest polygons)."""
+    """A COCO annotation dict: 7 objects per image; 1 % are crowds and 5 % others have run lengths, else polygons."""
     random = np.random.default_rng(seed)
     frames, annotations = [], []
     share = 1 / np.arange(1, CLASSES + 1)  # a few classes have most of the objects
@@ -51,9 +51,10 @@ def _runs(code):
 
 
 def batches(truth, size, seed=1):
-    """What a detector returns for `size` images at a time, and their ids, resized sizes and source sizes.
+    """Yields what a detector returns for `size` images at a time, with their ids, resized sizes and source sizes.
 
-    About three detections an object lie near it, the rest anywhere. Scores have steps of 1/1000, so some are equal.
+    About three detections per object lie near it, the rest lie anywhere. Scores are multiples of 1/1000, so some are
+    equal.
     """
     random = np.random.default_rng(seed)
     y, x = np.meshgrid(*[np.linspace(-1, 1, SIDE)] * 2, indexing="ij")

@@ -3,17 +3,17 @@
     python benchmarks/inference.py [--dtype D] [--size 512] [--batch 1] [--load L] [--no-peer]
                                    [--same-head] [--json FILE]
 
-From uint8 pixels (Model Garden: from normalised ones) to boxes and mask probabilities. Both have 80 classes, 1000
-proposals and at most 100 detections an image, square images of the same padded size (a multiple of 64, as Model Garden
-wants: 832 for 800), and random weights.
+The timed work leads from uint8 pixels (Model Garden: from normalised pixels) to boxes and mask probabilities. Both
+systems have 80 classes, 1000 proposals and at most 100 detections per image, random weights, and square images of the
+same padded size. That size is a multiple of 64, as Model Garden requires: 832 instead of 800.
 
-`trained`: random weights score more than 100 boxes an image above the threshold, so both compute 100 masks.
-`fresh`: the background wins everywhere, so nothing is found and we compute no mask; Model Garden computes 100 all the
-same, and is measured once for both loads. The column "objects" has what was found an image. Model Garden's own box head
-has four convolutions; with --same-head it is measured with our two dense layers, too.
+Load `trained`: random weights score more than 100 boxes per image above the threshold, so both compute 100 masks.
+Load `fresh`: the background wins everywhere, so nothing is found and we compute no mask. Model Garden computes 100
+masks in either case, so one measurement of it serves both loads. The column "objects" gives the objects found per
+image. Model Garden's own box head has four convolutions; --same-head also measures it with our two dense layers.
 
-Each system runs in a process of its own. "CPU s" is processor time of an image, which a busy machine moves less than
-the latency. The last line ends in our images a second.
+Each system runs in a process of its own. "CPU s" is the processor time per image; a busy machine affects it less than
+the latency. The last line ends with our images per second.
 """
 
 import pathlib
@@ -52,7 +52,7 @@ def main(flags):
 
 
 def measured(program, combination, *options, python=sys.executable):
-    """Figures of one system."""
+    """The figures of one system, a dict."""
     steps = max(16 // combination["batch"], 3)
     common = [f"--{name}={value}" for name, value in combination.items()]
     return measure.run([f"benchmarks/systems/{program}", "detect", *common, f"--steps={steps}", *options], python)

@@ -1,4 +1,4 @@
-"""What the benchmarks of whole systems share: flags, one process a system, times, memory, the machine's rates."""
+"""What the benchmarks of whole systems share: flags, one process per system, times, memory, the machine's rates."""
 
 import argparse
 import json
@@ -16,19 +16,19 @@ PEERS = ROOT / ".venv-peers"  # made by `make benchmark-peers`
 def parser(description, dtypes=("float32", "bfloat16"), sizes="512", batches="2"):
     """An ArgumentParser with the flags that all benchmarks know."""
     flags = argparse.ArgumentParser(description=description.splitlines()[0])
-    flags.add_argument("--dtype", choices=("float32", "bfloat16"), help="one instead of both" if dtypes else "")
+    flags.add_argument("--dtype", choices=("float32", "bfloat16"), help="only this one, not both" if dtypes else "")
     flags.add_argument("--size", type=int, help=f"side of the images instead of {sizes}")
-    flags.add_argument("--batch", type=int, help=f"images a step instead of {batches}")
-    flags.add_argument("--load", choices=("fresh", "trained"), help="one instead of both")
-    flags.add_argument("--no-peer", action="store_true", help="measures ours alone")
-    flags.add_argument("--json", help="also writes all figures to this file")
+    flags.add_argument("--batch", type=int, help=f"images per step instead of {batches}")
+    flags.add_argument("--load", choices=("fresh", "trained"), help="only this one, not both")
+    flags.add_argument("--no-peer", action="store_true", help="measure ours alone")
+    flags.add_argument("--json", help="also write all figures to this file")
     return flags
 
 
 def run(command, python=sys.executable):
-    """Runs a measuring program in a process of its own; the last line it prints is JSON. Returns that as a dict.
+    """Runs a measuring program in a process of its own. Returns the JSON of the last line it prints, as a dict.
 
-    Its other output is shown only where it fails, which ends the benchmark.
+    Its other output is shown only if it fails, which ends the benchmark.
     """
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
     done = subprocess.run(
@@ -40,7 +40,7 @@ def run(command, python=sys.executable):
 
 
 def peer_python():
-    """The interpreter of the peers' environment. Where it is missing, the program ends with the cure."""
+    """The interpreter of the peers' environment. If it is missing, the program ends and names the cure."""
     python = PEERS / "bin" / "python"
     if not python.exists():
         sys.exit("the peers are not installed; install them with:  make benchmark-peers   (or give --no-peer)")
@@ -48,7 +48,7 @@ def peer_python():
 
 
 def seconds(call, warmup, steps):
-    """Seconds of each of `steps` calls after `warmup` that do not count."""
+    """Seconds of each of `steps` calls, after `warmup` calls that do not count."""
     times = []
     for _ in range(warmup + steps):
         start = time.perf_counter()
@@ -58,7 +58,7 @@ def seconds(call, warmup, steps):
 
 
 def wall_and_processor_seconds(call, warmup, steps):
-    """As `seconds`, and this process's seconds of processor time of each call: a dict with seconds, cpu_seconds."""
+    """Seconds and processor seconds of each call, measured as in `seconds`: a dict with seconds, cpu_seconds."""
     processor = []
 
     def counted():
@@ -75,7 +75,7 @@ def peak_memory():
 
 
 def matmul_rate(dtype, size=2048, repeats=7):
-    """FLOP/s of TensorFlow's product of two square matrices: the best of a few, on all threads it has."""
+    """FLOP/s of TensorFlow's product of two square matrices on all its threads: the best of a few runs."""
     import tensorflow as tf
 
     left, right = (tf.cast(tf.random.stateless_normal([size, size], (1, i)), dtype) for i in range(2))
@@ -83,7 +83,7 @@ def matmul_rate(dtype, size=2048, repeats=7):
 
 
 def table(rows, header):
-    """Prints rows of strings under a header, columns as wide as need be."""
+    """Prints rows of strings under a header, with columns as wide as their contents."""
     widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, ["-" * width for width in widths], *rows]:
         print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)).rstrip())

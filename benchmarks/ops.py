@@ -1,10 +1,10 @@
-"""Times the compiled operators beside what a TensorFlow user has without them, in the same run, on the same threads.
+"""Times the compiled operators beside what TensorFlow offers without them, in the same run, on the same threads.
 
     python benchmarks/ops.py [--only roi_align|nms|masks] [--json FILE] [--threads N]
 
-Each line: milliseconds of ours and of the peer (the least of alternating runs), how many times faster ours is and the
-aim, the bytes that must be moved at least, and the share of the machine's copy bandwidth that moving them in our time
-comes to.
+Each line shows: the milliseconds of ours and of the peer (the shortest of alternating runs); how many times faster ours
+is, and the aim; the least number of bytes that must be moved; and the share of the machine's copy bandwidth that moving
+them in our time amounts to.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # works also where awsdet is not installed
+sys.path.insert(0, str(ROOT))  # so that it also works if awsdet is not installed
 
 import tensorflow as tf  # noqa: E402
 

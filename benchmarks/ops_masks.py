@@ -1,4 +1,4 @@
-"""Mask pasting and mask targets beside what one does without them: pycocotools, Pillow, tf.image.
+"""Times mask pasting and mask targets beside the usual means: pycocotools, Pillow, tf.image.
 
 Images are 800 x 1344. Objects have sides from 16 to 600 px (log-uniform); their masks are blobs, their outlines
 polygons of 60 points.
@@ -35,7 +35,7 @@ def blobs(random, count):
 
 
 def window(box):
-    """Whole pixels that a box covers: x1, y1, x2, y2."""
+    """The whole pixels that a box covers: x1, y1, x2, y2."""
     x1, y1, x2, y2 = box
     return max(int(x1), 0), max(int(y1), 0), min(int(np.ceil(x2)), WIDTH), min(int(np.ceil(y2)), HEIGHT)
 
@@ -49,7 +49,7 @@ def resized_by_tensorflow(mask, size):
 
 
 def resize_and_encode(mask, box, resize):
-    """The usual way: the mask resized to its box, in an image of zeros, encoded."""
+    """The usual way: resizes each mask to its box, puts it into an image of zeros and encodes that."""
     x1, y1, x2, y2 = window(box)
     image = np.zeros((HEIGHT, WIDTH), np.uint8, order="F")
     image[y1:y2, x1:x2] = resize(mask, (x2 - x1, y2 - y1)) >= 0.5
@@ -85,7 +85,7 @@ def outlines(random, boxes):
 
 
 def run_lengths(code):
-    """Uncompressed run lengths of a COCO code."""
+    """The uncompressed run lengths of a compressed COCO RLE."""
     flat = coco_mask.decode(code).T.ravel()
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flat])))
     return np.diff(np.concatenate([[0], edges, [flat.size]])).astype(np.int32)

@@ -1,4 +1,4 @@
-"""What the operators' benchmarks share: how a row looks, how two functions are timed against each other."""
+"""What the operators' benchmarks share: the rows of their tables, and the timing of two functions in turns."""
 
 import concurrent.futures
 import time
@@ -8,15 +8,15 @@ import numpy as np
 
 
 class Row(NamedTuple):
-    """One comparison; times in milliseconds, smaller is better."""
+    """One comparison; times are in milliseconds, so smaller is better."""
 
     name: str  # the operator and the case
     ours: float
     peer_name: str
     peer: float
-    aim: Optional[float] = None  # the ratio peer / ours that is wished for; None: no aim
+    aim: Optional[float] = None  # the ratio peer / ours to be reached; None: no aim
     bytes_moved: Optional[int] = (
-        None  # what must be read and written at least, each byte once; None: not bound by memory
+        None  # the least that must be read and written, each byte once; None: not bound by memory
     )
 
     @property
@@ -24,15 +24,15 @@ class Row(NamedTuple):
         return self.peer / self.ours
 
     def bandwidth_share(self, copy_bandwidth):
-        """The share of `copy_bandwidth` (bytes a second) that ours reaches."""
+        """The share of `copy_bandwidth` (bytes per second) that ours reaches."""
         return None if self.bytes_moved is None else self.bytes_moved / (self.ours * 1e-3) / copy_bandwidth
 
 
 def alternate(*functions, seconds=2.0, least=5):
-    """Milliseconds that each function takes: the least of at least `least` rounds in which all of them run in turn.
+    """Milliseconds that each function takes: the shortest of `least` or more rounds in which all of them run in turn.
 
-    One round before is not counted (tracing, memory of the first call). A function must return only when its work is
-    done: eager TensorFlow on the CPU does, of a tf.function whose results are tensors.
+    One round before them does not count, since first calls trace and allocate. A function must not return before its
+    work is done; eager TensorFlow on the CPU and a tf.function that returns tensors satisfy this.
     """
     for function in functions:
         function()
@@ -48,7 +48,7 @@ def alternate(*functions, seconds=2.0, least=5):
 
 
 def copy_bandwidth(threads, megabytes=128):
-    """Bytes a second, read and written both counted, of copying memory with as many threads; beyond any cache."""
+    """Bytes per second, reads plus writes, of copying more memory than any cache holds, with as many threads."""
     arrays = [(np.ones(megabytes << 17), np.ones(megabytes << 17)) for _ in range(threads)]
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
 

@@ -1,9 +1,9 @@
-"""NMS beside TensorFlow's own, on boxes as training and detection see them, made at random.
+"""Times NMS beside TensorFlow's own, on random boxes that resemble those of training and detection.
 
-An image is 1344 x 800. A level's boxes are the 2000 best of its anchors (three shapes a cell), decoded and clipped:
-  trained    20 objects; the anchors near one are pulled towards it and score high, the others fill up
-  untrained  hardly moved, scores without meaning: the first steps of a training
-  crowded    50 objects of every size, every box one of them but for an error of a fiftieth of its size
+An image is 1344 x 800. The boxes of a level are its 2000 best anchors (three shapes per cell), decoded and clipped:
+  trained    20 objects; anchors near an object are pulled towards it and score high, others fill the list
+  untrained  anchors hardly move and scores mean nothing, as in the first steps of training
+  crowded    50 objects of every size; every box is one of them, off by a fiftieth of its size
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ HEIGHT, WIDTH, LEVELS, BEST = 800, 1344, 5, 2000
 
 
 def level_boxes(random, level, objects, kind):
-    """float32 [2000, 4] and scores [2000], falling."""
+    """Boxes float32 [2000, 4] and scores [2000], highest first."""
     stride = 4 << level
     rows, columns, shape = np.meshgrid(
         np.arange(-(-HEIGHT // stride)), np.arange(-(-WIDTH // stride)), np.arange(3), indexing="ij"
@@ -26,7 +26,7 @@ def level_boxes(random, level, objects, kind):
     size = 8 * stride * np.stack([1 / ratio, ratio], axis=1)
     drawn = objects[random.integers(len(objects), size=len(center))]
     object_center, object_size = (drawn[:, :2] + drawn[:, 2:]) / 2, drawn[:, 2:] - drawn[:, :2]
-    # Coarse levels have fewer than 2000 cells: their boxes repeat with other errors.
+    # Coarse levels have fewer than 2000 anchors, so theirs are used repeatedly with other errors.
     distance = np.abs((center - object_center) / size).max(axis=1) + np.abs(np.log(size / object_size)).max(axis=1)
     near = {"trained": np.exp(-distance), "untrained": 0 * distance, "crowded": distance**0}[kind][:, np.newaxis]
     noise = {"trained": 0.05, "untrained": 0.02, "crowded": 0.02}[kind]
@@ -60,7 +60,7 @@ def proposals(kind, images=2):
 
 
 def ten_lists(kind, limit):
-    """Each level of each image for itself, `limit` boxes of each: all in one call, against a call for each list."""
+    """NMS within each level of each image, at most `limit` boxes each: one call for all, against one call per list."""
     boxes, scores = (tf.constant(values.reshape(-1, *values.shape[2:])) for values in proposals(kind))
     pairs = list(zip(tf.unstack(boxes), tf.unstack(scores)))
 
@@ -87,7 +87,7 @@ def ten_lists(kind, limit):
 
 
 def rpn(kind, limit=1000):
-    """The best of all levels of each image together, as the RPN asks for them."""
+    """The best boxes of each image over all levels, as the RPN needs them."""
     boxes, scores = proposals(kind)
     images = len(boxes)
     levels = np.broadcast_to(np.arange(LEVELS, dtype=np.int32)[:, np.newaxis], scores.shape)
@@ -108,7 +108,7 @@ def rpn(kind, limit=1000):
 
 
 def detections(images=2, count=1000, classes=80, limit=100):
-    """1000 boxes an image with scores for 80 classes, a few of them likely, as Faster R-CNN asks for them."""
+    """1000 boxes per image with scores for 80 classes, of which a few are likely, as Faster R-CNN needs them."""
     random = np.random.default_rng(1)
     objects = np.stack([some_objects(random, 20) for _ in range(images)])
     chosen = random.integers(20, size=(images, count))

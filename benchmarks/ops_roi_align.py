@@ -1,9 +1,9 @@
-"""RoIAlign beside a pyramid of tf.image.crop_and_resize, forward and with gradient.
+"""Times RoIAlign beside a pyramid of tf.image.crop_and_resize, forward and with gradient.
 
 The peer is what TensorFlow users write: for each level, crop_and_resize of its RoIs to twice the output size, 2 x 2
-average pooling, and a gather that brings the RoIs back into order. It takes exactly 2 x 2 samples a bin, however many
-pixels the bin has. Ours takes as many as there are pixels (sampling_ratio 0), the rule of the reference, unless a row
-says otherwise.
+average pooling, and a gather that brings the RoIs back into order. It takes exactly 2 x 2 samples per bin, however many
+pixels the bin has. Ours follows the reference and takes as many samples as the bin has pixels (sampling_ratio 0),
+unless a row says otherwise.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def rows():
         for count, size in ((512 * IMAGES, 7), (128 * IMAGES, 14)):
             found += _compare(height, width, count, size)
     found += _compare(512, 512, 512 * IMAGES, 7, sampling_ratio=2)
-    return found + _compare(512, 512, 512 * IMAGES, 7, dtype=tf.float16)  # crop_and_resize takes no bfloat16
+    return found + _compare(512, 512, 512 * IMAGES, 7, dtype=tf.float16)  # crop_and_resize does not take bfloat16
 
 
 def _compare(height, width, count, size, sampling_ratio=0, dtype=tf.float32):
@@ -63,13 +63,13 @@ def _compare(height, width, count, size, sampling_ratio=0, dtype=tf.float32):
     both = alternate(with_gradient(ours), with_gradient(peer))
     return [
         Row(name, forward[0], PEER, forward[1], 4, read + pooled),
-        # The gradient of every feature is written, zero or not.
+        # The gradient of every feature is written, even if it is zero.
         Row(f"{name}, gradient", both[0], PEER, both[1], 4, read + pooled + pooled + features),
     ]
 
 
 def _pixels_read(pyramid, boxes, index):
-    """Feature pixels that lie in any RoI, each counted once."""
+    """The number of feature pixels that lie in any RoI, each counted once."""
     touched = [np.zeros(features.shape[:3], bool) for features in pyramid]
     for level, image, box in zip(assign_levels(boxes, 56.0, len(pyramid)).numpy(), index.numpy(), boxes.numpy()):
         x1, y1, x2, y2 = box / STRIDES[level] - 0.5
@@ -79,10 +79,10 @@ def _pixels_read(pyramid, boxes, index):
 
 
 def random_rois(random, height, width, count):
-    """Boxes as a detector samples them: the side (square root of the area) is log-uniform from 16 px to the image's
-    shorter side, the aspect log-uniform from 1:2 to 2:1, the centre anywhere, cut off at the image's border.
+    """Boxes as a detector samples them. The side (square root of the area) is log-uniform from 16 px to the image's
+    shorter side, the aspect is log-uniform from 1:2 to 2:1, the centre lies anywhere; boxes end at the image's border.
 
-    Returns boxes float32 [count, 4] and the image of each, int32 [count], as many of each image.
+    Returns boxes float32 [count, 4] and the image of each, int32 [count], with equally many per image.
     """
     side = np.exp(random.uniform(np.log(16), np.log(min(height, width)), count))
     aspect = np.exp(random.uniform(np.log(0.5), np.log(2), count) / 2)
@@ -94,7 +94,7 @@ def random_rois(random, height, width, count):
 
 
 def crop_and_resize_pyramid(pyramid, boxes, image_index, size):
-    """[R, size, size, C] float32: crop_and_resize pools float32 of any features."""
+    """Float32 [R, size, size, C]: crop_and_resize returns float32 for features of any dtype."""
     levels = assign_levels(boxes, 56.0, len(pyramid))
     parts, order = [], []
     for level, (features, stride) in enumerate(zip(pyramid, STRIDES)):
@@ -108,8 +108,10 @@ def crop_and_resize_pyramid(pyramid, boxes, image_index, size):
 
 
 def _sample_corners(boxes, extent, samples):
-    """crop_and_resize's y1, x1, y2, x2 (0 the first pixel's centre, 1 the last's) such that its samples lie in the
-    middles of `samples` equal parts of the box, in feature pixels."""
+    """The y1, x1, y2, x2 for crop_and_resize that put its samples into the middles of `samples` equal parts of a box.
+
+    `boxes` are in feature pixels. In the result 0 is the centre of the first feature pixel and 1 that of the last.
+    """
     low, high = boxes[:, 1::-1], boxes[:, 3:1:-1]
     step = (high - low) / samples
     last = tf.cast(extent - 1, tf.float32)

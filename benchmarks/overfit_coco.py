@@ -1,11 +1,11 @@
-"""A narrow Mask R-CNN learns eight real images by heart: from COCO JSON to the COCO table, by the users' own commands.
+"""A narrow Mask R-CNN learns eight real images by heart: from COCO JSON to the COCO table, with the users' commands.
 
     python benchmarks/overfit_coco.py [--data=DIR] [--output=DIR]
 
 It takes the first eight images of the training annotations in which no object is smaller than MIN_SIZE squared pixels,
 converts them (awsdet convert), trains from scratch on them (awsdet train, with this file as the config) and scores the
-result on the same images (awsdet evaluate). It ends at box AP 0.9 and mask AP 0.8, exit code 0; 1 where the schedule
-ends short of them. A model that cannot do this has a fault in its targets, losses, decoding or masks.
+result on the same images (awsdet evaluate). It stops with exit code 0 at box AP 0.9 and mask AP 0.8, and with 1 if the
+schedule ends before. A model that cannot do this has a fault in its targets, losses, decoding or masks.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # works also where awsdet is not installed
+sys.path.insert(0, str(ROOT))  # so that it also works if awsdet is not installed
 
 from awsdet import config as base  # noqa: E402
 
@@ -26,7 +26,7 @@ BOX_AP, MASK_AP = 0.9, 0.8
 
 
 def get_config():
-    """The config of the run; the records are given on the command line."""
+    """The config of the run; the command line adds the records."""
     config = base.mask_rcnn()
     config.data.update(train_split="overfit", eval_split="overfit", batch_size=2, eval_batch_size=4)
     config.data.update(short_sides=(320,), eval_short_side=320, max_long_side=512, flip_probability=0.0)
@@ -37,7 +37,7 @@ def get_config():
     model.rpn.update(channels=64, pre_nms_train=400, post_nms_train=200, pre_nms_test=400, post_nms_test=200)
     model.box_head.update(channels=256, sample_size=64, positive_fraction=0.5, finest_scale=28.0)
     model.mask_head.update(channels=64, convs=2)
-    # LAMB: few updates are needed, and with live group normalisation it bears a large rate from the start.
+    # LAMB needs few updates, and with group normalisation it tolerates a large rate from the start.
     config.optimizer.update(name="lamb", learning_rate=0.006, scale_learning_rate=False, clip_norm=10.0)
     config.schedule.update(name="cosine", warmup_steps=30, final_ratio=0.02)
     config.train.update(epochs=250, evaluate_every_epochs=25, keep_last=1, log_every_steps=50)
@@ -46,7 +46,7 @@ def get_config():
 
 
 def choose(annotations):
-    """The COCO dict of the first IMAGES images, by id, whose objects are all of MIN_SIZE squared pixels or more."""
+    """The COCO dict of the first IMAGES images, by id, whose objects all have MIN_SIZE squared pixels or more."""
     smallest = {}
     for annotation in annotations["annotations"]:
         image_id = annotation["image_id"]
@@ -92,7 +92,7 @@ def main():
         return code
     awsdet("evaluate", f"--checkpoint={run}", f"--records={records}", f"--output={options.output / 'results.json'}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from awsdet.train.checkpoint import find, read_info  # here: it loads TensorFlow, which the commands do themselves
+    from awsdet.train.checkpoint import find, read_info  # here, since it loads TensorFlow, as the commands do anyway
 
     info = read_info(find(run))
     metrics = info["metrics"]

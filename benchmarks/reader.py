@@ -1,10 +1,10 @@
-"""Times the reader, records to ready batches, beside decoding the same JPEG images and nothing else.
+"""Times the reader, from records to ready batches, beside merely decoding the same JPEG images.
 
     python benchmarks/reader.py --data=DIR [--size 800] [--batch 2] [--json FILE]
 
-DIR holds COCO's `annotations/` and `train2017/` (a part will do); the images are shown several times. Each measurement
-is a process of its own that may use one core, then two. CPU is the time on all cores for an image, the least of three
-processes: it tells little of what else the machine does. The last line ends in our images a second.
+DIR holds COCO's `annotations/` and `train2017/` or a part of them; the images are read several times. Each measurement
+is a process of its own that may use one core, then two. CPU is the time per image on all cores, the smallest of three
+processes: other work on the machine affects it little. The last line ends with our images per second.
 """
 
 import json
@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from benchmarks import measure
 
 SECONDS, ROUNDS = 6, 3
-TAKEN = 80  # images between two looks at the clock
+TAKEN = 80  # images between two readings of the clock
 
 
 def main(flags):
@@ -33,7 +33,7 @@ def main(flags):
         measure.run(["-c", _CONVERT, annotations, images, records])
         for cores in range(1, min(2, len(os.sched_getaffinity(0))) + 1):
             for short, long in [(flags.size, flags.size * 5 // 3)] if flags.size else [(800, 1333), (512, 853)]:
-                # In turn, so that what else the machine does falls on all alike.
+                # In turns, so that other work on the machine affects all alike.
                 rounds = [
                     {
                         what: measure.run([__file__, what, records, cores, short, long, flags.batch or 2])
@@ -65,7 +65,7 @@ sys.exit(code)
 
 
 def decode(manifest, config, cores):
-    """Reads the records' bytes and decodes their JPEG as the reader does. Returns what `_rate` does."""
+    """Reads the bytes of the records and decodes their JPEG as the reader does. Returns what `_rate` returns."""
     import tensorflow as tf
 
     from awsdet.data.reader.parsing import decode_image
@@ -83,22 +83,23 @@ def decode(manifest, config, cores):
 
 
 def reader(manifest, config, cores):
-    """The training reader. Returns what `_rate` does."""
+    """Runs the training reader. Returns what `_rate` returns."""
+    from awsdet.data.reader.builder import reader_options
     from awsdet.data.reader.pipeline import train_dataset
 
-    data = train_dataset(manifest, config, seed=1, rank=0, world_size=1, epochs=1000)
+    data = train_dataset(manifest, reader_options(config), seed=1, rank=0, world_size=1, epochs=1000)
     return _rate(data.dataset, config.batch_size)
 
 
 def _rate(dataset, images):
-    """Takes elements of so many images for a while. Returns images a second, and CPU seconds an image."""
+    """Takes elements of a data set for a while. Returns images per second, and CPU seconds per image."""
     import tensorflow as tf
 
     iterator = iter(dataset)
 
     batches = max(TAKEN // images, 1)
 
-    @tf.function  # in a graph, as `fit` takes batches; in Python the ragged tensors of each cost 0.4 ms
+    @tf.function  # in a graph, as `fit` takes batches; in Python the ragged tensors cost 0.4 ms per batch
     def take():
         for _ in tf.range(batches):
             next(iterator)

@@ -1,4 +1,4 @@
-"""Made-up training batches that every system of a benchmark is given alike. Needs NumPy only."""
+"""Synthetic training batches, the same for every system of a benchmark. Needs NumPy only."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ CORNERS = 12  # of each object's polygon
 
 
 class Scene(NamedTuple):
-    """B images with G objects each."""
+    """A batch of B images with G objects each."""
 
     images: np.ndarray  # uint8 [B, H, W, 3]
     boxes: np.ndarray  # float32 [B, G, 4] x1 y1 x2 y2, pixels
@@ -17,7 +17,7 @@ class Scene(NamedTuple):
 
 
 def make(size, batch, objects=8, num_classes=80, seed=0):
-    """Square images of noise; objects of 1/16 to 1/2 of the side, sizes log-uniform. Returns a Scene."""
+    """A Scene of square noise images; object sizes are log-uniform from 1/16 to 1/2 of the side."""
     random = np.random.default_rng(seed)
     images = random.integers(0, 256, (batch, size, size, 3), np.uint8)
     extent = size * 2.0 ** random.uniform(-4, -1, (batch, objects, 2))

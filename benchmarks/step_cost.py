@@ -1,4 +1,4 @@
-"""What a training step costs, by part of the model: FLOPs counted from its graph, time from a trace of one step."""
+"""The cost of a training step by part of the model: FLOPs counted in its graph, time from a trace of one step."""
 
 import collections
 import pathlib
@@ -7,7 +7,7 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-# Which part an operation belongs to, by the first of these that its name holds.
+# An operation belongs to the first of these parts of which its name contains a mark.
 PARTS = (
     ("backbone", ("backbone.",)),
     ("FPN", ("neck.",)),
@@ -21,12 +21,12 @@ PARTS = (
     ("update", ("SGD/", "global_norm")),
 )
 
-# Operations that only run others, which have times of their own.
+# Operations that only run other operations, which have times of their own.
 CALLS = ("StatefulPartitionedCall", "PartitionedCall", "If", "StatelessIf", "While", "StatelessWhile")
 
 
 def part_of(name):
-    """The part of an operation by its name in the graph, which begins with its layer's."""
+    """The part that an operation belongs to, by its name in the graph, which begins with its layer's name."""
     gradient = "gradient_tape" in name
     for part, marks in PARTS:
         if any(mark in name for mark in marks):
@@ -35,10 +35,10 @@ def part_of(name):
 
 
 def flops_by_part(detector, spec, batch, positives):
-    """FLOPs (two a multiplication-addition) of all convolutions and matrix products in one training step.
+    """FLOPs of all convolutions and matrix products in one training step, two per multiplication and addition.
 
-    Counted at the batch's sizes. A dimension that only running tells is the number of RoIs: in the box head all that
-    are sampled, in the mask head the `positives`.
+    They are counted at the sizes of the batch. A dimension that is known only at run time is the number of RoIs: all
+    sampled ones in the box head, `positives` in the mask head.
     """
     sampled = batch["image"].shape[0] * detector.settings.box_head.sample_size
     fixed = tf.nest.map_structure(
@@ -57,7 +57,7 @@ def flops_by_part(detector, spec, batch, positives):
 
 
 def _executed(graph):
-    """The operations that a result or a side effect needs; the others (gradients of frozen layers) never run."""
+    """The operations that a result or a side effect needs. Others, such as gradients of frozen layers, never run."""
     pending = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
     pending += [operation for operation in graph.get_operations() if operation.op_def.is_stateful]
     needed = set()
@@ -95,7 +95,7 @@ def _flops(operation, rois):
 
 
 def seconds_by_part(call):
-    """Seconds of processor time by part, of one call, from TensorFlow's own trace of every operation."""
+    """Seconds of processor time of one call by part, from TensorFlow's trace of every operation."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     with tempfile.TemporaryDirectory() as folder:

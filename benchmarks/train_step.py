@@ -2,9 +2,10 @@
 
     python benchmarks/train_step.py [--dtype D] [--size 512] [--batch 2] [--load L] [--no-peer] [--json FILE]
 
-`fresh`: random weights, few RoIs are positive. `trained`: RoIs are sampled around the objects, so that 128 an image are
-positive, as late in a real run; Model Garden computes 128 masks an image either way. Each system runs in a process
-of its own; its figure is the median step after warm-up. The last line ends in our images a second.
+Load `fresh`: random weights, so few RoIs are positive. Load `trained`: RoIs are sampled around the objects, so that
+128 per image are positive, as late in a real run. Model Garden computes 128 masks per image in either case. Each system
+runs in a process of its own; its figure is the median step after warm-up. The last line ends with our images per
+second.
 """
 
 import json

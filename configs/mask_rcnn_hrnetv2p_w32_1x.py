@@ -1,4 +1,4 @@
-"""Mask R-CNN, HRNetV2p-W32, 12 epochs; no stage is frozen."""
+"""Mask R-CNN, HRNetV2p-W32, 12 epochs. No stage is frozen; the BatchNorm statistics are."""
 
 from awsdet import config as base
 

@@ -1,6 +1,6 @@
 """Mask R-CNN with group normalisation throughout and the 4conv1fc box head (Wu and He 2018), 24 epochs.
 
-The backbone starts from weights that were trained with group normalisation; they take BGR pixels.
+The backbone must start from weights that were trained with group normalisation. They expect BGR pixels.
 """
 
 from awsdet import config as base

@@ -1,6 +1,7 @@
 """Mask R-CNN with the settings of Detectron and the MLPerf training reference (box AP 0.377, mask AP 0.339).
 
-Smooth L1 box losses, two samples a bin without alignment, a Caffe-style backbone with every BatchNorm parameter fixed.
+Smooth L1 box losses, RoIAlign with two samples per bin and axis and no alignment by half a pixel, and a Caffe-style
+backbone with every BatchNorm parameter fixed.
 """
 
 from awsdet import config as base
@@ -8,7 +9,7 @@ from awsdet import config as base
 
 def get_config():
     config = base.mask_rcnn()
-    # Weights of this style take BGR pixels whose standard deviation is folded into the first convolution.
+    # Weights of this style expect BGR pixels; the standard deviation is folded into the first convolution, hence 1.
     config.model.image.mean = (102.9801, 115.9465, 122.7717)
     config.model.image.std = (1.0, 1.0, 1.0)
     config.model.image.bgr = True

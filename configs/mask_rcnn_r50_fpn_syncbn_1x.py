@@ -1,4 +1,4 @@
-"""Mask R-CNN, ResNet-50 FPN with batch norm over all ranks, 12 epochs."""
+"""Mask R-CNN, ResNet-50 FPN with BatchNorm synchronised over all ranks, 12 epochs."""
 
 from awsdet import config as base
 

@@ -1,11 +1,11 @@
-"""RetinaNet with the settings of Detectron2: a Caffe-style backbone, a ReLU before P7, a smoothed normaliser."""
+"""RetinaNet with the settings of Detectron2: Caffe-style ResNet-50, ReLU before P7, smoothed loss normaliser."""
 
 from awsdet import config as base
 
 
 def get_config():
     config = base.retinanet()
-    # Weights of this style take BGR pixels whose standard deviation is folded into the first convolution.
+    # Weights of this style expect BGR pixels; the standard deviation is folded into the first convolution, hence 1.
     config.model.image.update(mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0), bgr=True)
     config.model.backbone.update(style="caffe", norm_affine_trainable=False)
     config.model.fpn.relu_before_extra_convs = True

@@ -106,6 +106,24 @@ def test_no_circles():
         visit(module)
 
 
+def test_nothing_depends_on_the_twins():
+    """They are the oracles of the operators' tests, slow and plain; production code has the operators."""
+    for module in SOURCES:
+        if not module.startswith("awsdet.ops.reference"):
+            twins = [(name, line) for name, line in imports(module) if name.startswith("awsdet.ops.reference")]
+            assert not twins, f"{module} imports {twins}"
+
+
+def test_only_the_builder_of_the_data_sees_a_config():
+    """What else is in awsdet.data takes typed values (`ReaderOptions` and its parts)."""
+    for module, path in SOURCES.items():
+        if module.startswith("awsdet.data") and module != "awsdet.data.reader.builder":
+            for name, line in imports(module):
+                assert not name.startswith(("ml_collections", "awsdet.config")), f"{module}:{line} imports {name}"
+            names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+            assert not names & {"config", "data_config"}, f"{module} reads a config"
+
+
 def test_only_one_file_imports_horovod():
     importers = {module for module in SOURCES for name, _ in imports(module) if name.split(".")[0] == "horovod"}
     assert importers <= {"awsdet.runtime.horovod"}
@@ -183,3 +201,51 @@ def test_config_and_command_line_need_no_tensorflow():
     """`awsdet --help` and a mistyped flag answer at once."""
     source = "import sys, awsdet.config, awsdet.runtime.errors, awsdet.cli.main; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", source], cwd=ROOT, check=False).returncode == 0
+
+
+def test_only_the_config_folder_knows_ml_collections():
+    importers = {m for m in SOURCES for name, _ in imports(m) if name.split(".")[0] == "ml_collections"}
+    assert importers <= {"awsdet.config.defaults", "awsdet.config.families", "awsdet.config.loading"}
+
+
+CONFIG_WORDS = {"config", "settings", "data_config", "model_config", "rule"}
+# Everything below the training loop, but for the builders, which turn a config into values.
+WITHOUT_CONFIG = ("awsdet.ops", "awsdet.detection", "awsdet.models")
+
+
+def test_builders_alone_see_a_config():
+    """No function of the networks, targets, losses or operators takes a config or a section of one."""
+    for module, path in SOURCES.items():
+        if not module.startswith(WITHOUT_CONFIG) or module.endswith(".builder"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.arg):
+                assert node.arg not in CONFIG_WORDS, f"{module}:{node.lineno} takes {node.arg}"
+
+
+def test_no_method_is_there_for_a_subclass_to_fill():
+    """A method whose body is nothing, or an empty return, hides where the work is done."""
+    for module, path in SOURCES.items():
+        if not module.startswith(("awsdet.models", "awsdet.detection")):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert not all(map(_does_nothing, node.body)), f"{module}:{node.lineno} {node.name} does nothing"
+
+
+def _does_nothing(statement):
+    """A docstring, `pass`, or the return of a constant or of an empty container."""
+    if isinstance(statement, ast.Return):
+        return statement.value is None or ast.unparse(statement.value) in ("None", "{}", "[]", "()")
+    return isinstance(statement, ast.Pass) or isinstance(getattr(statement, "value", None), ast.Constant)
+
+
+def test_inference_knows_nothing_of_training():
+    """Nor does anything that it imports, directly or not."""
+    seen, waiting = set(), [module for module in SOURCES if module.startswith("awsdet.inference")]
+    while waiting:
+        module = waiting.pop()
+        assert not module.startswith(("awsdet.train", "awsdet.evaluation", "awsdet.cli")), module
+        new = {name for name, _ in own_imports(module)} - seen
+        seen |= new
+        waiting += sorted(new)

@@ -49,6 +49,7 @@ def run(flag_values, overrides):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet predict --help)")
     from awsdet.inference import predict
+    from awsdet.inference.fast_convolutions import use_fast_convolutions
     from awsdet.runtime import processes
     from awsdet.train.checkpoint import load_for_inference
 
@@ -59,8 +60,9 @@ def run(flag_values, overrides):
     world = processes.start(expected_size=1)
     try:
         detector, info = load_for_inference(flag_values.checkpoint)
+        use_fast_convolutions(detector)
         logging.info("predicting with %s (step %d)", info["path"], info["step"])
-        found = predict.predict(detector, info["config"].data, paths, flag_values.score_threshold)
+        found = predict.predict(detector, paths, flag_values.score_threshold)
         entries, skipped = _collect(found, len(paths), root, info, flag_values)
     finally:
         world.close()
@@ -112,7 +114,7 @@ def _collect(found, count, root, info, flag_values):
 def _draw(prediction, path, info, threshold):
     from awsdet.inference.drawing import detected_objects, draw
 
-    picture = draw(prediction.image, detected_objects(prediction.detections, info["class_names"], threshold))
+    picture = draw(prediction.image, detected_objects(prediction.found, info["class_names"], threshold))
     if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         path = path.with_name(f"{path.name}.png")
     path.parent.mkdir(parents=True, exist_ok=True)

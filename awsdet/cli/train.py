@@ -62,7 +62,7 @@ def _check(config, flag_values):
     count = max(1, flag_values.processes)
     processes.check_gpus(count)
     inputs = prepare(config, flag_values.output, flag_values.resume, count)
-    detector = builder.build(config.model, inputs.train.class_names)
+    detector = builder.build(config, inputs.train.class_names)
     if config.train.init_from and inputs.start is None:
         take_weights(detector, config.train.init_from)
     print(f"{flag_values.config}: ready for {count} process(es)")

@@ -53,12 +53,12 @@ def _model(weights, config_file, overrides):
     from awsdet.weights.infer import infer
 
     if config_file:
-        model = config_module.load(config_file, overrides).model
-        count = classes.count(weights.arrays, len(model.anchors.scales) * len(model.anchors.ratios)) or 1
+        config = config_module.load(config_file, overrides)
+        count = classes.count(weights.arrays) or 1
     else:
-        model, count = infer(weights)
+        config, count = infer(weights)
     names = weights.class_names or [f"class {index}" for index in range(count)]
-    return builder.build(model, names)
+    return builder.build(config, names)
 
 
 def _convert(weights, detector, output):
@@ -67,7 +67,8 @@ def _convert(weights, detector, output):
     table = mmdet.table(detector)
     if weights.backbone_only:
         table = {key: variable for key, variable in table.items() if key.startswith("backbone.")}
-    shapes = {key: mmdet.to_source(key, variable.numpy(), detector.settings).shape for key, variable in table.items()}
+    sides = mmdet.windows(detector)
+    shapes = {key: mmdet.to_source(key, variable.numpy(), sides).shape for key, variable in table.items()}
     matched = [key for key in table if key in weights.arrays and weights.arrays[key].shape == shapes[key]]
     for key in matched:
         print(f"{weights.sources[key]} -> {table[key].name.partition(':')[0]} {tuple(table[key].shape)}")
@@ -83,7 +84,7 @@ def _convert(weights, detector, output):
     print(f"{len(unused)} unused, {len(weights.ignored)} left out (not in a detector)")
     print(presets.describe(weights.preset) if weights.preset else "the file does not say how pixels are normalised")
     if weights.preset:
-        for key, wanted, ours in presets.differences(weights.preset, detector.settings):
+        for key, wanted, ours in presets.differences(weights.preset, detector):
             print(f"the config has model.{key}={ours}, but these weights need {wanted}")
     if faults:
         raise UserError(

@@ -169,15 +169,27 @@ def data():
             "train_split": "train",
             "eval_records": "",  # empty: the same folder as train_records
             "eval_split": "val",
-            "batch_size": 2,  # images a process
+            "batch_size": 2,  # images per process
             "eval_batch_size": 2,
-            "short_sides": (800,),  # one is drawn for each image
-            "max_long_side": 1333,
-            "eval_short_side": 800,
-            "flip_probability": 0.5,
-            "pad_multiple": 32,
+            "max_long_side": 1333,  # px, in training and evaluation
+            "eval_short_side": 800,  # px
+            "pad_multiple": 32,  # batches are padded to multiples of this; itself a multiple of 32
             "keep_empty": True,  # train on images without objects too
-            "reader_threads": 0,  # 0: as many as cores
+            "reader_threads": 0,  # 0: one per core
+            # Augmentation, of training alone; docs/data.md has the rules. As mmdetection's and Detectron2's default.
+            "flip_probability": 0.5,
+            "short_sides": (800,),  # px; one of these is drawn for each image
+            "short_side_range": (0, 0),  # instead: any number from the first to the second, as in (640, 800); 0, 0: off
+            # Crops a share of height and width, drawn between these and 1, before the resize; 1, 1: off.
+            "crop": (1.0, 1.0),
+            "crop_keeps_object": False,  # a crop then holds the centre of one of the image's objects, drawn at random
+            "canvas": 0,  # px; large-scale jitter on a square of this side, as in 1024, instead of short_sides; 0: off
+            "jitter_scales": (0.1, 2.0),  # with a canvas: the long side is this much of it
+            "min_visible": 0.0,  # objects of whose box a crop leaves a smaller share are dropped
+            "brightness": 0.0,  # 0.4: a factor between 0.6 and 1.4 is drawn; 0: off; so too the next two
+            "contrast": 0.0,
+            "saturation": 0.0,
+            "hue": 0.0,  # 0.1: turned by a share of the colour circle between -0.1 and 0.1; 0: off
         }
     )
 

@@ -1,26 +1,67 @@
-"""Anchors: the boxes that an RPN scores at every cell of every feature level.
+"""Anchors: the boxes that a dense head scores at every cell of every feature level.
 
-Order (that of mmdetection): level by level, cells row-major, the A shapes of a cell last; shapes are scale-minor.
+Order (that of mmdetection): level by level, cells row by row, the A shapes of a cell last; among shapes the scale
+changes fastest.
 """
 
+import dataclasses
 import math
 
 import tensorflow as tf
 
 
-def level_anchors(feature_size, stride, scales, ratios):
-    """Anchors of one level, float32 [H * W * A, 4] in image pixels.
+@dataclasses.dataclass(frozen=True)
+class Anchors:
+    """The shapes of the anchors at a cell.
 
-    `feature_size` is (H, W), integers or scalar tensors. Centres lie on the upper left corner of each cell (offset
-    0, as the reference). A shape has area (stride * scale)^2 and height / width = ratio.
+    Attributes:
+        scales: sizes; an anchor has the area (stride * scale)^2.
+        ratios: height / width.
     """
-    height, width = feature_size
-    x = tf.cast(tf.range(width), tf.float32) * stride
-    y = tf.cast(tf.range(height), tf.float32) * stride
-    grid_x, grid_y = tf.meshgrid(x, y)
-    centres = tf.reshape(tf.stack([grid_x, grid_y, grid_x, grid_y], axis=-1), [-1, 1, 4])
-    shapes = tf.constant(_shapes(stride, scales, ratios), tf.float32)
-    return tf.reshape(centres + shapes, [-1, 4])
+
+    scales: tuple
+    ratios: tuple
+
+    @property
+    def per_cell(self):
+        """A, the number of anchors at each cell."""
+        return len(self.scales) * len(self.ratios)
+
+    def of_level(self, feature_size, stride):
+        """The anchors of one level, float32 [H * W * A, 4] in image pixels.
+
+        `feature_size` is (H, W), integers or scalar tensors. Centres lie on the upper left corner of each cell (offset
+        0, as in the reference).
+        """
+        height, width = feature_size
+        x = tf.cast(tf.range(width), tf.float32) * stride
+        y = tf.cast(tf.range(height), tf.float32) * stride
+        grid_x, grid_y = tf.meshgrid(x, y)
+        centres = tf.reshape(tf.stack([grid_x, grid_y, grid_x, grid_y], axis=-1), [-1, 1, 4])
+        return tf.reshape(centres + tf.constant(self._shapes(stride), tf.float32), [-1, 4])
+
+    def of_pyramid(self, pyramid, strides):
+        """The anchors of each level of `pyramid`, list of [B, H, W, C]: list of float32 [H * W * A, 4]."""
+        return [self.of_level(_cells(features), stride) for features, stride in zip(pyramid, strides)]
+
+    def valid(self, pyramid, strides, image_size, pad_multiple):
+        """Which anchors of all levels together lie inside the padded image they belong to: bool [B, N].
+
+        An image smaller than its batch has anchors in the batch's padding. Those beyond its own padding, which rounds
+        `image_size` int32 [B, 2] up to multiples of `pad_multiple`, take no part in the loss.
+        """
+        padded = (image_size + pad_multiple - 1) // pad_multiple * pad_multiple
+        cells = [valid_cells(_cells(features), stride, padded) for features, stride in zip(pyramid, strides)]
+        return tf.repeat(tf.concat(cells, axis=1), self.per_cell, axis=1)
+
+    def _shapes(self, stride):
+        shapes = []
+        for ratio in self.ratios:
+            for scale in self.scales:
+                half_width = 0.5 * stride * scale / math.sqrt(ratio)
+                half_height = 0.5 * stride * scale * math.sqrt(ratio)
+                shapes.append((-half_width, -half_height, half_width, half_height))
+        return shapes
 
 
 def valid_cells(feature_size, stride, padded_size):
@@ -41,11 +82,5 @@ def inside(anchors, image_size, border):
     return (x1 >= -border) & (y1 >= -border) & (x2 < width + border) & (y2 < height + border)
 
 
-def _shapes(stride, scales, ratios):
-    shapes = []
-    for ratio in ratios:
-        for scale in scales:
-            half_width = 0.5 * stride * scale / math.sqrt(ratio)
-            half_height = 0.5 * stride * scale * math.sqrt(ratio)
-            shapes.append((-half_width, -half_height, half_width, half_height))
-    return shapes
+def _cells(features):
+    return tf.unstack(tf.shape(features)[1:3])

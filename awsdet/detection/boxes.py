@@ -4,6 +4,7 @@ Boxes are float32 [..., 4] = x1, y1, x2, y2 in pixels, continuous coordinates: t
 broadcast.
 """
 
+import dataclasses
 import math
 
 import tensorflow as tf
@@ -54,26 +55,40 @@ def clip(boxes, size):
     return tf.clip_by_value(boxes, 0.0, limit)
 
 
-def encode(boxes, anchors, stds):
-    """Deltas [..., 4] = dx, dy, dw, dh (divided by `stds`) that take `anchors` [..., 4] to `boxes` [..., 4].
+def larger_than(boxes, size):
+    """Which of `boxes` [..., 4] are wider and higher than `size` px: bool [...]."""
+    return (boxes[..., 2] - boxes[..., 0] > size) & (boxes[..., 3] - boxes[..., 1] > size)
 
-    Boxes of no width or height (padding) give finite numbers that mean nothing. Fast R-CNN, equations 1 and 2.
+
+@dataclasses.dataclass(frozen=True)
+class BoxCoder:
+    """Turns boxes into the deltas that a head learns, and deltas into boxes. Fast R-CNN, equations 1 and 2.
+
+    Attributes:
+        stds: what dx, dy, dw, dh are divided by, so that each has a spread of about 1.
     """
-    ax, ay, aw, ah = _centre_form(anchors)
-    bx, by, bw, bh = _centre_form(boxes)
-    deltas = tf.stack([(bx - ax) / aw, (by - ay) / ah, tf.math.log(bw / aw), tf.math.log(bh / ah)], axis=-1)
-    return deltas / tf.constant(stds, tf.float32)
 
+    stds: tuple = (1.0, 1.0, 1.0, 1.0)
 
-def decode(deltas, anchors, stds):
-    """The inverse of `encode`: boxes [..., 4] from deltas [..., 4] and anchors [..., 4]; dw, dh are clamped."""
-    dx, dy, dw, dh = tf.unstack(deltas * tf.constant(stds, tf.float32), axis=-1)
-    ax, ay = (anchors[..., 0] + anchors[..., 2]) * 0.5, (anchors[..., 1] + anchors[..., 3]) * 0.5
-    aw, ah = anchors[..., 2] - anchors[..., 0], anchors[..., 3] - anchors[..., 1]
-    half_width = 0.5 * aw * tf.exp(tf.clip_by_value(dw, -MAX_LOG_RATIO, MAX_LOG_RATIO))
-    half_height = 0.5 * ah * tf.exp(tf.clip_by_value(dh, -MAX_LOG_RATIO, MAX_LOG_RATIO))
-    x, y = ax + aw * dx, ay + ah * dy
-    return tf.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=-1)
+    def encode(self, boxes, anchors):
+        """Deltas [..., 4] = dx, dy, dw, dh that take `anchors` [..., 4] to `boxes` [..., 4].
+
+        Boxes without width or height (padding) give finite numbers that mean nothing.
+        """
+        ax, ay, aw, ah = _centre_form(anchors)
+        bx, by, bw, bh = _centre_form(boxes)
+        deltas = tf.stack([(bx - ax) / aw, (by - ay) / ah, tf.math.log(bw / aw), tf.math.log(bh / ah)], axis=-1)
+        return deltas / tf.constant(self.stds, tf.float32)
+
+    def decode(self, deltas, anchors):
+        """The inverse of `encode`: boxes [..., 4] from deltas [..., 4] and anchors [..., 4]; dw and dh are clamped."""
+        dx, dy, dw, dh = tf.unstack(deltas * tf.constant(self.stds, tf.float32), axis=-1)
+        ax, ay = (anchors[..., 0] + anchors[..., 2]) * 0.5, (anchors[..., 1] + anchors[..., 3]) * 0.5
+        aw, ah = anchors[..., 2] - anchors[..., 0], anchors[..., 3] - anchors[..., 1]
+        half_width = 0.5 * aw * tf.exp(tf.clip_by_value(dw, -MAX_LOG_RATIO, MAX_LOG_RATIO))
+        half_height = 0.5 * ah * tf.exp(tf.clip_by_value(dh, -MAX_LOG_RATIO, MAX_LOG_RATIO))
+        x, y = ax + aw * dx, ay + ah * dy
+        return tf.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=-1)
 
 
 def _overlap(boxes, others):

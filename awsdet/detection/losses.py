@@ -1,4 +1,7 @@
-"""Losses: plain functions of float32 tensors that return sums; who calls them divides by the normaliser."""
+"""Losses, as sums beside the counts that divide them, and the metrics that let a run be watched."""
+
+import dataclasses
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -7,54 +10,124 @@ from awsdet.detection import boxes as box_lib
 BOX_LOSSES = ("l1", "smooth_l1", "giou")
 
 
-def box_loss(predicted, target, mask, rule, anchors):
-    """Sum over the boxes that `mask` bool [...] marks of the loss of deltas `predicted` against `target` [..., 4].
+class Mean(NamedTuple):
+    """A mean as the two float32 scalars it is made of, so that those of several ranks can be joined."""
 
-    `anchors` float32 [..., 4]: the boxes that the deltas move. `rule` has box_loss and, for some, smooth_l1_beta and
-    box_stds:
-        l1: absolute differences of the deltas.
-        smooth_l1: the same, but quadratic, difference^2 / (2 beta), below beta.
-        giou: 1 - GIoU of the decoded boxes, one term a box where the others have four.
+    total: tf.Tensor
+    count: tf.Tensor
+
+
+class Terms(NamedTuple):
+    """What a training step makes of a batch: dicts from names to Mean. Losses are minimised, metrics only shown."""
+
+    losses: dict
+    metrics: dict
+
+    def prefixed(self, prefix):
+        """The same under names that begin with `prefix`."""
+        return Terms(*({f"{prefix}{name}": mean for name, mean in part.items()} for part in self))
+
+
+def merged(terms):
+    """One Terms of several, in their order."""
+    return Terms(
+        {name: mean for part in terms for name, mean in part.losses.items()},
+        {name: mean for part in terms for name, mean in part.metrics.items()},
+    )
+
+
+def share(marked, among):
+    """Mean of how many of `among` bool [...] are `marked` bool [...]."""
+    return Mean(count(marked & among), count(among))
+
+
+def count(marked):
+    """How many are True: float32 scalar."""
+    return tf.reduce_sum(tf.cast(marked, tf.float32))
+
+
+@dataclasses.dataclass(frozen=True)
+class BoxLoss:
+    """How far predicted deltas are from their targets.
+
+    Attributes:
+        kind: l1, the absolute differences of the deltas; smooth_l1, the same, but quadratic, difference^2 / (2 beta),
+            below beta; giou, 1 - GIoU of the decoded boxes, one term per box where the others have four.
+        beta: of smooth_l1.
+        weight: factor of the loss.
     """
-    predicted, target = (tf.where(mask[..., tf.newaxis], deltas, 0.0) for deltas in (predicted, target))
-    if rule.box_loss == "giou":
-        predicted, target = (box_lib.decode(deltas, anchors, rule.box_stds) for deltas in (predicted, target))
-        return tf.reduce_sum(tf.where(mask, 1.0 - box_lib.generalized_iou(predicted, target), 0.0))
-    difference = tf.abs(predicted - target)
-    if rule.box_loss == "l1":
-        return tf.reduce_sum(difference)
-    if rule.box_loss == "smooth_l1":
-        beta = rule.smooth_l1_beta
-        return tf.reduce_sum(tf.where(difference < beta, 0.5 * difference**2 / beta, difference - 0.5 * beta))
-    raise ValueError(f"box_loss is {rule.box_loss!r}; it must be one of {', '.join(BOX_LOSSES)}")
+
+    kind: str = "l1"
+    beta: float = 1.0
+    weight: float = 1.0
+
+    def __post_init__(self):
+        if self.kind not in BOX_LOSSES:
+            raise ValueError(f"box loss is {self.kind!r}; it must be one of {', '.join(BOX_LOSSES)}")
+
+    def total(self, predicted, target, mask, anchors, coder):
+        """The sum of the losses of deltas `predicted` [..., 4] against `target` [..., 4]: float32 scalar.
+
+        `mask` bool [...] marks the boxes that count; `anchors` float32 [..., 4] are the boxes that the deltas move, by
+        `coder`, a BoxCoder.
+        """
+        return self._sum(predicted, target, mask, anchors, coder) * self.weight
+
+    def _sum(self, predicted, target, mask, anchors, coder):
+        predicted, target = (tf.where(mask[..., tf.newaxis], deltas, 0.0) for deltas in (predicted, target))
+        if self.kind == "giou":
+            predicted, target = (coder.decode(deltas, anchors) for deltas in (predicted, target))
+            return tf.reduce_sum(tf.where(mask, 1.0 - box_lib.generalized_iou(predicted, target), 0.0))
+        difference = tf.abs(predicted - target)
+        if self.kind == "l1":
+            return tf.reduce_sum(difference)
+        flat = difference - 0.5 * self.beta
+        return tf.reduce_sum(tf.where(difference < self.beta, 0.5 * difference**2 / self.beta, flat))
 
 
-def focal_loss(logits, labels, mask, alpha, gamma):
-    """Sum over the anchors that `mask` bool [...] marks, and the C classes, of the focal loss (Lin et al. 2017).
+@dataclasses.dataclass(frozen=True)
+class FocalLoss:
+    """Focal loss (Lin et al. 2017), each class a sigmoid of its own.
 
-    `logits` [..., C], each class a sigmoid of its own; `labels` int32 [...], C for background. With p the probability
-    that was given to what is so, a term is -a (1 - p)^gamma log p; a is `alpha` for the class of an object, else
-    1 - alpha.
+    With p the probability that was given to what is so, a term is -a (1 - p)^gamma log p; a is alpha for the class of
+    an object and 1 - alpha for all others.
+
+    Attributes:
+        alpha, gamma: see above.
+        weight: factor of the loss.
     """
-    is_class = tf.one_hot(labels, logits.shape[-1], True, False, dtype=tf.bool)
-    weight = tf.where(is_class, alpha, 1.0 - alpha) * tf.cast(mask, tf.float32)[..., tf.newaxis]
 
-    # The gradient is written out: it needs the logits only, where the chain rule would keep half a dozen tensors as
-    # large, and it is finite for any gamma and logit.
-    @tf.custom_gradient
-    def total(logits):
-        def gradient(upstream):
+    alpha: float = 0.25
+    gamma: float = 2.0
+    weight: float = 1.0
+
+    def total(self, logits, labels, mask):
+        """The sum over the anchors that `mask` bool [...] marks, and over the C classes: float32 scalar.
+
+        `logits` [..., C]; `labels` int32 [...], C for background.
+        """
+        return self._sum(logits, labels, mask) * self.weight
+
+    def _sum(self, logits, labels, mask):
+        is_class = tf.one_hot(labels, logits.shape[-1], True, False, dtype=tf.bool)
+        weight = tf.where(is_class, self.alpha, 1.0 - self.alpha) * tf.cast(mask, tf.float32)[..., tf.newaxis]
+
+        # The gradient is written out: it needs the logits only, where the chain rule would keep half a dozen tensors as
+        # large, and it is finite for any gamma and logit.
+        @tf.custom_gradient
+        def total(logits):
+            def gradient(upstream):
+                log_p, log_wrong = logarithms(logits)
+                slope = tf.exp(self.gamma * log_wrong) * (tf.exp(log_wrong) - self.gamma * tf.exp(log_p) * log_p)
+                return upstream * weight * tf.where(is_class, -slope, slope)
+
             log_p, log_wrong = logarithms(logits)
-            slope = tf.exp(gamma * log_wrong) * (tf.exp(log_wrong) - gamma * tf.exp(log_p) * log_p)
-            return upstream * weight * tf.where(is_class, -slope, slope)
+            return -tf.reduce_sum(weight * tf.exp(self.gamma * log_wrong) * log_p), gradient
 
-        log_p, log_wrong = logarithms(logits)
-        return -tf.reduce_sum(weight * tf.exp(gamma * log_wrong) * log_p), gradient
+        def logarithms(logits):
+            """Of p and of 1 - p."""
+            margin = tf.where(is_class, logits, -logits)
+            log_p = -tf.nn.softplus(-margin)
+            return log_p, log_p - margin
 
-    def logarithms(logits):
-        """Of p and of 1 - p."""
-        margin = tf.where(is_class, logits, -logits)
-        log_p = -tf.nn.softplus(-margin)
-        return log_p, log_p - margin
-
-    return total(logits)
+        return total(logits)

@@ -4,27 +4,31 @@ import itertools
 from typing import NamedTuple, Optional
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from awsdet.ops.paste_masks import paste_masks
 
 
-class Detections(NamedTuple):
-    """The N objects found in one image, in the detector's order: best score first."""
+class Found(NamedTuple):
+    """The N objects found in one image, best score first."""
 
     boxes: np.ndarray  # float32 [N, 4] x1 y1 x2 y2, pixels of the original image, clipped to it
     scores: np.ndarray  # float32 [N]
     classes: np.ndarray  # int32 [N], 0 … C-1
     masks: Optional[list]  # N COCO RLE {"size", "counts": bytes} of the original image; None: a detector without masks
     iou_scores: Optional[np.ndarray] = None  # float32 [N], IoU that each mask is expected to have; None: not predicted
+    names: Optional[list] = None  # N class names, if `Detector.find` made it
+
+    def bitmaps(self):
+        """The masks as bool [N, H, W]; None for a detector without masks."""
+        if self.masks is None:
+            return None
+        if not self.masks:
+            return np.zeros((0, 0, 0), bool)
+        return coco_mask.decode(self.masks).transpose(2, 0, 1).astype(bool)
 
 
-def image_detections(outputs, index, image_size, original_size, mask_threshold, score_threshold=0.0):
-    """The objects of image `index` of a batch; `batch_detections` of that image alone, its sizes (height, width)."""
-    alone = {name: value[index : index + 1] for name, value in outputs.items()}
-    return batch_detections(alone, [image_size], [original_size], mask_threshold, score_threshold)[0]
-
-
-def batch_detections(outputs, image_size, original_size, mask_threshold, score_threshold=0.0):
+def batch_results(outputs, image_size, original_size, mask_threshold, score_threshold=0.0):
     """The objects of each image of a batch; all masks are pasted together, by all threads.
 
     Args:
@@ -36,7 +40,7 @@ def batch_detections(outputs, image_size, original_size, mask_threshold, score_t
       mask_threshold: probability from which on a pixel belongs to the object.
       score_threshold: objects below it are left out.
 
-    Returns a list of B Detections.
+    Returns a list of B Found.
     """
     kept = [
         np.flatnonzero(scores[:count] >= score_threshold) for scores, count in zip(outputs["scores"], outputs["count"])
@@ -54,7 +58,7 @@ def batch_detections(outputs, image_size, original_size, mask_threshold, score_t
         masks = [list(itertools.islice(pasted, count)) for count in counts]
     ious = outputs.get("iou_scores", [None] * len(kept))
     return [
-        Detections(
+        Found(
             boxes[i],
             outputs["scores"][i][rows],
             outputs["classes"][i][rows],
@@ -73,24 +77,24 @@ def _original_boxes(boxes, resized, original):
     return np.clip(boxes * scale, 0, np.array([width, height, width, height], np.float32))
 
 
-def coco_objects(detections, category_ids):
+def coco_objects(found, category_ids):
     """The objects as dicts of a COCO results file, without the image id: bbox, score, category_id, segmentation.
 
-    Where masks are scored (Mask Scoring R-CNN) there are also iou_score and mask_score = score * iou_score; `score` is
+    If masks are scored (Mask Scoring R-CNN), there are also iou_score and mask_score = score * iou_score; `score` is
     the box's.
 
     Args:
-      detections: Detections.
+      found: Found.
       category_ids: the COCO category id of each class.
     """
-    x1, y1, x2, y2 = detections.boxes.astype(np.float64).T
+    x1, y1, x2, y2 = found.boxes.astype(np.float64).T
     boxes = np.stack([x1, y1, x2 - x1, y2 - y1], axis=1).tolist()
     objects = [
         {"bbox": box, "score": score, "category_id": category_ids[label]}
-        for box, score, label in zip(boxes, detections.scores.tolist(), detections.classes.tolist())
+        for box, score, label in zip(boxes, found.scores.tolist(), found.classes.tolist())
     ]
-    for entry, mask in zip(objects, detections.masks or ()):
+    for entry, mask in zip(objects, found.masks or ()):
         entry["segmentation"] = {"size": mask["size"], "counts": mask["counts"].decode("ascii")}
-    for entry, iou_score in zip(objects, () if detections.iou_scores is None else detections.iou_scores.tolist()):
+    for entry, iou_score in zip(objects, () if found.iou_scores is None else found.iou_scores.tolist()):
         entry.update(iou_score=iou_score, mask_score=entry["score"] * iou_score)
     return objects

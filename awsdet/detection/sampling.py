@@ -4,6 +4,7 @@ Candidates with the smallest keys are taken, so that random keys sample at rando
 own.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -12,28 +13,38 @@ from awsdet.detection.matching import NEGATIVE, POSITIVE
 
 
 class Sample(NamedTuple):
-    index: (
-        tf.Tensor
-    )  # int32 [B, S]: the chosen candidates, positives first, each part by ascending key; 0 in unused slots
+    # int32 [B, S]: the chosen candidates, positives first, each part by rising key; 0 in unused slots
+    index: tf.Tensor
     positive: tf.Tensor  # bool [B, S]
     valid: tf.Tensor  # bool [B, S]: False in slots that no candidate was left for
 
 
-def sample(state, keys, size, positive_fraction):
-    """Chooses up to `size` candidates an image, at most int(size * positive_fraction) of them positive.
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """mmdetection's RandomSampler: negatives fill what positives leave.
 
-    `state` int32 [B, N] as `matching.match` gives it, `keys` float32 [B, N]; negatives fill what positives leave
-    (mmdetection's RandomSampler). Returns a Sample with S = size.
+    Attributes:
+        size: S, candidates per image.
+        positive_fraction: at most int(size * positive_fraction) of them are positive.
     """
-    limit = int(size * positive_fraction)
-    positives, positive_count = _smallest(keys, state == POSITIVE, limit)
-    negatives, negative_count = _smallest(keys, state == NEGATIVE, size)
-    slot = tf.range(size)[tf.newaxis]
-    positive = slot < positive_count
-    valid = slot < positive_count + negative_count
-    chosen = tf.where(positive, slot, limit + slot - positive_count)
-    index = tf.gather(tf.concat([positives, negatives], axis=1), chosen, batch_dims=1)
-    return Sample(tf.where(valid, index, 0), positive, valid)
+
+    size: int
+    positive_fraction: float
+
+    def sample(self, state, keys):
+        """Chooses candidates by `state` int32 [B, N], as `Matcher.match` gives it, and `keys` float32 [B, N].
+
+        Returns a Sample.
+        """
+        limit = int(self.size * self.positive_fraction)
+        positives, positive_count = _smallest(keys, state == POSITIVE, limit)
+        negatives, negative_count = _smallest(keys, state == NEGATIVE, self.size)
+        slot = tf.range(self.size)[tf.newaxis]
+        positive = slot < positive_count
+        valid = slot < positive_count + negative_count
+        chosen = tf.where(positive, slot, limit + slot - positive_count)
+        index = tf.gather(tf.concat([positives, negatives], axis=1), chosen, batch_dims=1)
+        return Sample(tf.where(valid, index, 0), positive, valid)
 
 
 def _smallest(keys, allowed, limit):

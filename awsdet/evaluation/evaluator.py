@@ -13,10 +13,11 @@ import time
 import tensorflow as tf
 from absl import logging
 
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset
 from awsdet.data.records.manifest import class_difference
 from awsdet.data.records.read import read_ground_truth
-from awsdet.detection.results import batch_detections, coco_objects
+from awsdet.detection.results import coco_objects
 from awsdet.evaluation.coco_metric import coco_metrics
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import write_json
@@ -66,17 +67,16 @@ def check_classes(class_names, manifest):
 
 def _detect(detector, manifest, data_config, world):
     """Detects objects in this rank's share of the images. Returns a list of (image id, Detections)."""
-    dataset = eval_dataset(manifest, data_config, rank=world.rank, world_size=world.size)
+    dataset = eval_dataset(manifest, reader_options(data_config), rank=world.rank, world_size=world.size)
     share = -(-manifest.num_images // world.size)
     finished, waiting = [], collections.deque()
-    threshold = detector.settings.mask_head.threshold
     progress = Progress(share, "evaluating", "images", enabled=world.is_chief)
     with progress, concurrent.futures.ThreadPoolExecutor(_PASTE_THREADS) as pool:
         for batch in _batches(dataset, manifest):
             outputs = detector.detect({"image": batch["image"], "image_size": batch["image_size"]})
             outputs = {name: value.numpy() for name, value in outputs.items()}
             place = {name: batch[name].numpy() for name in ("image_id", "image_size", "original_size")}
-            waiting.append(pool.submit(_image_results, outputs, place, threshold))
+            waiting.append(pool.submit(_image_results, detector, outputs, place))
             while len(waiting) > _BATCHES_WAITING:
                 finished += waiting.popleft().result()
             progress.add(len(place["image_id"]))
@@ -101,8 +101,8 @@ def _batches(dataset, manifest):
         yield batch
 
 
-def _image_results(outputs, place, mask_threshold):
-    found = batch_detections(outputs, place["image_size"], place["original_size"], mask_threshold)
+def _image_results(detector, outputs, place):
+    found = detector.results(outputs, place["image_size"], place["original_size"])
     return list(zip(place["image_id"].tolist(), found))
 
 

@@ -5,8 +5,8 @@ import pathlib
 from absl import logging
 from pycocotools import mask as coco_mask
 
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset
-from awsdet.detection.results import image_detections
 from awsdet.inference.drawing import DrawnObject, detected_objects, side_by_side
 from awsdet.runtime.files import written_aside
 
@@ -25,11 +25,11 @@ def draw_examples(detector, manifest, data_config, path, count=8, score_threshol
       score_threshold: detections below it are not drawn.
     """
     rows = []
-    for batch in eval_dataset(manifest, data_config, rank=0, world_size=1):
+    for batch in eval_dataset(manifest, reader_options(data_config), rank=0, world_size=1):
         outputs = detector.detect({"image": batch["image"], "image_size": batch["image_size"]})
-        outputs = {name: value.numpy() for name, value in outputs.items()}
-        for index in range(len(batch["image_id"])):
-            rows.append(_row(detector, batch, outputs, index, score_threshold))
+        sizes = batch["image_size"].numpy()  # the pictures are of the resized images, as the network sees them
+        found = detector.results(outputs, sizes, sizes, score_threshold)
+        rows += [_row(batch, index, found[index], detector.class_names) for index in range(len(sizes))]
         if len(rows) >= count:
             break
     path = pathlib.Path(path)
@@ -39,12 +39,11 @@ def draw_examples(detector, manifest, data_config, path, count=8, score_threshol
     logging.info("drew %d images beside their ground truth: %s", len(rows[:count]), path)
 
 
-def _row(detector, batch, outputs, index, score_threshold):
-    """(image, detected objects, true objects), all in pixels of the resized image that the network sees."""
+def _row(batch, index, found, class_names):
+    """(image, detected objects, true objects), all in pixels of the resized image."""
     size = batch["image_size"][index].numpy()
     image = batch["image"][index].numpy()[: size[0], : size[1]]
-    found = image_detections(outputs, index, size, size, detector.settings.mask_head.threshold, score_threshold)
-    return image, detected_objects(found, detector.class_names), _true_objects(batch, index, detector.class_names)
+    return image, detected_objects(found, class_names), _true_objects(batch, index, class_names)
 
 
 def _true_objects(batch, index, class_names):

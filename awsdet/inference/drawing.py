@@ -20,12 +20,12 @@ class DrawnObject(NamedTuple):
     mask: Optional[dict] = None  # COCO RLE of the image's size
 
 
-def detected_objects(detections, class_names, score_threshold=0.0):
-    """The DrawnObjects of `awsdet.detection.results.Detections`, each labelled with its class and score."""
-    masks = detections.masks or [None] * len(detections.boxes)
+def detected_objects(found, class_names, score_threshold=0.0):
+    """The DrawnObjects of a `detection.results.Found`, each labelled with its class and score."""
+    masks = found.masks or [None] * len(found.boxes)
     return [
         DrawnObject(tuple(box), f"{class_names[label]} {score:.2f}", int(label), mask)
-        for box, score, label, mask in zip(detections.boxes.tolist(), detections.scores, detections.classes, masks)
+        for box, score, label, mask in zip(found.boxes.tolist(), found.scores, found.classes, masks)
         if score >= score_threshold
     ]
 

@@ -12,9 +12,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from awsdet.data.coco.images import load_image
-from awsdet.data.reader.sizes import resize_plan
-from awsdet.detection.results import Detections, coco_objects, image_detections
-from awsdet.ops.resize import resize
+from awsdet.detection.results import Found, coco_objects
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import write_json
 
@@ -27,7 +25,7 @@ class Prediction(NamedTuple):
 
     path: pathlib.Path
     image: Optional[np.ndarray]  # uint8 [H, W, 3] RGB, upright
-    detections: Optional[Detections]  # in pixels of `image`
+    found: Optional[Found]  # in pixels of `image`
     error: Optional[str]
 
 
@@ -47,12 +45,11 @@ def find_images(source):
     return paths
 
 
-def predict(detector, data_config, paths, score_threshold=0.0):
+def predict(detector, paths, score_threshold=0.0):
     """Finds objects in image files.
 
     Args:
       detector: Detector.
-      data_config: the data section of its config: eval_short_side, max_long_side, pad_multiple.
       paths: image files.
       score_threshold: objects below it are left out; the detector's own threshold holds too.
 
@@ -61,7 +58,7 @@ def predict(detector, data_config, paths, score_threshold=0.0):
     """
     for path, image, error in _read_ahead(paths):
         if error is None:
-            yield Prediction(path, image, _detect(detector, data_config, image, score_threshold), None)
+            yield Prediction(path, image, detector.find(image, score_threshold), None)
         else:
             yield Prediction(path, None, None, error)
 
@@ -80,8 +77,8 @@ def prediction_entry(prediction, name, class_names, category_ids):
       also "iou_score" and "mask_score", see coco_objects.
     """
     height, width = prediction.image.shape[:2]
-    objects = coco_objects(prediction.detections, category_ids)
-    for entry, label in zip(objects, prediction.detections.classes):
+    objects = coco_objects(prediction.found, category_ids)
+    for entry, label in zip(objects, prediction.found.classes):
         entry["class_name"] = class_names[label]
     return {"image": name, "height": height, "width": width, "predictions": objects}
 
@@ -117,13 +114,3 @@ def _read(path):
         return path, load_image(path), None
     except UserError as error:
         return path, None, str(error)
-
-
-def _detect(detector, data_config, image, score_threshold):
-    size = resize_plan(*image.shape[:2], data_config.eval_short_side, data_config.max_long_side)
-    multiple = data_config.pad_multiple
-    padded = [-(-side // multiple) * multiple for side in size]
-    batch = {"image": resize([image], [size], [False], padded), "image_size": np.array([size], np.int32)}
-    outputs = {name: value.numpy() for name, value in detector.detect(batch).items()}
-    threshold = detector.settings.mask_head.threshold
-    return image_detections(outputs, 0, size, image.shape[:2], threshold, score_threshold)

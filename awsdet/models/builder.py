@@ -1,27 +1,357 @@
-"""Detectors and their parts; `build` makes a detector from a config."""
+"""Makes a detector from a config: the only file of the models that sees one.
 
-from awsdet.detection.losses import BOX_LOSSES
-from awsdet.detection.suppression import METHODS
-from awsdet.models.backbones.resnet import BLOCKS, STYLES
-from awsdet.models.cascade_rcnn import CascadeMaskRCNN, CascadeRCNN
-from awsdet.models.faster_rcnn import FasterRCNN
+Everything below takes plain numbers and the small values of `awsdet.detection`, and can be used without a config.
+"""
+
+import json
+
+import tensorflow as tf
+
+from awsdet import config as config_lib
+from awsdet.data.reader.sizes import InputSize
+from awsdet.detection.anchors import Anchors
+from awsdet.detection.boxes import BoxCoder
+from awsdet.detection.losses import BOX_LOSSES, BoxLoss, FocalLoss
+from awsdet.detection.matching import Matcher
+from awsdet.detection.pixels import Pixels
+from awsdet.detection.pooling import RoIPooler
+from awsdet.detection.sampling import Sampler
+from awsdet.detection.suppression import METHODS, Suppression
+from awsdet.models import retinanet, two_stage
+from awsdet.models.backbones.hrnet import HRNet
+from awsdet.models.backbones.resnet import BLOCKS, STYLES, ResNet
+from awsdet.models.heads.box_head import BoxHead
+from awsdet.models.heads.conv_box_head import ConvBoxHead
+from awsdet.models.heads.mask_head import MaskHead
+from awsdet.models.heads.mask_iou_head import MaskIoUHead
+from awsdet.models.heads.retina_head import RetinaHead
+from awsdet.models.heads.rpn import RPN, ProposalRule, RPNHead
+from awsdet.models.layers.initializers import Initializers
 from awsdet.models.layers.norms import NORMS
-from awsdet.models.mask_rcnn import MaskRCNN, WithMasks
-from awsdet.models.mask_scoring_rcnn import MaskScoringRCNN
-from awsdet.models.necks.fpn import EXTRA_CONVS
-from awsdet.models.parts import BACKBONES, NECKS
+from awsdet.models.necks.fpn import EXTRA_CONVS, FPN
+from awsdet.models.necks.hrfpn import HRFPN
 from awsdet.models.retinanet import RetinaNet
+from awsdet.models.roi_heads import MaskBranch, RoIHeads, Stage
+from awsdet.models.two_stage import TwoStage
 from awsdet.runtime.errors import UserError
 
+
+def build(config, class_names):
+    """A detector with all its variables made.
+
+    Args:
+        config: ConfigDict; its sections model and data (the size of images that are searched), and its seed count.
+        class_names: the C class names, in the order of the records' class numbers.
+
+    Raises UserError if a setting is none of its choices or does not go with the others.
+    """
+    check(config.model)
+    return assemble(config, class_names)
+
+
+def has_masks(detector):
+    """Whether the detector of that name, one of DETECTORS, finds masks and must be given them to train."""
+    return detector in _WITH_MASKS
+
+
+def check(model):
+    """Raises UserError if a setting of config.model is none of its choices."""
+    for key, choices in _CHOICES.items():
+        value = model
+        for part in key.split("."):
+            value = value[part]
+        if value not in choices:
+            raise UserError(f"model.{key} is {value!r}; it must be one of {', '.join(map(str, choices))}")
+
+
+def assemble(config, class_names):
+    """As `build`, without `check`."""
+    model = config.model
+    common = {"initializers": Initializers(config.seed), "dtype": model.precision}
+    options = {
+        "class_names": class_names,
+        "pixels": Pixels(tuple(model.image.mean), tuple(model.image.std), model.image.bgr),
+        "precision": model.precision,
+        "input_size": InputSize(config.data.eval_short_side, config.data.max_long_side, config.data.pad_multiple),
+        "mask_threshold": model.mask_head.threshold,
+        "seed": config.seed,
+        "name": model.detector,
+    }
+    detector = DETECTORS[model.detector](model, common, options)
+    detector.recipe = json.dumps({"config": config.to_dict(), "class_names": list(class_names)})
+    return detector
+
+
+# ------------------------------------------------------------------------------------------------------------ detectors
+
+
+class _FromConfig:
+    """A detector that knows its config, so that Keras can make it anew; `recipe` is the JSON of `get_config`."""
+
+    recipe = "null"
+
+    def get_config(self):
+        """A dict that JSON can hold; `from_config` makes an untrained detector of it."""
+        return json.loads(self.recipe)
+
+    @classmethod
+    def from_config(cls, config):
+        """The detector that `get_config` describes."""
+        return build(config_lib.from_json(json.dumps(config["config"])), config["class_names"])
+
+
+@tf.keras.utils.register_keras_serializable(package="awsdet", name="TwoStage")
+class _TwoStage(_FromConfig, TwoStage):
+    pass
+
+
+@tf.keras.utils.register_keras_serializable(package="awsdet", name="RetinaNet")
+class _RetinaNet(_FromConfig, RetinaNet):
+    pass
+
+
+def _two_stage(model, common, options):
+    """Faster, Mask and Mask Scoring R-CNN: one stage."""
+    masks = None
+    if has_masks(model.detector):
+        iou_head = _mask_iou_head(model, options, common) if model.detector == "mask_scoring_rcnn" else None
+        masks = _masks(model, options, common, "roi_head.mask_head", iou_head)
+    box_head = _box_head(model, options, common, "roi_head.bbox_head")
+    coder = BoxCoder(tuple(model.box_head.box_stds))
+    stage = Stage(box_head, **_stage_rules(model), matcher=_matcher(model.box_head), coder=coder, masks=masks)
+    return _with_rpn(model, common, options, [stage])
+
+
+def _cascade(model, common, options):
+    """Cascade R-CNN: a stage for each entry of config.model.cascade, which changes what config.model.box_head says."""
+    cascade, stages = model.cascade, []
+    counts = [len(cascade[key]) for key in ("ious", "box_stds", "loss_weights")]
+    if len(set(counts)) > 1 or not counts[0]:
+        raise UserError(f"model.cascade.ious, box_stds, loss_weights have {counts} entries; give each one per stage")
+    for k, (iou, stds, weight) in enumerate(zip(cascade.ious, cascade.box_stds, cascade.loss_weights)):
+        masks = None
+        if has_masks(model.detector):
+            masks = _masks(model, options, common, f"roi_head.mask_head.{k}")
+        stages.append(
+            Stage(
+                _box_head(model, options, common, f"roi_head.bbox_head.{k}"),
+                **_stage_rules(model),
+                matcher=_matcher(model.box_head, positive_iou=iou, negative_iou=iou, min_positive_iou=iou),
+                coder=BoxCoder(tuple(stds)),
+                masks=masks,
+                weight=weight,
+                key=f"rcnn{k or ''}",
+                prefix=f"stage{k}_",
+            )
+        )
+    return _with_rpn(model, common, options, stages)
+
+
+def _with_rpn(model, common, options, stages):
+    backbone = build_backbone(model.backbone, **common)
+    neck = build_neck(model.fpn, backbone.out_channels, num_outs=len(two_stage.STRIDES), **common)
+    rpn = _rpn(model, common, options["input_size"].pad_multiple)
+    return _TwoStage(backbone, neck, rpn, RoIHeads(stages, _suppression(model.box_head)), **options)
+
+
+def _retinanet(model, common, options):
+    backbone, head, anchors = build_backbone(model.backbone, **common), model.retina_head, _anchors(model)
+    network = RetinaHead(
+        model.fpn.channels, head.convs, head.channels, anchors.per_cell, len(options["class_names"]), **common
+    )
+    return _RetinaNet(
+        backbone,
+        build_neck(model.fpn, backbone.out_channels, num_outs=len(retinanet.STRIDES), start_level=1, **common),
+        network,
+        anchors=anchors,
+        matcher=_matcher(head),
+        coder=BoxCoder(tuple(head.box_stds)),
+        focal_loss=FocalLoss(head.focal_alpha, head.focal_gamma, head.class_loss_weight),
+        box_loss=_box_loss(head),
+        suppression=_suppression(head),
+        pre_nms=head.pre_nms,
+        min_size=head.min_size,
+        normalizer_momentum=head.normalizer_momentum,
+        pad_multiple=options["input_size"].pad_multiple,
+        **options,
+    )
+
+
+# Name of a detector -> the function (config.model, options of all layers, options of the detector) that makes it.
 DETECTORS = {
-    "faster_rcnn": FasterRCNN,
-    "mask_rcnn": MaskRCNN,
-    "mask_scoring_rcnn": MaskScoringRCNN,
-    "cascade_rcnn": CascadeRCNN,
-    "cascade_mask_rcnn": CascadeMaskRCNN,
-    "retinanet": RetinaNet,
+    "faster_rcnn": _two_stage,
+    "mask_rcnn": _two_stage,
+    "mask_scoring_rcnn": _two_stage,
+    "cascade_rcnn": _cascade,
+    "cascade_mask_rcnn": _cascade,
+    "retinanet": _retinanet,
 }
-HEAD_NORMS = ("none", "group_norm")  # a batch norm's statistics would hold unused RoIs
+_WITH_MASKS = ("mask_rcnn", "mask_scoring_rcnn", "cascade_mask_rcnn")
+
+# ------------------------------------------------------------------------------------------------- backbones and necks
+
+
+def _resnet(settings, **options):
+    return ResNet(**{key: settings[key] for key in ("depth", "style", "groups", "width_per_group")}, **options)
+
+
+def _resnet_v1d(settings, **options):
+    if settings.base_width % 2:
+        raise UserError(
+            f"model.backbone.base_width is {settings.base_width}; resnet_v1d halves it in its stem, so it must be even"
+        )
+    return _resnet(settings, deep_stem=True, average_shortcut=True, **options)
+
+
+def _hrnet(settings, **options):
+    return HRNet(branch_width=settings.branch_width, **options)
+
+
+# Name of a backbone -> the function (config.model.backbone, **options of all backbones) that makes it: a layer from
+# normalised images to features at strides 4, 8, 16, 32, with their numbers of channels as `out_channels`.
+BACKBONES = {"resnet": _resnet, "resnet_v1d": _resnet_v1d, "hrnet": _hrnet}
+
+
+def build_backbone(settings, **common):
+    """The backbone of config.model.backbone; see BACKBONES. `common`: initializers and dtype."""
+    for key in ("base_width", "groups", "width_per_group", "branch_width"):
+        if settings[key] < 1:
+            raise UserError(f"model.backbone.{key} is {settings[key]}; it must be 1 or more")
+    options = {key: settings[key] for key in ("base_width", "frozen_stages", "norm", "norm_affine_trainable")}
+    return BACKBONES[settings.name](settings, **options, **common)
+
+
+def _fpn(settings, in_channels, **options):
+    extra = {key: settings[key] for key in ("extra_convs", "relu_before_extra_convs")}
+    return FPN(in_channels, settings.channels, norm=settings.norm, **extra, **options)
+
+
+def _hrfpn(settings, in_channels, **options):
+    if settings.extra_convs != "none":
+        raise UserError(f"model.fpn.extra_convs is {settings.extra_convs!r}; hrfpn has none: set it to none")
+    return HRFPN(in_channels, settings.channels, norm=settings.norm, **options)
+
+
+# Name of a neck -> the function (config.model.fpn, channels of the features, **options) that makes it: a layer from the
+# backbone's features to `num_outs` levels, each of half the size of the one before, from the `start_level`-th on.
+NECKS = {"fpn": _fpn, "hrfpn": _hrfpn}
+
+
+def build_neck(settings, in_channels, *, num_outs, start_level=0, **common):
+    """The neck of config.model.fpn; see NECKS. `common`: initializers and dtype."""
+    return NECKS[settings.name](settings, in_channels, num_outs=num_outs, start_level=start_level, **common)
+
+
+# ------------------------------------------------------------------------------------------------------------ heads
+
+
+def _rpn(model, common, pad_multiple):
+    settings, anchors = model.rpn, _anchors(model)
+    proposals = {"nms_iou": settings.nms_iou, "min_size": settings.min_size}
+    return RPN(
+        RPNHead(model.fpn.channels, settings.channels, anchors.per_cell, **common),
+        strides=two_stage.STRIDES,
+        anchors=anchors,
+        matcher=_matcher(settings),
+        sampler=_sampler(settings),
+        coder=BoxCoder(tuple(settings.box_stds)),
+        box_loss=_box_loss(settings),
+        class_loss_weight=settings.class_loss_weight,
+        training_proposals=ProposalRule(settings.pre_nms_train, settings.post_nms_train, **proposals),
+        test_proposals=ProposalRule(settings.pre_nms_test, settings.post_nms_test, **proposals),
+        allowed_border=settings.allowed_border,
+        pad_multiple=pad_multiple,
+    )
+
+
+def _box_head(model, options, common, name):
+    head, ends = model.box_head, (len(options["class_names"]), model.box_head.class_agnostic)
+    if not head.convs:
+        return BoxHead(model.fpn.channels, head.pool_size, head.channels, *ends, name=name, **common)
+    convs = (head.convs, head.conv_channels, head.norm)
+    return ConvBoxHead(model.fpn.channels, head.pool_size, *convs, head.channels, *ends, name=name, **common)
+
+
+def _masks(model, options, common, name, iou_head=None):
+    settings = model.mask_head
+    head = MaskHead(
+        model.fpn.channels,
+        settings.convs,
+        settings.channels,
+        len(options["class_names"]),
+        settings.class_agnostic,
+        norm=settings.norm,
+        name=name,
+        **common,
+    )
+    return MaskBranch(
+        head,
+        _pooler(model, settings),
+        loss_weight=settings.loss_weight,
+        iou_head=iou_head,
+        iou_loss_weight=model.mask_iou_head.loss_weight,
+        iou_logit_threshold=model.mask_iou_head.logit_threshold,
+    )
+
+
+def _mask_iou_head(model, options, common):
+    head = model.mask_iou_head
+    sizes = (head.convs, head.channels, head.fc_layers, head.fc_channels)
+    return MaskIoUHead(model.fpn.channels, model.mask_head.pool_size, len(options["class_names"]), *sizes, **common)
+
+
+# ------------------------------------------------------------------------------------------------------------ rules
+
+
+def _anchors(model):
+    return Anchors(tuple(model.anchors.scales), tuple(model.anchors.ratios))
+
+
+def _matcher(settings, **changes):
+    keys = ("positive_iou", "negative_iou", "min_positive_iou", "low_quality_matches", "ignore_iof")
+    return Matcher(**{**{key: settings[key] for key in keys}, **changes})
+
+
+def _sampler(settings):
+    return Sampler(settings.sample_size, settings.positive_fraction)
+
+
+def _box_loss(settings):
+    return BoxLoss(settings.box_loss, settings.smooth_l1_beta, settings.box_loss_weight)
+
+
+def _suppression(settings):
+    return Suppression(
+        settings.score_threshold,
+        settings.max_detections,
+        settings.nms_iou,
+        settings.nms_method,
+        settings.nms_sigma,
+        settings.nms_min_score,
+    )
+
+
+def _pooler(model, head):
+    return RoIPooler(
+        head.pool_size,
+        two_stage.ROI_STRIDES,
+        sampling_ratio=head.sampling_ratio,
+        aligned=model.box_head.aligned,
+        finest_scale=model.box_head.finest_scale,
+    )
+
+
+def _stage_rules(model):
+    """What all stages have alike."""
+    return {
+        "pooler": _pooler(model, model.box_head),
+        "sampler": _sampler(model.box_head),
+        "box_loss": _box_loss(model.box_head),
+        "class_loss_weight": model.box_head.class_loss_weight,
+    }
+
+
+_HEAD_NORMS = ("none", "group_norm")  # a batch norm's statistics would hold unused RoIs
 _CHOICES = {
     "detector": DETECTORS,
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
@@ -33,34 +363,10 @@ _CHOICES = {
     "fpn.norm": [norm for norm in NORMS if norm != "frozen_batch_norm"],
     "fpn.extra_convs": EXTRA_CONVS,
     "rpn.box_loss": BOX_LOSSES,
-    "box_head.norm": HEAD_NORMS,
+    "box_head.norm": _HEAD_NORMS,
     "box_head.box_loss": BOX_LOSSES,
     "box_head.nms_method": METHODS,
-    "mask_head.norm": HEAD_NORMS,
+    "mask_head.norm": _HEAD_NORMS,
     "retina_head.box_loss": BOX_LOSSES,
     "retina_head.nms_method": METHODS,
 }
-
-
-def has_masks(detector):
-    """Whether the detector of that name, one of DETECTORS, finds masks and must be given them to train."""
-    return issubclass(DETECTORS.get(detector, object), WithMasks)
-
-
-def build(settings, class_names, seed=1):
-    """A detector with all its variables made.
-
-    Args:
-        settings: config.model.
-        class_names: the C class names, in the order of the records' class numbers.
-        seed: of the initial weights and of the sampling.
-
-    Raises UserError where a setting is none of its choices.
-    """
-    for key, choices in _CHOICES.items():
-        value = settings
-        for part in key.split("."):
-            value = value[part]
-        if value not in choices:
-            raise UserError(f"model.{key} is {value!r}; it must be one of {', '.join(map(str, choices))}")
-    return DETECTORS[settings.detector](settings, class_names, seed)

@@ -1,9 +1,16 @@
-"""What every detector shares: preparing images, the training step, the face that Keras knows."""
+"""What every detector shares: preparing images, the training step, finding objects, the face that Keras knows."""
 
+import numpy as np
 import tensorflow as tf
 
+from awsdet.data.coco.images import as_array
+from awsdet.data.reader.sizes import InputSize
+from awsdet.detection.results import batch_results
+from awsdet.models.keras_steps import MeanSteps, TimedSteps
 from awsdet.models.layers.conv import Conv
-from awsdet.models.layers.initializers import Initializers
+from awsdet.ops.placement import whole
+from awsdet.ops.resize import resize
+from awsdet.runtime.world import World
 
 # What detection needs of a batch; one trace serves every number and size of images.
 IMAGES_SPEC = {
@@ -12,40 +19,89 @@ IMAGES_SPEC = {
 }
 
 
-class OneProcess:
-    """The world of a training run that is alone; `runtime.world.World` has the same face for many processes."""
-
-    rank, size = 0, 1
-
-    def average(self, gradients):
-        """The mean over the ranks of each tensor of a list."""
-        return gradients
-
-    def sum(self, tensor, name="sum"):
-        """The sum over the ranks of a tensor; `name`: of this exchange, the same on all ranks."""
-        return tensor
-
-
 class Detector(tf.keras.Model):
-    """Base of the detectors: a `tf.keras.Model` that trains by `compile` and `fit` and finds objects by `detect`.
+    """Base of the detectors: a `tf.keras.Model` that trains by `compile` and `fit` and finds objects by `find`.
 
-    A subclass computes `training_outputs(images, batch, keys)`, `loss_sums(outputs)` and `_detect(batch)`.
+    A subclass computes `training_outputs(images, batch, keys, training)`, a tuple with `terms`, which are
+    detection.losses.Terms; `pyramid(images)`; and `detect_in_pyramid(pyramid, image_size)`.
 
     Args:
-        settings: config.model.
         class_names: names of the C classes in the order of their numbers.
-        seed: of the initial weights and of everything drawn while training.
+        pixels: Pixels that the backbone expects.
+        precision: Keras' name of the precision policy.
+        input_size: InputSize that `find` brings images to.
+        mask_threshold: probability from which on a pixel belongs to an object.
+        seed: of everything drawn while training.
     """
 
-    def __init__(self, settings, class_names, seed, name):
+    def __init__(
+        self, *, class_names, pixels, precision="float32", input_size=None, mask_threshold=0.5, seed=1, name=None
+    ):
         super().__init__(name=name)
-        self.settings, self.class_names, self.num_classes = settings, tuple(class_names), len(class_names)
-        self.initializers = Initializers(seed)
+        self.class_names, self.num_classes = tuple(class_names), len(class_names)
+        self.pixels, self.precision, self.mask_threshold = pixels, precision, mask_threshold
+        self.input_size = input_size or InputSize()
         self.seed = seed
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
-        self.world = OneProcess()
-        self.loss_normalizer = "process"
+        self.world = World()
+        self.loss_normalizer, self.clip_norm, self.accumulate_steps = "process", 0.0, 1
+        self._accumulated = []
         self._detect_any_size = tf.function(self._detect, input_signature=[IMAGES_SPEC], autograph=False)
+
+    # ------------------------------------------------------------------------------------------------ finding objects
+
+    def find(self, image, score_threshold=0.0):
+        """Finds objects in one image.
+
+        Args:
+            image: path of an image file, uint8 RGB array [H, W, 3] or [H, W], or a Pillow image.
+            score_threshold: objects below it are left out; the detector's own threshold holds too.
+
+        Returns `detection.results.Found` in pixels of the image, turned upright as its EXIF tag says. Raises UserError
+        for a file that is no whole image.
+        """
+        image = as_array(image)
+        size = self.input_size.resized(*image.shape[:2])
+        batch = {
+            "image": resize([image], whole([size]), self.input_size.padded(size)),
+            "image_size": np.array([size], np.int32),
+        }
+        found = self.results(self.detect(batch), [size], [image.shape[:2]], score_threshold)[0]
+        return found._replace(names=[self.class_names[label] for label in found.classes])
+
+    def detect(self, batch):
+        """Finds objects in a batch.
+
+        Args:
+            batch: dict with `image` uint8 [B, H, W, 3], H and W multiples of 32, and `image_size` int32 [B, 2].
+
+        Returns a dict: boxes float32 [B, D, 4] in pixels of `image`, scores float32 [B, D] falling, classes int32
+        [B, D] with -1 as padding, count int32 [B]; with masks also masks float32 [B, D, 28, 28], probabilities in each
+        box; from Mask Scoring R-CNN also iou_scores float32 [B, D].
+        """
+        return self._detect_any_size({name: batch[name] for name in IMAGES_SPEC})
+
+    def results(self, outputs, image_size, original_size, score_threshold=0.0):
+        """What `detect` found, as objects of the original images, their masks cut and pasted: list of B `Found`.
+
+        `image_size`, `original_size`: [B, 2], height and width of the resized and of the original images.
+        """
+        outputs = {name: np.asarray(value) for name, value in outputs.items()}
+        return batch_results(outputs, image_size, original_size, self.mask_threshold, score_threshold)
+
+    def call(self, inputs, training=False):
+        """The same as `detect`."""
+        return self._detect(inputs)
+
+    def _detect(self, batch):
+        return self.detect_in_pyramid(self.pyramid(self.normalize_images(batch)), batch["image_size"])
+
+    def normalize_images(self, batch):
+        """The network's input in the compute dtype, from the batch's `image` and `image_size`."""
+        pixels = self.pixels.normalize(batch["image"], batch["image_size"])
+        return tf.cast(pixels, tf.keras.mixed_precision.Policy(self.precision).compute_dtype)
+
+    # -------------------------------------------------------------------------------------------------------- training
 
     def compile(
         self,
@@ -62,7 +118,7 @@ class Detector(tf.keras.Model):
 
         Args:
             optimizer: a Keras optimizer, a LossScaleOptimizer around one for mixed_float16, or a name.
-            world: rank, size, `average` and `sum` over the processes; None for one process.
+            world: World of the processes; None for one process.
             clip_norm: largest global norm of the averaged gradients; 0 leaves them.
             accumulate_steps: batches whose mean gradient makes one update.
             loss_normalizer: "process", or "global": losses are divided by counts summed over the ranks, as if all
@@ -71,7 +127,7 @@ class Detector(tf.keras.Model):
         if loss_normalizer not in ("process", "global"):
             raise ValueError(f"loss_normalizer is {loss_normalizer!r}; it must be process or global")
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly, jit_compile=jit_compile)
-        self.world = world or OneProcess()
+        self.world = world or World()
         for layer in self.submodules:
             if isinstance(layer, Conv):
                 layer.world = self.world
@@ -79,28 +135,40 @@ class Detector(tf.keras.Model):
         # Made now, so that the training step is traced once: a trace that makes variables is followed by a second one.
         build = getattr(self.optimizer, "build", None) or self.optimizer._create_all_weights
         build(self.trainable_variables)
-        self._accumulated = []
         if accumulate_steps > 1:
-            self._accumulated = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.trainable_variables]
+            self._accumulated = [
+                tf.Variable(tf.zeros_like(v), trainable=False, name=f"{v.name.partition(':')[0]}/accumulated")
+                for v in self.trainable_variables
+            ]
 
-    def call(self, inputs, training=False):
-        """Detections of `inputs`, a dict with `image` uint8 [B, H, W, 3] and `image_size` int32 [B, 2]; see
-        `detect`."""
-        return self._detect(inputs)
+    def make_train_function(self, force=False):
+        """What `fit` calls at each step: the compiled training step, which tells waiting for data from computing."""
+        if self.train_function is None or force:
+            self.train_function = TimedSteps(self.train_step, self.run_eagerly)
+        return self.train_function
 
-    def detect(self, batch):
-        """Finds objects; see the subclass for what. `batch` needs `image` and `image_size`, H and W multiples of 32."""
-        return self._detect_any_size({name: batch[name] for name in IMAGES_SPEC})
+    def make_test_function(self, force=False):
+        """What `evaluate` calls at each step: the compiled test step, whose losses are averaged over the batches."""
+        if self.test_function is None or force:
+            self.test_function = MeanSteps(self.test_step, self.run_eagerly)
+        return self.test_function
+
+    def reset_metrics(self):
+        """Begins new means over the batches of an evaluation."""
+        super().reset_metrics()
+        if isinstance(self.test_function, MeanSteps):
+            self.test_function.reset()
 
     @tf.autograph.experimental.do_not_convert  # nothing below needs it, and it doubles the time to the first step
     def train_step(self, data):
-        """One step of `fit`. Returns the losses, their sum and the norm of the averaged gradients, for the log."""
-        batch = data[0] if isinstance(data, tuple) else data  # Keras' train_on_batch wraps what it is given
+        """One step of `fit`. Returns the sum of the losses, each of them, the norm of the averaged gradients and the
+        metrics, for the log. A metric is NaN if the batch has nothing that it is about."""
+        batch = _batch_of(data)
         with tf.GradientTape() as tape:
-            terms = self.compute_losses(batch)
-            total = tf.add_n(list(terms.values()))
+            losses, metrics = self._losses_and_metrics(batch)
+            total = tf.add_n(list(losses.values()))
             scaled = self.optimizer.get_scaled_loss(total) if self._scales_loss else total
-        finite = self._assert_finite(terms, batch)
+        finite = self._assert_finite(losses, batch)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables)
         # A term that saw no object still reaches its variables: every rank reduces the same tensors at every step.
@@ -115,7 +183,13 @@ class Detector(tf.keras.Model):
             gradients = self.optimizer.get_unscaled_gradients(gradients)
         norm = self._update(gradients, variables)
         self.step.assign_add(1)
-        return {"loss": total, **terms, "gradient_norm": norm}
+        return {"loss": total, **losses, "gradient_norm": norm, **metrics}
+
+    @tf.autograph.experimental.do_not_convert
+    def test_step(self, data):
+        """One step of `evaluate`: losses and metrics as in training, but normalised by stored statistics."""
+        losses, metrics = self._losses_and_metrics(_batch_of(data), training=False)
+        return {"loss": tf.add_n(list(losses.values())), **losses, **metrics}
 
     @property
     def _scales_loss(self):
@@ -147,34 +221,34 @@ class Detector(tf.keras.Model):
         with tf.control_dependencies([op for op in [applied] if op is not None]):
             return tf.identity(norm)
 
-    def _assert_finite(self, terms, batch):
-        values = tf.stack(list(terms.values()))
+    def _assert_finite(self, losses, batch):
+        values = tf.stack(list(losses.values()))
         report = ["non-finite loss:"]
-        for name, value in terms.items():
+        for name, value in losses.items():
             report += [f"{name}=", value]
         report += ["step=", self.step, "rank=", self.world.rank, "image_id=", batch.get("image_id", [-1])]
         return tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(values)), report, summarize=64)
 
-    def compute_losses(self, batch, keys=None):
+    def compute_losses(self, batch, keys=None, training=True):
         """Losses of one batch: a dict of float32 scalars.
 
         `keys(name, shape)` gives the keys of whatever is sampled; by default they are random.
         """
-        outputs = self.training_outputs(self.normalize_images(batch), batch, keys or self.sampling_keys)
-        with tf.name_scope("losses"):
-            return self.normalized(*self.loss_sums(outputs))
+        return self._losses_and_metrics(batch, keys, training)[0]
 
-    def normalize_images(self, batch):
-        """uint8 RGB [B, H, W, 3] -> network input in the compute dtype; what lies beyond image_size becomes 0."""
-        image = batch["image"]
-        settings = self.settings.image
-        pixels = tf.cast(image[..., ::-1] if settings.bgr else image, tf.float32)
-        pixels = (pixels - tf.constant(settings.mean, tf.float32)) / tf.constant(settings.std, tf.float32)
-        rows = tf.sequence_mask(batch["image_size"][:, 0], tf.shape(image)[1])
-        columns = tf.sequence_mask(batch["image_size"][:, 1], tf.shape(image)[2])
-        inside = rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :]
-        pixels = tf.where(inside[..., tf.newaxis], pixels, 0.0)
-        return tf.cast(pixels, tf.keras.mixed_precision.Policy(self.settings.precision).compute_dtype)
+    def _losses_and_metrics(self, batch, keys=None, training=True):
+        """Two dicts of float32 scalars."""
+        terms = self.training_outputs(self.normalize_images(batch), batch, keys or self.sampling_keys, training).terms
+        with tf.name_scope("losses"):
+            return self.normalized(terms.losses), {name: m.total / m.count for name, m in terms.metrics.items()}
+
+    def normalized(self, losses):
+        """Divides the total of each Mean of the dict `losses` by its count; see `loss_normalizer` of `compile`."""
+        counts = tf.stack([mean.count for mean in losses.values()])
+        if self.loss_normalizer == "global":
+            # Gradients are averaged over the ranks afterwards, which divides by the size once more.
+            counts = self.world.sum(counts) / self.world.size
+        return {name: tf.math.divide_no_nan(mean.total, counts[i]) for i, (name, mean) in enumerate(losses.items())}
 
     def sampling_keys(self, name, shape):
         """Uniform random keys float32 `shape` in [0, 1), fixed by the seed, the step, the rank and `name`."""
@@ -183,11 +257,7 @@ class Detector(tf.keras.Model):
         seed = tf.stack([salt, self.step * 4096 + self.world.rank])
         return tf.random.stateless_uniform(shape, seed)
 
-    def normalized(self, sums, counts):
-        """Divides each loss of the dict `sums` by its count in `counts`; see `loss_normalizer` of `compile`."""
-        if self.loss_normalizer == "global":
-            # Gradients are averaged over the ranks afterwards, which divides by the size once more.
-            totals = self.world.sum(tf.stack([counts[name] for name in sums])) / self.world.size
-        else:
-            totals = tf.stack([counts[name] for name in sums])
-        return {name: tf.math.divide_no_nan(value, totals[i]) for i, (name, value) in enumerate(sums.items())}
+
+def _batch_of(data):
+    """The batch in what Keras hands to a step: `train_on_batch` wraps it in a tuple."""
+    return data[0] if isinstance(data, tuple) else data

@@ -1,74 +1,111 @@
 """RetinaNet (Lin et al. 2017): one stage, every anchor of P3 to P7 is classified and moved."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
+from awsdet.detection.losses import Terms
+from awsdet.detection.matching import ground_truth
 from awsdet.models.detector import Detector
-from awsdet.models.heads.retina_head import RetinaHead, retina_detections, retina_losses, retina_targets
-from awsdet.models.heads.rpn import level_anchors, valid_anchors
-from awsdet.models.parts import build_backbone, build_neck
+from awsdet.models.heads.retina_head import (
+    RetinaOutput,
+    RetinaTargets,
+    retina_detections,
+    retina_targets,
+    retina_terms,
+)
 
 STRIDES = (8, 16, 32, 64, 128)
-FIRST_POSITIVES = 100.0  # where the running mean of the positives begins, as Detectron2's
+FIRST_POSITIVES = 100.0  # the initial value of the running mean of the positives, as Detectron2's
+
+
+class RetinaNetStep(NamedTuple):
+    """What a training step makes of a batch."""
+
+    output: RetinaOutput
+    targets: RetinaTargets
+    terms: Terms
 
 
 class RetinaNet(Detector):
-    """ResNet, FPN from C3 on with two coarser levels, and the head."""
+    """Backbone, a neck from C3 on with two coarser levels, and the head with its rules.
 
-    def __init__(self, settings, class_names, seed=1, name="retinanet"):
-        """See `Detector`."""
-        super().__init__(settings, class_names, seed, name)
-        common = {"initializers": self.initializers, "dtype": settings.precision}
-        self.backbone = build_backbone(settings.backbone, **common)
-        self.neck = build_neck(settings.fpn, self.backbone.out_channels, start_level=1, num_outs=len(STRIDES), **common)
-        anchors_per_cell = len(settings.anchors.scales) * len(settings.anchors.ratios)
-        head = settings.retina_head
-        self.bbox_head = RetinaHead(
-            settings.fpn.channels, head.convs, head.channels, anchors_per_cell, self.num_classes, **common
-        )
+    Args:
+        backbone: layer from images to features at strides 4, 8, 16, 32. neck: layer from these to P3 to P7.
+        head: RetinaHead.
+        anchors: Anchors. matcher: Matcher. coder: BoxCoder.
+        focal_loss: FocalLoss. box_loss: BoxLoss. suppression: Suppression.
+        pre_nms: pairs of anchor and class of each level that are looked at for detections.
+        min_size: boxes whose width or height (px) is not above this are dropped.
+        normalizer_momentum: 0: losses are divided by the positives of the batch; else by their running mean over the
+            steps, of which this share is kept at each (Detectron2: 0.9).
+        pad_multiple: images are padded to multiples of this, px.
+        options: see `Detector`.
+    """
+
+    def __init__(
+        self,
+        backbone,
+        neck,
+        head,
+        *,
+        anchors,
+        matcher,
+        coder,
+        focal_loss,
+        box_loss,
+        suppression,
+        pre_nms=1000,
+        min_size=0.0,
+        normalizer_momentum=0.0,
+        pad_multiple=32,
+        **options,
+    ):
+        super().__init__(**options)
+        self.backbone, self.neck, self.bbox_head = backbone, neck, head
+        self.anchors, self.matcher, self.coder = anchors, matcher, coder
+        self.focal_loss, self.box_loss, self.suppression = focal_loss, box_loss, suppression
+        self.pre_nms, self.min_size = pre_nms, min_size
+        self.normalizer_momentum, self.pad_multiple = normalizer_momentum, pad_multiple
         self.positives = None
-        if head.normalizer_momentum:
+        if normalizer_momentum:
             self.positives = tf.Variable(FIRST_POSITIVES, trainable=False, name="positives")
         self.built = True
 
-    def training_outputs(self, images, batch, keys=None):
-        """What the losses compare, by name: retina_output and retina_targets.
+    def training_outputs(self, images, batch, keys=None, training=True):
+        """RetinaNetStep of normalised `images`, as `normalize_images` gives them, and the batch they are of.
 
-        `images` as `normalize_images` gives them. Nothing is sampled, so `keys` are not asked for.
+        Nothing is sampled, so `keys` are not asked for. With normalizer_momentum and `training`, each call is a step of
+        the running mean.
         """
-        pyramid = self.pyramid(images, training=True)
-        anchors = level_anchors(pyramid, STRIDES, self.settings.anchors)
-        valid = valid_anchors(pyramid, STRIDES, batch["image_size"], self.settings.anchors)
-        targets = retina_targets(tf.concat(anchors, axis=0), valid, batch, self.num_classes, self.settings.retina_head)
-        return {"retina_output": self.bbox_head(pyramid, training=True), "retina_targets": targets}
+        pyramid = self.pyramid(images, training)
+        with tf.name_scope("targets"):
+            anchors = tf.concat(self.anchors.of_pyramid(pyramid, STRIDES), axis=0)
+            valid = self.anchors.valid(pyramid, STRIDES, batch["image_size"], self.pad_multiple)
+            truth = ground_truth(batch)
+            targets = retina_targets(anchors, valid, truth, self.num_classes, self.matcher, self.coder)
+        output = self.bbox_head(pyramid, training=training)
+        with tf.name_scope("losses"):
+            count = self._smoothed(targets.normalizer, training)
+            terms = retina_terms(output, targets, count, self.focal_loss, self.box_loss, self.coder)
+        return RetinaNetStep(output, targets, terms)
 
-    def loss_sums(self, outputs):
-        """Unnormalised losses of `training_outputs`, and what to divide each by: two dicts of float32 scalars.
-
-        With normalizer_momentum each call is a step of the running mean.
-        """
-        targets = outputs["retina_targets"]
-        class_loss, box_loss = retina_losses(outputs["retina_output"], targets, self.settings.retina_head)
-        sums = {"class_loss": class_loss, "box_loss": box_loss}
-        count = self._smoothed(targets.normalizer)
-        return sums, {"class_loss": count, "box_loss": count}
-
-    def _smoothed(self, count):
-        """The running mean of `count`, the same on all ranks, where one is kept."""
+    def _smoothed(self, count, training):
+        """The running mean of `count`, the same on all ranks, if one is kept."""
         if self.positives is None:
             return count
-        share = self.settings.retina_head.normalizer_momentum
+        if not training:
+            return tf.identity(self.positives)
+        kept = self.normalizer_momentum
         mean = self.world.sum(count, name="positives") / self.world.size
-        return self.positives.assign(share * self.positives + (1 - share) * mean)
+        return self.positives.assign(kept * self.positives + (1 - kept) * mean)
 
     def pyramid(self, images, training=False):
         """Normalised images [B, H, W, 3] -> P3 to P7. H and W must be multiples of 32."""
         return self.neck(self.backbone(images, training=training), training=training)
 
-    def _detect(self, batch):
-        """Finds objects; takes and returns what Faster R-CNN's does."""
-        return self.detect_in_pyramid(self.pyramid(self.normalize_images(batch)), batch["image_size"])
-
     def detect_in_pyramid(self, pyramid, image_size):
         """`detect` from features P3 to P7 on."""
-        anchors = level_anchors(pyramid, STRIDES, self.settings.anchors)
-        return retina_detections(self.bbox_head(pyramid), anchors, image_size, self.settings.retina_head)._asdict()
+        anchors = self.anchors.of_pyramid(pyramid, STRIDES)
+        rules = (self.coder, self.suppression, self.pre_nms, self.min_size)
+        return retina_detections(self.bbox_head(pyramid), anchors, image_size, *rules)._asdict()

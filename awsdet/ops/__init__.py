@@ -1,1 +1,1 @@
-"""The compiled operators; `plain` holds each one's twin."""
+"""The compiled operators; `reference` holds the twin of each."""

@@ -17,10 +17,9 @@ def pays():
     return told() and not tf.config.list_physical_devices("GPU")
 
 
-def suits(features, kernel):
-    """Whether `conv3x3` takes these: float32, channels in multiples of 16 and filters in multiples of 32."""
-    size = tuple(kernel.shape[:2])
-    return features.dtype == tf.float32 and size == (3, 3) and kernel.shape[2] % 16 == 0 and kernel.shape[3] % 32 == 0
+def suits(kernel):
+    """Whether `conv3x3` takes this kernel: 3x3, input channels in multiples of 16 and filters in multiples of 32."""
+    return tuple(kernel.shape[:2]) == (3, 3) and kernel.shape[2] % 16 == 0 and kernel.shape[3] % 32 == 0
 
 
 def conv3x3(features, kernel, bias, relu=False):

@@ -1,11 +1,20 @@
 """Non-maximum suppression for a batch of images, compiled."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from awsdet.ops import library
-from awsdet.ops.reference.nms import Kept
 
 tf.no_gradient("AwsdetNms")
+
+
+class Kept(NamedTuple):
+    """What NMS leaves of B images, by falling score, padded to K."""
+
+    indices: tf.Tensor  # int32 [B, K] into the image's boxes, 0 where there are fewer
+    scores: tf.Tensor  # float32 [B, K], 0 where there are fewer
+    count: tf.Tensor  # int32 [B]
 
 
 def nms(boxes, scores, classes=None, *, iou_threshold, score_threshold, max_output, method="hard", sigma=0.5):

@@ -201,7 +201,7 @@ def load_for_inference(path):
     path = find(path)
     info = read_info(path)
     settings = config_module.from_json(json.dumps(info["config"]))
-    detector = builder.build(settings.model, info["class_names"], seed=settings.seed)
+    detector = builder.build(settings, info["class_names"])
     with _damage_named(path):
         status = tf.train.Checkpoint(detector=detector).read(str(path / "state"))
         status.assert_existing_objects_matched().expect_partial()

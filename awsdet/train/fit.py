@@ -8,6 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from awsdet import evaluation
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import train_dataset
 from awsdet.models import builder
 from awsdet.runtime.progress import clock
@@ -66,7 +67,7 @@ class _Run:
         self.config, self.inputs, self.world = config, inputs, world
         self.checkpoints = inputs.folder.checkpoints
         self.images_per_step = config.data.batch_size * world.size
-        self.detector = builder.build(config.model, inputs.train.class_names, seed=config.seed)
+        self.detector = builder.build(config, inputs.train.class_names)
         self.start_info = checkpoint.read_info(inputs.start) if inputs.start else None
         if config.train.init_from and self.start_info is None and world.is_chief:
             take_weights(self.detector, config.train.init_from)
@@ -112,7 +113,7 @@ class _Run:
         epochs = self.config.train.epochs
         return train_dataset(
             self.inputs.train,
-            self.config.data,
+            reader_options(self.config.data),
             seed=self.config.seed,
             rank=self.world.rank,
             world_size=self.world.size,

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Optional
 
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import trainable_records
 from awsdet.data.records.manifest import Manifest, class_difference
 from awsdet.data.records.read import read_manifest
@@ -40,7 +41,7 @@ def _read_manifests(config):
     if not data.train_records:
         raise UserError("data.train_records is empty; give what awsdet convert wrote: --config.data.train_records=DIR")
     train_manifest = read_manifest(data.train_records, data.train_split)
-    trainable_records(train_manifest, data)
+    trainable_records(train_manifest, reader_options(data))
     detector = config.model.detector
     if has_masks(detector) and not train_manifest.has_masks:
         boxes_alone = "cascade_rcnn" if detector == "cascade_mask_rcnn" else "faster_rcnn"

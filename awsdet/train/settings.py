@@ -5,6 +5,7 @@ import json
 from absl import logging
 
 from awsdet import config as config_module
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import trainable_records
 from awsdet.data.records.manifest import class_difference
 from awsdet.models.builder import has_masks
@@ -101,7 +102,7 @@ def progress_facts(config, manifest, images_per_step):
 
 
 def _images(config, manifest):
-    return len(trainable_records(manifest, config.data))
+    return len(trainable_records(manifest, reader_options(config.data)))
 
 
 def _differences(before, now, prefix=""):

@@ -23,7 +23,7 @@ def read(path):
     detector, info = load_for_inference(path)
     arrays, model = mmdet.export(detector), info["config"].model.to_dict()
     name = f"{info['path']}, step {info['step']}"
-    preset = presets.of_settings("its own config", model)
+    preset = presets.of_detector("its own config", detector)
     sources = {key: key for key in arrays}
     return load.Weights(name, "awsdet", arrays, sources, [], {}, preset, detector.class_names, model)
 
@@ -40,9 +40,10 @@ def take_weights(detector, path):
             weights.path,
         )
     else:
-        presets.check(weights.preset, detector.settings, weights.path)
+        presets.check(weights.preset, detector, weights.path)
     table, names = mmdet.table(detector), _class_names(weights, detector)
-    values = {key: _fitting(key, variable, detector, weights, names) for key, variable in table.items()}
+    sides = mmdet.windows(detector)
+    values = {key: _fitting(key, variable, sides, detector, weights, names) for key, variable in table.items()}
     # A layer is taken as a whole or not at all.
     new_layers = {classes.layer(key) for key, value in values.items() if value is None}
     values = {key: value for key, value in values.items() if classes.layer(key) not in new_layers}
@@ -54,14 +55,14 @@ def take_weights(detector, path):
     _report(detector, weights, names, values, new, unused)
 
 
-def _fitting(key, variable, detector, weights, names):
+def _fitting(key, variable, sides, detector, weights, names):
     """The value in our layout for a variable; None where the weights have none that fits."""
     value = weights.arrays.get(key)
     if value is not None and classes.depends_on_classes(key) and names != detector.class_names:
-        ours = mmdet.to_source(key, variable.numpy(), detector.settings)
+        ours = mmdet.to_source(key, variable.numpy(), sides)
         value = classes.carry(key, ours, value, detector.class_names, names)
     if value is not None:
-        value = mmdet.from_source(key, np.asarray(value), detector.settings)
+        value = mmdet.from_source(key, np.asarray(value), sides)
     return value if value is not None and value.shape == tuple(variable.shape) else None
 
 
@@ -69,7 +70,7 @@ def _check_backbone(path, detector, weights, table, new, unused):
     """Raises UserError where an array of the backbone is left over on either side."""
     faults = []
     for key in (key for key in new if key.startswith("backbone.")):
-        ours = mmdet.to_source(key, table[key].numpy(), detector.settings).shape
+        ours = mmdet.to_source(key, table[key].numpy(), {}).shape
         theirs = weights.arrays.get(key)
         if theirs is None:
             faults.append(f"it has no {key}")
@@ -88,8 +89,7 @@ def _class_names(weights, detector):
     """The class list of the weights. Where they do not tell and have as many classes as the detector, its own."""
     if weights.class_names is not None or weights.backbone_only:
         return weights.class_names or detector.class_names
-    anchors = detector.settings.anchors
-    count = classes.count(weights.arrays, len(anchors.scales) * len(anchors.ratios))
+    count = classes.count(weights.arrays)
     if count == len(classes.COCO):
         logging.info("%s names none of its %d classes; they are taken to be COCO's", weights.path, count)
         return classes.COCO

@@ -32,16 +32,13 @@ def depends_on_classes(key: str) -> bool:
     return layer(key).rpartition(".")[2] in _ROWS
 
 
-def count(arrays: dict[str, np.ndarray], anchors: int) -> int | None:
-    """The number of classes of a detector; None if there is only a backbone.
-
-    `anchors`: anchors per cell of the feature maps, which a RetinaNet needs.
-    """
+def count(arrays: dict[str, np.ndarray]) -> int | None:
+    """The number of classes of a detector; None if there is only a backbone."""
     for key, array in arrays.items():
         if key.endswith("fc_cls.bias"):
             return len(array) - 1
-        if key.endswith("retina_cls.bias"):
-            return len(array) // anchors
+        if key.endswith("retina_cls.bias"):  # a row per anchor and class; retina_reg has four rows per anchor
+            return len(array) // (len(arrays[key.replace("retina_cls", "retina_reg")]) // 4)
     return None
 
 

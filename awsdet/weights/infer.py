@@ -18,7 +18,7 @@ _RETINA_SHAPES = 9  # anchors per cell: 3 sizes x 3 ratios
 
 
 def infer(weights: Weights) -> tuple[ConfigDict, int]:
-    """Returns (config.model, number of classes). If the weights are only a backbone, the number is 1.
+    """Returns (config, number of classes). If the weights are only a backbone, the number is 1.
 
     Raises UserError if they do not belong to one of our detectors.
     """
@@ -27,7 +27,8 @@ def infer(weights: Weights) -> tuple[ConfigDict, int]:
     shapes = {key: array.shape for key, array in weights.arrays.items()}
     try:
         detector = _detector(shapes)
-        model = getattr(config_module, detector)().model
+        config = getattr(config_module, detector)()
+        model = config.model
         _backbone(model.backbone, shapes)
         if not weights.backbone_only:
             _neck(model.fpn, shapes)
@@ -44,13 +45,13 @@ def infer(weights: Weights) -> tuple[ConfigDict, int]:
     for key, value in (weights.preset.settings if weights.preset else {}).items():
         section, name = key.split(".")
         model[section][name] = value
-    return model, classes
+    return config, classes
 
 
 def _stored(weights):
-    """config.model as it is stored in one of our files."""
+    """The config whose section `model` is stored in one of our files."""
     try:
-        return config_module.from_json(json.dumps({"model": weights.model})).model
+        return config_module.from_json(json.dumps({"model": weights.model}))
     except (TypeError, AttributeError) as error:
         raise UserError(f"{weights.path}: cannot read the config in it ({error}); give --config") from error
 

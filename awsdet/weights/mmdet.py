@@ -18,7 +18,6 @@ from collections.abc import Container
 
 import numpy as np
 import tensorflow as tf
-from ml_collections import ConfigDict
 
 from awsdet.runtime.errors import UserError
 
@@ -51,29 +50,35 @@ def source_key(name: str, names: Container[str]) -> str:
     return f"{parent}.{norm}.{_NORM_SUFFIX[kind]}"
 
 
-def from_source(key: str, array: np.ndarray, settings: ConfigDict) -> np.ndarray:
-    """Converts an array from mmdetection's layout to ours, also a gradient. `settings`: config.model."""
+def windows(detector: tf.keras.Model) -> dict[str, int]:
+    """Name of a dense layer's weight -> side P, if its input are flattened RoI features [P, P, channels]."""
+    layers = (layer for layer in detector.submodules if getattr(layer, "window", None))
+    return {f"{layer.name}.weight": layer.window for layer in layers}
+
+
+def from_source(key: str, array: np.ndarray, windows: dict[str, int]) -> np.ndarray:
+    """Converts an array from mmdetection's layout to ours, also a gradient. `windows`: what `windows` returns."""
     if array.ndim == 4:
         return array.transpose(0, 2, 3, 1) if _is_transposed(key) else array.transpose(2, 3, 1, 0)
     if array.ndim != 2:
         return array
-    size = _pool_size(key, settings)
-    if size and array.shape[1] % size**2 == 0:
+    side = windows.get(key)
+    if side and array.shape[1] % side**2 == 0:
         units = array.shape[0]
-        return array.reshape(units, -1, size, size).transpose(2, 3, 1, 0).reshape(-1, units)
+        return array.reshape(units, -1, side, side).transpose(2, 3, 1, 0).reshape(-1, units)
     return array.T
 
 
-def to_source(key: str, array: np.ndarray, settings: ConfigDict) -> np.ndarray:
-    """Converts an array from our layout to mmdetection's, also a gradient. `settings`: config.model."""
+def to_source(key: str, array: np.ndarray, windows: dict[str, int]) -> np.ndarray:
+    """Converts an array from our layout to mmdetection's, also a gradient. `windows`: what `windows` returns."""
     if array.ndim == 4:
         return array.transpose(0, 3, 1, 2) if _is_transposed(key) else array.transpose(3, 2, 0, 1)
     if array.ndim != 2:
         return array
-    size = _pool_size(key, settings)
-    if size:
+    side = windows.get(key)
+    if side:
         units = array.shape[1]
-        return array.reshape(size, size, -1, units).transpose(3, 2, 0, 1).reshape(units, -1)
+        return array.reshape(side, side, -1, units).transpose(3, 2, 0, 1).reshape(units, -1)
     return array.T
 
 
@@ -81,25 +86,15 @@ def _is_transposed(key):
     return key.endswith("upsample.weight")
 
 
-def _pool_size(key, settings):
-    """Side of the RoI features that are the input of a dense layer; None for any other layer."""
-    if key.endswith(".shared_fcs.0.weight"):
-        return settings.box_head.pool_size
-    first = "fcs.0" if settings.mask_iou_head.fc_layers else "fc_mask_iou"
-    if key.endswith(f"mask_iou_head.{first}.weight"):
-        return -(-settings.mask_head.pool_size // 2)  # its last convolution halves height and width
-    return None
-
-
 def assign(detector: tf.keras.Model, arrays: dict[str, np.ndarray]) -> None:
     """Sets all weights of a detector from a dict of mmdetection's name -> array.
 
     Raises UserError if any key is missing, unused or of another shape. It lists them all, and no weight was changed.
     """
-    wanted = table(detector)
+    wanted, sides = table(detector), windows(detector)
     faults = [f"missing {key}" for key in wanted if key not in arrays]
     faults += [f"unused {key}" for key in arrays if key not in wanted and not key.endswith(_COUNTER)]
-    values = {key: from_source(key, np.asarray(arrays[key]), detector.settings) for key in wanted if key in arrays}
+    values = {key: from_source(key, np.asarray(arrays[key]), sides) for key in wanted if key in arrays}
     faults += [
         f"{key} has shape {values[key].shape}, but the model has {tuple(wanted[key].shape)}"
         for key in values
@@ -113,7 +108,7 @@ def assign(detector: tf.keras.Model, arrays: dict[str, np.ndarray]) -> None:
 
 def export(detector: tf.keras.Model) -> dict[str, np.ndarray]:
     """All weights of a detector: dict of mmdetection's name -> float32 array in mmdetection's layout."""
+    sides = windows(detector)
     return {
-        key: np.ascontiguousarray(to_source(key, variable.numpy(), detector.settings))
-        for key, variable in table(detector).items()
+        key: np.ascontiguousarray(to_source(key, variable.numpy(), sides)) for key, variable in table(detector).items()
     }

@@ -5,10 +5,10 @@ less than one grey level; such differences are accepted.
 """
 
 import re
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from awsdet.runtime.errors import UserError
 
@@ -40,9 +40,19 @@ DETECTRON_GROUP_NORM = Preset("Detectron, group normalisation", {**MSRA.settings
 TORCHVISION = Preset("torchvision", _pixels(False, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), "pytorch"))
 
 
-def of_settings(name: str, model: dict) -> Preset:
-    """The preset of a model. `model`: its settings, a nested dict like config.model."""
-    return Preset(name, {key: _look_up(model, key) for key in TORCHVISION.settings})
+def of_detector(name: str, detector: tf.keras.Model) -> Preset:
+    """The preset of a detector's own weights."""
+    settings = settings_of(detector)
+    return Preset(name, {key: settings[key] for key in TORCHVISION.settings})
+
+
+def settings_of(detector: tf.keras.Model) -> dict:
+    """The settings of a detector that presets are about: key of Preset.settings -> value."""
+    pixels, style = detector.pixels, getattr(detector.backbone, "style", "pytorch")  # HRNet has only one style
+    return {
+        **_pixels(pixels.bgr, tuple(pixels.mean), tuple(pixels.std), style),
+        RELU: getattr(detector.neck, "relu_before_extra_convs", False),
+    }
 
 
 def of_detectron(arrays: dict[str, np.ndarray]) -> Preset:
@@ -70,19 +80,15 @@ def of_mmdet_config(text: str) -> Preset | None:
     )
 
 
-def differences(preset: Preset, model: Mapping) -> list[tuple]:
-    """[(key, value of the preset, value of config.model)] of the settings that differ."""
-    found = []
-    for key, wanted in preset.settings.items():
-        ours = _look_up(model, key)
-        if not _agree(key, wanted, ours):
-            found.append((key, wanted, ours))
-    return found
+def differences(preset: Preset, detector: tf.keras.Model) -> list[tuple]:
+    """[(key, value of the preset, value of the detector)] of the settings that differ."""
+    ours = settings_of(detector)
+    return [(key, wanted, ours[key]) for key, wanted in preset.settings.items() if not _agree(key, wanted, ours[key])]
 
 
-def check(preset: Preset, model: Mapping, path: str) -> None:
-    """Raises UserError if config.model differs from a preset; the text has the overrides that fix it."""
-    found = differences(preset, model)
+def check(preset: Preset, detector: tf.keras.Model, path: str) -> None:
+    """Raises UserError if a detector differs from a preset; the text has the overrides that fix it."""
+    found = differences(preset, detector)
     if found:
         ours = ", ".join(f"model.{key}={value}" for key, _, value in found)
         cure = " ".join(f"--config.model.{key}={_as_flag(wanted)}" for key, wanted, _ in found)
@@ -104,12 +110,6 @@ def _agree(key, wanted, ours):
     if key == "image.std":
         return len(ours) == len(wanted) and all(abs(a - b) <= _STD_TOLERANCE * a for a, b in zip(wanted, ours))
     return wanted == ours
-
-
-def _look_up(settings, key):
-    for part in key.split("."):
-        settings = settings[part]
-    return tuple(settings) if isinstance(settings, list) else settings
 
 
 def _as_flag(value):

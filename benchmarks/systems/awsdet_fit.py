@@ -1,10 +1,10 @@
-"""`fit` as `awsdet train` runs it, measured in a process of its own: prints one line of JSON.
+"""Measures `fit` as `awsdet train` runs it, in a process of its own; prints one line of JSON.
 
     python benchmarks/systems/awsdet_fit.py --model=shapes --dtype=float32
 
-A real run on records of the built-in shapes, with all it logs and saves. In the middle of each epoch it stands still
-while the bare loop takes its turn: the same compiled step, as often, with the batches that `fit` was given last. So
-whatever else the machine does falls on both. `fit` is what lies between two such turns, less the evaluations.
+It is a real run on records of the built-in shapes, with all its logs and checkpoints. In the middle of each epoch the
+run pauses and a bare loop takes its turn: it calls the same compiled step equally often, on the last batches of `fit`.
+So other work on the machine affects both alike. The time of `fit` is that between two such turns, less the evaluations.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from awsdet.train import fit
 from benchmarks import measure
 from benchmarks.systems.awsdet_step import jittered_proposals
 
-# Config file, images a step, long side of an image in px, steps an epoch, epochs.
+# Config file, images per step, long side of an image in px, steps per epoch, epochs.
 MODELS = {
     "shapes": ("shapes_mask_rcnn.py", 8, 128, 125, 3),
     "r50": ("mask_rcnn_r50_fpn_1x.py", 2, 256, 50, 2),
@@ -37,15 +37,15 @@ HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_epoch_begin", "on_epo
 
 
 class Clock:
-    """Seconds by part, of wall, of the process's CPU time and of its main thread's, and how often it was called."""
+    """Seconds by part (wall time, CPU time of the process, CPU time of its main thread), and the number of calls."""
 
     def __init__(self):
-        self.running = False  # nothing counts before
+        self.running = False  # nothing counts before this is set
         self.wall, self.cpu, self.thread = (collections.Counter() for _ in range(3))
         self.calls, self.longest = collections.Counter(), collections.Counter()
 
     def add(self, part, start):
-        """Adds the time since `start`, of `now`."""
+        """Adds the time since `start`, a value of `now`."""
         if self.running:
             wall, cpu, thread = (end - begin for end, begin in zip(self.now(), start))
             self.wall[part] += wall
@@ -55,7 +55,7 @@ class Clock:
             self.longest[part] = max(self.longest[part], wall)
 
     def timed(self, part, function):
-        """`function`, its time added to a part."""
+        """`function`, wrapped so that its time is added to a part."""
 
         def call(*arguments, **named):
             start = self.now()
@@ -72,7 +72,7 @@ class Clock:
 
 
 class Turns(tf.keras.callbacks.Callback):
-    """Gives the bare loop its turns. `steps`: the Steps of the run; `warmup`: bare steps before the first."""
+    """Gives the bare loop its turns. `steps`: the Steps of the run; `warmup`: bare steps before the first turn."""
 
     _supports_tf_logs = True
 
@@ -83,7 +83,7 @@ class Turns(tf.keras.callbacks.Callback):
         self._start, self.data_seconds = None, 0.0
 
     def on_train_begin(self, logs=None):
-        """From now on times the step within `fit` and keeps its batches."""
+        """Starts to time the step within `fit` and to keep its batches."""
         self._bare = self._steps.compiled
         timed = self._clock.timed("step", self._bare)
 
@@ -94,18 +94,18 @@ class Turns(tf.keras.callbacks.Callback):
         self._steps.compiled = step
 
     def on_train_batch_end(self, batch, logs=None):
-        """In the middle of an epoch `fit` has to wait."""
+        """Gives the bare loop its turn in the middle of an epoch."""
         if self._steps.step % self._steps.per_epoch != self._steps.per_epoch // 2:
             return
         if self._start is None:
             for _ in range(self._warmup):
                 self._bare(self._batches[-1])
-            self.model.detect(self._batches[-1])  # traced now, and not in the first evaluation
+            self.model.detect(self._batches[-1])  # traced now instead of in the first evaluation
             self._clock.running, self._data_start = True, self._steps.data_seconds
         else:
             self._clock.add("fit", self._start)
         self._clock.timed("bare", self._loop)()
-        # What comes after the last turn belongs to no pair.
+        # The steps after the last turn have no partner, so they do not count.
         self._clock.running = self._steps.step + self._steps.per_epoch < self._steps.total
         self.data_seconds = self._steps.data_seconds - self._data_start
         self._start = self._clock.now()
@@ -117,7 +117,7 @@ class Turns(tf.keras.callbacks.Callback):
 
 
 class Run(fit._Run):
-    """A run whose callbacks are timed. What is measured belongs to the class, since `train` makes the run."""
+    """A run whose callbacks are timed. The measurements belong to the class, since `train` makes the instance."""
 
     clock, load, turns = Clock(), "fresh", None
 
@@ -133,7 +133,7 @@ class Run(fit._Run):
 
 
 def measured(flags, folder):
-    """Runs it. Returns the figures, a dict; times in ms a step: see Clock."""
+    """Runs `fit`. Returns a dict of figures; times are in ms per step, as Clock divides them."""
     config, epochs = _config(flags, folder)
     Run.load, fit._Run = flags.load, Run
     outcome = fit.train(config, folder / "run", World())
@@ -164,7 +164,7 @@ def measured(flags, folder):
 
 
 def _config(flags, folder):
-    """Makes the records. Returns the ConfigDict of the run and its epochs."""
+    """Makes the records. Returns the ConfigDict of the run and its number of epochs."""
     file, batch, size, steps, epochs = MODELS[flags.model]
     batch, size, steps = flags.batch or batch, flags.size or size, flags.steps or steps
     shapes.generate(folder, train_images=batch * steps, val_images=VAL_IMAGES, image_size=size)
@@ -175,8 +175,8 @@ def _config(flags, folder):
     config.data.update(train_records=str(folder / "records"), batch_size=batch)
     config.data.update(short_sides=(size * 3 // 4,), eval_short_side=size * 3 // 4, max_long_side=size)
     config.model.precision = "mixed_bfloat16" if flags.dtype == "bfloat16" else "float32"
-    config.train.update(epochs=epochs, pictures=0)
-    config.optimizer.update(learning_rate=1e-6)  # also the bare steps train, on the same few batches
+    config.train.update(epochs=epochs, pictures=0, allow_random_frozen=True)  # only time counts here
+    config.optimizer.update(learning_rate=1e-6)  # tiny, since the bare steps train too, on the same few batches
     return config, epochs
 
 
@@ -187,6 +187,6 @@ if __name__ == "__main__":
     parser.add_argument("--load", default="fresh")
     parser.add_argument("--size", type=int)
     parser.add_argument("--batch", type=int)
-    parser.add_argument("--steps", type=int, help="an epoch")
+    parser.add_argument("--steps", type=int, help="steps per epoch")
     with tempfile.TemporaryDirectory() as made:
         print(json.dumps(measured(parser.parse_args(), pathlib.Path(made))))

@@ -1,8 +1,8 @@
-"""Our own training step and detection, measured in a process of its own: prints one line of JSON.
+"""Measures our own training step or detection, in a process of its own; prints one line of JSON.
 
     python benchmarks/systems/awsdet_step.py train --size=512 --batch=2 --dtype=float32 --load=trained
 
-The step is the one that `fit` runs, traced for images of any size, as the reader's batches are.
+The step is the one that `fit` runs, traced for images of any size, as for the reader's batches.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def detector_of(dtype):
 
 
 def batch_of(made):
-    """A Scene as the dict that our reader gives."""
+    """A Scene as the batch dict that our reader gives."""
     images, objects = made.classes.shape
     height, width = made.images.shape[1:3]
     polygons = tf.RaggedTensor.from_uniform_row_length(tf.constant(made.polygons.reshape(-1)), made.polygons[0, 0].size)
@@ -54,7 +54,7 @@ def batch_of(made):
 
 
 def any_size(value):
-    """The spec of a batch's tensor with every dimension unknown but the last of images and boxes."""
+    """The TensorSpec of a tensor of the batch; all dimensions are unknown except the last one of images and boxes."""
     if isinstance(value, tf.RaggedTensor):
         return tf.RaggedTensorSpec([None] * value.shape.rank, value.dtype, value.ragged_rank, tf.int64)
     known = [d if i and d in (2, 3, 4) else None for i, d in enumerate(value.shape)]
@@ -62,9 +62,9 @@ def any_size(value):
 
 
 def jittered_proposals(detector, random):
-    """From now on the RoIs are sampled among proposals that lie around the objects, as late in training.
+    """Makes the detector sample its RoIs from proposals that lie around the objects, as late in training.
 
-    The RPN's own proposals are computed all the same, and replaced after.
+    The RPN's own proposals are still computed, then replaced.
     """
     sample = detector._sample_rois
 
@@ -74,10 +74,10 @@ def jittered_proposals(detector, random):
         chosen = tf.gather(batch["boxes"], tf.range(count) % objects, axis=1)
         extent = tf.tile(chosen[..., 2:] - chosen[..., :2], [1, 1, 2])
         moved = chosen + extent * random.uniform([images, count, 4], -0.1, 0.1)
-        # Half of them are near misses, the negatives of a trained detector.
+        # Half of them just miss an object: these are the negatives of a trained detector.
         far = chosen + extent * 0.6 * tf.cast(tf.range(count) % 2, tf.float32)[:, tf.newaxis]
         boxes = tf.where((tf.range(count) % 2 == 0)[:, tf.newaxis], moved, far)
-        boxes += 0.0 * proposals.boxes  # or nothing would need the RPN's proposals
+        boxes += 0.0 * proposals.boxes  # else the graph would leave out the RPN's proposals
         counts = tf.fill([images], count)
         return sample(proposals._replace(boxes=boxes, count=counts), batch, keys)
 
@@ -115,7 +115,7 @@ def detect(flags):
     detector = detector_of(flags.dtype)
     if flags.load == "fresh":
         bias = detector.box_head.logits.bias
-        bias.assign(tf.one_hot(NUM_CLASSES, NUM_CLASSES + 1, 1e4))  # the last is the background's
+        bias.assign(tf.one_hot(NUM_CLASSES, NUM_CLASSES + 1, 1e4))  # the last bias is that of the background
     batch = batch_of(scene.make(flags.size, flags.batch, num_classes=NUM_CLASSES))
     found = []
 

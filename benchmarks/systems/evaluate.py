@@ -1,6 +1,8 @@
-"""Evaluates made-up detections, ours or the usual way, and prints seconds by stage and the AP as JSON.
+"""Evaluates synthetic detections, our way or the usual way, and prints seconds by stage and the AP as JSON.
 
-python benchmarks/systems/evaluate.py ours|usual IMAGES BATCH
+    python benchmarks/systems/evaluate.py ours|usual IMAGES BATCH
+
+`benchmarks/evaluation.py` runs it, once for each way.
 """
 
 import contextlib
@@ -23,7 +25,7 @@ from benchmarks import evaluation_scene, measure
 
 
 class Stages:
-    """Seconds by name; what runs outside of `stage` does not count."""
+    """Seconds by name of a stage; what runs outside `stage` does not count."""
 
     def __init__(self):
         self.seconds = {}
@@ -36,7 +38,7 @@ class Stages:
 
 
 def ours(truth, batch, stages):
-    """AP of boxes and masks by our own functions, as `awsdet.evaluation.evaluate` calls them."""
+    """AP of boxes and masks by our functions, called as `awsdet.evaluation.evaluate` calls them."""
     from awsdet.detection.results import batch_detections, coco_objects
     from awsdet.evaluation import coco_metrics
     from awsdet.ops import library
@@ -58,7 +60,7 @@ def ours(truth, batch, stages):
 
 
 def usual(truth, batch, stages):
-    """The same with pycocotools: each mask as an image of full size, results as dicts, COCOeval of boxes and masks."""
+    """The same with pycocotools: each mask as an image of full size, results as dicts, COCOeval for boxes and masks."""
     results = []
     for image_ids, outputs, resized, sizes in evaluation_scene.batches(truth, batch):
         for i, image_id in enumerate(image_ids):
@@ -89,7 +91,7 @@ def usual(truth, batch, stages):
 
 
 def _cocoeval(coco, results, kind):
-    # Without their boxes masks have sizes of their own, as in COCO's evaluation server.
+    # Without boxes, loadRes takes the areas of the masks, as COCO's evaluation server does.
     dropped = "bbox" if kind == "segm" else "segmentation"
     scored = COCOeval(coco, coco.loadRes([{k: v for k, v in r.items() if k != dropped} for r in results]), kind)
     scored.evaluate()
@@ -99,7 +101,7 @@ def _cocoeval(coco, results, kind):
 
 
 def full_size(mask, box, size):
-    """uint8 image of an object: its mask read bilinearly at the pixels that the box and its border touch."""
+    """uint8 image with the mask of one object, read bilinearly at the pixels that the box and its border touch."""
     image = np.zeros(size, np.uint8, order="F")
     padded = np.pad(mask, 1)
     axes = []

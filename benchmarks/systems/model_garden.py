@@ -1,9 +1,9 @@
-"""TensorFlow Model Garden's Mask R-CNN, measured in its own environment: prints one line of JSON.
+"""Measures TensorFlow Model Garden's Mask R-CNN in its own environment; prints one line of JSON.
 
     .venv-peers/bin/python benchmarks/systems/model_garden.py train --size=512 --batch=2 --dtype=float32
 
-It is driven as its own trainer does: its task builds model, labels, losses and step, from the published R50-FPN config
-(everything is trained, BatchNorm is live). `--head=2fc` gives it our box head in place of its own four convolutions.
+It is used as its own trainer uses it: its task builds model, labels, losses and step from the published R50-FPN config,
+which trains everything with live BatchNorm. `--head=2fc` replaces its box head of four convolutions by ours.
 """
 
 import argparse
@@ -26,9 +26,9 @@ NUM_CLASSES = 80
 
 
 def task_of(size, dtype, head):
-    """Their task for the R50-FPN config at size x size; head: 4conv1fc (theirs) or 2fc."""
+    """Their task for the R50-FPN config at size x size. `head` is 4conv1fc (theirs) or 2fc (ours)."""
     config = maskrcnn.maskrcnn_resnetfpn_coco().task
-    config.model.num_classes = NUM_CLASSES + 1  # with the background
+    config.model.num_classes = NUM_CLASSES + 1  # includes the background
     config.model.input_size = [size, size, 3]
     config.model.norm_activation.use_sync_bn = False
     if head == "2fc":
@@ -39,7 +39,7 @@ def task_of(size, dtype, head):
 
 
 def labelled(task, batch):
-    """(images, labels) of a Scene as their parser makes them."""
+    """The (images, labels) that their parser would make of a Scene."""
     config, size = task.task_config.model, batch.images.shape[1]
     parser = maskrcnn_input.Parser(
         output_size=[size, size],

@@ -1,28 +1,36 @@
-// What is annotated on an image, moved to where it lies on the resized and mirrored one.
+// What is annotated on an image, moved to where it lies in the image's window (see placement.h), in pixels of which the
+// results are. A window that is the whole image cuts nothing, not even what reaches out of the image.
 #ifndef AWSDET_KERNELS_ANNOTATIONS_H_
 #define AWSDET_KERNELS_ANNOTATIONS_H_
 
 #include <cstdint>
 #include <vector>
 
+#include "kernels/placement.h"
+
 namespace awsdet {
 
-// From the original image to the resized one; all sides 1 at least.
-struct Placement {
-  int64_t old_height, old_width, height, width;
-  bool flip;  // mirror left and right
+// A box that the window leaves less of, in pixels and per side, is dropped.
+constexpr double kMinSide = 1.0;
+
+// What the window leaves of a box. A box that is not cut is always kept, however small the resize made it.
+struct Visibility {
+  bool cut, kept;
 };
 
-// `stored` [count, 4] little-endian float64 x, y, width, height, at any address -> boxes [count, 4] x1, y1, x2, y2, cut
-// at the image's sides.
-void PlaceBoxes(const char* stored, int64_t count, const Placement& placement, float* boxes);
+// `stored` [4] little-endian float64 x, y, width, height, at any address -> box [4] x1, y1, x2, y2, cut at the sides of
+// the image and then at those of the window. A box that is cut is kept if both its sides have kMinSide left, and of its
+// area within the image at least the share `min_visible`.
+Visibility PlaceBox(const char* stored, const Placement& placement, double min_visible, float* box);
 
-// `stored` [count, 2] little-endian float64 x, y, at any address -> points [count, 2], not cut.
-void PlacePoints(const char* stored, int64_t count, const Placement& placement, float* points);
+// Appends to `points` (x0, y0, x1, …) the polygon of `count` corners that is `stored` as little-endian float64 x, y, at
+// any address. What lies outside the window is cut off, side by side (Sutherland and Hodgman 1974): several pieces stay
+// joined by lines of no width along the window's sides. Nothing is appended if no area is left; then returns false.
+bool PlacePolygon(const char* stored, int64_t count, const Placement& placement, std::vector<float>* points);
 
-// Appends the run lengths of the resized mask (nearest neighbour with half-pixel centres) to `result`. `counts` are
-// COCO's: column-major over the original image, zeros first. False where one is negative or a run but the last ends
-// beyond the image.
+// Appends the run lengths of the window of the resized mask (nearest neighbour with half-pixel centres) to `result`.
+// `counts` are COCO's: column-major over the original image, zeros first. False if one is negative or a run but the last
+// ends beyond the image. A mask that is empty in the window is a single run.
 bool PlaceRuns(const int64_t* counts, int64_t num_counts, const Placement& placement, std::vector<int32_t>* result);
 
 }  // namespace awsdet

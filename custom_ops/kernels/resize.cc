@@ -15,12 +15,13 @@ namespace {
 // A pixel as one vector: R, G, B and a fourth value without meaning, the next pixel's first.
 using Pixel = float __attribute__((vector_size(16)));
 
-std::vector<Sample> SamplesOf(int64_t length, int64_t old_length, bool flip) {
-  std::vector<Sample> samples(length);
+// Of the pixels begin … begin + count - 1 of an axis that has `length` pixels and had `old_length`.
+std::vector<Sample> SamplesOf(int64_t begin, int64_t count, int64_t length, int64_t old_length, bool flip) {
+  std::vector<Sample> samples(count);
   const float scale = static_cast<float>(old_length) / static_cast<float>(length);
   const int64_t last = old_length - 1;
-  for (int64_t i = 0; i < length; ++i) {
-    const float at = (static_cast<float>(i) + 0.5f) * scale - 0.5f, floor = std::floor(at);
+  for (int64_t i = 0; i < count; ++i) {
+    const float at = (static_cast<float>(begin + i) + 0.5f) * scale - 0.5f, floor = std::floor(at);
     const int64_t lower = std::clamp<int64_t>(static_cast<int64_t>(floor), 0, last);
     const int64_t upper = std::clamp<int64_t>(static_cast<int64_t>(std::ceil(at)), 0, last);
     samples[i] = {static_cast<int32_t>(flip ? last - lower : lower), static_cast<int32_t>(flip ? last - upper : upper),
@@ -59,9 +60,9 @@ void BlendRows(const float* lower, const float* upper, float weight, int64_t cou
 // The rows of the source at the width of the result; the two that were asked for last are kept.
 class Lines {
  public:
-  Lines(const uint8_t* source, const ResizePlan& plan, const std::vector<Sample>& columns)
-      : source_(source), old_length_(kChannels * plan.old_width), samples_(columns), row_(old_length_ + 1) {
-    for (AlignedFloats& line : lines_) line.resize(kChannels * plan.width + 1);
+  Lines(const uint8_t* source, int64_t old_width, const std::vector<Sample>& columns)
+      : source_(source), old_length_(kChannels * old_width), samples_(columns), row_(old_length_ + 1) {
+    for (AlignedFloats& line : lines_) line.resize(kChannels * columns.size() + 1);
   }
 
   // Rows next to each other are never in each other's place.
@@ -85,19 +86,21 @@ class Lines {
 
 }  // namespace
 
-void Resize(const uint8_t* source, const ResizePlan& plan, uint8_t* result) {
-  const std::vector<Sample> rows = SamplesOf(plan.height, plan.old_height, false);
-  const std::vector<Sample> columns = SamplesOf(plan.width, plan.old_width, plan.flip);
-  const int64_t filled = plan.width * kChannels, stride = plan.padded_width * kChannels;
-  if (!ResizeAvx512(source, plan, rows, columns, result)) {
-    Lines lines(source, plan, columns);
-    for (int64_t y = 0; y < plan.height; ++y) {
+void Resize(const uint8_t* source, const Placement& placement, const Canvas& canvas, uint8_t* result) {
+  const int64_t height = placement.window_height, width = placement.window_width;
+  const std::vector<Sample> rows = SamplesOf(placement.top, height, placement.height, placement.old_height, false);
+  const std::vector<Sample> columns =
+      SamplesOf(placement.left, width, placement.width, placement.old_width, placement.flip);
+  const int64_t filled = width * kChannels, stride = canvas.width * kChannels;
+  if (!ResizeAvx512(source, placement, canvas, rows, columns, result)) {
+    Lines lines(source, placement.old_width, columns);
+    for (int64_t y = 0; y < height; ++y) {
       const float* lower = lines(rows[y].lower);
       BlendRows(lower, lines(rows[y].upper), rows[y].weight, filled, result + y * stride);
       std::memset(result + y * stride + filled, 0, stride - filled);
     }
   }
-  std::memset(result + plan.height * stride, 0, (plan.padded_height - plan.height) * stride);
+  std::memset(result + height * stride, 0, (canvas.height - height) * stride);
 }
 
 }  // namespace awsdet

@@ -1,8 +1,10 @@
-// Images resized bilinearly, mirrored and padded in one pass from bytes to bytes.
+// Images resized bilinearly, mirrored, cropped and padded in one pass from bytes to bytes.
 #ifndef AWSDET_KERNELS_RESIZE_H_
 #define AWSDET_KERNELS_RESIZE_H_
 
 #include <cstdint>
+
+#include "kernels/placement.h"
 
 namespace awsdet {
 
@@ -15,17 +17,16 @@ struct Sample {
   float weight;
 };
 
-struct ResizePlan {
-  int64_t old_height, old_width;        // of the source, 1 at least
-  int64_t height, width;                // of the resized image, 1 at least
-  int64_t padded_height, padded_width;  // of the result, at least the above; what lies beyond them is 0
-  bool flip;                            // mirror left and right
+// The height and width of the result, at least those of the window; what lies beyond the window is 0.
+struct Canvas {
+  int64_t height, width;
 };
 
-// source [old_height, old_width, 3] -> result [padded_height, padded_width, 3]. Bilinear with half-pixel centres and no
+// source [old_height, old_width, 3] -> result [canvas.height, canvas.width, 3]. Bilinear with half-pixel centres and no
 // antialiasing, in the float32 operations of TensorFlow's ResizeBilinear on the mirrored source, plus 0.5, truncated.
+// Only the window's pixels are computed; they are those that the whole resized image has there, to the last bit.
 // On the calling thread alone.
-void Resize(const uint8_t* source, const ResizePlan& plan, uint8_t* result);
+void Resize(const uint8_t* source, const Placement& placement, const Canvas& canvas, uint8_t* result);
 
 }  // namespace awsdet
 

@@ -37,10 +37,10 @@ using Groups = std::vector<Group, CacheLineAllocator<Group>>;
 
 uint64_t LowBits(int64_t count) { return count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1; }
 
-// Of a row and its padding. Empty where one reads from more than 64 bytes.
-Groups GroupsOf(const std::vector<Sample>& columns, const ResizePlan& plan) {
-  const int64_t numbers = plan.width * kChannels;
-  Groups groups((plan.padded_width * kChannels + kNumbers - 1) / kNumbers, Group());
+// Of a row and its padding. Empty if one reads from more than 64 bytes.
+Groups GroupsOf(const std::vector<Sample>& columns, int64_t old_width, int64_t canvas_width) {
+  const int64_t numbers = static_cast<int64_t>(columns.size()) * kChannels;
+  Groups groups((canvas_width * kChannels + kNumbers - 1) / kNumbers, Group());
   for (int64_t begin = 0; begin < numbers; begin += kNumbers) {
     const int64_t end = std::min(begin + kNumbers, numbers);
     const Sample &one = columns[begin / kChannels], &other = columns[(end - 1) / kChannels];
@@ -49,7 +49,7 @@ Groups GroupsOf(const std::vector<Sample>& columns, const ResizePlan& plan) {
     if ((last + 1 - first) * kChannels > kBytes) return {};
     Group& group = groups[begin / kNumbers];
     group.first = first * kChannels;
-    group.there = LowBits(plan.old_width * kChannels - group.first);
+    group.there = LowBits(old_width * kChannels - group.first);
     for (int64_t i = begin; i < end; ++i) {
       const Sample& sample = columns[i / kChannels];
       group.numbers |= uint64_t{1} << 4 * (i - begin);
@@ -138,13 +138,13 @@ void BlendRows(const float* lower, const float* upper, const Sample* rows, int64
 
 }  // namespace
 
-bool ResizeAvx512(const uint8_t* source, const ResizePlan& plan, const std::vector<Sample>& rows,
-                  const std::vector<Sample>& columns, uint8_t* result) {
+bool ResizeAvx512(const uint8_t* source, const Placement& placement, const Canvas& canvas,
+                  const std::vector<Sample>& rows, const std::vector<Sample>& columns, uint8_t* result) {
   if (!HasInstructions()) return false;
-  const Groups groups = GroupsOf(columns, plan);
+  const Groups groups = GroupsOf(columns, placement.old_width, canvas.width);
   if (groups.empty()) return false;
-  const int step = static_cast<int>(plan.flip ? -kChannels : kChannels);
-  const int64_t old_length = plan.old_width * kChannels, length = plan.padded_width * kChannels;
+  const int step = static_cast<int>(placement.flip ? -kChannels : kChannels);
+  const int64_t old_length = placement.old_width * kChannels, length = canvas.width * kChannels;
   AlignedFloats lines[2];
   for (AlignedFloats& line : lines) line.resize((length + kBytes - 1) / kBytes * kBytes);
   int64_t held[2] = {-1, -1};  // rows of the source; two next to each other are never in each other's place
@@ -156,9 +156,9 @@ bool ResizeAvx512(const uint8_t* source, const ResizePlan& plan, const std::vect
     }
     return values;
   };
-  for (int64_t y = 0, end; y < plan.height; y = end) {
+  for (int64_t y = 0, end; y < placement.window_height; y = end) {
     const Sample& row = rows[y];
-    for (end = y + 1; end < plan.height && rows[end].lower == row.lower && rows[end].upper == row.upper; ++end) {
+    for (end = y + 1; end < placement.window_height && rows[end].lower == row.lower && rows[end].upper == row.upper; ++end) {
     }
     const float* lower = line(row.lower);
     BlendRows(lower, line(row.upper), &row, end - y, length, result + y * length);
@@ -173,7 +173,8 @@ bool ResizeAvx512(const uint8_t* source, const ResizePlan& plan, const std::vect
 
 namespace awsdet {
 
-bool ResizeAvx512(const uint8_t*, const ResizePlan&, const std::vector<Sample>&, const std::vector<Sample>&, uint8_t*) {
+bool ResizeAvx512(const uint8_t*, const Placement&, const Canvas&, const std::vector<Sample>&,
+                  const std::vector<Sample>&, uint8_t*) {
   return false;
 }
 

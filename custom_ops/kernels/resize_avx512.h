@@ -9,10 +9,10 @@
 
 namespace awsdet {
 
-// Writes the resized image but for its padding, in the float32 operations of resize.cc. False, and nothing is written,
-// where the machine lacks the instructions or rows shrink too much for them (more than threefold or so).
-bool ResizeAvx512(const uint8_t* source, const ResizePlan& plan, const std::vector<Sample>& rows,
-                  const std::vector<Sample>& columns, uint8_t* result);
+// Writes the rows of the window, each with the padding to its right, in the float32 operations of resize.cc. False, and
+// nothing is written, if the machine lacks the instructions or rows shrink too much for them (more than threefold or so).
+bool ResizeAvx512(const uint8_t* source, const Placement& placement, const Canvas& canvas,
+                  const std::vector<Sample>& rows, const std::vector<Sample>& columns, uint8_t* result);
 
 }  // namespace awsdet
 

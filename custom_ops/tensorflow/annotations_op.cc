@@ -1,4 +1,4 @@
-// AwsdetAnnotations: the rows of a batch's records, moved to where they lie on the resized images. CPU only, on the
+// AwsdetAnnotations: the rows of a batch's records, moved to where they lie in their images' windows. CPU only, on the
 // calling thread, as AwsdetResize.
 #include <algorithm>
 #include <cstdint>
@@ -7,6 +7,7 @@
 
 #include "kernels/annotations.h"
 #include "tensorflow/op.h"
+#include "tensorflow/placement.h"
 
 namespace awsdet {
 namespace {
@@ -20,8 +21,7 @@ constexpr const char* kListNames[] = {"trainable",       "classes",         "is_
                                       "polygon_lengths", "polygon_numbers", "rle_runs", "rle_counts"};
 constexpr int kListRanks[] = {0, 1, 1, 0, 1, 1, 0, 1, 1};
 // ... and, after the lists of all records, what the batch has.
-enum Argument { kOldSize, kSize, kFlip, kRows, kArguments };
-constexpr const char* kArgumentNames[] = {"old_size", "new_size", "flip", "rows"};
+enum Argument { kOriginalSize, kPlacement, kRows = kPlacement + kPlacementInputs, kArguments };
 
 REGISTER_OP("AwsdetAnnotations")
     .Attr("N: int >= 1")
@@ -34,10 +34,13 @@ REGISTER_OP("AwsdetAnnotations")
     .Input("polygon_numbers: N * string")
     .Input("rle_runs: N * int64")
     .Input("rle_counts: N * int64")
-    .Input("old_size: int32")
-    .Input("new_size: int32")
+    .Input("original_size: int32")
+    .Input("size: int32")
+    .Input("corner: int32")
+    .Input("window: int32")
     .Input("flip: bool")
     .Input("rows: int32")
+    .Attr("min_visible: float = 0.0")
     .Output("placed_boxes: float")
     .Output("placed_classes: int32")
     .Output("placed_is_crowd: bool")
@@ -54,11 +57,10 @@ REGISTER_OP("AwsdetAnnotations")
       for (int i = 0; i < kLists * count; ++i) {
         TF_RETURN_IF_ERROR(context->WithRank(context->input(i), kListRanks[i / count], &unused));
       }
-      const ShapeHandle pairs = context->Matrix(count, 2);
-      const ShapeHandle arguments[] = {pairs, pairs, context->Vector(count), context->Scalar()};
-      for (int i = 0; i < kArguments; ++i) {
-        TF_RETURN_IF_ERROR(context->Merge(context->input(kLists * count + i), arguments[i], &unused));
-      }
+      const int first = kLists * count;
+      TF_RETURN_IF_ERROR(context->Merge(context->input(first + kOriginalSize), context->Matrix(count, 2), &unused));
+      TF_RETURN_IF_ERROR(MergePlacementShapes(context, first + kPlacement, count));
+      TF_RETURN_IF_ERROR(context->WithRank(context->input(first + kRows), 0, &unused));
       for (int i = 3; i < context->num_outputs(); ++i) context->set_output(i, context->Vector(kUnknown));
       context->set_output(0, context->MakeShape({context->MakeDim(count), context->UnknownDim(), context->MakeDim(4)}));
       context->set_output(1, context->Matrix(count, kUnknown));
@@ -66,7 +68,7 @@ REGISTER_OP("AwsdetAnnotations")
       context->set_output(3, context->Vector(count + 1));
       return OkStatus();
     })
-    .Doc("Annotations moved to the resized images; kernels/annotations.h says how.");
+    .Doc("Annotations moved to the windows of their images; kernels/annotations.h says how.");
 
 // How much of a list belongs to objects: each row's number of entries, none for crowds, and their sum.
 struct Share {
@@ -78,7 +80,7 @@ struct Share {
     for (int64_t i = 0; i < count; ++i) {
       const int64_t length = crowd != nullptr && crowd[i] > 0 ? 0 : lengths[i];
       if (length < 0 || length > available - splits.back()) {
-        return InvalidArgument(name, "[", i, "] is ", length, ", where ", available - splits.back(),
+        return InvalidArgument(name, "[", i, "] is ", length, ", but ", available - splits.back(),
                                " entries are left");
       }
       splits.push_back(splits.back() + length);
@@ -124,81 +126,87 @@ class Record {
   int index_, records_;
 };
 
-// The masks of all objects of a batch, one image's after the other.
-struct Masks {
+// Where the masks of a record's rows lie in its lists.
+struct StoredMasks {
+  Share parts, lengths, runs;
+
+  Status Find(const Record& record) {
+    const int64_t *crowd = record.Ints(kIsCrowd), count = record.Count();
+    const int64_t numbers = static_cast<int64_t>(record.Bytes(kNumbers).size()) / kDouble;
+    TF_RETURN_IF_ERROR(parts.Take("polygon_parts", record.Ints(kParts), crowd, count, record.Size(kLengths)));
+    TF_RETURN_IF_ERROR(
+        lengths.Take("polygon_lengths", record.Ints(kLengths), nullptr, parts.splits.back(), numbers));
+    const int64_t total = lengths.splits.back();
+    if (total % 2 != 0) return InvalidArgument("polygon_lengths add up to ", total, ", which is not even");
+    return runs.Take("rle_runs", record.Ints(kRuns), crowd, count, record.Size(kCounts));
+  }
+};
+
+// The masks of all kept objects of a batch, one image's after the other.
+class Masks {
+ public:
   std::vector<int64_t> objects{0}, parts{0}, polygons{0}, runs{0};  // row splits
   std::vector<float> points;
   std::vector<int32_t> run_lengths;
 
-  Status Append(const Record& record, const Placement& placement) {
-    TF_RETURN_IF_ERROR(AppendPolygons(record, placement));
-    TF_RETURN_IF_ERROR(AppendRuns(record, placement));
-    objects.push_back(objects.back() + record.Count());
-    return OkStatus();
-  }
-
- private:
-  Status AppendPolygons(const Record& record, const Placement& placement) {
-    Share shares, lengths;
-    TF_RETURN_IF_ERROR(shares.Take("polygon_parts", record.Ints(kParts), record.Ints(kIsCrowd), record.Count(),
-                                   record.Size(kLengths)));
-    const tstring& numbers = record.Bytes(kNumbers);
-    TF_RETURN_IF_ERROR(lengths.Take("polygon_lengths", record.Ints(kLengths), nullptr, shares.splits.back(),
-                                    static_cast<int64_t>(numbers.size()) / kDouble));
-    const int64_t total = lengths.splits.back();
-    if (total % 2 != 0) return InvalidArgument("polygon_lengths add up to ", total, ", which is not even");
-    const size_t before = points.size();
-    points.resize(before + total);
-    PlacePoints(numbers.data(), total / 2, placement, points.data() + before);
-    AppendSplits(shares.splits, &parts);
-    AppendSplits(lengths.splits, &polygons);
-    return OkStatus();
-  }
-
-  Status AppendRuns(const Record& record, const Placement& placement) {
-    Share shares;
-    TF_RETURN_IF_ERROR(shares.Take("rle_runs", record.Ints(kRuns), record.Ints(kIsCrowd), record.Count(),
-                                   record.Size(kCounts)));
-    for (int64_t i = 0; i < record.Count(); ++i) {
-      const int64_t begin = shares.splits[i], length = shares.splits[i + 1] - begin;
-      if (length > 0 && !PlaceRuns(record.Ints(kCounts) + begin, length, placement, &run_lengths)) {
-        return InvalidArgument("rle_counts of row ", i, " do not fit an image of ", placement.old_height, " x ",
-                               placement.old_width);
-      }
-      runs.push_back(static_cast<int64_t>(run_lengths.size()));
+  // Appends those of one row. *gone: it has a mask, of which nothing is left in the window.
+  Status Append(const Record& record, const StoredMasks& stored, int64_t row, const Placement& placement, bool* gone) {
+    const int64_t first = stored.parts.splits[row], end = stored.parts.splits[row + 1];
+    for (int64_t part = first; part < end; ++part) {
+      const int64_t from = stored.lengths.splits[part], length = stored.lengths.splits[part + 1] - from;
+      const char* numbers = record.Bytes(kNumbers).data() + kDouble * from;
+      if (!PlacePolygon(numbers, length / 2, placement, &points)) continue;
+      polygons.push_back(static_cast<int64_t>(points.size()));
     }
+    const int64_t polygons_left = static_cast<int64_t>(polygons.size()) - 1 - parts.back();
+    parts.push_back(parts.back() + polygons_left);
+    const int64_t begin = stored.runs.splits[row], count = stored.runs.splits[row + 1] - begin;
+    if (count > 0 && !PlaceRuns(record.Ints(kCounts) + begin, count, placement, &run_lengths)) {
+      return InvalidArgument("rle_counts of row ", row, " do not fit an image of ", placement.old_height, " x ",
+                             placement.old_width);
+    }
+    const bool runs_left = static_cast<int64_t>(run_lengths.size()) - runs.back() > 1;
+    runs.push_back(static_cast<int64_t>(run_lengths.size()));
+    *gone = (first < end || count > 0) && polygons_left == 0 && !runs_left;
     return OkStatus();
   }
 
-  static void AppendSplits(const std::vector<int64_t>& more, std::vector<int64_t>* splits) {
-    const int64_t before = splits->back();
-    for (size_t i = 1; i < more.size(); ++i) splits->push_back(before + more[i]);
+  // Takes back what Append added for a row whose mask is gone.
+  void TakeBack() {
+    parts.pop_back();
+    runs.pop_back();
+    run_lengths.resize(runs.back());
   }
+
+  void EndImage() { objects.push_back(static_cast<int64_t>(parts.size()) - 1); }
 };
 
 class AnnotationsOp : public OpKernel {
  public:
-  using OpKernel::OpKernel;
+  explicit AnnotationsOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("min_visible", &min_visible_));
+  }
 
   void Compute(OpKernelContext* context) override {
-    const int records = (context->num_inputs() - kArguments) / kLists;
-    OP_REQUIRES_OK(context, CheckArguments(context, records));
-    const auto argument = [&](Argument which) { return context->input(kLists * records + which); };
-    const Tensor old_size = argument(kOldSize), size = argument(kSize), flip = argument(kFlip);
-    const int64_t rows = argument(kRows).scalar<int32_t>()();
+    const int records = (context->num_inputs() - kArguments) / kLists, first = kLists * records;
+    const Tensor &original_size = context->input(first + kOriginalSize), &room = context->input(first + kRows);
+    const Placements placements(context, first + kPlacement, records);
+    OP_REQUIRES_OK(context, CheckShape("rows", room, {}, "a scalar"));
+    OP_REQUIRES_OK(context, CheckOriginals(original_size, records));
+    OP_REQUIRES_OK(context, placements.Check());
+    const int64_t rows = room.scalar<int32_t>()();
     for (int i = 0; i < records; ++i) OP_REQUIRES_OK(context, Record(context, i, records).Check(rows));
     Tensor *boxes, *classes, *is_crowd;
     OP_REQUIRES_OK(context, context->allocate_output(0, {records, rows, 4}, &boxes));
     OP_REQUIRES_OK(context, context->allocate_output(1, {records, rows}, &classes));
     OP_REQUIRES_OK(context, context->allocate_output(2, {records, rows}, &is_crowd));
     Masks masks;
+    const auto from = original_size.matrix<int32_t>();
     for (int i = 0; i < records; ++i) {
+      const Rows image{rows, boxes->flat<float>().data() + 4 * rows * i, classes->flat<int32_t>().data() + rows * i,
+                       is_crowd->flat<bool>().data() + rows * i};
       const Record record(context, i, records);
-      const auto from = old_size.matrix<int32_t>(), to = size.matrix<int32_t>();
-      const Placement placement{from(i, 0), from(i, 1), to(i, 0), to(i, 1), flip.vec<bool>()(i)};
-      WriteRows(record, placement, rows, boxes->flat<float>().data() + 4 * rows * i,
-                classes->flat<int32_t>().data() + rows * i, is_crowd->flat<bool>().data() + rows * i);
-      OP_REQUIRES_OK(context, masks.Append(record, placement));
+      OP_REQUIRES_OK(context, Place(record, placements.Of(i, from(i, 0), from(i, 1)), image, &masks));
     }
     OP_REQUIRES_OK(context, Write(context, 3, masks.objects));
     OP_REQUIRES_OK(context, Write(context, 4, masks.parts));
@@ -209,36 +217,50 @@ class AnnotationsOp : public OpKernel {
   }
 
  private:
-  static Status CheckArguments(OpKernelContext* context, int records) {
-    const TensorShape expected[] = {{records, 2}, {records, 2}, {records}, {}};
-    for (int i = 0; i < kArguments; ++i) {
-      const TensorShape& shape = context->input(kLists * records + i).shape();
-      if (shape != expected[i]) {
-        return InvalidArgument(kArgumentNames[i], " must have the shape ", expected[i].DebugString(), ", got ",
-                               shape.DebugString());
-      }
-    }
-    for (Argument which : {kOldSize, kSize}) {
-      const Tensor& sizes = context->input(kLists * records + which);
-      const auto sides = sizes.flat<int32_t>();
-      for (int64_t i = 0; i < sides.size(); ++i) {
-        if (sides(i) < 1) {
-          return InvalidArgument(kArgumentNames[which], " must be heights and widths, 1 at least, got ", sides(i));
-        }
+  // Of one image, where the results go.
+  struct Rows {
+    int64_t count;
+    float* boxes;
+    int32_t* classes;
+    bool* is_crowd;
+  };
+
+  static Status CheckOriginals(const Tensor& sizes, int records) {
+    TF_RETURN_IF_ERROR(CheckShape("original_size", sizes, {records, 2}, "[", records, ", 2], a pair per image"));
+    const auto sides = sizes.flat<int32_t>();
+    for (int64_t i = 0; i < sides.size(); ++i) {
+      if (sides(i) < 1) {
+        return InvalidArgument("original_size must be heights and widths, 1 at least, got ", sides(i));
       }
     }
     return OkStatus();
   }
 
-  static void WriteRows(const Record& record, const Placement& placement, int64_t rows, float* boxes, int32_t* classes,
-                        bool* is_crowd) {
-    const int64_t count = record.Count();
-    PlaceBoxes(record.Bytes(kBoxes).data(), count, placement, boxes);
-    std::fill(boxes + 4 * count, boxes + 4 * rows, 0.0f);
-    for (int64_t i = 0; i < rows; ++i) {
-      classes[i] = i < count ? static_cast<int32_t>(record.Ints(kClasses)[i]) : -1;
-      is_crowd[i] = i < count && record.Ints(kIsCrowd)[i] > 0;
+  // Writes the rows that are kept, then padding.
+  Status Place(const Record& record, const Placement& placement, const Rows& rows, Masks* masks) const {
+    StoredMasks stored;
+    TF_RETURN_IF_ERROR(stored.Find(record));
+    int64_t kept = 0;
+    for (int64_t i = 0; i < record.Count(); ++i) {
+      const bool is_crowd = record.Ints(kIsCrowd)[i] > 0;
+      // Of a crowd any part is to be ignored, so it has no least share.
+      const Visibility seen = PlaceBox(record.Bytes(kBoxes).data() + 4 * kDouble * i, placement,
+                                       is_crowd ? 0.0 : min_visible_, rows.boxes + 4 * kept);
+      if (!seen.kept) continue;
+      bool gone = false;
+      TF_RETURN_IF_ERROR(masks->Append(record, stored, i, placement, &gone));
+      if (seen.cut && gone) {
+        masks->TakeBack();
+        continue;
+      }
+      rows.classes[kept] = static_cast<int32_t>(record.Ints(kClasses)[i]);
+      rows.is_crowd[kept++] = is_crowd;
     }
+    masks->EndImage();
+    std::fill(rows.boxes + 4 * kept, rows.boxes + 4 * rows.count, 0.0f);
+    std::fill(rows.classes + kept, rows.classes + rows.count, -1);
+    std::fill(rows.is_crowd + kept, rows.is_crowd + rows.count, false);
+    return OkStatus();
   }
 
   template <typename T>
@@ -248,6 +270,8 @@ class AnnotationsOp : public OpKernel {
     std::copy(values.begin(), values.end(), output->flat<T>().data());
     return OkStatus();
   }
+
+  float min_visible_;
 };
 
 REGISTER_KERNEL_BUILDER(Name("AwsdetAnnotations").Device(DEVICE_CPU), AnnotationsOp);

@@ -7,7 +7,7 @@ from awsdet.detection import anchors
 
 
 def test_values_and_order():
-    boxes = anchors.level_anchors((2, 3), 8, (8.0,), (0.5, 1.0, 2.0)).numpy()
+    boxes = anchors.Anchors((8.0,), (0.5, 1.0, 2.0)).of_level((2, 3), 8).numpy()
     assert boxes.shape == (18, 4)
     np.testing.assert_allclose(boxes[1], [-32, -32, 32, 32])
     np.testing.assert_allclose(boxes[3 * 1 + 1] - boxes[1], [8, 0, 8, 0])  # the next column

@@ -1,20 +1,16 @@
 """Losses against their definitions written out in NumPy, and gradients against finite differences of those."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.detection import boxes as box_lib
-from awsdet.detection import losses
+from awsdet.detection.boxes import BoxCoder
+from awsdet.detection.losses import BOX_LOSSES, BoxLoss, FocalLoss
 
 STDS = (0.1, 0.1, 0.2, 0.2)
-
-
-def rule(kind, beta=1.0 / 9.0, stds=STDS):
-    return SimpleNamespace(box_loss=kind, smooth_l1_beta=beta, box_stds=stds)
+CODER = BoxCoder(STDS)
 
 
 def value_and_gradient(function, inputs):
@@ -57,7 +53,7 @@ def test_focal_loss_is_its_definition(alpha, gamma):
     logits = random.normal(0, 3, (2, 7, 5)).astype(np.float32)
     labels = random.integers(0, 6, (2, 7))  # 5: background
     mask = random.random((2, 7)) < 0.7
-    value, gradient = value_and_gradient(lambda x: losses.focal_loss(x, labels, mask, alpha, gamma), logits)
+    value, gradient = value_and_gradient(lambda x: FocalLoss(alpha, gamma).total(x, labels, mask), logits)
 
     def by_hand(x):
         return focal_by_hand(x, labels, mask, alpha, gamma)
@@ -72,7 +68,7 @@ def test_focal_loss_of_logits_beyond_all_bounds_is_finite(gamma):
     logits = np.array([[[1e4, -1e4, 88.0], [-1e4, 1e4, -88.0], [0.0, -104.0, 104.0]]])
     labels = np.array([[0, 0, 3]])
     value, gradient = value_and_gradient(
-        lambda x: losses.focal_loss(x, labels, tf.ones([1, 3], tf.bool), 0.25, gamma), logits
+        lambda x: FocalLoss(0.25, gamma).total(x, labels, tf.ones([1, 3], tf.bool)), logits
     )
     # Wrong with certainty costs |logit|; one logit is an even chance.
     even = 0.75 * 0.5**gamma * math.log(2)
@@ -86,7 +82,7 @@ def test_focal_loss_of_logits_beyond_all_bounds_is_finite(gamma):
 def test_focal_loss_of_no_anchor_is_zero():
     none = tf.zeros([1, 0], tf.int32)
     value, gradient = value_and_gradient(
-        lambda x: losses.focal_loss(x, none, tf.zeros([1, 0], tf.bool), 0.25, 2.0), np.zeros([1, 0, 4])
+        lambda x: FocalLoss().total(x, none, tf.zeros([1, 0], tf.bool)), np.zeros([1, 0, 4])
     )
     assert value == 0 and gradient.shape == (1, 0, 4)
 
@@ -122,7 +118,7 @@ def box_loss_by_hand(predicted, target, mask, anchors, kind, beta=1.0 / 9.0):
     return total
 
 
-@pytest.mark.parametrize("kind", losses.BOX_LOSSES)
+@pytest.mark.parametrize("kind", BOX_LOSSES)
 def test_box_loss_is_its_definition(kind):
     random = np.random.default_rng(2)
     corner = random.uniform(0, 50, (12, 2))
@@ -130,7 +126,9 @@ def test_box_loss_is_its_definition(kind):
     predicted, target = random.normal(0, 1.5, (2, 12, 4)).astype(np.float32)
     predicted[:4] = target[:4] + random.normal(0, 0.05, (4, 4))  # some near, some apart
     mask = random.random(12) < 0.7
-    value, gradient = value_and_gradient(lambda x: losses.box_loss(x, target, mask, rule(kind), anchors), predicted)
+    value, gradient = value_and_gradient(
+        lambda x: BoxLoss(kind, 1 / 9).total(x, target, mask, anchors, CODER), predicted
+    )
 
     def by_hand(x):
         return box_loss_by_hand(x, target, mask, anchors, kind)
@@ -140,35 +138,50 @@ def test_box_loss_is_its_definition(kind):
     assert not gradient[~mask].any()
 
 
-@pytest.mark.parametrize("kind", losses.BOX_LOSSES)
+@pytest.mark.parametrize("kind", BOX_LOSSES)
 def test_box_loss_takes_no_gradient_from_boxes_that_are_none(kind):
     """Unused slots hold zeros, or whatever; positives may have no area, or deltas beyond reason."""
     anchors = np.array([[0, 0, 0, 0], [5, 5, 5, 5], [3, 4, 30, 4], [10, 10, 20, 20], [10, 10, 20, 20]], np.float32)
     predicted = np.array([[np.nan] * 4, [1, 2, 3, 4], [0, 0, 0, 0], [1e4, -1e4, 1e4, -1e4], [0, 0, 0, 0]], np.float32)
     target = np.array([[np.inf] * 4, [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], np.float32)
     mask = np.array([False, True, True, True, True])
-    value, gradient = value_and_gradient(lambda x: losses.box_loss(x, target, mask, rule(kind), anchors), predicted)
+    value, gradient = value_and_gradient(
+        lambda x: BoxLoss(kind, 1 / 9).total(x, target, mask, anchors, CODER), predicted
+    )
     assert np.isfinite(value) and np.isfinite(gradient).all()
     assert not gradient[0].any()
     unused, _ = value_and_gradient(
-        lambda x: losses.box_loss(x, target[:1], mask[:1], rule(kind), anchors[:1]), predicted[:1]
+        lambda x: BoxLoss(kind, 1 / 9).total(x, target[:1], mask[:1], anchors[:1], CODER), predicted[:1]
     )
     assert unused == 0
     empty = tf.zeros([0, 4])
-    value, _ = value_and_gradient(lambda x: losses.box_loss(x, empty, tf.zeros([0], tf.bool), rule(kind), empty), empty)
+    value, _ = value_and_gradient(
+        lambda x: BoxLoss(kind, 1 / 9).total(x, empty, tf.zeros([0], tf.bool), empty, CODER), empty
+    )
     assert value == 0
 
 
 def test_giou_pulls_boxes_that_do_not_meet_together():
     anchors = np.array([[0, 0, 10, 10]], np.float32)
-    target = box_lib.encode(tf.constant([[40.0, 0, 50, 10]]), anchors, STDS)
+    target = CODER.encode(tf.constant([[40.0, 0, 50, 10]]), anchors)
     value, gradient = value_and_gradient(
-        lambda x: losses.box_loss(x, target, tf.constant([True]), rule("giou"), anchors), np.zeros([1, 4])
+        lambda x: BoxLoss("giou", 1 / 9).total(x, target, tf.constant([True]), anchors, CODER), np.zeros([1, 4])
     )
     assert value == pytest.approx(1 + 30 / 50)
     assert gradient[0, 0] < 0  # to the right
 
 
 def test_unknown_box_loss_is_refused():
-    with pytest.raises(ValueError, match="box_loss is 'l2'; it must be one of l1, smooth_l1, giou"):
-        losses.box_loss(tf.zeros([1, 4]), tf.zeros([1, 4]), tf.constant([True]), rule("l2"), tf.zeros([1, 4]))
+    with pytest.raises(ValueError, match="box loss is 'l2'; it must be one of l1, smooth_l1, giou"):
+        BoxLoss("l2")
+
+
+def test_weights_are_factors():
+    predicted, mask = tf.constant([[1.0, 2.0, 3.0, 4.0]]), tf.constant([True])
+    for loss in (BoxLoss("l1", weight=0.5), BoxLoss("smooth_l1", 1e-6, 0.5)):
+        assert float(loss.total(predicted, tf.zeros([1, 4]), mask, tf.zeros([1, 4]), CODER)) == pytest.approx(5.0)
+    plain, weighted = FocalLoss(), FocalLoss(weight=3.0)
+    labels = tf.constant([2])
+    assert float(weighted.total(predicted, labels, mask)) == pytest.approx(
+        3 * float(plain.total(predicted, labels, mask))
+    )

@@ -1,11 +1,12 @@
 """Matching: thresholds, low-quality matches, crowds, padding."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from ml_collections import ConfigDict
 
-from awsdet.detection.matching import IGNORED, NEGATIVE, POSITIVE, match
+from awsdet.detection.matching import IGNORED, NEGATIVE, POSITIVE, GroundTruth, Matcher
 
 OBJECTS = tf.constant([[[0.0, 0, 10, 10], [100, 100, 140, 140], [0, 0, 0, 0]]])
 CANDIDATES = tf.constant(
@@ -23,47 +24,40 @@ TARGET = tf.constant([[True, True, False]])
 CROWD = tf.constant([[False, False, False]])
 
 
-def rule(**changes):
-    return ConfigDict(
-        {
-            "positive_iou": 0.7,
-            "negative_iou": 0.3,
-            "min_positive_iou": 0.3,
-            "low_quality_matches": True,
-            "ignore_iof": 0.5,
-            **changes,
-        }
-    )
+def match(candidates, objects, is_target, is_crowd, valid=None, **changes):
+    """The Match of candidates by the RPN's matcher with some `changes`."""
+    truth = GroundTruth(objects, tf.zeros(tf.shape(is_target), tf.int32), is_target, is_crowd)
+    return dataclasses.replace(Matcher(0.7, 0.3, 0.3, True, 0.5), **changes).match(candidates, truth, valid)
 
 
 def test_thresholds_and_low_quality_matches():
-    result = match(CANDIDATES, OBJECTS, TARGET, CROWD, rule=rule())
+    result = match(CANDIDATES, OBJECTS, TARGET, CROWD)
     assert result.state.numpy().tolist() == [[POSITIVE, IGNORED, IGNORED, POSITIVE, NEGATIVE]]
     assert result.index.numpy()[0, [0, 3]].tolist() == [0, 1]
-    result = match(CANDIDATES, OBJECTS, TARGET, CROWD, rule=rule(low_quality_matches=False))
+    result = match(CANDIDATES, OBJECTS, TARGET, CROWD, low_quality_matches=False)
     assert result.state.numpy().tolist() == [[POSITIVE, IGNORED, IGNORED, IGNORED, NEGATIVE]]
-    result = match(CANDIDATES, OBJECTS, TARGET, CROWD, rule=rule(min_positive_iou=0.6))
+    result = match(CANDIDATES, OBJECTS, TARGET, CROWD, min_positive_iou=0.6)
     assert result.state.numpy()[0, 3] == IGNORED
 
 
 def test_crowd_is_ignored_not_background_and_never_a_target():
     crowd = tf.constant([[False, True, False]])
-    result = match(CANDIDATES, OBJECTS, tf.constant([[True, False, False]]), crowd, rule=rule())
+    result = match(CANDIDATES, OBJECTS, tf.constant([[True, False, False]]), crowd)
     assert result.state.numpy().tolist() == [[POSITIVE, IGNORED, IGNORED, IGNORED, NEGATIVE]]
-    off = match(CANDIDATES, OBJECTS, tf.constant([[True, False, False]]), crowd, rule=rule(ignore_iof=-1.0))
+    off = match(CANDIDATES, OBJECTS, tf.constant([[True, False, False]]), crowd, ignore_iof=-1.0)
     assert off.state.numpy()[0, 3] == NEGATIVE
 
 
 def test_no_objects_makes_all_negative():
     nothing = tf.constant([[False, False, False]])
     for min_positive_iou in (0.0, 0.3):
-        result = match(CANDIDATES, OBJECTS, nothing, nothing, rule=rule(min_positive_iou=min_positive_iou))
+        result = match(CANDIDATES, OBJECTS, nothing, nothing, min_positive_iou=min_positive_iou)
         assert set(result.state.numpy().ravel().tolist()) == {NEGATIVE}
 
 
 def test_excluded_candidates_take_part_in_nothing():
     valid = tf.constant([[False, True, True, True, True]])
-    result = match(CANDIDATES, OBJECTS, TARGET, CROWD, rule=rule(), candidate_valid=valid)
+    result = match(CANDIDATES, OBJECTS, TARGET, CROWD, valid)
     # Without the perfect candidate, the next best of object 0 is rescued.
     assert result.state.numpy().tolist() == [[IGNORED, POSITIVE, IGNORED, POSITIVE, NEGATIVE]]
 
@@ -75,7 +69,7 @@ def test_equals_the_reference_rule_written_with_loops(seed):
     boxes = np.concatenate([corner, corner + random.uniform(5, 40, (70, 2))], axis=1).astype(np.float32)
     candidates, objects = boxes[:60], boxes[60:]
     objects[1] = objects[0]  # two objects in one place: the last one takes the low-quality match
-    result = match(candidates, objects, np.ones(10, bool), np.zeros(10, bool), rule=rule())
+    result = match(candidates, objects, np.ones(10, bool), np.zeros(10, bool))
     state, index = loops(candidates.astype(np.float64), objects.astype(np.float64))
     np.testing.assert_array_equal(result.state, state)
     chosen = state == POSITIVE

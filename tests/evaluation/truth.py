@@ -8,8 +8,10 @@ from pycocotools import mask as coco_mask
 
 from awsdet.config import mask_rcnn
 from awsdet.data.coco import shapes
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset
 from awsdet.data.records.convert import convert
+from awsdet.detection.results import batch_results
 from awsdet.evaluation.pictures import true_mask
 
 
@@ -34,9 +36,9 @@ class TruthDetector:
     """
 
     def __init__(self, manifest, data_config, changed=None):
-        self.settings, self.class_names = mask_rcnn().model, manifest.class_names
+        self.class_names = manifest.class_names
         self._known = {}
-        for batch in eval_dataset(manifest, data_config, rank=0, world_size=1):
+        for batch in eval_dataset(manifest, reader_options(data_config), rank=0, world_size=1):
             for i, size in enumerate(batch["image_size"].numpy()):
                 kept = np.flatnonzero((batch["classes"][i] >= 0) & ~batch["is_crowd"][i])
                 parts, runs = (batch["masks"][kind][i].to_list() for kind in ("polygons", "rles"))
@@ -51,6 +53,11 @@ class TruthDetector:
                 masks = np.reshape(masks, (len(kept), 28, 28))
                 key = _key(batch["image"][i].numpy(), size)
                 self._known[key] = boxes, scores, batch["classes"][i].numpy()[kept], masks
+
+    def results(self, outputs, image_size, original_size, score_threshold=0.0):
+        """As a Detector's."""
+        outputs = {name: np.asarray(value) for name, value in outputs.items()}
+        return batch_results(outputs, image_size, original_size, 0.5, score_threshold)
 
     def detect(self, batch):
         """As a Detector's, with slots for 40 objects."""

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from awsdet.detection.results import Detections
+from awsdet.detection.results import Found
 from awsdet.inference.drawing import DrawnObject, class_color, detected_objects, draw, side_by_side
 
 
@@ -56,7 +56,7 @@ def test_colors_of_80_classes_differ():
 
 
 def test_detected_objects_by_score():
-    found = Detections(
+    found = Found(
         np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32),
         np.array([0.876, 0.3], np.float32),
         np.array([1, 0], np.int32),

@@ -29,7 +29,7 @@ def config():
 
 @pytest.fixture(scope="module")
 def detector(config):
-    return build(config.model, CLASSES)
+    return build(config, CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_find_images(folder, tmp_path):
 
 def test_predict_and_write(folder, detector, config, tmp_path):
     paths = find_images(folder)
-    predictions = list(predict(detector, config.data, paths))
+    predictions = list(predict(detector, paths))
     assert [p.path for p in predictions] == paths
     assert [p.path.name for p in predictions if p.error] == ["broken.jpg"]
     assert "broken.jpg" in next(p.error for p in predictions if p.error)
@@ -90,25 +90,25 @@ def test_predict_and_write(folder, detector, config, tmp_path):
 
 def test_an_image_is_found_the_same_alone_and_among_others(folder, detector, config):
     paths = find_images(folder)
-    together = {p.path: p for p in predict(detector, config.data, paths)}
-    alone = next(predict(detector, config.data, [folder / "turned.JPG"]))
-    np.testing.assert_array_equal(alone.detections.boxes, together[folder / "turned.JPG"].detections.boxes)
-    assert alone.detections.masks == together[folder / "turned.JPG"].detections.masks
+    together = {p.path: p for p in predict(detector, paths)}
+    alone = next(predict(detector, [folder / "turned.JPG"]))
+    np.testing.assert_array_equal(alone.found.boxes, together[folder / "turned.JPG"].found.boxes)
+    assert alone.found.masks == together[folder / "turned.JPG"].found.masks
 
 
 def test_score_threshold(folder, detector, config):
-    scores = next(predict(detector, config.data, [folder / "b.png"])).detections.scores
+    scores = next(predict(detector, [folder / "b.png"])).found.scores
     threshold = float(np.sort(scores)[len(scores) // 2])
-    kept = next(predict(detector, config.data, [folder / "b.png"], threshold)).detections.scores
+    kept = next(predict(detector, [folder / "b.png"], threshold)).found.scores
     np.testing.assert_array_equal(kept, scores[scores >= threshold])
 
 
 def test_many_sizes_need_no_new_trace(folder, detector, config, tmp_path):
     rng = np.random.default_rng(2)
-    list(predict(detector, config.data, [folder / "b.png", folder / "a.jpg"]))
+    list(predict(detector, [folder / "b.png", folder / "a.jpg"]))
     traces = detector._detect_any_size.experimental_get_tracing_count()
     for i in range(3):
         shape = (int(rng.integers(40, 200)), int(rng.integers(40, 200)), 3)
         Image.fromarray(rng.integers(0, 255, shape, np.uint8)).save(tmp_path / f"{i}.png")
-    list(predict(detector, config.data, find_images(tmp_path)))
+    list(predict(detector, find_images(tmp_path)))
     assert detector._detect_any_size.experimental_get_tracing_count() == traces == 1

@@ -32,7 +32,7 @@ def small_config(*overrides, detector="mask_rcnn"):
 
 
 def small_detector(*overrides, detector="mask_rcnn", seed=1):
-    return build(small_config(*overrides, detector=detector).model, ["a", "b", "c"], seed)
+    return build(small_config(f"seed={seed}", *overrides, detector=detector), ["a", "b", "c"])
 
 
 def batch(objects, size=(96, 128), seed=0):

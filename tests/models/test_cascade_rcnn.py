@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.detection import boxes as box_lib
-from awsdet.models.cascade_rcnn import stage_rules
+from awsdet.detection.boxes import BoxCoder
+from awsdet.detection.matching import ground_truth
 from awsdet.models.heads.box_head import BoxOutput, Candidates, refine, sample_rois
 from awsdet.models.heads.rpn import Proposals
 from awsdet.runtime.errors import UserError
-from tests.models.made import TWO, batch, index_keys, small_config, small_detector
+from tests.models.made import TWO, batch, index_keys, small_detector
 
 TERMS = {f"stage{k}_{term}" for k in range(3) for term in ("class_loss", "box_loss")}
 
@@ -36,30 +36,28 @@ def test_every_stage_has_its_heads_losses_rule_and_weight(model):
     for k in range(3):
         assert f"roi_head.bbox_head.{k}.fc_cls.kernel:0" in names
         assert f"roi_head.mask_head.{k}.conv_logits.kernel:0" in names
-    rules = stage_rules(model.settings)
-    assert [rule.positive_iou for rule in rules] == [0.5, 0.6, 0.7] and rules[2].box_stds[0] == 0.033
-    kept, model.settings.cascade.loss_weights = model.settings.cascade.loss_weights, (1.0, 0.0, 0.5)
-    changed = model.compute_losses(batch(TWO), index_keys)
-    model.settings.cascade.loss_weights = kept
+    stages = model.roi_heads.stages
+    assert [stage.matcher.positive_iou for stage in stages] == [0.5, 0.6, 0.7] and stages[2].coder.stds[0] == 0.033
+    changed = small_detector("model.cascade.loss_weights=1.0,0.0,0.5", detector="cascade_mask_rcnn")
+    changed = changed.compute_losses(batch(TWO), index_keys)
     assert changed["stage1_class_loss"] == 0 and changed["stage1_mask_loss"] == 0
     np.testing.assert_allclose(changed["stage2_class_loss"], 2 * terms["stage2_class_loss"], rtol=1e-6)
 
 
 def test_stages_that_do_not_agree_are_named():
-    settings = small_config("model.cascade.ious=0.5,0.6", detector="cascade_rcnn").model
     with pytest.raises(UserError, match=r"model.cascade.ious, box_stds, loss_weights have \[2, 3, 3\] entries"):
-        stage_rules(settings)
+        small_detector("model.cascade.ious=0.5,0.6", detector="cascade_rcnn")
 
 
 def test_later_stages_sample_from_what_the_one_before_refined(model):
     data = batch(TWO)
-    stages = model.training_outputs(model.normalize_images(data), data, index_keys)["stages"]
-    for k, (before, after) in enumerate(zip(stages, stages[1:])):
-        rois, rule = before["rois"], model.stage_rules[k]
-        refined = refine(before["box_output"], rois.rois, rois.labels, data["image_size"], rule).numpy()
+    steps = model.training_outputs(model.normalize_images(data), data, index_keys).stages
+    for stage, before, after in zip(model.roi_heads.stages, steps, steps[1:]):
+        rois = before.rois
+        refined = refine(before.boxes, rois.rois, rois.labels, data["image_size"], stage.coder).numpy()
         for image in range(2):
             candidates = refined[image][rois.valid[image] & ~rois.is_object[image]]
-            sampled = after["rois"]
+            sampled = after.rois
             own = sampled.is_object[image].numpy()
             assert own.sum() == len(TWO[image])  # the objects themselves are there, once
             drawn = sampled.rois[image].numpy()[sampled.valid[image] & ~own]
@@ -68,9 +66,11 @@ def test_later_stages_sample_from_what_the_one_before_refined(model):
 
 
 def test_objects_among_the_samples_are_marked():
-    data, rule = batch(TWO[:1]), small_config(detector="cascade_rcnn").model.box_head
+    data, stage = batch(TWO[:1]), small_detector(detector="cascade_rcnn").roi_heads.stages[0]
     boxes = tf.constant([[[12.0, 12, 58, 69], [0, 0, 5, 5], [9, 9, 9, 9]]])
-    rois = sample_rois(Candidates(boxes, tf.constant([[True, True, False]])), data, index_keys("", [1, 5]), 3, rule)
+    candidates = Candidates(boxes, tf.constant([[True, True, False]]))
+    rules = stage.matcher, stage.sampler, stage.coder
+    rois = sample_rois(candidates, ground_truth(data), index_keys("", [1, 5]), 3, *rules)
     assert rois.is_object[0].numpy().tolist()[:4] == [True, True, False, False]
     assert rois.positive[0].numpy().tolist()[:4] == [True, True, True, False]
     assert int(tf.reduce_sum(tf.cast(rois.valid, tf.int32))) == 4 and not rois.is_object[0, 4:].numpy().any()
@@ -78,14 +78,14 @@ def test_objects_among_the_samples_are_marked():
 
 @pytest.mark.parametrize("agnostic", [True, False])
 def test_refined_boxes_are_those_of_the_label_or_of_the_best_class(agnostic):
-    rule = small_config(detector="cascade_rcnn").model.box_head
+    coder = BoxCoder((0.1, 0.1, 0.2, 0.2))
     logits = tf.constant([[0.0, 5, 1, 9], [4, 0, 1, 9]])
     deltas = tf.random.stateless_normal([2, 1 if agnostic else 3, 4], [1, 2])
     rois = tf.constant([[[10.0, 10, 40, 50], [20, 30, 60, 70]]])
-    refined = refine(BoxOutput(logits, deltas), rois, tf.constant([[2, 3]]), tf.constant([[60, 128]]), rule)
+    refined = refine(BoxOutput(logits, deltas), rois, tf.constant([[2, 3]]), tf.constant([[60, 128]]), coder)
     chosen = [0, 0] if agnostic else [2, 0]
     for index in range(2):
-        expected = box_lib.decode(deltas[index, chosen[index]], rois[0, index], rule.box_stds).numpy()
+        expected = coder.decode(deltas[index, chosen[index]], rois[0, index]).numpy()
         np.testing.assert_allclose(refined[0, index], np.clip(expected, 0, [128, 60, 128, 60]), rtol=1e-6)
 
 
@@ -93,15 +93,16 @@ def test_scores_are_of_the_mean_logits_and_boxes_of_the_last_stage(model):
     data = batch(TWO)
     pyramid, size = model.pyramid(model.normalize_images(data)), data["image_size"]
     boxes = tf.constant([[[10.0, 10, 60, 70], [40, 30, 120, 90]], [[5, 8, 50, 40], [0, 0, 90, 90]]])
-    proposals, output = model._classify(pyramid, Proposals(boxes, tf.ones([2, 2]), tf.constant([2, 2])), size)
+    given = Proposals(boxes, tf.ones([2, 2]), tf.constant([2, 2]))
+    proposals, output = model.roi_heads.classify(pyramid, given, size)
     logits = []
-    for k, head in enumerate(model.box_heads):
-        stage = model._boxes_of(head, pyramid, boxes)
-        logits.append(stage.logits.numpy())
+    for k, stage in enumerate(model.roi_heads.stages):
+        last = stage.classify(pyramid, boxes)
+        logits.append(last.logits.numpy())
         if k < 2:
-            boxes = refine(stage, boxes, tf.fill([2, 2], 3), size, model.stage_rules[k])
+            boxes = refine(last, boxes, tf.fill([2, 2], 3), size, stage.coder)
     np.testing.assert_allclose(output.logits, np.mean(logits, axis=0), atol=1e-5)
-    np.testing.assert_allclose(output.deltas, stage.deltas, atol=1e-5)
+    np.testing.assert_allclose(output.deltas, last.deltas, atol=1e-5)
     np.testing.assert_allclose(proposals.boxes, boxes, atol=1e-4)
 
 

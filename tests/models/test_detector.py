@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.ops import conv3x3
 from awsdet.runtime.errors import UserError
 from tests.models.made import TWO, batch, index_keys, small_detector
 
@@ -162,7 +161,7 @@ def test_accumulated_steps_equal_their_mean_gradient():
 def test_non_finite_loss_stops_and_names_its_terms():
     model = small_detector()
     model.compile(tf.keras.optimizers.legacy.SGD(0.1))
-    model.box_head.logits.bias.assign([np.nan] * 4)
+    model.roi_heads.stages[0].box_head.logits.bias.assign([np.nan] * 4)
     before = model.neck.lateral[0].kernel.numpy()
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         model.train_on_batch(batch(TWO))
@@ -225,22 +224,3 @@ def test_a_model_call_is_a_detection_and_compile_names_bad_arguments():
     assert set(found) == {"boxes", "scores", "classes", "count", "masks"}
     with pytest.raises(ValueError, match="loss_normalizer"):
         model.compile("sgd", loss_normalizer="batch")
-
-
-@pytest.mark.parametrize("name", ["mask_rcnn", "retinanet"])
-def test_detection_by_the_faster_convolution_finds_the_same(name, monkeypatch):
-    wide = [f"model.{part}.channels=32" for part in ("fpn", "rpn", "mask_head", "retina_head")]
-    found = {}
-    for faster in (True, False):
-        monkeypatch.setattr(conv3x3, "pays", lambda faster=faster: faster)
-        detector = small_detector(
-            *wide, "model.box_head.score_threshold=0.0", "model.retina_head.score_threshold=0.0", detector=name
-        )
-        found[faster] = detector.detect(batch(TWO, (96, 160)))
-        graph = detector._detect_any_size.get_concrete_function().graph
-        assert any(op.type == "AwsdetConv3x3" for op in graph.get_operations()) == faster
-    assert found[True]["count"].numpy().tolist() == [100, 100]
-    np.testing.assert_array_equal(found[True]["classes"], found[False]["classes"])
-    for key, tolerance in {"boxes": 0.05, "scores": 1e-4, "masks": 1e-3}.items():
-        if key in found[True]:
-            np.testing.assert_allclose(found[True][key], found[False][key], atol=tolerance)

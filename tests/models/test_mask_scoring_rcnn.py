@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from awsdet.models.heads.mask_iou_head import MaskIoUHead, mask_iou_loss, mask_iou_targets
+from awsdet.models.heads.mask_iou_head import MaskIoUHead, mask_iou_targets, mask_iou_terms
 from awsdet.models.layers.initializers import Initializers
 from tests.models.made import TWO, batch, index_keys, small_detector
 
@@ -20,9 +20,10 @@ def test_target_is_the_iou_with_the_whole_object():
 
 
 def test_loss_counts_masks_that_meet_their_object():
-    loss, count = mask_iou_loss(tf.constant([0.5, 9.0, 0.0]), tf.constant([0.75, 0.0, 0.5]))
-    assert (float(loss), float(count)) == (0.25**2 + 0.5**2, 2)
-    loss, count = mask_iou_loss(tf.zeros([0]), tf.zeros([0]))
+    terms = mask_iou_terms(tf.constant([0.5, 9.0, 0.0]), tf.constant([0.75, 0.0, 0.5]), 2.0)
+    loss, count = terms.losses["mask_iou_loss"]
+    assert (float(loss), float(count)) == (2 * (0.25**2 + 0.5**2), 2)
+    loss, count = mask_iou_terms(tf.zeros([0]), tf.zeros([0]), 1.0).losses["mask_iou_loss"]
     assert (float(loss), float(count)) == (0, 0)
 
 
@@ -41,8 +42,7 @@ def test_gradient_reaches_the_head_and_the_masks():
 
 def test_training_teaches_the_head():
     """The same RoIs again and again: what all of the detector learns in few steps hangs on rounding."""
-    settings = small_detector(detector="mask_scoring_rcnn").settings.mask_iou_head
-    head = MaskIoUHead(8, 14, 3, settings, initializers=Initializers(1), dtype="float32")
+    head = MaskIoUHead(8, 14, 3, 4, 16, 2, 32, initializers=Initializers(1), dtype="float32")
     random = np.random.default_rng(0)
     pooled, logits = random.normal(size=(6, 14, 14, 8)), random.normal(size=(6, 28, 28))
     wanted = tf.constant([0.9, 0.1, 0.5, 0.7, 0.3, 0.8])
@@ -51,7 +51,7 @@ def test_training_teaches_the_head():
     for _ in range(60):
         with tf.GradientTape() as tape:
             found = head(tf.constant(pooled, tf.float32), tf.constant(logits, tf.float32), tf.constant([0, 1, 2] * 2))
-            loss, count = mask_iou_loss(found, wanted)
+            loss, count = mask_iou_terms(found, wanted, 1.0).losses["mask_iou_loss"]
         losses.append(float(loss / count))
         optimizer.apply_gradients(zip(tape.gradient(loss, head.trainable_variables), head.trainable_variables))
     assert losses[-1] < 0.1 * losses[0]

@@ -27,8 +27,8 @@ def losses_and_gradients(model, data):
 def test_fit_learns_a_batch_in_one_trace_for_all_sizes():
     model = retinanet("model.backbone.norm=group_norm", "model.backbone.frozen_stages=-1")
     model.compile(tf.keras.optimizers.legacy.Adam(0.001))
-    traces, loss_sums = [], model.loss_sums
-    model.loss_sums = lambda outputs: traces.append(1) or loss_sums(outputs)
+    traces, normalized = [], model.normalized
+    model.normalized = lambda losses: traces.append(1) or normalized(losses)
     data = without_masks(TWO)
     odd = without_masks([*TWO, []], (96, 160))  # P6 and P7 are rounded up
     dataset = tf.data.Dataset.from_tensors(odd).concatenate(tf.data.Dataset.from_tensors(data).repeat(12))
@@ -55,8 +55,8 @@ def test_an_image_smaller_than_its_batch_loses_nothing_by_it():
     image = tf.image.pad_to_bounding_box(small["image"], 0, 0, 128, 160)
     padded = {**both, "image": image, "image_size": tf.constant([[64, 96]])}
     outputs = model.training_outputs(model.normalize_images(padded), padded)
-    targets = outputs["retina_targets"]
-    alone = model.training_outputs(model.normalize_images(small), small)["retina_targets"]
+    targets = outputs.targets
+    alone = model.training_outputs(model.normalize_images(small), small).targets
     assert int(tf.reduce_sum(tf.cast(targets.valid, tf.int32))) == int(tf.reduce_sum(tf.cast(alone.valid, tf.int32)))
     assert float(targets.normalizer) == float(alone.normalizer)
 
@@ -65,9 +65,9 @@ def test_losses_are_divided_by_the_positives_of_all_images():
     model = retinanet()
     data = without_masks(TWO)
     outputs = model.training_outputs(model.normalize_images(data), data)
-    positives = float(tf.reduce_sum(tf.cast(outputs["retina_targets"].positive, tf.float32)))
-    sums, counts = model.loss_sums(outputs)
-    assert positives > 0 and {float(count) for count in counts.values()} == {positives}
+    positives = float(tf.reduce_sum(tf.cast(outputs.targets.positive, tf.float32)))
+    losses = outputs.terms.losses
+    assert positives > 0 and {float(mean.count) for mean in losses.values()} == {positives}
 
     class World:
         rank, size = 0, 4
@@ -76,16 +76,15 @@ def test_losses_are_divided_by_the_positives_of_all_images():
             return tensor * 6.0
 
     model.world, model.loss_normalizer = World(), "global"
-    for name, value in model.normalized(sums, counts).items():
-        assert float(value) == pytest.approx(float(sums[name]) / (positives * 6 / 4), rel=1e-6)
+    for name, value in model.normalized(losses).items():
+        assert float(value) == pytest.approx(float(losses[name].total) / (positives * 6 / 4), rel=1e-6)
 
 
 def test_running_mean_of_the_positives_divides_where_it_is_asked_for():
     model = retinanet("model.retina_head.normalizer_momentum=0.9")
     data = without_masks(TWO)
     own = retinanet().compute_losses(data)
-    outputs = model.training_outputs(model.normalize_images(data), data)
-    count = float(outputs["retina_targets"].normalizer)
+    count = float(retinanet().training_outputs(model.normalize_images(data), data).targets.normalizer)
     mean = 100.0
     for _ in range(2):
         terms = model.compute_losses(data)

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from awsdet.data.coco.annotations import run_lengths
 from awsdet.ops import annotations as compiled
+from awsdet.ops.placement import Placement
 from awsdet.ops.reference import annotations as plain
 
 HEIGHT, WIDTH = 23, 31
@@ -44,8 +45,14 @@ def record(rng, objects, crowds, others=2, size=(HEIGHT, WIDTH)):
     }
 
 
-def batch_of_one(module, stored, old_size, new_size, flip, rows):
-    return module.place_annotations([stored], old_size=[old_size], new_size=[new_size], flip=[flip], rows=rows)
+def placed(size, flip=False, corner=(0, 0), window=None):
+    """The Placement of one image."""
+    return Placement([size], [corner], [window or size], [flip])
+
+
+def batch_of_one(module, stored, size, placement, rows, min_visible=0.0):
+    where = {"original_size": [size], "placement": placement, "rows": rows, "min_visible": min_visible}
+    return module.place_annotations([stored], **where)
 
 
 def flat(annotations):
@@ -72,8 +79,8 @@ def test_equals_the_twin_in_every_bit(seed):
         objects, crowds = (int(count) for count in rng.integers(0, 7, 2))
         stored = record(rng, objects, crowds)
         rows = objects + crowds + int(rng.integers(0, 4))
-        where = {"old_size": [HEIGHT, WIDTH], "new_size": new_size, "flip": bool(rng.integers(2)), "rows": rows}
-        found = assert_same(stored, **where)
+        placement = placed(new_size, bool(rng.integers(2)))
+        found = assert_same(stored, size=[HEIGHT, WIDTH], placement=placement, rows=rows)
         assert found.polygons.shape[0] == found.rles.shape[0] == objects + crowds
         lengths = tf.reduce_sum(found.rles, axis=1).numpy()
         assert set(lengths) <= {0, new_size[0] * new_size[1]} and not lengths[objects:].any()
@@ -81,7 +88,7 @@ def test_equals_the_twin_in_every_bit(seed):
 
 def test_hundreds_of_objects_and_none():
     rng = np.random.default_rng(10)
-    where = {"old_size": [HEIGHT, WIDTH], "new_size": [64, 86], "flip": True}
+    where = {"size": [HEIGHT, WIDTH], "placement": placed([64, 86], True)}
     found = assert_same(record(rng, 400, 30), rows=430, **where)
     assert found.polygons.flat_values.shape[0] > 1000 and found.rles.flat_values.shape[0] > 1000
     empty = assert_same(record(rng, 0, 0, others=0), rows=1, **where)
@@ -94,7 +101,7 @@ def test_runs_of_no_length(counts, new_size):
     stored = record(np.random.default_rng(0), 0, 0, others=1, size=(3, 4))
     stored.update(trainable=tf.constant(1, tf.int64), is_crowd=ints([0]))
     stored.update(rle_runs=ints([len(counts)]), rle_counts=ints(counts))
-    assert_same(stored, old_size=[3, 4], new_size=new_size, flip=False, rows=1)
+    assert_same(stored, size=[3, 4], placement=placed(new_size), rows=1)
 
 
 def test_wrong_arguments_are_named():
@@ -102,7 +109,7 @@ def test_wrong_arguments_are_named():
     good["rle_runs"], good["rle_counts"] = ints([2, 0, 0, 0, 0, 0]), ints([3, HEIGHT * WIDTH - 3])
     good["polygon_parts"], good["polygon_lengths"] = ints([0, 1, 1, 0, 0, 0]), ints([6, 8])
     good["polygon_numbers"] = doubles(range(14))
-    where = {"old_size": [HEIGHT, WIDTH], "new_size": [40, 50], "flip": False, "rows": 6}
+    where = {"size": [HEIGHT, WIDTH], "placement": placed([40, 50]), "rows": 6}
     assert_same(good, **where)
     for changes, message in [
         ({"trainable": tf.constant(-1, tf.int64)}, "trainable must be 0 at least, got -1"),
@@ -111,21 +118,26 @@ def test_wrong_arguments_are_named():
         ({"is_crowd": ints([[0]])}, "is_crowd has 1 rows"),
         ({"boxes": doubles(np.zeros(23))}, "boxes has 5 rows, trainable is 6"),
         ({"polygon_parts": ints([0, -1, 0, 0, 0, 0])}, r"polygon_parts\[1\] is -1"),
-        ({"polygon_parts": ints([0, 3, 0, 0, 0, 0])}, r"polygon_parts\[1\] is 3, where 2 entries are left"),
-        ({"polygon_lengths": ints([6, 2**62])}, r"polygon_lengths\[1\] is 4611686018427387904, where 8 entries"),
+        ({"polygon_parts": ints([0, 3, 0, 0, 0, 0])}, r"polygon_parts\[1\] is 3, but 2 entries are left"),
+        ({"polygon_lengths": ints([6, 2**62])}, r"polygon_lengths\[1\] is 4611686018427387904, but 8 entries"),
         ({"polygon_lengths": ints([6, 7])}, "polygon_lengths add up to 13"),
-        ({"rle_runs": ints([3, 0, 0, 0, 0, 0])}, r"rle_runs\[0\] is 3, where 2 entries are left"),
+        ({"rle_runs": ints([3, 0, 0, 0, 0, 0])}, r"rle_runs\[0\] is 3, but 2 entries are left"),
         ({"rle_counts": ints([HEIGHT * WIDTH + 1, 0])}, "rle_counts of row 0 do not fit an image of 23 x 31"),
         ({"rle_counts": ints([5, -5])}, "rle_counts of row 0 do not fit"),
     ]:
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             batch_of_one(compiled, {**good, **changes}, **where)
-    for name in ("old_size", "new_size"):
-        for size, message in [([0, 5], "1 at least, got 0"), ([5, -1], "1 at least, got -1"), ([5], r"shape \[1,2\]")]:
-            with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} must .*{message}"):
-                batch_of_one(compiled, good, **{**where, name: size})
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"flip must have the shape \[1\], got \[1,1\]"):
-        batch_of_one(compiled, good, **{**where, "flip": [True]})
+    for size, message in [([0, 5], "1 at least, got 0"), ([5, -1], "1 at least, got -1"), ([5], r"shape \[1,1\]")]:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"original_size must .*{message}"):
+            batch_of_one(compiled, good, **{**where, "size": size})
+    for placement, message in [
+        (placed([0, 5]), "size must be 1 x 1 at least"),
+        (placed([9, 9], window=[0, 5]), "window must be 1 x 1 at least"),
+        (placed([9, 9], corner=[5, 0], window=[5, 9]), r"window 5 x 9 at corner \(5, 0\) does not lie"),
+        (placed([9, 9], flip=[True]), r"flip must be \[1\], got shape \[1,1\]"),
+    ]:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            batch_of_one(compiled, good, **{**where, "placement": placement})
 
 
 @pytest.mark.parametrize("counts", [(3, 0, 7), (0, 0), (0, 400, 1, 0)], ids=str)
@@ -134,16 +146,16 @@ def test_a_batch_is_its_images_one_by_one(counts):
     old_size = rng.integers(5, 40, (len(counts), 2)).astype(np.int32)
     new_size = rng.integers(1, 60, (len(counts), 2)).astype(np.int32)
     stored = [record(rng, count, count // 3, size=tuple(size)) for count, size in zip(counts, old_size)]
-    where = {"old_size": old_size, "new_size": new_size, "flip": rng.random(len(counts)) < 0.5, "rows": 533}
+    placement = Placement(new_size, np.zeros_like(new_size), new_size, rng.random(len(counts)) < 0.5)
+    where = {"original_size": old_size, "placement": placement, "rows": 533}
     found = compiled.place_annotations(stored, **where)
     assert_equal(found, plain.place_annotations(stored, **where))
     assert found.boxes.shape == (len(counts), 533, 4)
     real = [count + count // 3 for count in counts]
     assert found.polygons.row_lengths().numpy().tolist() == real == found.rles.row_lengths().numpy().tolist()
     for i in range(len(counts)):
-        alone = batch_of_one(
-            compiled, stored[i], **{name: where[name][i] for name in where if name != "rows"}, rows=533
-        )
+        own = Placement(*(part[i : i + 1] for part in placement))
+        alone = batch_of_one(compiled, stored[i], old_size[i], own, rows=533)
         for one, other in zip(found, alone):
             np.testing.assert_array_equal(np.hstack(flat(one[i])[:1]), np.hstack(flat(other[0])[:1]))
 
@@ -151,6 +163,85 @@ def test_a_batch_is_its_images_one_by_one(counts):
 def test_the_record_at_fault_is_found_among_good_ones():
     good, bad = (record(np.random.default_rng(seed), 4, 1) for seed in (1, 2))
     bad["classes"] = ints([1])
-    where = {"old_size": [[HEIGHT, WIDTH]] * 3, "new_size": [[9, 9]] * 3, "flip": [False] * 3, "rows": 5}
+    placement = Placement([[9, 9]] * 3, [[0, 0]] * 3, [[9, 9]] * 3, [False] * 3)
+    where = {"original_size": [[HEIGHT, WIDTH]] * 3, "placement": placement, "rows": 5}
     with pytest.raises(tf.errors.InvalidArgumentError, match="classes has 1 rows, trainable is 5"):
         compiled.place_annotations([good, good, bad], **where)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_windows_equal_the_twin_in_every_bit(seed):
+    """Random windows, from a pixel to the whole image, with every share of visibility."""
+    rng = np.random.default_rng(100 + seed)
+    dropped = 0
+    for _ in range(8):
+        objects, crowds = (int(count) for count in rng.integers(0, 9, 2))
+        stored, rows = record(rng, objects, crowds), objects + crowds + int(rng.integers(0, 4))
+        size = [int(side) for side in np.exp(rng.uniform(0, np.log(120), 2))]
+        window = [int(rng.integers(1, side + 1)) for side in size]
+        corner = [int(rng.integers(0, side - part + 1)) for side, part in zip(size, window)]
+        placement = placed(size, bool(rng.integers(2)), corner, window)
+        share = float(rng.choice([0.0, 0.3, 1.0]))
+        found = assert_same(stored, size=[HEIGHT, WIDTH], placement=placement, rows=rows, min_visible=share)
+        real = int((found.classes.numpy() >= 0).sum())
+        assert (found.classes[:real].numpy() >= 0).all() and not found.boxes[real:].numpy().any()
+        assert found.polygons.shape[0] == found.rles.shape[0] == real
+        assert set(tf.reduce_sum(found.rles, axis=1).numpy()) <= {0, window[0] * window[1]}
+        dropped += objects + crowds - real
+    assert dropped > 0
+
+
+def rows_of(boxes, polygons=None, masks=None, crowds=()):
+    """A record's lists, from x, y, width, height of each row, its parts, and its mask; image of HEIGHT x WIDTH."""
+    parts = polygons or [[]] * len(boxes)
+    runs = [run_lengths(mask) if mask is not None else [] for mask in masks or [None] * len(boxes)]
+    return {
+        "trainable": tf.constant(len(boxes), tf.int64),
+        "classes": ints(range(len(boxes))),
+        "is_crowd": ints([row in crowds for row in range(len(boxes))]),
+        "boxes": doubles(boxes),
+        "polygon_parts": ints([len(row) for row in parts]),
+        "polygon_lengths": ints([len(part) for row in parts for part in row]),
+        "polygon_numbers": doubles([number for row in parts for part in row for number in part]),
+        "rle_runs": ints([len(row) for row in runs]),
+        "rle_counts": ints([count for row in runs for count in row]),
+    }
+
+
+def classes_left(stored, corner, window, min_visible=0.0):
+    placement = placed([HEIGHT, WIDTH], False, corner, window)
+    found = assert_same(
+        stored, size=[HEIGHT, WIDTH], placement=placement, rows=len(stored["classes"]), min_visible=min_visible
+    )
+    return [label for label in found.classes.numpy().tolist() if label >= 0]
+
+
+def test_which_objects_are_dropped():
+    """Cut to less than a pixel, or to less than the share; never what is not cut, nor a crowd for its share."""
+    boxes = [[0, 0, 10.5, 9], [0, 0, 11, 9], [0, 0, 20, 9], [12, 3, 0.5, 0.5], [25, 3, 9, 9], [0, 0, 20, 9]]
+    stored = rows_of(boxes, crowds=(5,))
+    assert classes_left(stored, [0, 10], [HEIGHT, 10]) == [1, 2, 3, 5]
+    assert classes_left(stored, [0, 10], [HEIGHT, 10], 0.4) == [2, 3, 5]
+    assert classes_left(stored, [0, 10], [HEIGHT, 10], 0.6) == [3, 5]
+    assert classes_left(stored, [0, 0], [HEIGHT, WIDTH], 1.0) == [0, 1, 2, 3, 4, 5]
+
+
+def test_objects_whose_mask_is_cut_away_are_dropped():
+    """Of a box that reaches into the window, but whose mask does not."""
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[2:9, 3:9] = True
+    triangle = [0, 0, 9, 0, 0, 9]
+    boxes = [[0, 0, 20, 9]] * 5
+    polygons = [[triangle], [], [triangle, [12, 0, 15, 0, 12, 9]], [], []]
+    stored = rows_of(boxes, polygons, [None, mask, None, np.ones_like(mask), None])
+    assert classes_left(stored, [0, 10], [HEIGHT, 10]) == [2, 3, 4]  # the last never had a mask
+
+
+def test_hundreds_of_objects_in_a_window_and_none_left():
+    rng = np.random.default_rng(12)
+    stored, size = record(rng, 300, 30), {"size": [HEIGHT, WIDTH]}
+    some = assert_same(stored, placement=placed([64, 86], True, [20, 30], [20, 20]), rows=330, **size)
+    assert 20 < int((some.classes.numpy() >= 0).sum()) < 330
+    far = rows_of([[0, 0, 5, 5]] * 3)
+    none = assert_same(far, placement=placed([64, 86], False, [40, 40], [24, 46]), rows=3, **size)
+    assert none.classes.numpy().tolist() == [-1] * 3 and none.polygons.to_list() == [] == none.rles.to_list()

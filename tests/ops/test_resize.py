@@ -6,12 +6,13 @@ import tensorflow as tf
 
 from awsdet.ops import library
 from awsdet.ops import resize as compiled
+from awsdet.ops.placement import Placement, whole
 from awsdet.ops.reference import resize as plain
 
 
 def alone(module, image, size, flip, padded=None):
-    """One image in a batch of its own."""
-    return module.resize([image], [size], [flip], padded).numpy()[0]
+    """One whole image in a batch of its own."""
+    return module.resize([image], whole([size])._replace(flip=[flip]), padded).numpy()[0]
 
 
 def picture(rng, height, width):
@@ -78,13 +79,14 @@ def test_a_batch_is_its_images_one_by_one():
     old = [(30, 40), (1, 1), (64, 3), (2, 200), (97, 131)]
     size = [(45, 60), (7, 96), (96, 5), (1, 90), (20, 27)]
     images, flip = [picture(rng, *sides) for sides in old], [False, True, True, False, True]
+    placement = whole(size)._replace(flip=flip)
     for padded in ([96, 96], [97, 101], [96, 128]):
-        found = compiled.resize(images, size, flip, padded)
+        found = compiled.resize(images, placement, padded)
         assert found.shape == (5, *padded, 3)
-        np.testing.assert_array_equal(found, plain.resize(images, size, flip, padded))
+        np.testing.assert_array_equal(found, plain.resize(images, placement, padded))
         for i in range(5):
             np.testing.assert_array_equal(found[i], alone(compiled, images[i], size[i], flip[i], padded))
-    assert compiled.resize(images, size, flip).shape == plain.resize(images, size, flip).shape == (5, 96, 96, 3)
+    assert compiled.resize(images, placement).shape == plain.resize(images, placement).shape == (5, 96, 96, 3)
 
 
 @pytest.mark.parametrize("shrunk", [1.0, 2.9, 3.4, 3.6, 4.1, 9.0])
@@ -98,24 +100,53 @@ def test_rows_that_shrink_a_lot(shrunk):
             np.testing.assert_array_equal(found, alone(plain, image, new, flip, [6, new[1] + 13]))
 
 
+def cropped(size, corner, window, flip=False):
+    """The Placement of one image."""
+    return Placement([size], [corner], [window], [flip])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_crop_is_a_slice_of_the_whole_resized_image(seed):
+    """To the last bit, windows of one pixel and of the whole image among them, enlarged and shrunk a lot."""
+    rng = np.random.default_rng(seed)
+    for _ in range(25):
+        height, width, *size = np.exp(rng.uniform(0, np.log(400), 4)).astype(int)
+        image, flip = picture(rng, height, width), bool(rng.integers(2))
+        window = [int(rng.integers(1, side + 1)) for side in size]
+        corner = [int(rng.integers(0, side - part + 1)) for side, part in zip(size, window)]
+        padded = [side + int(rng.integers(0, 3) * rng.integers(0, 40)) for side in window]
+        expected = np.zeros((*padded, 3), np.uint8)
+        rows, columns = (slice(at, at + part) for at, part in zip(corner, window))
+        expected[: window[0], : window[1]] = alone(compiled, image, size, flip)[rows, columns]
+        for module in (compiled, plain):
+            found = module.resize([image], cropped(size, corner, window, flip), padded)[0]
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_wrong_arguments_are_named():
     image, refused = np.zeros((4, 5, 3), np.uint8), tf.errors.InvalidArgumentError
+    good = cropped([6, 7], [1, 2], [3, 3])
     for wrong in (image[:0], image[:, :0], image[:, :, :1], image[0]):
         with pytest.raises(refused, match=r"image must be \[h, w, 3\]"):
-            compiled.resize([image, wrong], [[3, 3], [3, 3]], [False, True], [9, 9])
-    for size in ([0, 3], [3, -1]):
-        with pytest.raises(refused, match="size must be 1 x 1 at least"):
-            alone(compiled, image, size, False, [9, 9])
-    for size in ([3, 3], [[3]], [[3, 3], [3, 3]]):
-        with pytest.raises(refused, match=r"size must be \[1, 2\]"):
-            compiled.resize([image], size, [False], [9, 9])
+            compiled.resize([image, wrong], whole([[3, 3], [3, 3]]), [9, 9])
+    for part in ("size", "window"):
+        for value in ([0, 3], [3, -1]):
+            with pytest.raises(refused, match=f"{part} must be 1 x 1 at least"):
+                compiled.resize([image], good._replace(**{part: [value]}), [9, 9])
+    for part in ("size", "corner", "window"):
+        for value in ([3, 3], [[3]], [[3, 3], [3, 3]]):
+            with pytest.raises(refused, match=rf"{part} must be \[1, 2\]"):
+                compiled.resize([image], good._replace(**{part: value}), [9, 9])
+    for corner in ([4, 2], [1, 5], [-1, 0], [0, -1], [2**31 - 1, 0]):
+        with pytest.raises(refused, match=r"window 3 x 3 at corner \(.*\) does not lie in the resized image, 6 x 7"):
+            compiled.resize([image], good._replace(corner=[corner]), [9, 9])
     with pytest.raises(refused, match=r"padded must be \[2\]"):
-        alone(compiled, image, [3, 3], False, [9, 9, 3])
-    with pytest.raises(refused, match="padded is 9 x 2, which is less than size, 3 x 3"):
-        alone(compiled, image, [3, 3], False, [9, 2])
+        compiled.resize([image], good, [9, 9, 3])
+    with pytest.raises(refused, match="padded is 9 x 2, which is less than window, 3 x 3"):
+        compiled.resize([image], good, [9, 2])
     for flip in (True, [True, False]):
         with pytest.raises(refused, match=r"flip must be \[1\]"):
-            compiled.resize([image], [[3, 3]], flip, [9, 9])
+            compiled.resize([image], good._replace(flip=flip), [9, 9])
 
 
 def test_shapes_in_a_graph():
@@ -123,7 +154,8 @@ def test_shapes_in_a_graph():
 
     @tf.function(input_signature=[tf.TensorSpec(None, tf.uint8), tf.TensorSpec(None, tf.int32)])
     def unknown(image, size):
-        resized = operator([image, image], [size, size], size, [False, False])
+        where = {"size": [size, size], "corner": [[0, 0]] * 2, "window": [size, size], "flip": [False, False]}
+        resized = operator([image, image], **where, padded=size)
         assert resized.shape.as_list() == [2, None, None, 3]
         return resized
 
@@ -132,7 +164,7 @@ def test_shapes_in_a_graph():
 
     @tf.function
     def known(image):
-        resized = compiled.resize([image], [[7, 9]], [False], [8, 16])
+        resized = compiled.resize([image], whole([[7, 9]]), [8, 16])
         assert resized.shape.as_list() == [1, 8, 16, 3]
         return resized
 

@@ -1,11 +1,11 @@
-"""The batch of a reference file, its masks as polygons or as run lengths."""
+"""The batch of a reference file, with its masks as polygons or as run lengths."""
 
 import numpy as np
 import tensorflow as tf
 
 
 def read(arrays):
-    """The batch dict of the file's images and objects, without `image`; masks are polygons."""
+    """The batch dict of the file's images and objects, with polygons as masks and without `image`."""
     size = arrays["image_size_hw"].astype(np.int32)
     count = len(size)
     boxes = [arrays[f"gt/{i}/boxes_xyxy"] for i in range(count)]
@@ -49,7 +49,7 @@ def bitmap_masks(arrays, count):
 
 
 def _per_part(coordinates, lengths):
-    """Polygon lengths in coordinates; the files count either coordinates or points, which their total tells."""
+    """Polygon lengths in coordinates. Some files count coordinates, others points; the total tells which."""
     lengths = np.concatenate(lengths).astype(np.int64)
     return lengths * (sum(map(len, coordinates)) // lengths.sum())
 

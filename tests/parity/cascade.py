@@ -1,13 +1,14 @@
-"""Cascade R-CNN, with masks or without: stages where `two_stage` has one."""
+"""Cascade R-CNN, with or without masks: as `two_stage`, but with several stages."""
 
 from tests.parity import two_stage
 from tests.parity.options import alike
 
 forward_rows, inference_rows = two_stage.forward_rows, two_stage.inference_rows
+target_rows, mask_target_rows = two_stage.target_rows, two_stage.mask_target_rows
 
 
 def config(options):
-    """Our config of a `model_config`, given as Options."""
+    """Our config for a `model_config`, which is given as Options."""
     head, train, test = (options.section(name) for name in ("roi_head", "train_cfg", "test_cfg"))
     config = two_stage.common_config(options)
     model, stages = config.model, head.get("num_stages")
@@ -42,18 +43,8 @@ def config(options):
 
 
 def loss_key(name):
-    """The reference's name of our loss term: stage0_class_loss is s0.loss_cls."""
+    """The reference's name of our loss term, such as s0.loss_cls for stage0_class_loss."""
     if not name.startswith("stage"):
         return two_stage.loss_key(name)
     stage, _, term = name.removeprefix("stage").partition("_")
     return f"s{stage}.{two_stage.loss_key(term)}"
-
-
-def target_rows(reference, outputs):
-    """As `two_stage`'s, of each stage."""
-    return [row for k, stage in enumerate(outputs["stages"]) for row in two_stage.sample_rows(reference, stage, k)]
-
-
-def mask_target_rows(reference, outputs, source):
-    """As `two_stage`'s, of all stages together."""
-    return two_stage.wrong_pixel_rows(reference, outputs["stages"], source)

@@ -2,8 +2,9 @@
 
     python tests/parity/check.py FILE.npz ...
 
-prints what was compared, the error and the tolerance, and exits with 1 if any is missed, with 2 where a file cannot be
-compared. Everything is read from the file: the same code serves every model, size, class count and batch.
+prints each comparison with its error and tolerance. The exit code is 1 if an error exceeds its tolerance and 2 if a
+file cannot be compared. Everything is read from the file: the same code serves every model, size, number of classes and
+batch.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from tests.parity.steps import training_rows, trajectory_row
 def compare(path):
     """All comparisons that the file allows, a list of Row.
 
-    Raises UserError or ValueError for what is no reference file, or a model that ours cannot be.
+    Raises UserError if the file is not a reference file, ValueError if it holds a model that we cannot build.
     """
     arrays = reference_lib.read(path)
     if "model_config" in arrays:
@@ -32,10 +33,10 @@ def compare(path):
 
 
 def compare_model(reference):
-    """Outputs, proposals, detections, training targets, losses, gradients and some steps of training.
+    """Compares outputs, proposals, detections, training targets, losses, gradients and some training steps.
 
-    What misses is compared again from the reference's own inputs to that part, so that rounding does not add up; its
-    row says so.
+    What misses its tolerance is compared again from the reference's own inputs to that part, so that rounding does not
+    add up. Its row says so.
     """
     detector = reference.detector
     features = detector.backbone(reference.images)

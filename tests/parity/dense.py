@@ -1,4 +1,4 @@
-"""RetinaNet: the reference's config in our terms, and what such a model's file holds."""
+"""RetinaNet: the reference's config translated into ours, and the comparisons that its file allows."""
 
 from awsdet import config as config_lib
 from awsdet.models.retinanet import STRIDES
@@ -10,7 +10,7 @@ _LOSSES = {"class_loss": "loss_cls", "box_loss": "loss_bbox"}
 
 
 def config(options):
-    """Our config of a `model_config`, given as Options."""
+    """Our config for a `model_config`, which is given as Options."""
     config = config_lib.retinanet()
     model = config.model
     options.skip("type")
@@ -33,7 +33,7 @@ def _head(options):
     options.one_of("type", "RetinaHead")
     options.one_of("norm_cfg", None)
     options.one_of("conv_cfg", None)
-    options.skip("num_classes", "in_channels", "init_cfg", "train_cfg", "test_cfg")  # the two are the model's own
+    options.skip("num_classes", "in_channels", "init_cfg", "train_cfg", "test_cfg")  # both belong to the model itself
     loss = options.section("loss_cls")
     loss.one_of("type", "FocalLoss")
     loss.one_of("use_sigmoid", True)
@@ -66,18 +66,18 @@ def loss_key(name):
 
 
 def forward_rows(reference, pyramid):
-    """What the head puts out."""
+    """Compares the outputs of the head."""
     output = reference.detector.bbox_head(pyramid)
     return head_rows(reference.arrays, pyramid, 3, cls_logits=output.logits, deltas=output.deltas)
 
 
 def inference_rows(reference, pyramid):
-    """Detections."""
+    """Compares the detections."""
     size = reference.batch["image_size"]
     found = {key: value.numpy() for key, value in reference.detector.detect_in_pyramid(pyramid, size).items()}
     return [row for image in range(len(size)) for row in detection_rows(reference, found, image)[0]]
 
 
 def target_rows(reference, outputs):
-    """None: the files hold no targets of dense matching; the losses and gradients tell."""
+    """No rows: the files hold no targets of dense matching. Losses and gradients depend on them."""
     return []

@@ -1,12 +1,13 @@
-"""Every parameter's gradient of a training step beside the reference's.
+"""Compares every parameter's gradient in a training step with the reference's.
 
-A ReLU whose input is 0 but for rounding passes its gradient on or not as the rounding falls, and one such unit may be
-several thousandths of a layer's gradient, on either side. So where the plain run misses, two questions more are asked,
-both in float64 and with every stage of the backbone, the pyramid and the heads starting from the reference's features:
+If the input of a ReLU differs from 0 only by rounding, it depends on the rounding whether the ReLU passes its gradient
+on, for us and for the reference. One such unit may make up several thousandths of a layer's gradient. So if the plain
+run misses the tolerance, two more questions are asked. Both use float64, and let every stage of the backbone, the
+pyramid and the heads start from the reference's features:
 
-1. Does the exact gradient agree? What is left then is the reference's own rounding.
-2. If not, does it agree once units whose input lies within float32 rounding of 0 count as the reference's gradient
-   says, each as on or as off? Tens of units among millions; nothing else may differ.
+1. Does the exact gradient agree? Then only the reference's own rounding is left.
+2. If not, does it agree once each unit whose input lies within float32 rounding of 0 is switched on or off as the
+   reference's gradient suggests? These are tens of units among millions; nothing else may differ.
 """
 
 from unittest import mock
@@ -24,16 +25,16 @@ TOLERANCE = 1e-3
 
 
 def gradient_rows(reference, batch, gradients):
-    """Two rows: the parameters' names; the worst of their gradients, by the plain run or as told above.
+    """Two rows: the names of the parameters, and the worst of their gradients, by the plain run or as described above.
 
-    `gradients`: of the plain run, as `trainable_variables`.
+    `gradients` are those of the plain run, in the order of `trainable_variables`.
     """
     names, keys = {str(name) for name in reference.arrays["trainable"]}, _keys(reference.detector)
     rows = [Row("trainable parameters that differ", len(names ^ set(keys)), 0)]
     if not rows[0].holds:
         return rows
-    settings = reference.detector.settings
-    expected = Expected([mmdet.from_source(key, reference.arrays[f"grads/{key}"], settings) for key in keys])
+    sides = mmdet.windows(reference.detector)
+    expected = Expected([mmdet.from_source(key, reference.arrays[f"grads/{key}"], sides) for key in keys])
     errors, how = expected.errors(gradients), ""
     if errors.max() > TOLERANCE:
         plain, (errors, how) = errors.max(), exact_errors(reference, batch, expected)
@@ -45,15 +46,15 @@ def gradient_rows(reference, batch, gradients):
 
 
 def _keys(detector):
-    """The reference's name of each trainable variable."""
+    """The reference's names of the trainable variables, in order."""
     keys = {id(variable): key for key, variable in mmdet.table(detector).items()}
     return [keys[id(variable)] for variable in detector.trainable_variables]
 
 
 def exact_errors(reference, batch, expected):
-    """Errors in float64 from the reference's features; where too large, with units at 0 the other way round.
+    """Errors in float64 from the reference's features; if they are too large, then with some units at 0 switched.
 
-    Returns float64 [number of parameters] and these circumstances in words.
+    Returns float64 [number of parameters], and a description of these circumstances.
     """
     with in_float64(reference) as precise, features_given(precise) as how:
         gradients = step(precise, batch)[2]
@@ -67,9 +68,9 @@ def exact_errors(reference, batch, expected):
 
 
 def _flips(precise, batch, expected, gradients):
-    """The units at 0 whose gates the reference had the other way round, and the number of all.
+    """The units at 0 whose gates the reference had the other way round, and the number of all units at 0.
 
-    Each in turn counts as that if with its change the gradients are nearer to the reference's.
+    They are tried one by one. A unit counts as switched if its change brings the gradients nearer to the reference's.
     """
     missing, flipped, count = expected.missing(gradients), [], 0
     for unit, change in units_at_zero(precise, batch):
@@ -82,8 +83,10 @@ def _flips(precise, batch, expected, gradients):
 
 
 class Expected:
-    """Gradients to be met, and what an error in each is divided by: its L2 norm, or 1e-4 of the largest gradient's norm
-    where that is more."""
+    """The gradients to be met.
+
+    An error is divided by the L2 norm of its gradient, or by 1e-4 of the largest gradient's norm if that is more.
+    """
 
     def __init__(self, gradients):
         self.values = [_array(gradient) for gradient in gradients]
@@ -96,11 +99,11 @@ class Expected:
         return np.array(differences) / self.norms
 
     def missing(self, gradients):
-        """What must be added to `gradients`, scaled."""
+        """The difference from `gradients` to the expected ones, scaled."""
         return self.scaled(self.values) - self.scaled(gradients)
 
     def scaled(self, gradients):
-        """All gradients in one vector, each divided by its norm here."""
+        """All gradients in one vector, each divided by the norm of the expected one."""
         return np.concatenate([_array(value).ravel() / norm for value, norm in zip(gradients, self.norms)])
 
 

@@ -7,13 +7,13 @@ from awsdet.ops.nms import nms
 from awsdet.ops.roi_align import roi_align
 from tests.parity.rows import Row, relative_max
 
-# What Soft-NMS of the file was run with, which it does not say: mmcv's minimum score and sigma, and the IoU threshold
-# by which the linear keeps come out (with 0.3, 100 fewer remain; with 0.7, 16 more).
+# The settings of the file's Soft-NMS, which it does not store: mmcv's minimum score and sigma, and the IoU threshold
+# that reproduces the boxes kept by the linear method (0.3 keeps 100 fewer, 0.7 keeps 16 more).
 SOFT_NMS = {"iou_threshold": 0.5, "score_threshold": 1e-3, "sigma": 0.5}
 
 
 def compare_ops(arrays):
-    """RoIAlign forward and gradient in every variant of the file, NMS keeps, Soft-NMS keeps and scores."""
+    """Compares RoIAlign, forward and gradient, in every variant of the file; NMS; Soft-NMS and its scores."""
     features = tf.constant(arrays["roi_align/features_nchw"].transpose(0, 2, 3, 1))
     rois, stride = arrays["roi_align/rois_bxyxy"], 1.0 / float(arrays["roi_align/spatial_scale"])
     rows = []
@@ -40,7 +40,7 @@ def compare_ops(arrays):
 
 
 def nms_rows(arrays):
-    """Keeps of any class and class by class; Soft-NMS."""
+    """Compares the boxes kept by NMS over all classes, by NMS per class, and by Soft-NMS."""
     boxes, scores = tf.constant(arrays["nms/boxes_xyxy"])[None], tf.constant(arrays["nms/scores"])[None]
     rows = []
     for key in sorted(k for k in arrays if k.startswith("nms/keep")):
@@ -59,10 +59,10 @@ def nms_rows(arrays):
 
 
 def _soft_nms_rows(arrays):
-    """Keeps and decayed scores, whatever class.
+    """Compares the kept boxes and their decayed scores, without regard to classes.
 
-    Where two empty boxes meet, the reference divides 0 by 0 and gives the second a score that is not a number, which no
-    threshold takes away and no order places. Ours have IoU 0. Such boxes must be kept, but are not compared otherwise.
+    For two empty boxes the reference divides 0 by 0, so that the second gets NaN as its score. No threshold removes it
+    and its rank is undefined. Our operator takes 0 as the IoU. Such boxes must be kept, but nothing else is compared.
     """
     boxes, scores = tf.constant(arrays["nms/boxes_xyxy"])[None], tf.constant(arrays["nms/scores"])[None]
     rows = []

@@ -1,10 +1,10 @@
-"""A nested dict of options of which each must be read: what nobody reads is an error, not ignored."""
+"""A nested dict of options, each of which must be read. An option that nobody reads is an error."""
 
 _REQUIRED = object()
 
 
 class Options:
-    """One section of the reference's `model_config`; `path` is where it stands, for messages."""
+    """One section of the reference's `model_config`. `path` tells its place in messages."""
 
     def __init__(self, values, path="model_config"):
         self._values, self._path, self._read, self._sections = dict(values), path, set(), {}
@@ -13,7 +13,7 @@ class Options:
         return self._values.get(name) is not None
 
     def get(self, name, default=_REQUIRED):
-        """The value of an option; `default` is the reference's own. Raises ValueError where it must be there."""
+        """The value of an option. `default` is the reference's own; without one, a missing option is a ValueError."""
         self._read.add(name)
         if name not in self._values and default is _REQUIRED:
             raise ValueError(f"{self._path} has no {name}")
@@ -27,14 +27,14 @@ class Options:
         return value
 
     def section(self, name):
-        """A nested section, as Options; empty where there is none."""
+        """A nested section as Options, empty if there is none."""
         self._read.add(name)
         if name not in self._sections:
             self._sections[name] = [Options(self._values.get(name) or {}, f"{self._path}.{name}")]
         return self._sections[name][0]
 
     def sections(self, name, count):
-        """A list of nested sections; one that stands alone counts for all of `count`."""
+        """A list of `count` nested sections; a single section serves for all of them."""
         value = self.get(name)
         values = value if isinstance(value, list) else [value] * count
         if len(values) != count:
@@ -44,11 +44,11 @@ class Options:
         return self._sections[name]
 
     def skip(self, *names):
-        """Marks options as read that have no bearing on the numbers compared."""
+        """Marks options as read that do not affect the compared numbers."""
         self._read.update(names)
 
     def check_all_read(self):
-        """Raises ValueError that names the options of this and all nested sections which nobody has read."""
+        """Raises a ValueError that names all options, here and in nested sections, that nobody has read."""
         unread = sorted(self._unread())
         if unread:
             raise ValueError(f"the comparison does not know these options: {', '.join(unread)}")
@@ -63,7 +63,7 @@ class Options:
 
 
 def alike(values, what):
-    """The one value that all of `values` have; ValueError where they differ."""
+    """The value that all of `values` share. Raises ValueError if they differ."""
     if any(value != values[0] for value in values):
         raise ValueError(f"{what} differs from stage to stage ({values}); ours has one for all")
     return values[0]

@@ -1,4 +1,4 @@
-"""Which of our boxes is which of the reference's."""
+"""Pairs our boxes with those of the reference."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ BOX_TOLERANCE, SCORE_TOLERANCE = 0.05, 1e-4  # px; probability
 
 
 def pair_boxes(ours, theirs, alike=None):
-    """Pairs (our index, their index) of boxes [N, 4] and [M, 4] within 0.05 px, each box in one pair at most.
+    """Pairs (our index, their index) of boxes [N, 4] and [M, 4] within 0.05 px; each box is in one pair at most.
 
-    `alike` bool [N, M]: which may be paired besides. Their boxes choose in their order, the nearest of what is left.
+    `alike` bool [N, M] restricts which boxes may be paired. Their boxes choose in order, each the nearest one left.
     """
     if not len(ours) or not len(theirs):
         return []
@@ -28,11 +28,11 @@ def pair_boxes(ours, theirs, alike=None):
 
 
 def ranked_rows(name, ours, theirs, ranked_by=None):
-    """Compares two lists of scored boxes: partners of the same class within 0.05 px and 1e-4 in score, in one order.
+    """Compares two lists of scored boxes. Partners have the same class and rank, within 0.05 px and 1e-4 in score.
 
-    Each side is (boxes, scores) or (boxes, scores, classes), best first; `ranked_by` are our scores by which ours stand
-    in their order, if not those. A box may have another rank than its partner only among boxes whose scores tie within
-    1e-4. Returns rows and the pairs (our index, their index).
+    Each side is (boxes, scores) or (boxes, scores, classes), best first. `ranked_by` are the scores that decide our
+    order, if they are not those compared. Ranks may differ only among boxes whose scores tie within 1e-4. Returns rows
+    and the pairs (our index, their index).
     """
     alike = np.abs(ours[1][:, np.newaxis] - theirs[1][np.newaxis]) <= SCORE_TOLERANCE
     if len(ours) > 2:

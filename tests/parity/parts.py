@@ -1,8 +1,8 @@
-"""The parts that every reference model has, as settings of ours. Each function reads Options and returns a dict."""
+"""Translates the parts that every reference model has into our settings: functions from Options to a dict."""
 
 
 def backbone(options):
-    """Of config.model.backbone."""
+    """The settings of config.model.backbone."""
     kind = options.one_of("type", "ResNet", "ResNetV1d", "ResNeXt")
     options.one_of("num_stages", 4)
     options.one_of("out_indices", [0, 1, 2, 3], (0, 1, 2, 3))
@@ -31,7 +31,7 @@ def backbone(options):
 
 
 def images(options):
-    """Reads what the file's normalised images make needless; our images are padded as the file's."""
+    """Reads the options of image preparation. The file holds normalised, padded images, so few of them matter."""
     preprocessor = options.section("data_preprocessor")
     preprocessor.skip("type", "mean", "std", "bgr_to_rgb", "rgb_to_bgr", "pad_mask", "mask_pad_value", "pad_value")
     preprocessor.one_of("pad_size_divisor", 1, 32)
@@ -39,7 +39,7 @@ def images(options):
 
 
 def box_stds(options):
-    """The coder's target_stds, a tuple; all else about the coder must be as ours."""
+    """The coder's target_stds, a tuple. Its other options must match our coder."""
     coder = options.section("bbox_coder")
     coder.one_of("type", "DeltaXYWHBBoxCoder")
     coder.one_of("target_means", [0.0] * 4, [0] * 4)
@@ -50,7 +50,7 @@ def box_stds(options):
 
 
 def box_loss(options):
-    """Of a head's `loss_bbox`: box_loss, smooth_l1_beta, box_loss_weight."""
+    """From the `loss_bbox` of a head: box_loss, smooth_l1_beta, box_loss_weight."""
     loss = options.section("loss_bbox")
     kind = loss.one_of("type", "SmoothL1Loss", "L1Loss", "GIoULoss")
     loss.one_of("reduction", "mean")
@@ -64,7 +64,7 @@ def box_loss(options):
 
 
 def cross_entropy(options, name, **fixed):
-    """The weight of a cross entropy loss `name`; `fixed` are the options that it must have, as use_sigmoid=True."""
+    """The weight of the cross entropy loss `name`. `fixed` are options that it must have, such as use_sigmoid=True."""
     loss = options.section(name)
     loss.one_of("type", "CrossEntropyLoss")
     loss.one_of("reduction", "mean")
@@ -77,7 +77,7 @@ def cross_entropy(options, name, **fixed):
 
 
 def assigner(options):
-    """Of an `assigner` (MaxIoUAssigner): the settings of `matching.match`."""
+    """From an `assigner` (MaxIoUAssigner): the settings of `matching.match`."""
     rule = options.section("assigner")
     rule.one_of("type", "MaxIoUAssigner")
     rule.one_of("gt_max_assign_all", True)
@@ -93,7 +93,7 @@ def assigner(options):
 
 
 def sampler(options, add_ground_truth):
-    """Of a `sampler` (RandomSampler): sample_size, positive_fraction."""
+    """From a `sampler` (RandomSampler): sample_size, positive_fraction."""
     rule = options.section("sampler")
     rule.one_of("type", "RandomSampler")
     rule.one_of("neg_pos_ub", -1)
@@ -102,22 +102,22 @@ def sampler(options, add_ground_truth):
 
 
 def training(options):
-    """The options of a `train_cfg` beside its assigner and sampler: one way only."""
+    """Checks the other options of a `train_cfg`, beside its assigner and sampler."""
     options.one_of("pos_weight", -1, 0, 1, 1.0)  # the weight of positives in the classification; <= 0: 1
     options.skip("debug")
 
 
 def hard_nms(options):
-    """The IoU threshold of an `nms` section."""
+    """The IoU threshold of an `nms` section, which must be hard NMS."""
     nms = options.section("nms")
     nms.one_of("type", "nms")
     nms.one_of("class_agnostic", False)
-    nms.skip("split_thr")  # how it is computed, not what
+    nms.skip("split_thr")  # affects how it is computed, not the result
     return float(nms.get("iou_threshold"))
 
 
 def final_nms(options):
-    """Of the `nms` section of a test_cfg: nms_iou and what Soft-NMS needs besides."""
+    """From the `nms` section of a test_cfg: nms_iou, and the settings of Soft-NMS if it is chosen."""
     nms = options.section("nms")
     if nms.one_of("type", "nms", "soft_nms") == "nms":
         return {"nms_iou": hard_nms(options)}
@@ -132,7 +132,7 @@ def final_nms(options):
 
 
 def head_norm(options):
-    """Of a `norm_cfg` that a neck or head has, or not."""
+    """From the `norm_cfg` of a neck or head, which may be missing."""
     if "norm_cfg" not in options:
         options.skip("norm_cfg")
         return "none"
@@ -144,7 +144,7 @@ def head_norm(options):
 
 
 def fpn(options, start_level, num_outs):
-    """Of config.model.fpn; `start_level` and `num_outs` are those that our detector has."""
+    """The settings of config.model.fpn. `start_level` and `num_outs` are those of our detector."""
     options.one_of("type", "FPN")
     options.one_of("act_cfg", None)
     options.one_of("conv_cfg", None)
@@ -166,7 +166,7 @@ def fpn(options, start_level, num_outs):
 
 
 def anchors(options, strides):
-    """Of config.model.anchors; `strides` are those that our detector has."""
+    """The settings of config.model.anchors. `strides` are those of our detector."""
     generator = options.section("anchor_generator")
     generator.one_of("type", "AnchorGenerator")
     generator.one_of("scale_major", True)

@@ -1,4 +1,4 @@
-"""A reference's detector in float64, and its ReLU units that stand at 0 but for float32 rounding."""
+"""A reference's detector in float64, and the ReLU units whose input differs from 0 only by float32 rounding."""
 
 import contextlib
 from typing import NamedTuple
@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 from ml_collections import ConfigDict
 
-from awsdet.models import faster_rcnn
+from awsdet.detection import pooling
+from awsdet.models.builder import assemble
 from awsdet.models.layers import norms
 from awsdet.ops.roi_align import roi_align
 from tests.parity.training_step import forward
@@ -21,19 +22,19 @@ MOST_UNITS = 200
 
 @contextlib.contextmanager
 def in_float64(reference):
-    """The Reference with its detector in float64: the same classes and weights, every layer of the networks in float64.
+    """The Reference with its detector in float64: the same classes and weights, with every network layer in float64.
 
-    Inside, the norms, which are written for float32, are others of the same formula, and RoIAlign, which computes in
-    float32, is given what it takes. The losses are float32 as always.
+    Within this context, the norms, which are written for float32, are replaced by others of the same formula, and
+    RoIAlign, which computes in float32, gets its input converted. The losses stay in float32.
     """
     detector = reference.detector
-    settings = ConfigDict(detector.settings.to_dict())
-    settings.precision = "float64"
-    twin = type(detector)(settings, detector.class_names)
+    config = ConfigDict(reference.config.to_dict())
+    config.model.precision = "float64"
+    twin = assemble(config, detector.class_names)
     for variable, value in zip(twin.variables, detector.variables):
         variable.assign(value)
     changed = {"stored_batch_norm": _stored_batch_norm, "batch_norm": _batch_norm, "group_norm": _group_norm}
-    with mock.patch.multiple(norms, **changed), mock.patch.object(faster_rcnn, "roi_align", _roi_align):
+    with mock.patch.multiple(norms, **changed), mock.patch.object(pooling, "roi_align", _roi_align):
         yield reference._replace(detector=twin, images=tf.cast(reference.images, tf.float64))
 
 
@@ -62,15 +63,17 @@ def _group_norm(features, gamma, beta):
 
 
 class Unit(NamedTuple):
-    """One output of one ReLU."""
+    """One output value of one ReLU."""
 
-    layer: int  # the number of its ReLU in the order of their calls
-    index: int  # in its flat input
+    layer: int  # the position of its ReLU in the order of calls
+    index: int  # in the flattened input of that ReLU
 
 
 class ReLUs:
-    """Stands in for `tf.nn.relu`: remembers inputs and outputs, and lets the gradient of the units `flipped` through
-    where a ReLU would not, and not where it would."""
+    """Replaces `tf.nn.relu`: remembers inputs and outputs, and inverts the gates of the units `flipped`.
+
+    An inverted gate passes the gradient on if a ReLU would stop it, and stops it if a ReLU would pass it on.
+    """
 
     def __init__(self, flipped=()):
         self.inputs, self.outputs = [], []
@@ -92,10 +95,10 @@ class ReLUs:
 
 
 def units_at_zero(reference, batch):
-    """Yields (Unit, change of the gradients were its gate the other way round, a list as `trainable_variables`).
+    """Yields (Unit, the change of the gradients if its gate were inverted, a list in order of `trainable_variables`).
 
-    They are the units whose input lies within float32 rounding of 0 and whose output the loss depends on, those with
-    the largest derivatives first; 200 at most.
+    The units are those whose input lies within float32 rounding of 0 and whose output affects the loss, at most 200,
+    those with the largest derivatives first.
     """
     variables, relus = reference.detector.trainable_variables, ReLUs()
     with tf.GradientTape(persistent=True) as tape, mock.patch.object(tf.nn, "relu", relus):

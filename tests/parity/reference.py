@@ -1,4 +1,4 @@
-"""A reference file (see tests/fixtures/parity): its model with its weights, and its batch, in our terms."""
+"""A reference file (docs/parity.md describes them): its model as our detector with its weights, and its batch."""
 
 import contextlib
 import json
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from awsdet.models.builder import build
 from awsdet.runtime.errors import UserError
@@ -18,7 +19,7 @@ from tests.parity import cascade, dense, parts, two_stage
 from tests.parity.options import Options
 from tests.parity.rows import GIVEN
 
-# The reference's model type -> the module that translates its config and compares what is particular to it. It has
+# The reference's model type -> the module that translates its config and makes the comparisons peculiar to it. It has
 #   config(options)                        our config
 #   loss_key(name)                         the reference's name of our loss term
 #   forward_rows(reference, pyramid)       outputs of the first head on the pyramid
@@ -38,6 +39,7 @@ class Reference(NamedTuple):
     arrays: dict
     meta: dict
     kind: ModuleType
+    config: ConfigDict
     detector: tf.keras.Model
     images: tf.Tensor  # normalised, float32 [B, H, W, 3]
     batch: dict
@@ -51,7 +53,7 @@ class Arrays(dict):
 
 
 def read(path):
-    """The Arrays of an npz file. Raises UserError where there is none."""
+    """The Arrays of an npz file. Raises UserError if it cannot be read."""
     try:
         with np.load(path) as file:
             return Arrays((key, file[key]) for key in file.files)
@@ -62,14 +64,14 @@ def read(path):
 
 
 def load(path):
-    """Reads one model file. Raises as `read` and `from_arrays`."""
+    """The Reference of one model file. Raises what `read` and `from_arrays` raise."""
     return from_arrays(read(path))
 
 
 def from_arrays(arrays):
-    """The Reference of a model file's Arrays; everything about the model comes from its `meta` and `model_config`.
+    """The Reference of a model file's Arrays. Everything about the model comes from `meta` and `model_config`.
 
-    Raises UserError for what is no such file, ValueError for a model or an option that ours cannot be.
+    Raises UserError if it is not a model file, ValueError if we have no such model or option.
     """
     meta, options = _json(arrays, "meta"), Options(_json(arrays, "model_config"))
     kind = KINDS.get(options.get("type"))
@@ -78,11 +80,11 @@ def from_arrays(arrays):
     parts.images(options)
     config = kind.config(options)
     options.check_all_read()
-    detector = build(config.model, [f"class {i}" for i in range(meta["num_classes"])])
+    detector = build(config, [f"class {i}" for i in range(meta["num_classes"])])
     weights = {key.removeprefix("weights/"): value for key, value in arrays.items() if key.startswith("weights/")}
     mmdet.assign(detector, weights)
     images = tf.constant(arrays["image_nchw"].transpose(0, 2, 3, 1))
-    return Reference(arrays, meta, kind, detector, images, batch_lib.read(arrays))
+    return Reference(arrays, meta, kind, config, detector, images, batch_lib.read(arrays))
 
 
 def _json(arrays, key):
@@ -93,7 +95,7 @@ def _json(arrays, key):
 
 
 def given_features(reference, kind):
-    """The reference's own features, a list [B, H, W, C] in the images' dtype: C2 to C5, or the neck's P levels."""
+    """The reference's own features, each [B, H, W, C] in the images' dtype: C2 to C5, or the P levels of the neck."""
     first, count = 2, 4
     if kind == "P":
         first, count = reference.detector.neck.start_level + 2, reference.detector.neck.num_outs
@@ -102,7 +104,10 @@ def given_features(reference, kind):
 
 
 def stages_from_given(reference):
-    """C2 as the backbone gives it, C3 to C5 each from the reference's feature before it; gradients reach all of it."""
+    """C2 as our backbone computes it, and C3 to C5 each computed from the reference's previous feature.
+
+    Gradients flow through all stages.
+    """
     backbone = reference.detector.backbone
     outputs = backbone(reference.images)[:1]
     for stage, features in zip(backbone.stages[1:], given_features(reference, "C")):
@@ -115,14 +120,16 @@ def stages_from_given(reference):
 
 @contextlib.contextmanager
 def features_given(reference):
-    """Inside, training sees the reference's features in place of ours after every stage of the backbone and after the
-    neck, so that rounding adds up over one of these parts at a time; gradients go through as if the features were ours.
+    """A context in which training sees the reference's features in place of ours.
 
-    The features in the file are those of inference: for a backbone that normalises by the batch they would be others
-    in training, so there ours are left. Yields what a row's name says of it.
+    They replace ours after every stage of the backbone and after the neck, so that rounding adds up over only one of
+    these parts at a time. Gradients flow as if the features were ours.
+
+    The file holds the features of inference. If the backbone normalises by the batch, those of training differ, so ours
+    are kept. Yields the words that a row adds to its name.
     """
     detector = reference.detector
-    if detector.settings.backbone.norm != "frozen_batch_norm":
+    if reference.config.model.backbone.norm != "frozen_batch_norm":
         yield ""
         return
 
@@ -139,5 +146,5 @@ def features_given(reference):
 
 
 def _in_place_of(ours, theirs):
-    """`theirs`, with the gradient of `ours`."""
+    """The value of `theirs` with the gradient of `ours`."""
     return theirs + (ours - tf.stop_gradient(ours))

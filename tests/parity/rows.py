@@ -1,15 +1,15 @@
-"""One line of the comparison with reference numbers."""
+"""The rows in which comparisons with reference numbers are reported."""
 
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-GIVEN = ", from the reference's features"  # of a row whose comparison did not start from our own
+GIVEN = ", from the reference's features"  # in the name of a row that starts from these
 
 
 class Row(NamedTuple):
-    """One comparison; it holds where error <= tolerance."""
+    """One comparison. It holds if error <= tolerance."""
 
     name: str
     error: float
@@ -21,7 +21,7 @@ class Row(NamedTuple):
 
 
 def relative_max(ours, theirs):
-    """The largest difference over the largest magnitude; infinite where the shapes differ."""
+    """The largest difference divided by the largest magnitude; infinite if the shapes differ."""
     ours = np.asarray(ours)
     if ours.shape != theirs.shape:
         return np.inf
@@ -29,14 +29,14 @@ def relative_max(ours, theirs):
 
 
 def feature_row(arrays, name, ours, grid=None):
-    """Compares features [B, H, W, C], or values that reshape to those with the B, H, W of `grid`."""
+    """Compares features [B, H, W, C], or values that can be reshaped to the B, H, W of `grid`."""
     if grid is not None:
         ours = tf.reshape(ours, [*grid.shape[:3], -1])
     return Row(f"forward {name}", relative_max(ours, arrays[f"forward/{name}_nchw"].transpose(0, 2, 3, 1)), 1e-4)
 
 
 def head_rows(arrays, pyramid, first, **outputs):
-    """Compares outputs of a head, each a list of a value for each level of `pyramid`, from P`first` on."""
+    """Compares outputs of a head, each a list with one value per level of `pyramid`, from level `first` on."""
     return [
         feature_row(arrays, f"{name}_P{level}", values[level - first], features)
         for level, features in enumerate(pyramid, first)

@@ -1,4 +1,4 @@
-"""A reference's training: losses and gradients of the first step, and the steps that follow."""
+"""Compares a reference's training: losses and gradients of the first step, and the steps that follow."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,13 +9,13 @@ from tests.parity.reference import features_given
 from tests.parity.rows import Row
 from tests.parity.training_step import has_masks, reference_batch, step, training_outputs
 
-RUNS = 8  # with weights that differ by one rounding, where the plain one misses
+RUNS = 8  # runs with weights that differ by one rounding, if the plain run misses
 
 
 def training_rows(reference):
-    """Targets, loss terms and every parameter's gradient of step 0.
+    """Compares targets, loss terms and every parameter's gradient of step 0.
 
-    Targets and losses that miss are compared again from the reference's features.
+    Targets and losses that miss their tolerance are compared again from the reference's features.
     """
     rows, batch, gradients = _target_and_loss_rows(reference)
     if not all(row.holds for row in rows):
@@ -26,7 +26,7 @@ def training_rows(reference):
 
 
 def _target_and_loss_rows(reference):
-    """Rows, the batch whose mask targets are the reference's, the gradients."""
+    """Returns rows, the batch that gives the reference's mask targets, and the gradients."""
     rows, batch = [], reference_batch(reference)
     if has_masks(reference):
         outputs = training_outputs(reference, reference.batch)  # the file's masks are polygons
@@ -50,7 +50,7 @@ def _loss_rows(reference, terms):
 
 
 def _roundings(detector):
-    """Yields 0, 1, …: first with the weights as they are, then with each of them off by one rounding, at random."""
+    """Yields 0, 1, …: first with the weights as they are, then with random changes of one rounding in each of them."""
     initial = [(v, v.numpy()) for v in detector.variables if v.dtype == tf.float32]
     random = np.random.default_rng(0)
     try:
@@ -64,11 +64,11 @@ def _roundings(detector):
 
 
 def trajectory_row(reference):
-    """The largest relative difference of the total loss of any of the reference's steps on its one batch.
+    """The largest relative difference of the total loss in any of the reference's steps on its one batch.
 
-    The first steps change the network fast, and which RoIs are sampled hangs on ties: runs that differ by one
-    rounding of the weights may be several per cent apart after four steps. So where the plain run misses, the
-    reference must lie within the range that such runs span, widened by the tolerance.
+    The first steps change the network fast, and near-ties decide which RoIs are sampled. Runs that differ by one
+    rounding of the weights may be several per cent apart after four steps. So if the plain run misses the tolerance,
+    the reference must lie within the range of such runs, widened by the tolerance.
     """
     theirs = reference.arrays["trajectory/total_loss"]
     runs = []

@@ -1,4 +1,4 @@
-"""What counts as the reference's gradient where float32 rounding decides: rounding of units at 0, and nothing else."""
+"""The comparison of gradients forgives the float32 rounding of units at 0, and nothing else."""
 
 import pathlib
 
@@ -21,7 +21,7 @@ def retinanet():
 
 @pytest.mark.parametrize("wrong", ["roi_head.mask_iou_head.convs.1.weight", "backbone.layer2.0.bn3.bias"])
 def test_an_error_of_two_thousandths_is_seen(wrong):
-    """In a model whose plain run misses for its units at 0, and next to such units."""
+    """Even in a model whose plain run misses because of its units at 0, and in parameters next to such units."""
     theirs = reference.load(FIXTURES / "mask_scoring_rcnn.npz")
     theirs.arrays[f"grads/{wrong}"] = theirs.arrays[f"grads/{wrong}"] * np.float32(1.002)
     batch = reference_batch(theirs)
@@ -31,7 +31,7 @@ def test_an_error_of_two_thousandths_is_seen(wrong):
 
 
 def test_a_unit_at_0_may_be_on_or_off(retinanet):
-    """The gradient of a reference whose rounding put one unit on the other side."""
+    """A reference whose rounding put one unit on the other side of 0 is accepted."""
     with precise.in_float64(retinanet) as exact, reference.features_given(exact):
         gradients = step(exact, exact.batch)[2]
         unit, change = next(precise.units_at_zero(exact, exact.batch))

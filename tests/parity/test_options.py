@@ -1,4 +1,4 @@
-"""The reader of the reference's options: what it does not know it refuses."""
+"""The reader of the reference's options refuses what it does not know."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which boxes count as the same, and in the same order."""
+"""When boxes count as the same, and as being in the same order."""
 
 import numpy as np
 
@@ -33,6 +33,6 @@ def test_ranks_may_differ_among_ties_only():
     tie, no_tie = [0, 2, 1, 3], [1, 0, 2, 3]
     assert errors(BOXES[tie], SCORES[tie], CLASSES[tie]) == [0, 0]
     assert errors(BOXES[no_tie], SCORES[no_tie], CLASSES[no_tie]) == [0, 2]
-    # Where the order is not that of the scores compared, it is that of others, of ours.
+    # The order may follow other scores of ours than those compared.
     ranks = np.array([0.9, 0.8, 0.7, 0.6])
     assert errors(BOXES[tie], SCORES[tie], CLASSES[tie], ranked_by=ranks) == [0, 2]

@@ -1,4 +1,4 @@
-"""Our detectors and ops against the reference tensors, and the program that compares them."""
+"""Compares our detectors and ops with the reference tensors, and tests the program that does so."""
 
 import json
 import pathlib

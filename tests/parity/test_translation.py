@@ -1,4 +1,4 @@
-"""The reference's config in our terms: what is said is taken, what we cannot be is refused."""
+"""The translation of the reference's config: every option is taken over, and what we cannot build is refused."""
 
 import copy
 import json

@@ -1,11 +1,10 @@
-"""Faster R-CNN and what was made of it: the reference's config in our terms, and what such a model's file holds."""
+"""Faster, Mask and Mask Scoring R-CNN: the reference's config translated into ours, and the comparisons."""
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from awsdet import config as config_lib
-from awsdet.models.faster_rcnn import ROI_STRIDES, STRIDES
-from awsdet.models.heads import rpn
+from awsdet.models.two_stage import ROI_STRIDES, STRIDES
 from awsdet.ops.paste_masks import paste_masks
 from tests.parity import parts
 from tests.parity.pairs import SCORE_TOLERANCE, pair_boxes, ranked_rows
@@ -22,7 +21,7 @@ _LOSSES = {
 
 
 def config(options):
-    """Our config of a `model_config`, given as Options."""
+    """Our config for a `model_config`, which is given as Options."""
     head, train, test = (options.section(name) for name in ("roi_head", "train_cfg", "test_cfg"))
     config = common_config(options)
     model, rcnn = config.model, train.section("rcnn")
@@ -42,13 +41,13 @@ def config(options):
     if "mask_iou_head" in head:
         model.detector = "mask_scoring_rcnn"
         model.mask_iou_head.update(_mask_iou_head(head.section("mask_iou_head"), model.mask_head.pool_size))
-        # The reference compares the logits with this number, which was meant for probabilities.
+        # The reference compares logits with this number, which is meant for probabilities.
         model.mask_iou_head.logit_threshold = float(rcnn.get("mask_thr_binary"))
     return config
 
 
 def common_config(options):
-    """A config with backbone, neck, RPN; it also marks the options of the RoI head that are of no account."""
+    """A config with backbone, neck and RPN. Also marks the options of the RoI head that do not matter."""
     config = config_lib.mask_rcnn()
     model = config.model
     options.section("roi_head").skip("type", "train_cfg", "test_cfg", "init_cfg")  # the two are copies of the model's
@@ -60,14 +59,14 @@ def common_config(options):
 
 
 def sampling_settings(options):
-    """Of a `train_cfg.rcnn`: which RoIs config.model.box_head trains on."""
+    """From a `train_cfg.rcnn`: the settings of config.model.box_head that choose the RoIs to train on."""
     parts.training(options)
     options.skip("mask_thr_binary", "mask_size")  # of masks, see set_mask_sizes
     return {**parts.assigner(options), **parts.sampler(options, add_ground_truth=True)}
 
 
 def detection_settings(options):
-    """Of `test_cfg.rcnn`: what config.model.box_head gives out."""
+    """From `test_cfg.rcnn`: the settings of config.model.box_head that choose the detections."""
     options.skip("mask_thr_binary")
     return {
         "score_threshold": float(options.get("score_thr")),
@@ -77,7 +76,7 @@ def detection_settings(options):
 
 
 def set_mask_sizes(model, rcnn, test):
-    """Sets the threshold of masks, from `test_cfg.rcnn`; checks their size in each `train_cfg.rcnn` of `rcnn`."""
+    """Sets the threshold of masks from `test_cfg.rcnn`. Checks their size in each `train_cfg.rcnn` of `rcnn`."""
     model.mask_head.threshold = float(test.get("mask_thr_binary"))
     for stage in rcnn:
         if stage.get("mask_size", 28) != 2 * model.mask_head.pool_size:
@@ -112,7 +111,7 @@ def _rpn(options, train, test):
 
 
 def box_head_settings(options):
-    """Of a `bbox_head`: config.model.box_head's network, coder and losses."""
+    """From a `bbox_head`: the network, coder and losses of config.model.box_head."""
     convs = {}
     if options.one_of("type", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead") == "Shared4Conv1FCBBoxHead":
         options.one_of("conv_cfg", None)
@@ -131,7 +130,7 @@ def box_head_settings(options):
 
 
 def pooling_settings(options):
-    """Of a `…_roi_extractor`: pool_size, sampling_ratio."""
+    """From a `…_roi_extractor`: pool_size, sampling_ratio."""
     options.one_of("type", "SingleRoIExtractor")
     options.one_of("featmap_strides", list(ROI_STRIDES))
     options.one_of("finest_scale", 56)
@@ -145,7 +144,7 @@ def pooling_settings(options):
 
 
 def mask_head_settings(options):
-    """Of a `mask_head`: config.model.mask_head's network and loss."""
+    """From a `mask_head`: the network and loss of config.model.mask_head."""
     options.one_of("type", "FCNMaskHead")
     options.one_of("conv_kernel_size", 3)
     options.one_of("conv_cfg", None)
@@ -185,15 +184,14 @@ def loss_key(name):
 
 def forward_rows(reference, pyramid):
     """What the RPN puts out."""
-    output = reference.detector.rpn_head(pyramid)
+    output = reference.detector.rpn.head(pyramid)
     return head_rows(reference.arrays, pyramid, 2, rpn_logits=output.logits, rpn_deltas=output.deltas)
 
 
 def inference_rows(reference, pyramid):
-    """Proposals, detections and their masks."""
+    """Compares proposals, detections and their masks."""
     detector, arrays, size = reference.detector, reference.arrays, reference.batch["image_size"]
-    anchors = rpn.level_anchors(pyramid, STRIDES, detector.settings.anchors)
-    proposals = rpn.propose(detector.rpn_head(pyramid), anchors, size, detector.settings.rpn, training=False)
+    proposals = detector.rpn.propose(pyramid, size)
     found = {key: value.numpy() for key, value in detector.detect_in_pyramid(pyramid, size).items()}
     rows = []
     for image in range(len(size)):
@@ -208,10 +206,10 @@ def inference_rows(reference, pyramid):
 
 
 def detection_rows(reference, found, image):
-    """The detections of one image. Returns rows and the pairs (our index, their index).
+    """Compares the detections of one image. Returns rows and the pairs (our index, their index).
 
-    Where a detector scores its masks too, the reference overwrites the boxes' scores with the masks' (which its box AP
-    suffers) but leaves the boxes in their order: there it is the masks' scores that are compared.
+    If a detector also scores its masks, the reference overwrites the box scores with the mask scores, which lowers its
+    box AP, but leaves the boxes in their order. In that case the mask scores are compared.
     """
     key, count = f"detections/{image}", found["count"][image]
     boxes, scores, classes = (found[name][image, :count] for name in ("boxes", "scores", "classes"))
@@ -231,7 +229,7 @@ def _pasted(reference, found, image, pairs):
     shape = arrays[f"detections/{image}/masks_shape"]
     theirs = np.unpackbits(arrays[f"detections/{image}/masks"], axis=-1, count=int(shape[2]))
     height, width = arrays["image_size_hw"][image]
-    threshold = reference.detector.settings.mask_head.threshold
+    threshold = reference.detector.mask_threshold
     ours = paste_masks(found["masks"][image], found["boxes"][image], (height, width), threshold)
     ours = coco_mask.decode(ours).transpose(2, 0, 1)
     wrong = [np.mean(ours[mine] != theirs[index]) for mine, index in pairs]
@@ -239,28 +237,26 @@ def _pasted(reference, found, image, pairs):
 
 
 def target_rows(reference, outputs):
-    """The sampled RoIs of a training step and what they are to become."""
-    return sample_rows(reference, outputs, 0)
+    """The sampled RoIs of a training step and what they are to become, stage by stage."""
+    return [row for k, stage in enumerate(outputs.stages) for row in _sample_rows(reference, stage.rois, k)]
 
 
 def mask_target_rows(reference, outputs, source):
-    """The mask targets; `source` (polygons or bitmaps) is what they were made from."""
-    return wrong_pixel_rows(reference, [outputs], source)
+    """Pixels of the mask targets of all stages that differ from the reference's.
 
-
-def wrong_pixel_rows(reference, stages, source):
-    """Pixels of the mask targets of all stages that differ from the reference's."""
-    tolerance = {"polygons": 1.5e-2, "bitmaps": 1e-3}[source]
-    ours = [stage["mask_targets"].numpy() for stage in stages]
+    `source` (polygons or bitmaps) is what the targets were made from.
+    """
+    stages, tolerance = outputs.stages, {"polygons": 1.5e-2, "bitmaps": 1e-3}[source]
+    ours = [stage.mask_targets.numpy() for stage in stages]
     theirs = [reference.arrays[f"train/stage{k}/mask_targets"] for k in range(len(stages))]
     alike = all(a.shape == b.shape for a, b in zip(ours, theirs))
     wrong = float(np.mean(np.concatenate(ours) != np.concatenate(theirs))) if alike else np.inf
     return [Row(f"mask targets from {source}: wrong pixels", wrong, tolerance)]
 
 
-def sample_rows(reference, outputs, stage):
+def _sample_rows(reference, rois, stage):
     """The RoIs, labels and box targets of one stage."""
-    arrays, rois = reference.arrays, outputs["rois"]
+    arrays = reference.arrays
     images, key = len(rois.rois), f"train/stage{stage}"
     theirs = [arrays[f"{key}/sampled_rois/{image}/boxes_xyxy"] for image in range(images)]
     ends = np.cumsum([len(boxes) for boxes in theirs])[:-1]

@@ -247,7 +247,7 @@ def test_loss_that_is_not_finite_stops_the_run(config_file, tmp_path, log):
 
 def test_init_from_takes_what_fits(finished, config_file, log):
     config = load_config(config_file)
-    detector = builder.build(config.model, ["one", "two"], seed=9)
+    detector = builder.build(config, ["one", "two"])
     fresh = {v.name: v.numpy() for v in detector.variables}
     take_weights(detector, finished[0])
     source = {v.name: v.numpy() for v in checkpoint.load_for_inference(finished[0])[0].variables}
@@ -261,7 +261,7 @@ def test_init_from_takes_what_fits(finished, config_file, log):
 def test_init_from_another_backbone_is_refused(finished, config_file):
     config = load_config(config_file, "model.backbone.base_width=8")
     with pytest.raises(UserError, match="its backbone is not that of the config: backbone.bn1.bias has the shape"):
-        take_weights(builder.build(config.model, ["one"]), finished[0])
+        take_weights(builder.build(config, ["one"]), finished[0])
 
 
 @pytest.mark.parametrize(

@@ -31,14 +31,14 @@ def log(caplog):
 
 
 def detector_of(names, *overrides, detector="faster_rcnn", seed=1):
-    return build(small_config(*overrides, detector=detector).model, names, seed)
+    return build(small_config(f"seed={seed}", *overrides, detector=detector), names)
 
 
 @functools.lru_cache
 def made(count, *overrides, detector="faster_rcnn"):
     """(made arrays, preset) of such a detector with so many classes; tests leave them as they are."""
     source = detector_of(["?"] * count, *overrides, detector=detector)
-    return foreign.made_arrays(source), presets.of_settings("made", source.settings)
+    return foreign.made_arrays(source), presets.of_detector("made", source)
 
 
 def saved(folder, names, *overrides, detector="faster_rcnn", named=True):
@@ -236,7 +236,7 @@ def test_a_run_on_other_classes_starts_from_a_run(finished, config_file, tmp_pat
     assert first.class_names == ("circle", "rectangle", "triangle", "star")
     assert second.class_names == ("rectangle", "ring")
     before, after = mmdet.export(first), mmdet.export(second)
-    fresh = mmdet.export(build(second.settings, second.class_names, seed=9))
+    fresh = mmdet.export(type(second).from_config(second.get_config()))
     key = f"{BOXES}.fc_cls.weight"
     np.testing.assert_array_equal(after[key], np.stack([before[key][1], fresh[key][1], before[key][4]]))
     key = "roi_head.mask_head.conv_logits.weight"

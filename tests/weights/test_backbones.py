@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from awsdet import config as config_lib
+from awsdet.models.builder import build_backbone
 from awsdet.models.layers.initializers import Initializers
-from awsdet.models.parts import build_backbone
 from awsdet.weights import load, mmdet, presets
 from awsdet.weights.infer import infer
 from tests.models.made_weights import made
@@ -25,7 +25,7 @@ def resnet50(style):
     model = config_lib.mask_rcnn().model
     model.backbone.style = style
     backbone = build_backbone(model.backbone, initializers=Initializers(1), dtype="float32")
-    shapes = {key: mmdet.to_source(key, variable.numpy(), model).shape for key, variable in _table(backbone).items()}
+    shapes = {key: mmdet.to_source(key, variable.numpy(), {}).shape for key, variable in _table(backbone).items()}
     return backbone, model, {key: made(key, shape) for key, shape in shapes.items()}
 
 
@@ -40,7 +40,7 @@ def filled(style, weights):
     table = _table(backbone)
     assert sorted(table) == sorted(weights.arrays)
     for key, variable in table.items():
-        variable.assign(mmdet.from_source(key, weights.arrays[key], model))
+        variable.assign(mmdet.from_source(key, weights.arrays[key], {}))
     return backbone
 
 
@@ -196,7 +196,7 @@ def test_hrnet_of_imagenet(tmp_path):
     model.backbone.update(name="hrnet", branch_width=2, base_width=4)
     backbone = build_backbone(model.backbone, initializers=Initializers(1), dtype="float32")
     table = _table(backbone)
-    expected = {key: made(key, mmdet.to_source(key, variable.numpy(), model).shape) for key, variable in table.items()}
+    expected = {key: made(key, mmdet.to_source(key, variable.numpy(), {}).shape) for key, variable in table.items()}
     classifier = hrnet_classifier(backbone.out_channels)
     counters = {"bn1.num_batches_tracked": np.array(7), "stage4.2.fuse_layers.3.0.2.1.num_batches_tracked": np.array(7)}
     published = {key.removeprefix("backbone."): array for key, array in expected.items()}
@@ -207,5 +207,5 @@ def test_hrnet_of_imagenet(tmp_path):
     assert sorted(weights.arrays) == sorted(expected)
     for key, array in expected.items():
         np.testing.assert_array_equal(weights.arrays[key], array, key)
-    settings, _ = infer(weights)
-    assert (settings.backbone.name, settings.backbone.branch_width) == ("hrnet", 2)
+    backbone = infer(weights)[0].model.backbone
+    assert (backbone.name, backbone.branch_width) == ("hrnet", 2)

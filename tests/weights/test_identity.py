@@ -1,10 +1,11 @@
 """What is exported comes back bit for bit, for every kind of detector and backbone."""
 
+import json
+
 import numpy as np
 import pytest
 
-from awsdet.models.builder import DETECTORS, build
-from awsdet.models.parts import BACKBONES
+from awsdet.models.builder import BACKBONES, DETECTORS, build
 from awsdet.runtime.errors import UserError
 from awsdet.weights import load, mmdet, presets
 from awsdet.weights.infer import infer
@@ -48,12 +49,12 @@ def test_import_of_export_is_the_identity(kind, tmp_path):
     detector_name, options = KINDS[kind]
     detector = randomized(small_detector(*options, detector=detector_name))
     suffix = ".npz" if len(kind) % 2 else ".safetensors"
-    preset = presets.of_settings("its own config", detector.settings)
+    preset = presets.of_detector("its own config", detector)
     load.write(tmp_path / f"weights{suffix}", mmdet.export(detector), preset=preset)
     weights = load.read(tmp_path / f"weights{suffix}")
     assert weights.preset == preset
-    model, classes = infer(weights)
-    again = build(model, [f"class {index}" for index in range(classes)])
+    config, classes = infer(weights)
+    again = build(config, [f"class {index}" for index in range(classes)])
     mmdet.assign(again, weights.arrays)
     ours, theirs = mmdet.table(detector), mmdet.table(again)
     assert list(ours) == list(theirs) and len(ours) == len(detector.variables) - 1  # all but the step counter
@@ -64,12 +65,13 @@ def test_import_of_export_is_the_identity(kind, tmp_path):
 
 def test_what_the_file_says_of_its_model_and_classes_comes_back(tmp_path):
     detector = small_detector()
-    facts = {"class_names": detector.class_names, "model": detector.settings.to_dict()}
+    model = detector.get_config()["config"]["model"]
+    facts = {"class_names": detector.class_names, "model": model}
     load.write(tmp_path / "weights.npz", mmdet.export(detector), **facts)
     weights = load.read(tmp_path / "weights.npz")
     assert weights.class_names == detector.class_names and weights.preset is None
-    model, classes = infer(weights)
-    assert model.to_dict() == detector.settings.to_dict() and classes == 3
+    config, classes = infer(weights)
+    assert json.loads(json.dumps(config.model.to_dict())) == model and classes == 3
 
 
 @pytest.mark.parametrize("model", [3, {"fpn": 3}, {"fpn": {"channels": "many"}}, {"neck": {}}])

@@ -38,8 +38,8 @@ def same(found, expected):
 
 def fits(weights, detector):
     """The file tells which model it is of, and holds all that it needs."""
-    model, classes = infer(weights)
-    assert classes == detector.num_classes and model.detector == detector.settings.detector
+    config, classes = infer(weights)
+    assert classes == detector.num_classes and config.model.detector == detector.name
     mmdet.assign(detector, weights.arrays)
 
 
@@ -155,7 +155,7 @@ def test_torchvision_names_in_a_file_of_any_kind(options, tmp_path):
         weights = load.read(saved_npz(tmp_path, {**theirs, **classifier, "x.num_batches_tracked": np.array(3)}, ""))
         same(weights.arrays, arrays)
         assert weights.system == "torchvision" and weights.preset == preset and weights.backbone_only
-        assert len(weights.ignored) == 1 + len(classifier) and infer(weights)[0].backbone.base_width == 8
+        assert len(weights.ignored) == 1 + len(classifier) and infer(weights)[0].model.backbone.base_width == 8
 
 
 def test_mmdetection_names_in_a_file_of_any_kind(tmp_path):

@@ -5,6 +5,7 @@ lossy sources as JPEG of high quality, the others as PNG. `load_image` shows pre
 """
 
 import io
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,26 @@ def load_image(path):
     except (OSError, ImageRefused) as error:
         raise UserError(f"cannot read image {path}: {getattr(error, 'strerror', None) or error}") from None
     return np.asarray(_to_rgb(_upright(image)[0]))
+
+
+def as_array(image):
+    """uint8 RGB [H, W, 3] of an image.
+
+    `image`: a path, see `load_image`; an array uint8 [H, W], [H, W, 1] or [H, W, 3], which is taken to be upright; or a
+    Pillow image, which is turned as its EXIF tag says.
+
+    Raises UserError for a file that is no whole image, ValueError for an array of another kind.
+    """
+    if isinstance(image, Image.Image):
+        return np.asarray(_to_rgb(_upright(image)[0]))
+    if isinstance(image, (str, os.PathLike)):
+        return load_image(image)
+    array = np.asarray(image)
+    if array.ndim == 2:
+        array = array[:, :, np.newaxis]
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, 3) or not array.size:
+        raise ValueError(f"an image must be uint8 [H, W, 3] or [H, W], not {array.dtype} {list(np.shape(image))}")
+    return np.broadcast_to(array, (*array.shape[:2], 3))
 
 
 def prepare_image(data, height=0, width=0):

@@ -1,4 +1,4 @@
-"""The records of a batch to its tensors: decoded, resized, flipped, padded.
+"""The records of a batch to its tensors: decoded, mirrored, resized, cropped, padded, recoloured.
 
 The `rows` of a batch are entries of the plan (see `plan.Plan`) with what the manifest says of their images: all [B, …]
 but `padded`, int32 [2], and `objects`, int32 scalar.
@@ -6,26 +6,36 @@ but `padded`, int32 [2], and `objects`, int32 scalar.
 
 import tensorflow as tf
 
-from awsdet.data.coco.annotations import MIN_SIDE
+from awsdet.data.reader import api_records, augment
 from awsdet.data.records.manifest import AWSDET
 from awsdet.ops.annotations import place_annotations
-from awsdet.ops.reference.annotations import Annotations, padded, stack, transform_boxes, transform_mask
 from awsdet.ops.resize import resize
 
 
-def parser(manifest):
-    """The function (list of B serialised records, rows) -> batch, the dict of `pipeline`, that fits the manifest."""
-    features, annotate = (_AWSDET_FEATURES, _place) if manifest.layout == AWSDET else (_API_FEATURES, _place_api)
+def parser(manifest, min_visible=0.0):
+    """The function (list of B serialised records, rows) -> batch, the dict of `pipeline`, that fits the manifest.
+
+    min_visible: as `place_annotations` takes it.
+    """
+    features = _AWSDET_FEATURES if manifest.layout == AWSDET else api_records.FEATURES
 
     def parse(records, rows):
         parsed = [tf.io.parse_single_example(record, features) for record in records]
-        old_size = tf.stack([rows["height"], rows["width"]], axis=1)
-        annotations = annotate(parsed, rows, old_size, manifest)
-        images = [decode_image(one["image/encoded"]) for one in parsed]
+        original_size = tf.stack([rows["height"], rows["width"]], axis=1)
+        stored = [_stored(one, original_size[i], manifest) for i, one in enumerate(parsed)]
+        placement = augment.settle(rows["placement"], rows["others"], stored, original_size)
+        annotations = place_annotations(
+            stored,
+            original_size=original_size,
+            placement=placement,
+            rows=rows["objects"],
+            min_visible=min_visible,
+        )
+        images = resize([decode_image(one["image/encoded"]) for one in parsed], placement, rows["padded"])
         return {
-            "image": resize(images, rows["size"], rows["flip"], rows["padded"]),
-            "image_size": rows["size"],
-            "original_size": old_size,
+            "image": augment.recolour(images, placement.window, rows["others"]),
+            "image_size": placement.window,
+            "original_size": original_size,
             "image_id": rows["image_id"],
             "boxes": annotations.boxes,
             "classes": annotations.classes,
@@ -41,63 +51,11 @@ def decode_image(encoded):
     return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")  # decodes PNG as well
 
 
-def _place(parsed, rows, old_size, manifest):
-    return place_annotations(
-        [{name: features[f"awsdet/{key}"] for name, key in _STORED.items()} for features in parsed],
-        old_size=old_size,
-        new_size=rows["size"],
-        flip=rows["flip"],
-        rows=rows["objects"],
-    )
-
-
-def _place_api(parsed, rows, old_size, manifest):
-    images = []
-    for i, features in enumerate(parsed):
-        move = {"old_size": old_size[i], "new_size": rows["size"][i], "flip": rows["flip"][i]}
-        images.append(padded(_api_annotations(features, move, manifest), rows["objects"]))
-    return stack(images)
-
-
-def _api_annotations(features, move, manifest):
-    """Annotations of one image, N rows in all their tensors. move: what `transform_boxes` takes besides boxes."""
-    height, width = tf.unstack(tf.cast(move["old_size"], tf.float64))
-    sides = [tf.cast(features[f"image/object/bbox/{side}"], tf.float64) for side in ("xmin", "ymin", "xmax", "ymax")]
-    boxes = tf.clip_by_value(tf.stack(sides, axis=1), 0.0, 1.0) * tf.stack([width, height, width, height])
-    kept = tf.where(tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE, axis=1))[:, 0]
-    count = tf.size(kept)
-    crowds = features["image/object/is_crowd"]
-    is_crowd = tf.cond(tf.size(crowds) > 0, lambda: tf.gather(crowds, kept) > 0, lambda: tf.zeros([count], tf.bool))
-    return Annotations(
-        boxes=transform_boxes(tf.gather(boxes, kept), **move),
-        classes=tf.gather(_api_classes(features, manifest), kept),
-        is_crowd=is_crowd,
-        polygons=tf.RaggedTensor.from_row_lengths(
-            tf.RaggedTensor.from_row_lengths(tf.zeros([0]), tf.zeros([0], tf.int64)), tf.zeros([count], tf.int64)
-        ),
-        rles=_api_rles(features["image/object/mask"], kept, is_crowd, move),
-    )
-
-
-def _api_classes(features, manifest):
-    labels, texts = features["image/object/class/label"], features["image/object/class/text"]
-    ids = tf.constant(manifest.category_ids, tf.int64)
-    names = tf.constant(manifest.class_names, tf.string)
-    matches = tf.cond(tf.size(labels) > 0, lambda: labels[:, None] == ids, lambda: texts[:, None] == names)
-    return tf.argmax(tf.cast(matches, tf.int32), axis=1, output_type=tf.int32)
-
-
-def _api_rles(pngs, kept, is_crowd, move):
-    """Run lengths of the PNG masks of the rows `kept`; none for crowds, and none at all where there are no masks."""
-    wanted = tf.where(~is_crowd & (tf.size(pngs) > 0))
-
-    def runs(index):
-        mask = tf.io.decode_png(pngs[kept[index]], channels=1)[:, :, 0]
-        return transform_mask(mask, move["new_size"], move["flip"])
-
-    rows = tf.map_fn(runs, wanted[:, 0], fn_output_signature=tf.RaggedTensorSpec([None], tf.int32))
-    lengths = tf.tensor_scatter_nd_update(tf.zeros_like(kept), wanted, rows.row_lengths())
-    return tf.RaggedTensor.from_row_lengths(rows.values, lengths, validate=False)
+def _stored(features, original_size, manifest):
+    """The lists of one record that `place_annotations` takes."""
+    if manifest.layout == AWSDET:
+        return {name: features[f"awsdet/{key}"] for name, key in _STORED.items()}
+    return api_records.stored_lists(features, original_size, manifest)
 
 
 def _list_of(kind):
@@ -123,12 +81,4 @@ _STORED = {
     "boxes": "bbox",
     **{name: name for name in ("trainable", "is_crowd", "polygon_parts", "polygon_lengths", "polygon_numbers")},
     **{name: name for name in ("rle_runs", "rle_counts")},
-}
-_API_FEATURES = {
-    "image/encoded": _BYTES,
-    **{f"image/object/bbox/{side}": _list_of(tf.float32) for side in ("xmin", "ymin", "xmax", "ymax")},
-    "image/object/class/label": _list_of(tf.int64),
-    "image/object/class/text": _list_of(tf.string),
-    "image/object/is_crowd": _list_of(tf.int64),
-    "image/object/mask": _list_of(tf.string),
 }

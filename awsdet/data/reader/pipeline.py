@@ -4,19 +4,19 @@ A batch is the dict of the design (B images, G the largest number of objects in 
 
 | key | dtype, shape | meaning |
 |---|---|---|
-| image | uint8 [B, H, W, 3] | RGB, resized, zero-padded; H and W multiples of `pad_multiple` |
-| image_size | int32 [B, 2] | valid height, width before padding |
+| image | uint8 [B, H, W, 3] | RGB, resized, cropped, zero-padded; H and W multiples of `pad_multiple` |
+| image_size | int32 [B, 2] | valid height, width before padding, from the top left corner: the window of `Placement` |
 | original_size | int32 [B, 2] | height, width of the source image |
 | image_id | int64 [B] | |
-| boxes | float32 [B, G, 4] | x1, y1, x2, y2 in px of the resized image; zeros = padding |
+| boxes | float32 [B, G, 4] | x1, y1, x2, y2 in px of `image`; zeros = padding |
 | classes | int32 [B, G] | -1 = padding |
 | is_crowd | bool [B, G] | |
 | masks | dict of ragged tensors | `polygons`: float32 [B, (objects), (parts), (x0 y0 x1 …)]; `rles`: int32 [B,
 (objects), (runs)] |
 
-Masks have a row for each real object, in the order of `boxes`, in px of the resized image; run lengths are COCO's
-(column-major over the valid area, zeros first). An object has polygons or runs; a crowd, and an object without a
-mask, neither.
+Masks have a row for each real object, in the order of `boxes`, in px of `image`; run lengths are COCO's (column-major
+over the valid area, zeros first). An object has polygons or runs; a crowd, and an object without a mask, neither.
+Objects of which a crop leaves too little are not there (see `place_annotations`).
 """
 
 from typing import NamedTuple
@@ -42,86 +42,73 @@ class TrainData(NamedTuple):
     repeated: int
 
 
-def train_dataset(manifest, data_config, *, seed, rank, world_size, epochs, start_step=0):
+def train_dataset(manifest, options, *, seed, rank, world_size, epochs, start_step=0):
     """The batches of one rank from `start_step` to the end of `epochs`. Returns a TrainData.
 
     An epoch shows every image once over all ranks, in an order that depends on seed and epoch alone; every rank takes
-    the same number of steps. data_config: the section `data` of a config. Raises UserError where there is no image to
-    train on or a setting cannot be.
+    the same number of steps. options: ReaderOptions. Raises UserError if there is no image to train on.
     """
-    records = trainable_records(manifest, data_config)
-    global_batch = data_config.batch_size * world_size
+    records = trainable_records(manifest, options)
+    size = options.batch_size
+    global_batch = size * world_size
     steps = plan.steps_per_epoch(records, manifest.width >= manifest.height, global_batch)
     repeated = steps * global_batch - len(records)
     if rank == 0:
-        logging.info("%d images, %d steps an epoch of %d images", len(records), steps, global_batch)
+        logging.info("%d images, %d steps per epoch of %d images each", len(records), steps, global_batch)
         if repeated:
             logging.info("%d images of each epoch are shown twice, to complete its last batch", repeated)
-    size = data_config.batch_size
     first, skip = divmod(start_step, steps)
     plans = [
-        _batches(manifest, plan.train_epoch(manifest, records, data_config, seed, epoch, rank, world_size), size)
+        _batches(manifest, plan.train_epoch(manifest, records, options, seed, epoch, rank, world_size), size)
         for epoch in range(first, max(epochs, first + 1))
     ]
     wanted = slice(skip, max(epochs - first, 0) * steps)
     # All ahead: a plan made by Python within tf.data can wait for ever for an interpreter that is about to end.
-    rows = {name: np.concatenate([part[name] for part in plans])[wanted] for name in plans[0]}
-    dataset = _read(manifest, tf.data.Dataset.from_tensor_slices(rows), size, data_config.reader_threads)
+    rows = tf.nest.map_structure(lambda *parts: np.concatenate(parts)[wanted], *plans)
+    parse = parsing.parser(manifest, options.augmentation.min_visible)
+    dataset = _read(manifest, rows, size, parse, options.reader_threads)
     return TrainData(dataset, steps, len(records), repeated)
 
 
-def trainable_records(manifest, data_config):
-    """Indices of the records to train on, an array. Raises UserError where there is none or a setting cannot be."""
-    _check(data_config)
+def trainable_records(manifest, options):
+    """Indices of the records to train on, an array. Raises UserError if there is none."""
     records = np.arange(manifest.num_images)
-    if not data_config.keep_empty:
+    if not options.keep_empty:
         records = records[manifest.num_objects > 0]
     if not len(records):
         raise UserError(f"split {manifest.split} in {manifest.directory} has no image to train on")
     return records
 
 
-def eval_dataset(manifest, data_config, *, rank, world_size):
+def eval_dataset(manifest, options, *, rank, world_size):
     """The evaluation batches of one rank, a finite `tf.data.Dataset`.
 
     Batches are formed for the whole set and dealt out, so each image comes once and its batch is the same whatever the
-    number of ranks. Ranks may have one batch more or less than others.
+    number of ranks. Ranks may have one batch more or less than others. options: ReaderOptions.
     """
-    _check(data_config)
-    rows = plan.evaluation(manifest, data_config, rank, world_size)
-    size, threads = data_config.eval_batch_size, data_config.reader_threads
+    rows = plan.evaluation(manifest, options, rank, world_size)
+    size, threads, parse = options.eval_batch_size, options.reader_threads, parsing.parser(manifest)
     whole = len(rows.record) // size * size
-    columns = _batches(manifest, plan.Plan(*(column[:whole] for column in rows)), size)
-    dataset = _read(manifest, tf.data.Dataset.from_tensor_slices(columns), size, threads)
+    full = tf.nest.map_structure(lambda column: column[:whole], rows)
+    short = tf.nest.map_structure(lambda column: column[whole:], rows)
+    dataset = _read(manifest, _batches(manifest, full, size), size, parse, threads)
     rest = len(rows.record) - whole
     if not rest:
         return dataset
-    columns = _batches(manifest, plan.Plan(*(column[whole:] for column in rows)), rest)
-    return dataset.concatenate(_read(manifest, tf.data.Dataset.from_tensor_slices(columns), rest, threads))
-
-
-def _check(config):
-    for name in ("batch_size", "eval_batch_size", "max_long_side", "eval_short_side", "pad_multiple"):
-        if config[name] < 1:
-            raise UserError(f"--config.data.{name}={config[name]}: 1 at least")
-    if not config.short_sides or min(config.short_sides) < 1:
-        raise UserError(f"--config.data.short_sides={config.short_sides}: one size at least, all of them 1 or more")
-    if not 0 <= config.flip_probability <= 1:
-        raise UserError(f"--config.data.flip_probability={config.flip_probability}: between 0 and 1")
+    return dataset.concatenate(_read(manifest, _batches(manifest, short, rest), rest, parse, threads))
 
 
 def _batches(manifest, rows, size):
     """Rows of a plan with what the manifest says of their images: a dict of arrays [S, B, …] (see `parsing`)."""
     stored = ("shard", "offset", "length", "height", "width", "image_id")
     columns = {**rows._asdict(), **{name: getattr(manifest, name)[rows.record] for name in stored}}
-    columns = {name: column.reshape(-1, size, *column.shape[1:]) for name, column in columns.items()}
+    columns = tf.nest.map_structure(lambda column: column.reshape(-1, size, *column.shape[1:]), columns)
     return {**columns, "padded": columns["padded"][:, 0], "objects": columns["objects"][:, 0]}
 
 
-def _read(manifest, batches, size, threads):
-    """The dataset of batches of `size` images, of one of their rows (see `_batches`)."""
+def _read(manifest, rows, size, parse, threads):
+    """The dataset of batches of `size` images that `parse` makes of `rows` (see `_batches`)."""
     files = tf.constant([str(manifest.directory / shard.file) for shard in manifest.shards], tf.string)
-    parse = parsing.parser(manifest)
 
     def load(rows):
         places = zip(
@@ -131,7 +118,11 @@ def _read(manifest, batches, size, threads):
 
     # The images of a batch are decoded side by side, then resized one after the other.
     calls = 1 + -(-(threads or usable_cores()) // size)
-    dataset = batches.map(load, num_parallel_calls=calls, deterministic=True).prefetch(PREFETCH)
+    dataset = (
+        tf.data.Dataset.from_tensor_slices(rows)
+        .map(load, num_parallel_calls=calls, deterministic=True)
+        .prefetch(PREFETCH)
+    )
     options = tf.data.Options()
     options.deterministic = True
     if threads:

@@ -4,23 +4,26 @@ Symbols: S steps, B images in a batch of one rank, G rows of `boxes`. Because th
 without those before it, a run resumes at any step without reading what came earlier.
 """
 
+import zlib
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
-from awsdet.data.reader.sizes import resize_plan
+from awsdet.data.reader import augment
+from awsdet.ops.placement import Placement
 
 
 class Plan(NamedTuple):
-    """Rows in the order they are read, B in a row making a batch; all arrays have one entry a row.
+    """Rows in the order they are read, B in a row making a batch; all arrays have one entry per row.
 
-    record: int32, index into the manifest; flip: bool; size: int32 [rows, 2], resized height and width; padded: int32
-    [rows, 2] and objects: int32, what all rows of a batch are padded to.
+    record: int32, index into the manifest; placement: Placement; others: dict of what else was drawn (see `augment`);
+    padded: int32 [rows, 2], height and width, and objects: int32, what all rows of a batch are padded to.
     """
 
     record: np.ndarray
-    flip: np.ndarray
-    size: np.ndarray
+    placement: Placement
+    others: dict
     padded: np.ndarray
     objects: np.ndarray
 
@@ -47,16 +50,17 @@ def steps_per_epoch(records, is_landscape, size):
     return landscapes // size + portraits // size + -(-rest // size)
 
 
-def train_epoch(manifest, records, config, seed, epoch, rank, world_size):
+def train_epoch(manifest, records, options, seed, epoch, rank, world_size):
     """The Plan of one rank for one epoch of training.
 
-    records: indices of the images to train on; config: the section `data`. Every image is in one batch of one rank; the
-    last batch is completed with images from the start of the epoch's order, of its own orientation where there are any.
+    records: indices of the images to train on; options: ReaderOptions. Every image is in one batch of one rank; the
+    last batch is completed with images from the start of the epoch's order, of its own orientation if there are any.
     """
-    rng = np.random.default_rng([seed % 2**32, epoch])
+    key = [seed % 2**32, epoch]
+    rng = np.random.default_rng(key)
     is_landscape = manifest.width >= manifest.height
     order = rng.permutation(records)
-    batches = form_batches(order, is_landscape, config.batch_size * world_size)
+    batches = form_batches(order, is_landscape, options.batch_size * world_size)
     last = batches[-1]
     if last[-1] < 0:
         like = is_landscape[order] == is_landscape[last[last >= 0][-1]]
@@ -64,38 +68,44 @@ def train_epoch(manifest, records, config, seed, epoch, rank, world_size):
         fresh = candidates[~np.isin(candidates, last)]
         last[last < 0] = np.resize(fresh if len(fresh) else candidates, (last < 0).sum())
     batches = rng.permutation(batches)  # or the mixed ones would always come last
-    flip = rng.random(batches.shape) < config.flip_probability
-    short = np.array(config.short_sides)[rng.integers(len(config.short_sides), size=batches.shape)]
-    mine = slice(rank * config.batch_size, (rank + 1) * config.batch_size)
-    return _complete(manifest, config, batches[:, mine], flip[:, mine], short[:, mine])
+    drawn = augment.draw(
+        options.augmentation,
+        manifest.height[batches],
+        manifest.width[batches],
+        rng,
+        lambda name: np.random.default_rng([*key, zlib.crc32(name.encode())]),
+    )
+    mine = slice(rank * options.batch_size, (rank + 1) * options.batch_size)
+    drawn = tf.nest.map_structure(lambda part: part[:, mine], drawn)
+    return _complete(manifest, batches[:, mine], drawn, options.pad_multiple, options.augmentation.canvas)
 
 
-def evaluation(manifest, config, rank, world_size):
+def evaluation(manifest, options, rank, world_size):
     """The Plan of one rank for an evaluation: the batches of the whole set, dealt out in turn.
 
     Images of like size share a batch. Only the very last batch of the set may be short.
     """
-    height, width = resize_plan(manifest.height, manifest.width, config.eval_short_side, config.max_long_side)
+    height, width = options.eval_size.resized(manifest.height, manifest.width)
     order = np.lexsort((np.arange(manifest.num_images), width, height))
-    batches = form_batches(order, manifest.width >= manifest.height, config.eval_batch_size)[rank::world_size]
-    short = np.full(batches.shape, config.eval_short_side)
-    return _complete(manifest, config, batches, np.zeros(batches.shape, bool), short)
+    batches = form_batches(order, manifest.width >= manifest.height, options.eval_batch_size)[rank::world_size]
+    size = np.stack([height, width], axis=-1)[batches]
+    placement = Placement(size, np.zeros_like(size), size, np.zeros(batches.shape, bool))
+    return _complete(manifest, batches, augment.Drawn(placement, {}), options.eval_size.pad_multiple)
 
 
-def _complete(manifest, config, batches, flip, short):
-    """Sizes and paddings for batches int32 [S, B]; entries of -1 are left out."""
+def _complete(manifest, batches, drawn, multiple, canvas=0):
+    """The Plan for batches int32 [S, B], of which entries of -1 are left out; `canvas` as in Augmentation."""
     real = batches >= 0
-    rows = np.maximum(batches, 0)
-    size = np.stack(resize_plan(manifest.height[rows], manifest.width[rows], short, config.max_long_side), axis=-1)
-    size *= real[:, :, None]
-    multiple = config.pad_multiple
-    padded = -(-size.max(axis=1) // multiple) * multiple
-    objects = np.maximum((manifest.num_objects[rows] * real).max(axis=1), 1)
+    window = drawn.placement.window * real[:, :, np.newaxis]
+    padded = -(-window.max(axis=1) // multiple) * multiple
+    if canvas:
+        padded[:] = canvas
+    objects = np.maximum((manifest.num_objects[batches] * real).max(axis=1), 1)
     count = batches.shape[1]
     return Plan(
         record=batches[real],
-        flip=flip[real],
-        size=size[real],
+        placement=Placement(*(part[real] for part in drawn.placement)),
+        others={name: part[real] for name, part in drawn.others.items()},
         padded=np.repeat(padded, count, axis=0).reshape(*batches.shape, 2)[real].astype(np.int32),
         objects=np.repeat(objects, count).reshape(batches.shape)[real].astype(np.int32),
     )

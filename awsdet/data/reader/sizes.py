@@ -31,6 +31,16 @@ def resize_plan(height, width, short, long):
     Works on numbers and on arrays. Returns ints (H, W), rounded as mmdetection does: int(side * scale + 0.5).
     """
     height, width = np.asarray(height, np.float64), np.asarray(width, np.float64)
-    scale = np.minimum(short / np.minimum(height, width), long / np.maximum(height, width))
-    resized = tuple(np.maximum((side * scale + 0.5).astype(np.int32), 1) for side in (height, width))
+    scale = resize_scale(height, width, short, long)
+    resized = rounded(height * scale), rounded(width * scale)
     return resized if resized[0].ndim else tuple(map(int, resized))
+
+
+def resize_scale(height, width, short, long):
+    """By what both sides are multiplied in `resize_plan`; arrays."""
+    return np.minimum(short / np.minimum(height, width), long / np.maximum(height, width))
+
+
+def rounded(sides):
+    """Sides in whole px, 1 at least: int32."""
+    return np.maximum((sides + 0.5).astype(np.int32), 1)

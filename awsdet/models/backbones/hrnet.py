@@ -6,7 +6,8 @@ modules; a module runs four residual blocks a branch and then adds to every bran
 
 import tensorflow as tf
 
-from awsdet.models.backbones.resnet import Bottleneck, conv_maker
+from awsdet.models.backbones.resnet import Bottleneck
+from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.upsample import upsample_nearest
 
 MODULES = {2: 1, 3: 4, 4: 3}  # stage -> number of its modules
@@ -81,7 +82,7 @@ class HRNet(tf.keras.layers.Layer):
         name="backbone",
     ):
         super().__init__(name=name, dtype=dtype)
-        conv = conv_maker(norm, norm_affine_trainable, initializers, dtype)
+        conv = conv_maker(initializers.kaiming_normal, norm=norm, affine=norm_affine_trainable, dtype=dtype)
         self.stem = [
             conv(ins, base_width, 3, strides=2, relu=True, name=f"{name}.conv{number}")
             for number, ins in ((1, 3), (2, base_width))

@@ -7,7 +7,7 @@ groups).
 
 import tensorflow as tf
 
-from awsdet.models.layers.conv import Conv
+from awsdet.models.layers.conv import conv_maker
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 STYLES = ("pytorch", "caffe")
@@ -96,7 +96,8 @@ class ResNet(tf.keras.layers.Layer):
             raise ValueError(f"depth is {depth}; it must be one of {', '.join(map(str, BLOCKS))}")
         if style not in STYLES:
             raise ValueError(f"style is {style!r}; it must be one of {', '.join(STYLES)}")
-        conv = conv_maker(norm, norm_affine_trainable, initializers, dtype)
+        conv = conv_maker(initializers.kaiming_normal, norm=norm, affine=norm_affine_trainable, dtype=dtype)
+        self.style = style
         self.stem = _stem(base_width, deep_stem, conv, name)
         options = {"groups": groups, "average_shortcut": average_shortcut, "conv": conv, "dtype": dtype}
         self.stages, in_channels = [], base_width
@@ -142,25 +143,6 @@ def grouped_width(channels, base_width, groups, width_per_group):
     `width_per_group` is that of the first stage; `channels` / `base_width` is 1, 2, 4, 8 in stages 1 to 4.
     """
     return channels if groups == 1 else channels * width_per_group // base_width * groups
-
-
-def conv_maker(norm, affine, initializers, dtype):
-    """A function that makes the normalised convolutions of a backbone; see `Conv` for its arguments."""
-
-    def conv(in_channels, filters, kernel_size, *, name, **options):
-        return Conv(
-            in_channels,
-            filters,
-            kernel_size,
-            norm=norm,
-            affine=affine,
-            initializer=initializers.kaiming_normal(name),
-            name=name,
-            dtype=dtype,
-            **options,
-        )
-
-    return conv
 
 
 def _stem(channels, deep, conv, name):

@@ -1,6 +1,7 @@
-"""Box head (Girshick 2015): the network, the RoI sample it trains on, its losses, refined boxes, detections.
+"""Box head (Girshick 2015): the network, the RoIs it trains on, its losses, refined boxes, detections.
 
-Symbols: B images, S sampled RoIs an image, R = B * S, K proposals, C classes, D detections.
+Symbols: B images, S sampled RoIs per image, R = B * S, K proposals per image, C classes, D detections per image, P side
+of the pooled features.
 """
 
 from typing import NamedTuple
@@ -8,10 +9,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from awsdet.detection import boxes as box_lib
-from awsdet.detection import losses
-from awsdet.detection.matching import NEGATIVE, POSITIVE, match
-from awsdet.detection.sampling import sample
-from awsdet.detection.suppression import suppress
+from awsdet.detection.losses import Mean, Terms, count, share
+from awsdet.detection.matching import NEGATIVE, POSITIVE
 from awsdet.models.layers.dense import Dense
 
 
@@ -21,11 +20,11 @@ class BoxOutput(NamedTuple):
 
 
 class BoxPredictor(tf.keras.layers.Layer):
-    """Class logits and box deltas of a vector a RoI: what the box heads, which make that vector, have in common."""
+    """Class logits and box deltas from one vector per RoI: what the box heads, which make that vector, share."""
 
     def __init__(self, channels, num_classes, class_agnostic, *, initializers, dtype, name):
         super().__init__(name=name, dtype=dtype)
-        self.box_classes = 1 if class_agnostic else num_classes
+        self.num_classes, self.box_classes = num_classes, 1 if class_agnostic else num_classes
 
         def dense(units, path, initializer):
             return Dense(channels, units, initializer=initializer, name=path, dtype=dtype)
@@ -57,16 +56,19 @@ class BoxHead(BoxPredictor):
     ):
         super().__init__(channels, num_classes, class_agnostic, initializers=initializers, dtype=dtype, name=name)
 
-        def dense(units_in, path, key):
+        def dense(units_in, path, key, **options):
             initializer = initializers.xavier_uniform(f"{name}.{key}")
-            return Dense(units_in, channels, initializer=initializer, name=path, dtype=dtype, relu=True)
+            return Dense(units_in, channels, initializer=initializer, name=path, dtype=dtype, relu=True, **options)
 
-        self.fc1 = dense(in_channels * pool_size**2, f"{name}.shared_fcs.0", "fc1")
+        self.fc1 = dense(in_channels * pool_size**2, f"{name}.shared_fcs.0", "fc1", window=pool_size)
         self.fc2 = dense(channels, f"{name}.shared_fcs.1", "fc2")
 
     def call(self, pooled, training=False):
         """RoI features [R, P, P, channels] -> BoxOutput."""
         return self.predict(self.fc2(self.fc1(tf.reshape(pooled, [-1, self.fc1.kernel.shape[0]]))))
+
+
+# ------------------------------------------------------------------------------------------------------------- sampling
 
 
 class Candidates(NamedTuple):
@@ -84,30 +86,28 @@ class RoISample(NamedTuple):
     is_object: tf.Tensor  # bool [B, S], RoIs that are the very box of an object, not a candidate
 
 
-def sample_rois(candidates, batch, keys, num_classes, rule):
+def sample_rois(candidates, truth, keys, num_classes, matcher, sampler, coder):
     """Chooses the RoIs to train on among the ground truth and the candidates, which are proposals or refined boxes.
 
-    `candidates` Candidates; `keys` float32 [B, G + K], ground truth first; `rule` is config.model.box_head.
+    `candidates` Candidates; `truth` GroundTruth; `keys` float32 [B, G + K], ground truth first. Returns RoISample.
     """
-    is_target = (batch["classes"] >= 0) & ~batch["is_crowd"]
-    is_crowd = (batch["classes"] >= 0) & batch["is_crowd"]
-    matched = match(candidates.boxes, batch["boxes"], is_target, is_crowd, rule=rule, candidate_valid=candidates.valid)
+    matched = matcher.match(candidates.boxes, truth, candidates.valid)
     # Every object is also a candidate, matched to itself, so that none goes without a positive.
-    slots = tf.broadcast_to(tf.range(tf.shape(batch["classes"])[1]), tf.shape(batch["classes"]))
-    state = tf.concat([tf.where(is_target, POSITIVE, NEGATIVE - 1), matched.state], axis=1)
-    truth = tf.concat([slots, matched.index], axis=1)
-    boxes = tf.concat([batch["boxes"], candidates.boxes], axis=1)
+    slots = tf.broadcast_to(tf.range(tf.shape(truth.classes)[1]), tf.shape(truth.classes))
+    state = tf.concat([tf.where(truth.is_target, POSITIVE, NEGATIVE - 1), matched.state], axis=1)
+    index = tf.concat([slots, matched.index], axis=1)
+    boxes = tf.concat([truth.boxes, candidates.boxes], axis=1)
 
-    chosen = sample(state, keys, rule.sample_size, rule.positive_fraction)
-    truth = tf.gather(truth, chosen.index, batch_dims=1)
+    chosen = sampler.sample(state, keys)
+    index = tf.gather(index, chosen.index, batch_dims=1)
     rois = tf.where(chosen.valid[..., tf.newaxis], tf.gather(boxes, chosen.index, batch_dims=1), 0.0)
-    labels = tf.where(chosen.positive, tf.gather(batch["classes"], truth, batch_dims=1), num_classes)
-    deltas = box_lib.encode(tf.gather(batch["boxes"], truth, batch_dims=1), rois, rule.box_stds)
-    is_object = chosen.valid & (chosen.index < tf.shape(batch["classes"])[1])
-    return RoISample(rois, chosen.positive, chosen.valid, truth, labels, deltas, is_object)
+    labels = tf.where(chosen.positive, tf.gather(truth.classes, index, batch_dims=1), num_classes)
+    deltas = coder.encode(tf.gather(truth.boxes, index, batch_dims=1), rois)
+    is_object = chosen.valid & (chosen.index < tf.shape(truth.classes)[1])
+    return RoISample(rois, chosen.positive, chosen.valid, index, labels, deltas, is_object)
 
 
-def refine(output, rois, labels, image_size, rule):
+def refine(output, rois, labels, image_size, coder):
     """Moves each RoI by the deltas of its class, and clips it to its image.
 
     `output` BoxOutput; `rois` float32 [B, S, 4]; `labels` int32 [B, S], C for background: there the best class
@@ -120,34 +120,53 @@ def refine(output, rois, labels, image_size, rule):
     channel = tf.where(flat == num_classes, best, flat)
     channel = channel if deltas.shape[1] > 1 else tf.zeros_like(flat)
     deltas = tf.reshape(tf.gather(deltas, channel, batch_dims=1), tf.shape(rois))
-    return box_lib.clip(box_lib.decode(deltas, rois, rule.box_stds), image_size)
+    return box_lib.clip(coder.decode(deltas, rois), image_size)
 
 
-def box_head_losses(output, roi_sample, rule):
-    """Summed, unnormalised losses: softmax cross entropy of the valid RoIs, box loss of the positives. Two scalars."""
-    labels = tf.reshape(roi_sample.labels, [-1])
-    valid, positive = tf.reshape(roi_sample.valid, [-1]), tf.reshape(roi_sample.positive, [-1])
+# --------------------------------------------------------------------------------------------------------------- losses
+
+
+def box_terms(output, sampled, class_loss_weight, box_loss, coder):
+    """Losses and metrics of a BoxOutput against the RoISample it is of. Returns Terms.
+
+    class_loss: softmax cross entropy of the valid RoIs; box_loss: box loss of the positives, both per valid RoI.
+    roi_positives: share of the RoIs that are positive; accuracy: share whose class is right; foreground_accuracy: the
+    same of the positives; false_negatives: share of the positives that are taken for background.
+    """
+    labels = tf.reshape(sampled.labels, [-1])
+    valid, positive = tf.reshape(sampled.valid, [-1]), tf.reshape(sampled.positive, [-1])
     cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output.logits)
-    class_loss = tf.reduce_sum(tf.where(valid, cross_entropy, 0.0))
-    box_classes = output.deltas.shape[1]
-    channel = tf.where(positive, labels, 0) if box_classes > 1 else tf.zeros_like(labels)
+    class_total = tf.reduce_sum(tf.where(valid, cross_entropy, 0.0)) * class_loss_weight
+    channel = tf.where(positive, labels, 0) if output.deltas.shape[1] > 1 else tf.zeros_like(labels)
     predicted = tf.gather(output.deltas, channel, batch_dims=1)
-    targets, rois = tf.reshape(roi_sample.deltas, [-1, 4]), tf.reshape(roi_sample.rois, [-1, 4])
-    box_loss = losses.box_loss(predicted, targets, positive, rule, rois)
-    return class_loss * rule.class_loss_weight, box_loss * rule.box_loss_weight
+    targets, rois = tf.reshape(sampled.deltas, [-1, 4]), tf.reshape(sampled.rois, [-1, 4])
+    box_total = box_loss.total(predicted, targets, positive, rois, coder)
+    rois = count(valid)
+    found = tf.argmax(output.logits, axis=1, output_type=tf.int32)
+    return Terms(
+        {"class_loss": Mean(class_total, rois), "box_loss": Mean(box_total, rois)},
+        {
+            "roi_positives": Mean(count(positive), rois),
+            "accuracy": share(found == labels, valid),
+            "foreground_accuracy": share(found == labels, positive),
+            "false_negatives": share(found == output.logits.shape[1] - 1, positive),
+        },
+    )
 
 
-def detections(output, proposals, image_size, rule):
-    """Class-wise boxes above the score threshold, after class-wise NMS, at most max_detections an image."""
-    batch, count = tf.unstack(tf.shape(proposals.boxes)[:2])
+# ----------------------------------------------------------------------------------------------------------- detections
+
+
+def box_detections(output, proposals, image_size, coder, suppression):
+    """The objects in the boxes of Proposals: every class of every box, then `suppression`. Returns Detections."""
+    batch, per_image = tf.unstack(tf.shape(proposals.boxes)[:2])
     num_classes = output.logits.shape[1] - 1
-    probabilities = tf.reshape(tf.nn.softmax(output.logits), [batch, count, num_classes + 1])[..., :num_classes]
-    valid = tf.sequence_mask(proposals.count, count)
+    probabilities = tf.reshape(tf.nn.softmax(output.logits), [batch, per_image, num_classes + 1])[..., :num_classes]
+    valid = tf.sequence_mask(proposals.count, per_image)
     probabilities = tf.where(valid[..., tf.newaxis], probabilities, 0.0)
-    deltas = tf.reshape(output.deltas, [batch, count, -1, 4])
-    boxes = box_lib.decode(deltas, proposals.boxes[:, :, tf.newaxis], rule.box_stds)
-    boxes = tf.broadcast_to(boxes, [batch, count, num_classes, 4])
+    deltas = tf.reshape(output.deltas, [batch, per_image, -1, 4])
+    boxes = coder.decode(deltas, proposals.boxes[:, :, tf.newaxis])
+    boxes = tf.broadcast_to(boxes, [batch, per_image, num_classes, 4])
     boxes = box_lib.clip(tf.reshape(boxes, [batch, -1, 4]), image_size)
-    classes = tf.tile(tf.range(num_classes)[tf.newaxis], [batch, count])
-    scores = tf.reshape(probabilities, [batch, -1])
-    return suppress(boxes, scores, classes, rule)
+    classes = tf.tile(tf.range(num_classes)[tf.newaxis], [batch, per_image])
+    return suppression.suppress(boxes, tf.reshape(probabilities, [batch, -1]), classes)

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from awsdet.models.heads.box_head import BoxHead, BoxPredictor
-from awsdet.models.layers.conv import Conv
+from awsdet.models.heads.box_head import BoxPredictor
+from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.dense import Dense
 
 
@@ -27,15 +27,15 @@ class ConvBoxHead(BoxPredictor):
     ):
         """`conv_channels`: of the convolutions; `norm`: theirs, none or group_norm; `channels`: of the dense layer."""
         super().__init__(channels, num_classes, class_agnostic, initializers=initializers, dtype=dtype, name=name)
-        self.convs = []
-        for index in range(convs):
-            path = f"{name}.shared_convs.{index}.conv"
-            options = {"norm": norm, "initializer": initializers.kaiming_normal(path), "name": path, "dtype": dtype}
-            width = conv_channels if index else in_channels
-            self.convs.append(Conv(width, conv_channels, 3, relu=True, **options))
+        conv = conv_maker(initializers.kaiming_normal, norm=norm, relu=True, dtype=dtype)
+        widths = [in_channels, *[conv_channels] * convs]
+        self.convs = [
+            conv(widths[index], conv_channels, 3, name=f"{name}.shared_convs.{index}.conv") for index in range(convs)
+        ]
         self.fc = Dense(
-            (conv_channels if convs else in_channels) * pool_size**2,
+            widths[-1] * pool_size**2,
             channels,
+            window=pool_size,
             relu=True,
             initializer=initializers.xavier_uniform(f"{name}.fc1"),
             name=f"{name}.shared_fcs.0",
@@ -47,14 +47,3 @@ class ConvBoxHead(BoxPredictor):
         for conv in self.convs:
             pooled = conv(pooled, training=training)
         return self.predict(self.fc(tf.reshape(pooled, [-1, self.fc.kernel.shape[0]])))
-
-
-def build_box_head(settings, num_classes, *, initializers, dtype, name="roi_head.bbox_head"):
-    """The box head of `settings`, config.model: two dense layers, or convolutions and one if box_head.convs asks."""
-    head = settings.box_head
-    common = {"initializers": initializers, "dtype": dtype, "name": name}
-    last = (head.channels, num_classes, head.class_agnostic)
-    if head.convs:
-        convs = (head.convs, head.conv_channels, head.norm)
-        return ConvBoxHead(settings.fpn.channels, head.pool_size, *convs, *last, **common)
-    return BoxHead(settings.fpn.channels, head.pool_size, *last, **common)

@@ -1,10 +1,14 @@
-"""Mask head (He et al. 2017): the network, its targets, its loss. P positives, M = 28 mask size, C classes."""
+"""Mask head (He et al. 2017): the network, its targets, its loss, the masks of detections.
+
+Symbols: P positive RoIs of a batch, M = 28 side of a mask, C classes, B images, D detections per image.
+"""
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from awsdet.models.layers.conv import Conv
+from awsdet.detection.losses import Mean, Terms, count
+from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.upsample import Upsample, interleave
 from awsdet.ops.mask_targets import polygon_targets, rle_targets
 
@@ -31,26 +35,16 @@ class MaskHead(tf.keras.layers.Layer):
     ):
         super().__init__(name=name, dtype=dtype)
         self.class_agnostic = class_agnostic
-        kaiming = initializers.kaiming_normal
-        self.convs = []
-        for index in range(convs):
-            path = f"{name}.convs.{index}.conv"
-            width = in_channels if index == 0 else channels
-            self.convs.append(
-                Conv(width, channels, 3, norm=norm, relu=True, initializer=kaiming(path), name=path, dtype=dtype)
-            )
+        conv = conv_maker(initializers.kaiming_normal, dtype=dtype)
+        widths = [in_channels, *[channels] * convs]
+        self.convs = [
+            conv(widths[index], channels, 3, norm=norm, relu=True, name=f"{name}.convs.{index}.conv")
+            for index in range(convs)
+        ]
         path = f"{name}.upsample"
-        self.upsample = Upsample(
-            channels, channels, initializer=initializers.kaiming_upsample(path), name=path, dtype=dtype
-        )
-        self.logits = Conv(
-            channels,
-            1 if class_agnostic else num_classes,
-            1,
-            initializer=kaiming(f"{name}.conv_logits"),
-            name=f"{name}.conv_logits",
-            dtype=dtype,
-        )
+        initializer = initializers.kaiming_upsample(path)
+        self.upsample = Upsample(widths[-1], channels, initializer=initializer, name=path, dtype=dtype)
+        self.logits = conv(channels, 1 if class_agnostic else num_classes, 1, name=f"{name}.conv_logits")
         self.built = True
 
     def call(self, pooled, classes, training=False):
@@ -71,24 +65,31 @@ class MaskHead(tf.keras.layers.Layer):
 
 
 class PositiveRoIs(NamedTuple):
-    """The P positives of a batch, then RoIs of nothing: Q in all, which is 8 or 16 or …"""
+    """The P positives of a batch, followed by empty RoIs that fill them up to Q, the next multiple of ROUNDED.
+
+    `real` cuts the filling off again.
+    """
 
     boxes: tf.Tensor  # float32 [Q, 4]
-    image_index: tf.Tensor  # int32
-    truth: tf.Tensor  # int32, the object of its image that each stands for
-    labels: tf.Tensor  # int32, its class
-    count: tf.Tensor  # int32 scalar, P: who goes on cuts off the rest
+    image_index: tf.Tensor  # int32 [Q]
+    truth: tf.Tensor  # int32 [Q], the object of its image that each stands for
+    labels: tf.Tensor  # int32 [Q], its class
+    count: tf.Tensor  # int32 scalar, P
+
+    def real(self):
+        """(boxes, image_index, truth) of the P positives."""
+        return tuple(part[: self.count] for part in (self.boxes, self.image_index, self.truth))
 
 
-def positive_rois(rois):
+def positive_rois(sampled):
     """PositiveRoIs of a `box_head.RoISample`."""
-    slots = tf.cast(tf.where(rois.positive), tf.int32)
-    parts = [tf.gather_nd(rois.rois, slots), slots[:, 0]]
-    parts += [tf.gather_nd(part, slots) for part in (rois.truth, rois.labels)]
-    count = tf.shape(slots)[0]
-    # At least one where there is none: oneDNN has no filter gradient of an empty batch.
-    spare = tf.maximum(-(-count // ROUNDED) * ROUNDED, ROUNDED) - count
-    return PositiveRoIs(*(tf.pad(part, [[0, spare]] + [[0, 0]] * (part.shape.rank - 1)) for part in parts), count)
+    slots = tf.cast(tf.where(sampled.positive), tf.int32)
+    parts = [tf.gather_nd(sampled.rois, slots), slots[:, 0]]
+    parts += [tf.gather_nd(part, slots) for part in (sampled.truth, sampled.labels)]
+    number = tf.shape(slots)[0]
+    # At least one, even if there is no positive: oneDNN has no filter gradient of an empty batch.
+    spare = tf.maximum(-(-number // ROUNDED) * ROUNDED, ROUNDED) - number
+    return PositiveRoIs(*(tf.pad(part, [[0, spare]] + [[0, 0]] * (part.shape.rank - 1)) for part in parts), number)
 
 
 def mask_targets(masks, image_size, rois, image_index, truth, size):
@@ -105,6 +106,42 @@ def mask_targets(masks, image_size, rois, image_index, truth, size):
     return tf.maximum(from_polygons, from_rles)
 
 
-def mask_loss(logits, targets):
-    """Sum over pixels of the binary cross entropy of logits and targets [P, M, M]."""
-    return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits))
+def mask_terms(logits, targets, loss_weight):
+    """Losses and metrics of mask logits against targets, both [P, M, M]. Returns Terms.
+
+    mask_loss: binary cross entropy per pixel of the positives; mask_accuracy: share of the pixels that are right.
+    """
+    total = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)) * loss_weight
+    pixels = tf.cast(tf.size(targets), tf.float32)
+    return Terms(
+        {"mask_loss": Mean(total, pixels)}, {"mask_accuracy": Mean(count((logits > 0) == (targets > 0.5)), pixels)}
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- detections
+
+
+class DetectedRoIs(NamedTuple):
+    """The D' detections of all images of a batch; one empty RoI if there is none."""
+
+    slots: tf.Tensor  # int32 [D', 2], image and place in it
+    boxes: tf.Tensor  # float32 [D', 4]
+    classes: tf.Tensor  # int32 [D']
+
+
+def detected_rois(found):
+    """DetectedRoIs of Detections.
+
+    An empty RoI stands in if there is none, and `spread` leaves it out: an eager convolution by oneDNN gives an empty
+    batch the wrong number of channels.
+    """
+    slots = tf.cast(tf.where(found.classes >= 0), tf.int32)
+    slots = tf.pad(slots, [[0, tf.cast(tf.shape(slots)[0] == 0, tf.int32)], [0, 0]])
+    return DetectedRoIs(slots, tf.gather_nd(found.boxes, slots), tf.maximum(tf.gather_nd(found.classes, slots), 0))
+
+
+def spread(values, slots, found):
+    """Values [D', …] of all detections at their places among [B, D, …], zeros elsewhere."""
+    used = tf.math.count_nonzero(found.classes >= 0, dtype=tf.int32)
+    shape = tf.concat([tf.shape(found.classes), tf.shape(values)[1:]], axis=0)
+    return tf.scatter_nd(slots[:used], values[:used], shape)

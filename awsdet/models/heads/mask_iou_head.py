@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from awsdet.models.layers.conv import Conv
+from awsdet.detection.losses import Mean, Terms, count
+from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.dense import Dense
 
 _TINY = 1e-7
@@ -16,32 +17,34 @@ class MaskIoUHead(tf.keras.layers.Layer):
         in_channels,
         pool_size,
         num_classes,
-        settings,
+        convs,
+        channels,
+        fc_layers,
+        fc_channels,
         *,
         initializers,
         dtype,
         name="roi_head.mask_iou_head",
     ):
-        """`in_channels`, `pool_size`: of the RoI features; `settings`: config.model.mask_iou_head."""
+        """`in_channels`, `pool_size`: of the RoI features; `channels`: of the `convs` convolutions; `fc_channels`: of
+        the `fc_layers` dense layers."""
         super().__init__(name=name, dtype=dtype)
-        self.convs, self.dense = [], []
-        width = in_channels + 1
-        for index in range(settings.convs):
-            path = f"{name}.convs.{index}"
-            strides = 2 if index == settings.convs - 1 else 1
-            initializer = initializers.kaiming_normal(path)
-            options = {"strides": strides, "relu": True, "initializer": initializer, "name": path, "dtype": dtype}
-            self.convs.append(Conv(width, settings.channels, 3, **options))
-            width = settings.channels
-        width *= ((pool_size + 1) // 2) ** 2
-        for index in range(settings.fc_layers):
+        conv = conv_maker(initializers.kaiming_normal, relu=True, dtype=dtype)
+        widths = [in_channels + 1, *[channels] * convs]
+        self.convs = [
+            conv(widths[index], channels, 3, strides=2 if index == convs - 1 else 1, name=f"{name}.convs.{index}")
+            for index in range(convs)
+        ]
+        self.dense, side = [], (pool_size + 1) // 2
+        width, window = widths[-1] * side**2, side
+        for index in range(fc_layers):
             path = f"{name}.fcs.{index}"
-            initializer = initializers.xavier_uniform(path)
-            options = {"relu": True, "initializer": initializer, "name": path, "dtype": dtype}
-            self.dense.append(Dense(width, settings.fc_channels, **options))
-            width = settings.fc_channels
+            options = {"relu": True, "initializer": initializers.xavier_uniform(path), "name": path, "dtype": dtype}
+            self.dense.append(Dense(width, fc_channels, window=window, **options))
+            width, window = fc_channels, None
         path = f"{name}.fc_mask_iou"
-        self.iou = Dense(width, num_classes, initializer=initializers.normal(path, 0.01), name=path, dtype=dtype)
+        options = {"initializer": initializers.normal(path, 0.01), "name": path, "dtype": dtype}
+        self.iou = Dense(width, num_classes, window=window, **options)
         self.built = True
 
     def call(self, pooled, mask_logits, classes, training=False):
@@ -72,10 +75,11 @@ def mask_iou_targets(mask_logits, mask_targets, shares, logit_threshold):
     return tf.math.divide_no_nan(overlap, tf.reduce_sum(masks, axis=[1, 2]) + whole - overlap)
 
 
-def mask_iou_loss(predicted, targets):
-    """Sum of the squared errors of masks that meet their object at all, and their number: two scalars.
+def mask_iou_terms(predicted, targets, loss_weight):
+    """Loss of predicted IoUs against targets, both float32 [P]. Returns Terms.
 
-    `predicted`, `targets` float32 [P].
+    mask_iou_loss: squared error per mask that meets its object at all.
     """
     meets = targets > 0
-    return tf.reduce_sum(tf.where(meets, (predicted - targets) ** 2, 0.0)), tf.reduce_sum(tf.cast(meets, tf.float32))
+    total = tf.reduce_sum(tf.where(meets, (predicted - targets) ** 2, 0.0))
+    return Terms({"mask_iou_loss": Mean(total * loss_weight, count(meets))}, {})

@@ -1,6 +1,6 @@
 """RetinaNet's head (Lin et al. 2017): the network, the targets of every anchor, the losses, the detections.
 
-Symbols: B images, N anchors of all levels together, A anchors a cell, C classes, D detections.
+Symbols: B images, N anchors of all levels together, A anchors at each cell, C classes, D detections per image.
 """
 
 import math
@@ -9,10 +9,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from awsdet.detection import boxes as box_lib
-from awsdet.detection import losses
-from awsdet.detection.matching import IGNORED, POSITIVE, match
-from awsdet.detection.suppression import suppress
-from awsdet.models.layers.conv import Conv
+from awsdet.detection.losses import Mean, Terms, count, share
+from awsdet.detection.matching import IGNORED, POSITIVE
+from awsdet.models.layers.conv import conv_maker
 
 PRIOR = 0.01  # what the untrained head gives each class, so that the many background anchors do not swamp the start
 
@@ -33,18 +32,16 @@ class RetinaHead(tf.keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         self.num_classes = num_classes
 
-        def conv(filters_in, filters, path, **options):
-            initializer = initializers.normal(path, 0.01)
-            return Conv(filters_in, filters, 3, initializer=initializer, name=path, dtype=dtype, **options)
+        conv = conv_maker(lambda path: initializers.normal(path, 0.01), dtype=dtype)
 
         def tower(path):
             widths = [in_channels, *[channels] * convs]
-            return [conv(widths[i], channels, f"{path}.{i}.conv", relu=True) for i in range(convs)]
+            return [conv(widths[i], channels, 3, name=f"{path}.{i}.conv", relu=True) for i in range(convs)]
 
         width = channels if convs else in_channels
         self.class_tower, self.box_tower = tower(f"{name}.cls_convs"), tower(f"{name}.reg_convs")
-        self.logits = conv(width, anchors_per_cell * num_classes, f"{name}.retina_cls")
-        self.deltas = conv(width, anchors_per_cell * 4, f"{name}.retina_reg")
+        self.logits = conv(width, anchors_per_cell * num_classes, 3, name=f"{name}.retina_cls")
+        self.deltas = conv(width, anchors_per_cell * 4, 3, name=f"{name}.retina_reg")
         self.logits.bias.assign(tf.fill(self.logits.bias.shape, math.log(PRIOR / (1 - PRIOR))))
         self.built = True
 
@@ -57,9 +54,9 @@ class RetinaHead(tf.keras.layers.Layer):
                 by_class = class_conv(by_class, training=training)
                 by_box = box_conv(by_box, training=training)
             batch = tf.shape(features)[0]
-            by_class = tf.reshape(self.logits(by_class), [batch, -1, self.num_classes])
+            by_class = tf.reshape(self.logits(by_class, training=training), [batch, -1, self.num_classes])
             logits.append(tf.cast(by_class, tf.float32))
-            deltas.append(tf.cast(tf.reshape(self.deltas(by_box), [batch, -1, 4]), tf.float32))
+            deltas.append(tf.cast(tf.reshape(self.deltas(by_box, training=training), [batch, -1, 4]), tf.float32))
         return RetinaOutput(logits, deltas)
 
 
@@ -74,54 +71,63 @@ class RetinaTargets(NamedTuple):
     normalizer: tf.Tensor  # float32 scalar: positives over the batch
 
 
-def retina_targets(anchors, anchor_valid, batch, num_classes, rule):
-    """Matches all anchors; none is sampled. `anchors` float32 [N, 4], `anchor_valid` bool [B, N]; see matching."""
-    is_object = batch["classes"] >= 0
-    is_target, is_crowd = is_object & ~batch["is_crowd"], is_object & batch["is_crowd"]
-    candidates = tf.broadcast_to(anchors, [*tf.unstack(tf.shape(anchor_valid)), 4])
-    matched = match(candidates, batch["boxes"], is_target, is_crowd, rule=rule, candidate_valid=anchor_valid)
+def retina_targets(anchors, valid, truth, num_classes, matcher, coder):
+    """Matches all anchors; none is sampled.
+
+    `anchors` float32 [N, 4]; `valid` bool [B, N]: anchors that take part; `truth` GroundTruth.
+    """
+    candidates = tf.broadcast_to(anchors, [*tf.unstack(tf.shape(valid)), 4])
+    matched = matcher.match(candidates, truth, valid)
     positive = matched.state == POSITIVE
-    labels = tf.where(positive, tf.gather(batch["classes"], matched.index, batch_dims=1), num_classes)
-    deltas = box_lib.encode(tf.gather(batch["boxes"], matched.index, batch_dims=1), anchors, rule.box_stds)
-    # The reference counts at least one positive an image (mmdetection, SamplingResult).
+    labels = tf.where(positive, tf.gather(truth.classes, matched.index, batch_dims=1), num_classes)
+    deltas = coder.encode(tf.gather(truth.boxes, matched.index, batch_dims=1), anchors)
+    # The reference counts at least one positive per image (mmdetection, SamplingResult).
     counts = tf.maximum(tf.reduce_sum(tf.cast(positive, tf.float32), axis=1), 1.0)
     return RetinaTargets(positive, matched.state != IGNORED, labels, deltas, anchors, tf.reduce_sum(counts))
 
 
-def retina_losses(output, targets, rule):
-    """Summed, unnormalised losses: focal loss of the valid anchors, box loss of the positives. Two scalars."""
+def retina_terms(output, targets, normalizer, focal_loss, box_loss, coder):
+    """Losses and metrics of a RetinaOutput against RetinaTargets. Returns Terms.
+
+    class_loss: focal loss of the valid anchors; box_loss: box loss of the positives; both divided by `normalizer`.
+    positives: positive anchors per image; foreground_accuracy: share of them whose class has the highest logit and a
+    probability above 1/2.
+    """
     logits, deltas = tf.concat(output.logits, axis=1), tf.concat(output.deltas, axis=1)
-    class_loss = losses.focal_loss(logits, targets.labels, targets.valid, rule.focal_alpha, rule.focal_gamma)
-    # Positives are few: their deltas are gathered first.
+    class_total = focal_loss.total(logits, targets.labels, targets.valid)
+    # Positives are few: their deltas and logits are gathered first.
     slots = tf.where(targets.positive)
-    box_loss = losses.box_loss(
-        tf.gather_nd(deltas, slots),
-        tf.gather_nd(targets.deltas, slots),
-        tf.ones(tf.shape(slots)[:1], tf.bool),
-        rule,
-        tf.gather(targets.anchors, slots[:, 1]),
+    every = tf.ones(tf.shape(slots)[:1], tf.bool)
+    anchors = tf.gather(targets.anchors, slots[:, 1])
+    predicted, wanted = tf.gather_nd(deltas, slots), tf.gather_nd(targets.deltas, slots)
+    box_total = box_loss.total(predicted, wanted, every, anchors, coder)
+    own = tf.gather_nd(logits, slots)
+    found = tf.where(tf.reduce_max(own, axis=1) > 0, tf.argmax(own, axis=1, output_type=tf.int32), -1)
+    images = tf.cast(tf.shape(targets.positive)[0], tf.float32)
+    return Terms(
+        {"class_loss": Mean(class_total, normalizer), "box_loss": Mean(box_total, normalizer)},
+        {
+            "positives": Mean(count(targets.positive), images),
+            "foreground_accuracy": share(found == tf.gather_nd(targets.labels, slots), every),
+        },
     )
-    return class_loss * rule.class_loss_weight, box_loss * rule.box_loss_weight
 
 
-def retina_detections(output, anchors, image_size, rule):
-    """Classes of anchors above the score threshold, the best pre_nms of each level, after class-wise NMS.
+def retina_detections(output, anchors, image_size, coder, suppression, pre_nms=1000, min_size=0.0):
+    """The objects in a RetinaOutput. Returns Detections.
 
-    `anchors`: per level float32 [H*W*A, 4]; `image_size` int32 [B, 2]; `rule` is config.model.retina_head. Returns
-    Detections, at most max_detections an image.
+    `anchors`: per level float32 [H*W*A, 4]; `image_size` int32 [B, 2]; the best `pre_nms` pairs of anchor and class of
+    each level go on to `suppression`, but for boxes whose width or height (px) is not above `min_size`.
     """
     boxes, scores, classes = [], [], []
     for logits, deltas, level_anchors in zip(output.logits, output.deltas, anchors):
-        top, anchor, label = _best_pairs(logits, rule.pre_nms)
-        decoded = box_lib.decode(
-            tf.gather(deltas, anchor, batch_dims=1), tf.gather(level_anchors, anchor), rule.box_stds
-        )
+        top, anchor, label = _best_pairs(logits, pre_nms)
+        decoded = coder.decode(tf.gather(deltas, anchor, batch_dims=1), tf.gather(level_anchors, anchor))
         boxes.append(box_lib.clip(decoded, image_size))
         scores.append(tf.sigmoid(top))
         classes.append(label)
     boxes, scores, classes = (tf.concat(parts, axis=1) for parts in (boxes, scores, classes))
-    large = (boxes[..., 2] - boxes[..., 0] > rule.min_size) & (boxes[..., 3] - boxes[..., 1] > rule.min_size)
-    return suppress(boxes, tf.where(large, scores, 0.0), classes, rule)
+    return suppression.suppress(boxes, tf.where(box_lib.larger_than(boxes, min_size), scores, 0.0), classes)
 
 
 def _best_pairs(logits, limit):

@@ -1,18 +1,19 @@
-"""Region proposal network (Ren et al. 2015): the network, its proposals, its losses.
+"""Region proposal network (Ren et al. 2015): the network, its proposals, its targets, its losses.
 
-Symbols: B images, N anchors of all levels together, A anchors a cell, K proposals.
+Symbols: B images, N anchors of all levels together, A anchors at each cell, S sampled anchors per image, K proposals
+per image.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from awsdet.detection import anchors as anchor_lib
 from awsdet.detection import boxes as box_lib
-from awsdet.detection import losses
-from awsdet.detection.matching import match
-from awsdet.detection.sampling import sample
-from awsdet.models.layers.conv import Conv
+from awsdet.detection.losses import Mean, Terms, count, share
+from awsdet.detection.sampling import Sample
+from awsdet.models.layers.conv import conv_maker
 from awsdet.ops.nms import nms
 
 
@@ -30,26 +31,16 @@ class AnchorOutput(NamedTuple):
     deltas: tf.Tensor  # float32 [B, S, 4]
 
 
-class Proposals(NamedTuple):
-    boxes: tf.Tensor  # float32 [B, K, 4], image pixels, zeros where there are fewer
-    scores: tf.Tensor  # float32 [B, K], probabilities by falling value
-    count: tf.Tensor  # int32 [B]
-
-
 class RPNHead(tf.keras.layers.Layer):
     """A 3x3 convolution and two 1x1 ones, shared by all levels."""
 
     def __init__(self, in_channels, channels, anchors_per_cell, *, initializers, dtype, name="rpn_head"):
         super().__init__(name=name, dtype=dtype)
-
-        def conv(filters_in, filters, size, path, **options):
-            initializer = initializers.normal(path, 0.01)
-            return Conv(filters_in, filters, size, initializer=initializer, name=path, dtype=dtype, **options)
-
+        conv = conv_maker(lambda path: initializers.normal(path, 0.01), dtype=dtype)
         self.anchors_per_cell = anchors_per_cell
-        self.conv = conv(in_channels, channels, 3, f"{name}.rpn_conv", relu=True)
-        self.logits = conv(channels, anchors_per_cell, 1, f"{name}.rpn_cls")
-        self.deltas = conv(channels, anchors_per_cell * 4, 1, f"{name}.rpn_reg")
+        self.conv = conv(in_channels, channels, 3, name=f"{name}.rpn_conv", relu=True)
+        self.logits = conv(channels, anchors_per_cell, 1, name=f"{name}.rpn_cls")
+        self.deltas = conv(channels, anchors_per_cell * 4, 1, name=f"{name}.rpn_reg")
         self.built = True
 
     def call(self, pyramid, training=False):
@@ -65,7 +56,7 @@ class RPNHead(tf.keras.layers.Layer):
     def at(self, pyramid, anchor_index):
         """AnchorOutput of the anchors `anchor_index` int32 [B, S], counted through all levels: what `call` gives there.
 
-        Computed in S windows of 3x3 cells. The loss looks at 256 anchors an image; the gradient of the convolution
+        Computed in S windows of 3x3 cells. The loss looks at 256 anchors per image; the gradient of the convolution
         over every cell would cost twice its forward pass, nearly all of it to multiply zeros.
         """
         with tf.name_scope(self.name):
@@ -106,95 +97,183 @@ def cell_windows(pyramid, cells):
     return windows
 
 
-def level_anchors(pyramid, strides, settings):
-    """Anchors of each level, a list of float32 [H*W*A, 4]; `settings` has scales and ratios."""
-    return [
-        anchor_lib.level_anchors(tf.unstack(tf.shape(features)[1:3]), stride, settings.scales, settings.ratios)
-        for features, stride in zip(pyramid, strides)
-    ]
+# ---------------------------------------------------------------------------------------------------------- proposals
 
 
-def valid_anchors(pyramid, strides, image_size, settings):
-    """Which anchors take part in the loss: bool [B, N]. `image_size` int32 [B, 2].
+class Proposals(NamedTuple):
+    boxes: tf.Tensor  # float32 [B, K, 4], image pixels, zeros if there are fewer than K
+    scores: tf.Tensor  # float32 [B, K], probabilities by falling value
+    count: tf.Tensor  # int32 [B]
 
-    An image smaller than its batch has anchors in the batch's padding; those beyond its own padding take no part.
+
+@dataclasses.dataclass(frozen=True)
+class ProposalRule:
+    """Which boxes of the RPN become proposals.
+
+    Attributes:
+        pre_nms: the best so many of each level are decoded and put through NMS, level by level.
+        post_nms: K, the best so many of all levels together remain.
+        nms_iou: boxes of a level whose IoU with a better one is above this are dropped.
+        min_size: boxes whose width or height (px) is not above this are dropped.
     """
-    padded = (image_size + 31) // 32 * 32
-    cells = [
-        anchor_lib.valid_cells(tf.unstack(tf.shape(features)[1:3]), stride, padded)
-        for features, stride in zip(pyramid, strides)
-    ]
-    return tf.repeat(tf.concat(cells, axis=1), len(settings.scales) * len(settings.ratios), axis=1)
+
+    pre_nms: int
+    post_nms: int
+    nms_iou: float = 0.7
+    min_size: float = 0.0
+
+    def propose(self, output, anchors, image_size, coder):
+        """The Proposals, without gradient, of an RPNOutput.
+
+        `anchors`: list of float32 [H*W*A, 4]; `image_size` int32 [B, 2], height and width, to which boxes are clipped.
+        """
+        scores, boxes, levels = [], [], []
+        for level, (logits, deltas, level_anchor) in enumerate(zip(output.logits, output.deltas, anchors)):
+            top = tf.math.top_k(tf.sigmoid(tf.stop_gradient(logits)), tf.minimum(self.pre_nms, tf.shape(logits)[1]))
+            chosen = tf.gather(tf.stop_gradient(deltas), top.indices, batch_dims=1)
+            decoded = coder.decode(chosen, tf.gather(level_anchor, top.indices))
+            scores.append(top.values)
+            boxes.append(box_lib.clip(decoded, image_size))
+            levels.append(tf.fill(tf.shape(top.values), level))
+        scores, boxes, levels = (tf.concat(parts, axis=1) for parts in (scores, boxes, levels))
+        kept = nms(
+            boxes,
+            tf.where(box_lib.larger_than(boxes, self.min_size), scores, -1.0),
+            levels,
+            iou_threshold=self.nms_iou,
+            score_threshold=-0.5,  # all but the boxes that are too small
+            max_output=self.post_nms,
+        )
+        valid = tf.sequence_mask(kept.count, self.post_nms)
+        kept_boxes = tf.where(valid[..., tf.newaxis], tf.gather(boxes, kept.indices, batch_dims=1), 0.0)
+        return Proposals(kept_boxes, kept.scores, kept.count)
 
 
-def propose(output, anchors, image_size, rule, training):
-    """The best boxes of the RPN, as Proposals that carry no gradient.
-
-    The best pre_nms of each level are decoded, clipped to the image (`image_size` int32 [B, 2], height and width),
-    and put through NMS level by level; the best post_nms of all levels together remain. `rule` is config.model.rpn.
-    """
-    pre_nms = rule.pre_nms_train if training else rule.pre_nms_test
-    post_nms = rule.post_nms_train if training else rule.post_nms_test
-    scores, boxes, levels = [], [], []
-    for level, (logits, deltas, level_anchor) in enumerate(zip(output.logits, output.deltas, anchors)):
-        top = tf.math.top_k(tf.sigmoid(tf.stop_gradient(logits)), tf.minimum(pre_nms, tf.shape(logits)[1]))
-        chosen = tf.gather(tf.stop_gradient(deltas), top.indices, batch_dims=1)
-        decoded = box_lib.decode(chosen, tf.gather(level_anchor, top.indices), rule.box_stds)
-        scores.append(top.values)
-        boxes.append(box_lib.clip(decoded, image_size))
-        levels.append(tf.fill(tf.shape(top.values), level))
-    scores, boxes, levels = (tf.concat(parts, axis=1) for parts in (scores, boxes, levels))
-    large = (boxes[..., 2] - boxes[..., 0] > rule.min_size) & (boxes[..., 3] - boxes[..., 1] > rule.min_size)
-    kept = nms(
-        boxes,
-        tf.where(large, scores, -1.0),
-        levels,
-        iou_threshold=rule.nms_iou,
-        score_threshold=-0.5,  # all but the boxes that are too small
-        max_output=post_nms,
-    )
-    valid = tf.sequence_mask(kept.count, post_nms)
-    kept_boxes = tf.where(valid[..., tf.newaxis], tf.gather(boxes, kept.indices, batch_dims=1), 0.0)
-    return Proposals(kept_boxes, kept.scores, kept.count)
+# -------------------------------------------------------------------------------------------------- targets and losses
 
 
 class RPNTargets(NamedTuple):
     """Of the S sampled anchors of each image."""
 
-    sample: tf.Tensor  # sampling.Sample
+    sample: Sample
     deltas: tf.Tensor  # float32 [B, S, 4], meaningful for positives
     anchors: tf.Tensor  # float32 [B, S, 4]
     normalizer: tf.Tensor  # float32 scalar: positives + negatives over the batch
 
 
-def rpn_targets(anchors, cell_valid, batch, keys, rule):
+def rpn_targets(anchors, valid, truth, keys, matcher, sampler, coder):
     """Matches and samples anchors.
 
-    `anchors` float32 [N, 4], `cell_valid` bool [B, N], `keys` float32 [B, N]; see matching.
+    `anchors` float32 [N, 4]; `valid` bool [B, N]: anchors that take part; `truth` GroundTruth; `keys` float32 [B, N].
     """
-    is_target = (batch["classes"] >= 0) & ~batch["is_crowd"]
-    is_crowd = (batch["classes"] >= 0) & batch["is_crowd"]
     candidates = tf.broadcast_to(anchors, [tf.shape(keys)[0], tf.shape(anchors)[0], 4])
-    matched = match(candidates, batch["boxes"], is_target, is_crowd, rule=rule, candidate_valid=cell_valid)
-    chosen = sample(matched.state, keys, rule.sample_size, rule.positive_fraction)
-    truth = tf.gather(matched.index, chosen.index, batch_dims=1)
-    boxes = tf.gather(batch["boxes"], truth, batch_dims=1)
+    matched = matcher.match(candidates, truth, valid)
+    chosen = sampler.sample(matched.state, keys)
+    boxes = tf.gather(truth.boxes, tf.gather(matched.index, chosen.index, batch_dims=1), batch_dims=1)
     anchors = tf.gather(anchors, chosen.index)
-    deltas = box_lib.encode(boxes, anchors, rule.box_stds)
-    # The reference counts at least one positive and one negative an image (mmdetection, SamplingResult).
+    deltas = coder.encode(boxes, anchors)
+    # The reference counts at least one positive and one negative per image (mmdetection, SamplingResult).
     positives = tf.reduce_sum(tf.cast(chosen.positive, tf.float32), axis=1)
     negatives = tf.reduce_sum(tf.cast(chosen.valid & ~chosen.positive, tf.float32), axis=1)
     normalizer = tf.reduce_sum(tf.maximum(positives, 1.0) + tf.maximum(negatives, 1.0))
     return RPNTargets(chosen, deltas, anchors, normalizer)
 
 
-def rpn_losses(output, targets, rule):
-    """Summed, unnormalised losses: binary cross entropy of the samples, box loss of the positives.
+def rpn_terms(output, targets, class_loss_weight, box_loss, coder):
+    """Losses and metrics of an AnchorOutput against RPNTargets of the same anchors. Returns Terms.
 
-    `output` AnchorOutput and `targets` RPNTargets of the same anchors. Returns two scalars.
+    rpn_class_loss: binary cross entropy of the samples; rpn_box_loss: box loss of the positives; rpn_positives: share
+    of the samples that are positive; rpn_recall: share of the positives that the network gives a probability above 1/2.
     """
     chosen = targets.sample
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(chosen.positive, tf.float32), output.logits)
-    class_loss = tf.reduce_sum(tf.where(chosen.valid, cross_entropy, 0.0))
-    box_loss = losses.box_loss(output.deltas, targets.deltas, chosen.positive, rule, targets.anchors)
-    return class_loss * rule.class_loss_weight, box_loss * rule.box_loss_weight
+    class_loss = tf.reduce_sum(tf.where(chosen.valid, cross_entropy, 0.0)) * class_loss_weight
+    box_total = box_loss.total(output.deltas, targets.deltas, chosen.positive, targets.anchors, coder)
+    return Terms(
+        {
+            "rpn_class_loss": Mean(class_loss, targets.normalizer),
+            "rpn_box_loss": Mean(box_total, targets.normalizer),
+        },
+        {
+            "rpn_positives": Mean(count(chosen.positive), count(chosen.valid)),
+            "rpn_recall": share(output.logits > 0, chosen.positive),
+        },
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- the whole RPN
+
+
+class RPNStep(NamedTuple):
+    """What a training step makes in the RPN."""
+
+    targets: RPNTargets
+    output: AnchorOutput  # of the sampled anchors
+    terms: Terms
+
+
+class RPN(tf.keras.layers.Layer):
+    """The region proposal network with its rules.
+
+    Args:
+        head: RPNHead.
+        strides: image pixels per cell of each level of the pyramid.
+        anchors: Anchors.
+        matcher: Matcher. sampler: Sampler. coder: BoxCoder. box_loss: BoxLoss.
+        class_loss_weight: factor of the class loss.
+        training_proposals, test_proposals: ProposalRule.
+        allowed_border: px; anchors that reach further out of the image take no part; negative: all do.
+        pad_multiple: images are padded to multiples of this, px.
+    """
+
+    def __init__(
+        self,
+        head,
+        *,
+        strides,
+        anchors,
+        matcher,
+        sampler,
+        coder,
+        box_loss,
+        training_proposals,
+        test_proposals,
+        class_loss_weight=1.0,
+        allowed_border=-1.0,
+        pad_multiple=32,
+    ):
+        super().__init__(name="rpn")
+        self.head, self.strides, self.anchors = head, strides, anchors
+        self.matcher, self.sampler, self.coder, self.box_loss = matcher, sampler, coder, box_loss
+        self.class_loss_weight = class_loss_weight
+        self.training_proposals, self.test_proposals = training_proposals, test_proposals
+        self.allowed_border, self.pad_multiple = allowed_border, pad_multiple
+        self.built = True
+
+    def propose(self, pyramid, image_size):
+        """The Proposals of images that are searched for objects."""
+        anchors = self.anchors.of_pyramid(pyramid, self.strides)
+        return self.test_proposals.propose(self.head(pyramid), anchors, image_size, self.coder)
+
+    def training_step(self, pyramid, truth, image_size, keys, training=True):
+        """(Proposals to train on, RPNStep). `keys(name, shape)` gives the sampling keys, "rpn" [B, N]."""
+        anchors = self.anchors.of_pyramid(pyramid, self.strides)
+        # Proposals carry no gradient: the RPN learns from the sampled anchors, for which it is computed once more.
+        output = self.head(pyramid, training=training)
+        with tf.name_scope("proposals"):
+            proposals = self.training_proposals.propose(output, anchors, image_size, self.coder)
+        with tf.name_scope("targets"):
+            anchors = tf.concat(anchors, axis=0)
+            valid = self._valid(pyramid, anchors, image_size)
+            drawn = keys("rpn", tf.shape(valid))
+            targets = rpn_targets(anchors, valid, truth, drawn, self.matcher, self.sampler, self.coder)
+        sampled = self.head.at(pyramid, targets.sample.index)
+        with tf.name_scope("losses"):
+            terms = rpn_terms(sampled, targets, self.class_loss_weight, self.box_loss, self.coder)
+        return proposals, RPNStep(targets, sampled, terms)
+
+    def _valid(self, pyramid, anchors, image_size):
+        valid = self.anchors.valid(pyramid, self.strides, image_size, self.pad_multiple)
+        if self.allowed_border >= 0:
+            valid &= anchor_lib.inside(anchors, image_size, self.allowed_border)
+        return valid

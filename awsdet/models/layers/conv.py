@@ -4,7 +4,6 @@ import tensorflow as tf
 
 from awsdet.models.layers import norms
 from awsdet.models.layers.parameters import parameter
-from awsdet.ops import conv3x3
 
 STATISTICS_RATE = 0.1  # share of the new batch in the running statistics
 
@@ -56,12 +55,7 @@ class Conv(tf.keras.layers.Layer):
         self.built = True
 
     def call(self, features, training=False):
-        """`features` [B, H, W, in_channels] -> [B, ceil(H / strides), ceil(W / strides), filters] for odd kernels.
-
-        Not in training it may be `conv3x3`, where that is faster, with its rounding.
-        """
-        if not training and self._has_faster_twin(features):
-            return conv3x3.conv3x3(features, self.kernel, self.bias, self.relu)
+        """`features` [B, H, W, in_channels] -> [B, ceil(H / strides), ceil(W / strides), filters] for odd kernels."""
         outputs = self._convolved(features, tf.cast(self.kernel, self.compute_dtype))
         if self.norm == "none":
             outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, self.compute_dtype))
@@ -71,10 +65,6 @@ class Conv(tf.keras.layers.Layer):
             live = self.norm != "frozen_batch_norm" and training and self.trainable
             outputs = self._batch_normalized(outputs, live)
         return tf.nn.relu(outputs) if self.relu else outputs
-
-    def _has_faster_twin(self, features):
-        plain = self.norm == "none" and self.strides == 1 and self.groups == 1
-        return plain and conv3x3.suits(features, self.kernel) and conv3x3.pays()
 
     def _convolved(self, features, kernel):
         padding = "SAME" if self.strides == 1 else "VALID"
@@ -101,6 +91,19 @@ class Conv(tf.keras.layers.Layer):
         self.mean.assign_add(STATISTICS_RATE * (mean - self.mean))
         self.variance.assign_add(STATISTICS_RATE * (variance - self.variance))
         return outputs
+
+
+def conv_maker(initializer, **common):
+    """A function (in_channels, filters, kernel_size, *, name, **options) that makes each `Conv` of a part of a network.
+
+    `initializer`: function of the layer's name that gives the initializer of its kernel; `common`: options of all.
+    """
+
+    def conv(in_channels, filters, kernel_size, *, name, **options):
+        options = {**common, **options}
+        return Conv(in_channels, filters, kernel_size, name=name, initializer=initializer(name), **options)
+
+    return conv
 
 
 def _groups_have_gradients(dtype):

@@ -6,10 +6,15 @@ from awsdet.models.layers.parameters import parameter
 
 
 class Dense(tf.keras.layers.Layer):
-    """Fully connected layer with bias, and ReLU if asked for."""
+    """Fully connected layer with bias, and ReLU if asked for.
 
-    def __init__(self, in_channels, units, *, name, dtype, initializer, relu=False):
+    `window`: P if the input is RoI features [P, P, channels], flattened; other systems flatten them in another order,
+    which reading and writing their weights has to know.
+    """
+
+    def __init__(self, in_channels, units, *, name, dtype, initializer, relu=False, window=None):
         super().__init__(name=name, dtype=dtype)
+        self.window = window
         self.relu = relu
         self.kernel = parameter(self, "kernel", [in_channels, units], initializer)
         self.bias = parameter(self, "bias", [units], tf.zeros)

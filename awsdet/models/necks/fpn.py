@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from awsdet.models.layers.conv import Conv
+from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.upsample import upsample_nearest
 
 EXTRA_CONVS = ("none", "on_input", "on_lateral", "on_output")
@@ -41,14 +41,14 @@ class FPN(tf.keras.layers.Layer):
         self.extra_convs, self.relu_before_extra_convs = extra_convs, relu_before_extra_convs
         if extra_convs not in EXTRA_CONVS:
             raise ValueError(f"extra_convs is {extra_convs!r}; it must be one of {', '.join(EXTRA_CONVS)}")
-        conv = conv_maker(channels, norm, initializers, dtype)
+        conv = conv_maker(initializers.xavier_uniform, norm=norm, dtype=dtype)
         used = in_channels[start_level:]
-        self.lateral = [conv(c, 1, f"{name}.lateral_convs.{i}.conv") for i, c in enumerate(used)]
-        self.output_convs = [conv(channels, 3, f"{name}.fpn_convs.{i}.conv") for i in range(len(used))]
+        self.lateral = [conv(c, channels, 1, name=f"{name}.lateral_convs.{i}.conv") for i, c in enumerate(used)]
+        self.output_convs = [conv(channels, channels, 3, name=f"{name}.fpn_convs.{i}.conv") for i in range(len(used))]
         self.coarser = []
         for index in range(len(used), num_outs if extra_convs != "none" else 0):
             source = used[-1] if extra_convs == "on_input" and not self.coarser else channels
-            self.coarser.append(conv(source, 3, f"{name}.fpn_convs.{index}.conv", strides=2))
+            self.coarser.append(conv(source, channels, 3, name=f"{name}.fpn_convs.{index}.conv", strides=2))
         self.built = True
 
     def call(self, features, training=False):
@@ -69,24 +69,6 @@ class FPN(tf.keras.layers.Layer):
         while len(outputs) < self.num_outs:
             outputs.append(outputs[-1][:, ::2, ::2])
         return outputs
-
-
-def conv_maker(channels, norm, initializers, dtype):
-    """The convolutions of a neck, all to `channels`: a function (filters_in, size, path, **options of `Conv`)."""
-
-    def conv(filters_in, size, path, **options):
-        return Conv(
-            filters_in,
-            channels,
-            size,
-            norm=norm,
-            initializer=initializers.xavier_uniform(path),
-            name=path,
-            dtype=dtype,
-            **options,
-        )
-
-    return conv
 
 
 def _cut(features, finer):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from awsdet.models.necks.fpn import conv_maker
+from awsdet.models.layers.conv import conv_maker
 
 
 class HRFPN(tf.keras.layers.Layer):
@@ -12,10 +12,11 @@ class HRFPN(tf.keras.layers.Layer):
         """`in_channels`: of the branches; `channels`: of each of the `num_outs` levels; `norm`: see `Conv`;
         `start_level`: 1 for levels from stride 8 on, which the 3x3 convolutions then halve to."""
         super().__init__(name=name, dtype=dtype)
-        conv = conv_maker(channels, norm, initializers, dtype)
-        self.reduction = conv(sum(in_channels), 1, f"{name}.reduction_conv.conv")
+        conv = conv_maker(initializers.xavier_uniform, norm=norm, dtype=dtype)
+        self.reduction = conv(sum(in_channels), channels, 1, name=f"{name}.reduction_conv.conv")
         self.output_convs = [
-            conv(channels, 3, f"{name}.fpn_convs.{i}.conv", strides=2**start_level) for i in range(num_outs)
+            conv(channels, channels, 3, name=f"{name}.fpn_convs.{i}.conv", strides=2**start_level)
+            for i in range(num_outs)
         ]
         self.built = True
 

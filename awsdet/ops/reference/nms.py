@@ -3,19 +3,11 @@
 Symbols: B images, N boxes an image, K the most to keep.
 """
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
+from awsdet.ops.nms import Kept
+
 TILE = 256  # boxes that are decided about together
-
-
-class Kept(NamedTuple):
-    """What NMS leaves of B images, by falling score, padded to K."""
-
-    indices: tf.Tensor  # int32 [B, K] into the image's boxes, 0 where there are fewer
-    scores: tf.Tensor  # float32 [B, K], 0 where there are fewer
-    count: tf.Tensor  # int32 [B]
 
 
 def nms(

@@ -11,6 +11,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from awsdet import config
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset, train_dataset
 from awsdet.data.records.inspection import inspect
 from awsdet.data.records.read import read_ground_truth, read_manifest
@@ -80,11 +81,10 @@ def api_records(shapes_set, tmp_path_factory):
     return write_shards(tmp_path_factory.mktemp("api"), shapes_set)
 
 
-def data_config(**changes):
+def options(**changes):
     settings = config.mask_rcnn().data
-    with settings.unlocked():
-        settings.update({"short_sides": (96,), "eval_short_side": 96, "max_long_side": 160, "batch_size": 4, **changes})
-    return settings
+    settings.update({"short_sides": (96,), "eval_short_side": 96, "max_long_side": 160, "batch_size": 4, **changes})
+    return reader_options(settings)
 
 
 def rows_by_image(dataset):
@@ -110,7 +110,7 @@ def rows_by_image(dataset):
 def test_batches_are_those_of_our_own_records(api_records, shapes_records, flip):
     settings = {"seed": 1, "rank": 0, "world_size": 1, "epochs": 1}
     found, expected = (
-        rows_by_image(train_dataset(m, data_config(flip_probability=flip, batch_size=1), **settings).dataset)
+        rows_by_image(train_dataset(m, options(flip_probability=flip, batch_size=1), **settings).dataset)
         for m in (read_manifest(api_records, "train"), read_manifest(shapes_records, "train"))
     )
     assert set(found) == set(expected)
@@ -170,7 +170,7 @@ def test_old_shards_with_names_alone_and_boxes_alone_are_read(shapes_set, tmp_pa
     assert manifest.class_names == ("circle", "rectangle", "star", "triangle")
     assert manifest.category_ids == (1, 2, 3, 4) and not manifest.has_masks
     assert manifest.image_id.tolist() == list(range(1, 14))
-    batches = list(eval_dataset(manifest, data_config(eval_batch_size=4), rank=0, world_size=1))
+    batches = list(eval_dataset(manifest, options(eval_batch_size=4), rank=0, world_size=1))
     assert all(not batch["masks"]["rles"].flat_values.shape[0] for batch in batches)
     counts = np.bincount(np.concatenate([b["classes"].numpy()[b["classes"].numpy() >= 0] for b in batches]))
     source = json.loads((shapes_set / "annotations" / "instances_val.json").read_text())["annotations"]

@@ -7,10 +7,9 @@ import pytest
 import tensorflow as tf
 
 from awsdet import config as config_lib
-from awsdet.models.builder import build
+from awsdet.models.builder import build, build_backbone, build_neck
 from awsdet.models.layers.initializers import Initializers
 from awsdet.models.necks.hrfpn import HRFPN
-from awsdet.models.parts import build_backbone, build_neck
 from awsdet.runtime.errors import UserError
 from awsdet.weights import mmdet
 from tests.models.made import TWO, batch, small_config, small_detector
@@ -44,7 +43,7 @@ def full(*overrides):
     for name, variable in variables.items():
         key = mmdet.source_key(name, variables)
         shape = tuple(variable.shape[axis] for axis in ((3, 2, 0, 1) if len(variable.shape) == 4 else (0,)))
-        variable.assign(mmdet.from_source(key, made(key, shape), config.model))
+        variable.assign(mmdet.from_source(key, made(key, shape), {}))
     return backbone, neck
 
 
@@ -128,7 +127,7 @@ def test_wrong_settings_are_named(override, complaint):
     }
     config = small_config(f"model.{override}", *more.get(override, []))
     with pytest.raises(UserError, match=complaint):
-        build(config.model, ["a"])
+        build(config, ["a"])
 
 
 @pytest.mark.parametrize("size", [(32, 64), (96, 160)])

@@ -1,21 +1,26 @@
 """RetinaNet's targets, losses and detections as pure functions, against slow definitions."""
 
-from types import SimpleNamespace
+import dataclasses
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet import config as config_lib
-from awsdet.models.heads.retina_head import RetinaHead, RetinaOutput, retina_detections, retina_losses, retina_targets
+from awsdet.detection.boxes import BoxCoder
+from awsdet.detection.losses import BoxLoss, FocalLoss
+from awsdet.detection.matching import Matcher, ground_truth
+from awsdet.detection.suppression import Suppression
+from awsdet.models.heads.retina_head import RetinaHead, RetinaOutput, retina_detections, retina_targets, retina_terms
 from awsdet.models.layers.initializers import Initializers
 
-RULE = config_lib.retinanet().model.retina_head
+CODER = BoxCoder()
 RANDOM = np.random.default_rng(8)
 
 
-def rule(**changes):
-    return SimpleNamespace(**{**RULE.to_dict(), **changes})
+def targets_of(valid, data, **changes):
+    """RetinaTargets of ANCHORS and three classes by RetinaNet's matcher with some `changes`."""
+    matcher = Matcher(0.5, 0.4, 0.0, True, 0.5)
+    return retina_targets(ANCHORS, valid, ground_truth(data), 3, dataclasses.replace(matcher, **changes), CODER)
 
 
 def random_boxes(count, size=60):
@@ -48,7 +53,7 @@ ANCHORS = tf.constant([[0.0, 0, 10, 10], [0, 0, 10, 20], [4, 0, 14, 10], [50, 50
 def test_every_anchor_is_positive_negative_or_left_out():
     data = batch([[[0, 0, 10, 10], [0, 0, 0, 0]], [[0, 0, 0, 0]] * 2], [[2, -1], [-1, -1]])
     valid = tf.constant([[True] * 5, [True] * 4 + [False]])
-    targets = retina_targets(ANCHORS, valid, data, 3, rule())
+    targets = targets_of(valid, data)
     # IoU with the object: 1, 0.5, 6 / 14 (between the two thresholds), 0, 0.
     np.testing.assert_array_equal(targets.positive, [[1, 1, 0, 0, 0], [0] * 5])
     np.testing.assert_array_equal(targets.valid, [[1, 1, 0, 1, 1], [1, 1, 1, 1, 0]])
@@ -59,26 +64,27 @@ def test_every_anchor_is_positive_negative_or_left_out():
 
 def test_each_object_has_its_best_anchor_and_crowds_have_none():
     data = batch([[[50, 50, 90, 60], [0, 0, 14, 20]]], [[1, 0]], [[False, True]])
-    targets = retina_targets(ANCHORS, tf.ones([1, 5], tf.bool), data, 3, rule())
+    targets = targets_of(tf.ones([1, 5], tf.bool), data)
     # The anchors in the crowd are left out; the object reaches IoU 0.25 only, but that is the best there is.
     np.testing.assert_array_equal(targets.positive, [[0, 0, 0, 1, 1]])
     np.testing.assert_array_equal(targets.valid, [[0, 0, 0, 1, 1]])
     data = batch([[[50, 50, 90, 60]]], [[1]])
-    no_rescue = retina_targets(ANCHORS, tf.ones([1, 5], tf.bool), data, 3, rule(low_quality_matches=False))
+    no_rescue = targets_of(tf.ones([1, 5], tf.bool), data, low_quality_matches=False)
     assert not no_rescue.positive.numpy().any() and float(no_rescue.normalizer) == 1
 
 
 @pytest.mark.parametrize("box_loss", ["l1", "smooth_l1", "giou"])
 def test_losses_without_objects_are_finite_and_reach_both_outputs(box_loss):
     data = batch(np.zeros((2, 1, 4)), [[-1], [-1]])
-    targets = retina_targets(ANCHORS, tf.ones([2, 5], tf.bool), data, 3, rule())
+    targets = targets_of(tf.ones([2, 5], tf.bool), data)
     outputs = tf.zeros([2, 5, 3]), tf.zeros([2, 5, 4])
     with tf.GradientTape() as tape:
         tape.watch(outputs)
-        sums = retina_losses(RetinaOutput([outputs[0]], [outputs[1]]), targets, rule(box_loss=box_loss))
-        total = tf.add_n(sums)
-    assert float(sums[1]) == 0
-    assert float(sums[0]) == pytest.approx(2 * 5 * 3 * 0.75 * 0.25 * np.log(2), rel=1e-5)
+        output, losses = RetinaOutput([outputs[0]], [outputs[1]]), (FocalLoss(), BoxLoss(box_loss, 1 / 9))
+        terms = retina_terms(output, targets, targets.normalizer, *losses, CODER)
+        total = tf.add_n([mean.total for mean in terms.losses.values()])
+    assert float(terms.losses["box_loss"].total) == 0
+    assert float(terms.losses["class_loss"].total) == pytest.approx(2 * 5 * 3 * 0.75 * 0.25 * np.log(2), rel=1e-5)
     gradients = [tf.convert_to_tensor(g).numpy() for g in tape.gradient(total, outputs)]
     assert np.isfinite(gradients[0]).all() and gradients[0].all() and not gradients[1].any()
 
@@ -86,26 +92,28 @@ def test_losses_without_objects_are_finite_and_reach_both_outputs(box_loss):
 # --------------------------------------------------------------------------------------------------------- detections
 
 
-def slow_detections(logits, deltas, anchors, size, rule):
+def slow_detections(logits, deltas, anchors, size, suppression, pre_nms, min_size):
     """mmdetection's order of things for one image, one candidate after the other. (score, class, box) by rank."""
     found = []
     for level, level_deltas, level_anchors in zip(logits, deltas, anchors):
         scores = 1 / (1 + np.exp(-level.astype(np.float64)))
-        pairs = [(scores[place], *place) for place in np.ndindex(scores.shape) if scores[place] > rule.score_threshold]
-        for score, anchor, label in sorted(pairs, key=lambda pair: -pair[0])[: rule.pre_nms]:
+        pairs = [
+            (scores[place], *place) for place in np.ndindex(scores.shape) if scores[place] > suppression.score_threshold
+        ]
+        for score, anchor, label in sorted(pairs, key=lambda pair: -pair[0])[:pre_nms]:
             dx, dy, dw, dh = level_deltas[anchor]
             x1, y1, x2, y2 = level_anchors[anchor]
             x, y = (x1 + x2) / 2 + dx * (x2 - x1), (y1 + y2) / 2 + dy * (y2 - y1)
             half = (x2 - x1) * np.exp(dw) / 2, (y2 - y1) * np.exp(dh) / 2
             box = np.array([x - half[0], y - half[1], x + half[0], y + half[1]])
             box = np.clip(box, 0, [size[1], size[0], size[1], size[0]])
-            if box[2] - box[0] > rule.min_size and box[3] - box[1] > rule.min_size:
+            if box[2] - box[0] > min_size and box[3] - box[1] > min_size:
                 found.append((score, label, box))
     kept = []
     for score, label, box in sorted(found, key=lambda entry: -entry[0]):
-        if all(label != other or overlap(box, theirs) <= rule.nms_iou for _, other, theirs in kept):
+        if all(label != other or overlap(box, theirs) <= suppression.iou for _, other, theirs in kept):
             kept.append((score, label, box))
-    return kept[: rule.max_detections]
+    return kept[: suppression.max_detections]
 
 
 def overlap(a, b):
@@ -114,21 +122,26 @@ def overlap(a, b):
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{}, {"pre_nms": 25, "max_detections": 40}, {"score_threshold": 0.6, "min_size": 12.0}, {"score_threshold": 1.0}],
+    "suppression, pre_nms, min_size",
+    [
+        (Suppression(), 1000, 0.0),
+        (Suppression(max_detections=40), 25, 0.0),
+        (Suppression(score_threshold=0.6), 1000, 12.0),
+        (Suppression(score_threshold=1.0), 1000, 0.0),
+    ],
 )
-def test_detections_are_those_of_the_slow_definition(changes):
-    settings, images, classes = rule(**changes), 3, 4
+def test_detections_are_those_of_the_slow_definition(suppression, pre_nms, min_size):
+    images, classes, rules = 3, 4, (suppression, pre_nms, min_size)
     counts, size = (60, 17, 3), [[70, 90], [100, 64], [40, 40]]
     anchors = [random_boxes(count) for count in counts]
     logits = [RANDOM.normal(-1, 2, (images, count, classes)).astype(np.float32) for count in counts]
     deltas = [RANDOM.normal(0, 0.3, (images, count, 4)).astype(np.float32) for count in counts]
-    found = retina_detections(RetinaOutput(logits, deltas), anchors, tf.constant(size), settings)
+    found = retina_detections(RetinaOutput(logits, deltas), anchors, tf.constant(size), CODER, *rules)
     for image in range(images):
         own = [level[image] for level in logits], [level[image] for level in deltas]
-        expected = slow_detections(*own, anchors, size[image], settings)
+        expected = slow_detections(*own, anchors, size[image], *rules)
         count = int(found.count[image])
-        assert count == len(expected) and (count > 0) == (settings.score_threshold < 1)
+        assert count == len(expected) and (count > 0) == (suppression.score_threshold < 1)
         np.testing.assert_array_equal(found.classes[image, :count], [label for _, label, _ in expected])
         np.testing.assert_allclose(found.scores[image, :count], [score for score, _, _ in expected], atol=1e-6)
         if count:
@@ -148,10 +161,10 @@ def test_soft_nms_keeps_what_hard_nms_drops_at_a_lower_score():
         "gaussian": [scores[0], scores[2], scores[1] * np.exp(-(shared**2) / 0.5)],
     }
     for method, wanted in expected.items():
-        found = retina_detections(logits, anchors, size, rule(nms_method=method))
+        found = retina_detections(logits, anchors, size, CODER, Suppression(method=method))
         np.testing.assert_allclose(found.scores[0, : int(found.count[0])], wanted, rtol=1e-5)
-    # The score threshold holds before the scores are lowered, nms_min_score afterwards.
-    found = retina_detections(logits, anchors, size, rule(nms_method="linear", nms_min_score=0.2))
+    # The score threshold holds before the scores are lowered, min_score afterwards.
+    found = retina_detections(logits, anchors, size, CODER, Suppression(method="linear", min_score=0.2))
     assert int(found.count[0]) == 2
-    found = retina_detections(logits, anchors, size, rule(nms_method="linear", score_threshold=0.7))
+    found = retina_detections(logits, anchors, size, CODER, Suppression(0.7, method="linear"))
     np.testing.assert_allclose(found.scores[0, : int(found.count[0])], [scores[0], scores[1] * (1 - shared)], rtol=1e-5)

@@ -1,0 +1,199 @@
+"""Augmentation, all of it: what makes an epoch show an image otherwise than the epoch before.
+
+Everything random is drawn by NumPy when an epoch is planned (`draw`), for all images of all ranks, so that a run that
+resumes sees what it would have seen. Geometry becomes one `Placement` per image, which the operators apply to pixels,
+boxes, polygons and run lengths alike; what else is drawn (`Drawn.others`) is applied by TensorFlow once the records are
+read (`settle`, before the resize; `recolour`, after it).
+
+A new augmentation is a field of `Augmentation`, its limits in `complaints`, its draw in `draw`, and a default in
+`awsdet/config/defaults.py`; docs/data.md has an example.
+
+Symbols: S steps, B images of a batch over all ranks; sizes are height and width in px.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from awsdet.data.reader import colour
+from awsdet.data.reader.sizes import resize_scale, rounded
+from awsdet.ops.placement import Placement
+
+_COLOURS = ("brightness", "contrast", "saturation", "hue")  # in this order, always
+
+
+class Augmentation(NamedTuple):
+    """The augmentations of a run. Each field has the name of its setting in `config.data`.
+
+    flip_probability: of an image to be mirrored.
+    short_sides: an image's short side becomes one of these, px; short_side_range: or any whole number from the first to
+    the second, unless that is 0. max_long_side: unless the long side would then exceed this.
+    crop: the least share of height and of width that is shown (Detectron2's relative_range): shares are drawn evenly
+    between these and 1, and what is cropped is resized as if it were the image. (1, 1): no crop.
+    crop_keeps_object: the crop holds the centre of an object that is drawn, if the image has any.
+    canvas: side of the square that images are padded to by large-scale jitter (Ghiasi et al. 2021), px; 0: no jitter.
+    The long side becomes canvas times a number drawn evenly between the two of jitter_scales, and what exceeds the
+    canvas is cropped at a place that is drawn.
+    min_visible: objects of whose box a crop leaves a smaller share are dropped.
+    brightness, contrast, saturation: x changes each by a factor drawn evenly between 1 - x (0 at least) and 1 + x; hue:
+    turned by a share of the colour circle between -x and x, 0.5 at most. 0: off.
+    """
+
+    flip_probability: float
+    short_sides: tuple
+    short_side_range: tuple
+    max_long_side: int
+    crop: tuple
+    crop_keeps_object: bool
+    canvas: int
+    jitter_scales: tuple
+    min_visible: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+
+    @property
+    def crops(self):
+        """Whether a window may be smaller than its image."""
+        return bool(self.canvas) or min(self.crop) < 1
+
+
+class Drawn(NamedTuple):
+    """What an epoch does to its images: `placement`, and `others`, a dict of arrays; all [S, B, …]."""
+
+    placement: Placement
+    others: dict
+
+
+def complaints(rules):
+    """Yields (setting, what it must be) of each setting of an Augmentation that cannot be."""
+    low, high = _pair(rules.short_side_range)
+    smallest, largest = _pair(rules.jitter_scales)
+    if not 0 <= rules.flip_probability <= 1:
+        yield "flip_probability", "must lie between 0 and 1"
+    if not rules.short_sides or min(rules.short_sides) < 1:
+        yield "short_sides", "needs one size at least, all of them 1 or more"
+    if (low, high) != (0, 0) and not 1 <= low <= high:
+        yield "short_side_range", "must be the smallest and the largest size, as in 640,800, or 0,0 to turn it off"
+    if not 0 < min(_pair(rules.crop)) <= max(_pair(rules.crop)) <= 1:
+        yield "crop", "must be the least shares of height and width, as in 0.9,0.9, or 1,1 to turn it off"
+    if rules.crop_keeps_object and not rules.crops:
+        yield "crop_keeps_object", "does nothing without a crop; set data.crop or data.canvas too"
+    if rules.canvas < 0:
+        yield "canvas", "must be a side in px, as in 1024, or 0 to turn large-scale jitter off"
+    if rules.canvas and min(rules.crop) < 1:
+        yield "crop", "does not go with data.canvas, which crops by itself; leave one of them off"
+    if not 0 < smallest <= largest:
+        yield "jitter_scales", "must be the smallest and the largest scale, as in 0.1,2.0"
+    if not 0 <= rules.min_visible <= 1:
+        yield "min_visible", "must lie between 0 and 1"
+    for name in _COLOURS:
+        largest = 0.5 if name == "hue" else float("inf")
+        if not 0 <= getattr(rules, name) <= largest:
+            yield name, "must lie between 0 and 0.5" if name == "hue" else "must be 0 or more"
+
+
+def _pair(values):
+    """The two numbers of a setting; (-1, -1), which no check lets pass, if they are not two."""
+    return tuple(values) if len(values) == 2 else (-1, -1)
+
+
+def draw(rules, height, width, plan_rng, stream):
+    """Draws one epoch.
+
+    rules: Augmentation; height, width: of the sources, [S, B]; plan_rng: the plan's np.random.Generator, from which
+    flips and short sides come; stream: function from a name to a Generator of its own, so that switching one
+    augmentation on leaves the draws of all others as they were.
+
+    Returns Drawn.
+    """
+    flip = plan_rng.random(height.shape) < rules.flip_probability
+    short = np.array(rules.short_sides)[plan_rng.integers(len(rules.short_sides), size=height.shape)]
+    source, others = np.stack([height, width], axis=-1), {}
+    if rules.canvas:
+        size, window = _jittered(rules, source, stream)
+    else:
+        if max(rules.short_side_range):
+            low, high = rules.short_side_range
+            short = stream("short_side_range").integers(low, high + 1, size=height.shape)
+        size, window = _cropped(rules, source, short, stream)
+    corner = np.zeros_like(size)
+    if rules.crops:
+        corner = (stream("corner").random(size.shape) * (size - window + 1)).astype(np.int32)
+        if rules.crop_keeps_object:
+            others["object"] = stream("object").random([*height.shape, 3], np.float32)
+    for name in _COLOURS:
+        extent = getattr(rules, name)
+        if extent:
+            low, high = (-extent, extent) if name == "hue" else (max(1 - extent, 0), 1 + extent)
+            others[name] = stream(name).uniform(low, high, height.shape).astype(np.float32)
+    return Drawn(Placement(size, corner, window, flip), others)
+
+
+def _cropped(rules, source, short, stream):
+    """(size, window) int32 [S, B, 2]: what is cropped has the short side that was drawn."""
+    shares = np.ones(source.shape)
+    if rules.crops:
+        shares -= stream("crop").random(source.shape) * (1 - np.array(rules.crop))
+    seen = source * shares
+    scale = resize_scale(seen[..., 0], seen[..., 1], short, rules.max_long_side)[..., np.newaxis]
+    return rounded(source * scale), rounded(seen * scale)
+
+
+def _jittered(rules, source, stream):
+    """(size, window) int32 [S, B, 2] of large-scale jitter."""
+    jitter = stream("jitter_scales").uniform(*rules.jitter_scales, source.shape[:-1])
+    scale = (jitter * rules.canvas / source.max(axis=-1))[..., np.newaxis]
+    size = rounded(source * scale)
+    return size, np.minimum(size, rules.canvas)
+
+
+# ------------------------------------------------------------------- in tf.data: B are the images of one rank from here
+
+
+def settle(placement, others, stored, original_size):
+    """The Placement of the B images of a batch, where it depends on their records.
+
+    With `crop_keeps_object`, the window moves to where it holds the centre of the object that was drawn: an even choice
+    among all such places. Images without objects keep theirs.
+
+    placement, others: of the batch, as drawn; stored: the records' lists, as `place_annotations` takes them;
+    original_size: int32 [B, 2].
+    """
+    if "object" not in others:
+        return placement
+    corners = [
+        _corner_at_object(Placement(*(part[i] for part in placement)), others["object"][i], one, original_size[i])
+        for i, one in enumerate(stored)
+    ]
+    return placement._replace(corner=tf.stack(corners))
+
+
+def _corner_at_object(placement, drawn, stored, original_size):
+    """int32 [2] of one image. drawn: float32 [3], each in [0, 1): which object, the place in y, the place in x."""
+    is_object = stored["is_crowd"][: stored["trainable"]] == 0
+    boxes = tf.reshape(tf.io.decode_raw(stored["boxes"], tf.float64), [-1, 4])[: stored["trainable"]]
+    boxes = tf.boolean_mask(boxes, is_object)
+    count = tf.shape(boxes)[0]
+
+    def moved():
+        chosen = boxes[tf.minimum(tf.cast(drawn[0] * tf.cast(count, tf.float32), tf.int32), count - 1)]
+        size = tf.cast(placement.size, tf.float64)
+        centre = (chosen[:2] + chosen[2:] / 2)[::-1] * size / tf.cast(original_size, tf.float64)
+        x = tf.where(placement.flip, size[1] - centre[1], centre[1])
+        pixel = tf.clip_by_value(tf.cast(tf.floor([centre[0], x]), tf.int32), 0, placement.size - 1)
+        first = tf.maximum(pixel - placement.window + 1, 0)
+        last = tf.minimum(pixel, placement.size - placement.window)
+        return first + tf.cast(drawn[1:] * tf.cast(last - first + 1, tf.float32), tf.int32)
+
+    return tf.cond(count > 0, moved, lambda: tf.identity(placement.corner))
+
+
+def recolour(images, window, others):
+    """uint8 [B, H, W, 3] with the colours that were drawn; window: int32 [B, 2]. Does nothing if none were."""
+    for name in _COLOURS:
+        if name in others:
+            images = getattr(colour, name)(images, others[name], window)
+    return images

@@ -1,0 +1,59 @@
+"""What Keras' `fit` and `evaluate` call at each step instead of functions that take the batch inside their graph."""
+
+import time
+
+import numpy as np
+import tensorflow as tf
+
+
+class TimedSteps:
+    """Takes a batch from an iterator and runs a step on it, compiled once for all batches of a dataset.
+
+    Keras' own takes the batch inside its graph, where the wait for data cannot be seen, and traces again for other
+    sizes. Here a dataset's own element_spec is the signature of the trace.
+
+    Args:
+        step: function of a batch that returns a dict of scalars.
+        eagerly: runs it as it is, for debugging.
+
+    Attributes: data_seconds, waited for batches so far.
+    """
+
+    def __init__(self, step, eagerly):
+        self._step, self._eagerly, self._compiled = step, eagerly, {}
+        self.data_seconds = 0.0
+
+    def __call__(self, iterator):
+        start = time.perf_counter()
+        batch = next(iterator)
+        self.data_seconds += time.perf_counter() - start
+        return self.compiled(iterator.element_spec)(batch)
+
+    def compiled(self, element_spec):
+        """The step as it is called with each batch of a dataset that has this element_spec."""
+        if self._eagerly:
+            return self._step
+        key = str(element_spec)
+        if key not in self._compiled:
+            self._compiled[key] = tf.function(self._step, input_signature=[element_spec])
+        return self._compiled[key]
+
+
+class MeanSteps(TimedSteps):
+    """The same, but the scalars are means over the batches since `reset`; what is NaN in a batch is left out there."""
+
+    def __init__(self, step, eagerly):
+        super().__init__(step, eagerly)
+        self.reset()
+
+    def reset(self):
+        """Begins anew."""
+        self._sums, self._counts = {}, {}
+
+    def __call__(self, iterator):
+        for name, value in super().__call__(iterator).items():
+            value = float(value)
+            self._sums[name] = self._sums.get(name, 0.0) + np.nan_to_num(value)
+            self._counts[name] = self._counts.get(name, 0) + (not np.isnan(value))
+        counts = self._counts
+        return {name: total / counts[name] if counts[name] else np.nan for name, total in self._sums.items()}

@@ -1,0 +1,57 @@
+"""The two-stage detector (Ren et al. 2015) with a feature pyramid: features, proposals, RoIs.
+
+Which of the family it is (Faster, Mask, Mask Scoring, Cascade R-CNN) depends on the RoI heads it is made of.
+"""
+
+from typing import NamedTuple
+
+from awsdet.detection.losses import Terms, merged
+from awsdet.detection.matching import ground_truth
+from awsdet.models.detector import Detector
+from awsdet.models.heads.rpn import RPNStep
+
+STRIDES = (4, 8, 16, 32, 64)  # of the levels P2 to P6
+ROI_STRIDES = STRIDES[:4]  # of those that RoIs are pooled from
+
+
+class TwoStageStep(NamedTuple):
+    """What a training step makes of a batch."""
+
+    rpn: RPNStep
+    stages: list  # StageStep of each
+    terms: Terms  # of all parts
+
+
+class TwoStage(Detector):
+    """Backbone, neck, RPN and RoI heads.
+
+    Args:
+        backbone: layer from images to features at strides 4, 8, 16, 32.
+        neck: layer from these to a pyramid P2 to P6.
+        rpn: RPN.
+        roi_heads: RoIHeads.
+        options: see `Detector`.
+    """
+
+    def __init__(self, backbone, neck, rpn, roi_heads, **options):
+        super().__init__(**options)
+        self.backbone, self.neck, self.rpn, self.roi_heads = backbone, neck, rpn, roi_heads
+        self.built = True
+
+    def training_outputs(self, images, batch, keys, training=True):
+        """TwoStageStep of normalised `images`, as `normalize_images` gives them, and the batch they are of.
+
+        `keys(name, shape)` gives the sampling keys. `training`: whether live normalisations use the batch's statistics.
+        """
+        pyramid, truth = self.pyramid(images, training), ground_truth(batch)
+        proposals, rpn = self.rpn.training_step(pyramid, truth, batch["image_size"], keys, training)
+        stages = self.roi_heads.training_steps(pyramid, proposals, truth, batch, keys, training)
+        return TwoStageStep(rpn, stages, merged([rpn.terms, *(stage.terms for stage in stages)]))
+
+    def pyramid(self, images, training=False):
+        """Normalised images [B, H, W, 3] -> P2 to P6. H and W must be multiples of 32."""
+        return self.neck(self.backbone(images, training=training), training=training)
+
+    def detect_in_pyramid(self, pyramid, image_size):
+        """`detect` from features P2 to P6 on."""
+        return self.roi_heads.detect(pyramid, self.rpn.propose(pyramid, image_size), image_size)

@@ -1,0 +1,55 @@
+"""Settings to ReaderOptions, and the complaints about those that cannot be."""
+
+import pytest
+
+from awsdet import config
+from awsdet.data.reader.builder import reader_options
+from awsdet.data.reader.sizes import InputSize
+from awsdet.runtime.errors import UserError
+
+
+def options(**changes):
+    settings = config.mask_rcnn().data
+    settings.update(changes)
+    return reader_options(settings)
+
+
+def test_options_are_the_settings():
+    found = options(batch_size=3, eval_short_side=640, pad_multiple=64, short_sides=(640, 800), keep_empty=False)
+    assert found.batch_size == 3 and found.eval_batch_size == 2 and found.keep_empty is False
+    assert found.eval_size == InputSize(640, 1333, 64) and found.pad_multiple == 64
+    assert found.augmentation.short_sides == (640, 800) and found.augmentation.flip_probability == 0.5
+    assert not found.augmentation.crops and options(canvas=1024).augmentation.crops
+
+
+@pytest.mark.parametrize(
+    "changes, cure",
+    [
+        ({"batch_size": 0}, "must be 1 or more"),
+        ({"reader_threads": -1}, "must be 0 or more"),
+        ({"pad_multiple": 0}, "multiple of 32"),
+        ({"pad_multiple": 48}, "multiple of 32, as in 32, 64 or 128"),
+        ({"short_sides": ()}, "one size at least"),
+        ({"short_sides": (0,)}, "one size at least"),
+        ({"flip_probability": 1.5}, "between 0 and 1"),
+        ({"short_side_range": (800, 640)}, "as in 640,800"),
+        ({"short_side_range": (640,)}, "as in 640,800"),
+        ({"crop": (0.0, 1.0)}, "as in 0.9,0.9"),
+        ({"crop": (0.5, 1.5)}, "as in 0.9,0.9"),
+        ({"crop": (0.5,)}, "as in 0.9,0.9"),
+        ({"crop_keeps_object": True}, "set data.crop or data.canvas"),
+        ({"canvas": -1}, "0 to turn large-scale jitter off"),
+        ({"canvas": 1000}, "multiple of data.pad_multiple, 32"),
+        ({"crop": (0.5, 0.5), "canvas": 1024}, "does not go with data.canvas"),
+        ({"jitter_scales": (2.0, 0.1)}, "as in 0.1,2.0"),
+        ({"min_visible": 1.1}, "between 0 and 1"),
+        ({"brightness": -0.1}, "must be 0 or more"),
+        ({"hue": 0.6}, "between 0 and 0.5"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_are_named_with_the_cure(changes, cure):
+    name = next(iter(changes))
+    with pytest.raises(UserError, match=rf"^--config\.data\.{name}=.*: it .*{cure}") as error:
+        options(**changes)
+    assert "\n" not in str(error.value)
