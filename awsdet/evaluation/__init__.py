@@ -1,4 +1,4 @@
-"""COCO metrics of a detector."""
+"""Evaluates a detector: COCO metrics, and pictures of what it finds."""
 
 from awsdet.evaluation.coco_metric import coco_metrics
 from awsdet.evaluation.evaluator import check_classes, evaluate

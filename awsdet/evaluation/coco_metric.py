@@ -1,10 +1,15 @@
-"""The COCO metric: average precision and recall of boxes and masks, pycocotools' own, under fixed names, and by class.
+"""The COCO metrics: average precision (AP) and recall (AR) of boxes and masks, and AP of each class.
 
-    box_ap        mean over IoU 0.50:0.05:0.95        box_ar1 box_ar10 box_ar100    recall, so many detections an image
-    box_ap50 box_ap75                                 box_ar_small …_medium …_large
-    box_ap_small box_ap_medium box_ap_large           mask_… the same of the masks
+The numbers are those of pycocotools, under these names:
 
-A number that does not exist (no object of that size) is -1, as in COCO.
+    box_ap                                    AP, the mean over IoU 0.50, 0.55, … 0.95
+    box_ap50 box_ap75                         AP at IoU 0.50 and 0.75
+    box_ap_small box_ap_medium box_ap_large   AP of objects of this size
+    box_ar1 box_ar10 box_ar100                AR with at most 1, 10 or 100 detections per image
+    box_ar_small box_ar_medium box_ar_large   AR of objects of this size
+    mask_ap …                                 the same for masks
+
+A number that does not exist, because there is no object of that size, is -1, as in COCO.
 """
 
 import numpy as np
@@ -29,23 +34,23 @@ NUMBERS = (
     "ar_large",
 )
 ABSENT = -1.0
-_DECODED = 128  # masks
+_DECODED = 128  # masks whose decoded runs are in memory at the same time
 
 
 def coco_metrics(ground_truth, results, with_masks):
     """Scores COCO results against COCO ground truth.
 
     Args:
-      ground_truth: dict as in a COCO annotation file: images, annotations, categories. Every image counts, also one
-        without objects or without detections. It is left as it is.
+      ground_truth: dict as in a COCO annotation file: images, annotations, categories. Every image counts, even if it
+        has no objects or no detections. The dict is not changed.
       results: list of dicts as in a COCO results file: image_id, category_id, bbox [x, y, width, height], score and,
-        with masks, segmentation as RLE. Among equal scores the earlier one goes first. Where there is a mask_score,
-        masks are ranked by it, boxes by the score.
-      with_masks: whether the masks are scored too.
+        with masks, segmentation as RLE. Of equal scores the earlier one ranks first. If there is a mask_score, it
+        ranks the masks; the score ranks the boxes.
+      with_masks: whether to score masks too.
 
     Returns:
-      dict name -> float (names above), and per_class: dict class name -> {"box_ap", "mask_ap" (with masks), "objects"
-      (crowd regions not counted)}, in the order of the categories.
+      dict of name -> float, with the names above. Its key per_class has a dict of class name -> {"box_ap", "mask_ap"
+      (with masks), "objects" (their number, without crowd regions)}, in the order of the categories.
     """
     categories = ground_truth["categories"]
     per_class = {c["name"]: {"objects": 0} for c in categories}
@@ -53,7 +58,7 @@ def coco_metrics(ground_truth, results, with_masks):
     for annotation in ground_truth["annotations"]:
         per_class[names[annotation["category_id"]]]["objects"] += not annotation.get("iscrowd", 0)
     place = _Places(ground_truth)
-    results = [r for r in results if r["category_id"] in names]  # COCOeval leaves out the others too
+    results = [r for r in results if r["category_id"] in names]  # as COCOeval does
     metrics = {}
     for name, sides in [("box", _boxes), ("mask", _masks)][: 2 if with_masks else 1]:
         truth, crowd, found, scores = sides(place, results)
@@ -65,7 +70,7 @@ def coco_metrics(ground_truth, results, with_masks):
 
 
 class _Places:
-    """Where each image and category stands among all of them, by id: COCOeval goes through both in that order."""
+    """The positions of images and categories when sorted by id, as COCOeval sorts them."""
 
     def __init__(self, ground_truth):
         self.images = sorted({image["id"] for image in ground_truth["images"]})
@@ -78,17 +83,17 @@ class _Places:
         self.areas = np.array([a["area"] for a in self.annotations], np.float64)
 
     def objects(self, entries, areas, shapes):
-        """Objects of dicts with image_id and category_id. Raises ValueError where there is no such image."""
+        """Makes Objects from dicts with image_id and category_id. Raises ValueError if an image does not exist."""
         unknown = {e["image_id"] for e in entries} - self._image.keys()
         if unknown:
-            raise ValueError(f"results of images that the ground truth does not have: ids {sorted(unknown)[:5]}")
+            raise ValueError(f"results for images that the ground truth does not have: ids {sorted(unknown)[:5]}")
         images = np.array([self._image[e["image_id"]] for e in entries], np.int64)
         classes = np.array([self._category[e["category_id"]] for e in entries], np.int64)
         return Objects(images, classes, areas, shapes)
 
 
 def _boxes(place, results):
-    """(truth, crowd, found, scores) of the boxes, for `score`."""
+    """The arguments (truth, crowd, found, scores) of `score` for boxes."""
     truth = np.array([a["bbox"] for a in place.annotations], np.float64).reshape(-1, 4)
     found = np.array([r["bbox"] for r in results], np.float64).reshape(-1, 4)
     scores = np.array([r["score"] for r in results], np.float64)
@@ -102,11 +107,11 @@ def _boxes(place, results):
 
 
 def _masks(place, results):
-    """The same of the masks."""
+    """The arguments (truth, crowd, found, scores) of `score` for masks."""
     truth = [_rle(a["segmentation"], place.sizes[a["image_id"]]) for a in place.annotations]
     found = [r["segmentation"] for r in results]
     scores = np.array([r.get("mask_score", r["score"]) for r in results], np.float64)
-    # Decoded runs are large: not all of them at once.
+    # In parts, because decoded runs are large.
     parts = [coco_mask.area(found[i : i + _DECODED]) for i in range(0, len(found), _DECODED)]
     areas = np.concatenate([np.zeros(0), *parts])
     return (
@@ -127,7 +132,7 @@ def _rle(segmentation, size):
 
 
 def _numbers(scored):
-    """NUMBERS in their order."""
+    """The values of NUMBERS, in that order."""
     settings = Params("bbox")
     at = [int(np.flatnonzero(np.isclose(settings.iouThrs, iou))[0]) for iou in (0.5, 0.75)]
     precision, recall = scored.precision[..., 0], scored.recall
@@ -141,6 +146,6 @@ def _numbers(scored):
 
 
 def _mean(values):
-    """Mean of what exists."""
+    """The mean of the values that exist."""
     values = values[values > ABSENT]
     return float(np.mean(values)) if values.size else ABSENT

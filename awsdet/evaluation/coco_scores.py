@@ -1,15 +1,15 @@
-"""The scores of COCO's evaluation, as pycocotools' COCOeval has them, over arrays: many images and classes in one step.
+"""The precision and recall of pycocotools' COCOeval, computed on arrays: many images and classes in one step.
 
-COCOeval goes over every image, class, area range, threshold, detection and object in Python. Here
-- only images that have both objects and detections of a class (pairings) are looked at for matches; elsewhere there is
-  none;
-- the i-th best detections of many pairings are matched in one step, for all area ranges and thresholds together;
-- precision is taken where recall grows, at the true positives: between them it falls, so its envelope does not change.
-The overlaps are pycocotools' own, so are the settings, and the ties: the earlier of equal scores first, the later of
-equal overlaps.
+COCOeval loops in Python over images, classes, area ranges, thresholds, detections and objects. This module is faster:
+- It looks for matches only in pairings. A pairing is an image and a class that has both objects and detections there.
+- It matches the i-th best detections of many pairings in one step, for all area ranges and thresholds.
+- It computes precision only at the true positives, where recall grows. Between them precision falls, so these points
+  give the same envelope.
+Overlaps and settings are pycocotools' own. Ties are decided as there: of equal scores the earlier detection goes first,
+of equal overlaps the later object is matched.
 
-Symbols: D detections, G objects, K classes, A area ranges, T IoU thresholds, R recall thresholds, M limits of
-detections an image.
+Symbols: D detections, G objects, K classes, A area ranges, T IoU thresholds, R recall thresholds, M limits for the
+number of detections per image, P pairings, or the detections in them.
 """
 
 from collections.abc import Sequence
@@ -19,27 +19,27 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import Params
 
-_CELLS = 4_000_000  # of pairings x A x T x objects that are matched in one step: bounds the memory
+_CELLS = 4_000_000  # at most so many pairings x A x T x objects are matched in one step, to bound the memory
 
 
 class Objects(NamedTuple):
-    """N objects: detections or the ground truth. They may be of any order; it decides between equals."""
+    """N detections, or N objects of the ground truth. Their order only decides ties."""
 
-    images: np.ndarray  # int64 [N], any numbers from 0 on
-    classes: np.ndarray  # int64 [N], 0 … K-1
+    images: np.ndarray  # int64 [N], numbers of the images, not negative
+    classes: np.ndarray  # int64 [N], 0 to K - 1
     areas: np.ndarray  # float64 [N], pixels
     shapes: np.ndarray | Sequence  # float64 [N, 4] boxes x y width height, or N compressed RLE
 
 
 class Scores(NamedTuple):
-    """-1 where a class has no object in the area range."""
+    """Precision and recall; -1 if a class has no object in the area range."""
 
-    precision: np.ndarray  # float64 [T, R, K, A], with the largest number of detections
+    precision: np.ndarray  # float64 [T, R, K, A], with the largest limit of detections
     recall: np.ndarray  # float64 [T, K, A, M]
 
 
 class _Pairings(NamedTuple):
-    """Where the detections and the objects of P pairs of an image and a class begin and end, in sorted order."""
+    """For each of P pairings the rows of its detections and objects, in sorted order: first row and number."""
 
     found_start: np.ndarray
     found_count: np.ndarray
@@ -48,32 +48,32 @@ class _Pairings(NamedTuple):
 
 
 class _Sorted(NamedTuple):
-    """Both sides by class and image, detections then by falling score."""
+    """Objects and detections sorted by class and image, the detections then by falling score."""
 
     truth: Objects
     crowd: np.ndarray  # bool [G]
-    ignored: np.ndarray  # bool [G, A], objects that do not count
+    ignored: np.ndarray  # bool [G, A], objects that do not count: crowds, or outside the area range
     found: Objects
     scores: np.ndarray  # float64 [D]
-    rank: np.ndarray  # int64 [D], place within image and class
-    outside: np.ndarray  # bool [D, A], detections that do not count where they match nothing
+    rank: np.ndarray  # int64 [D], rank within its image and class, from 0
+    outside: np.ndarray  # bool [D, A], detections that do not count if they match nothing
 
 
 class _Matches(NamedTuple):
-    """The P detections of the pairings."""
+    """The matches of the P detections that belong to pairings."""
 
-    rows: np.ndarray  # int64 [P], among the sorted detections, rising
+    rows: np.ndarray  # int64 [P], rows of the sorted detections, rising
     matched: np.ndarray  # bool [P, A, T]
-    by_ignored: np.ndarray  # bool [P, A, T], matched with an object that does not count
+    by_ignored: np.ndarray  # bool [P, A, T], the match is an object that does not count
 
 
 def score(truth, crowd, found, scores, num_classes):
-    """Matches detections with objects, image by image and class by class, and counts.
+    """Matches detections with objects of the same image and class, and computes precision and recall.
 
     Args:
       truth: Objects.
-      crowd: bool [G], objects that any number of detections may match, which then do not count.
-      found: Objects, the shapes of the same kind as the truth's. One whose overlaps are not finite matches nothing.
+      crowd: bool [G], regions that any number of detections may match; these detections then do not count.
+      found: Objects, with shapes of the same kind as the truth's. If overlaps are not finite, there is no match.
       scores: float64 [D].
       num_classes: K.
 
@@ -111,10 +111,16 @@ def _sort(truth, crowd, found, scores, settings):
 
 
 def _count(data, matches, rows):
-    """For the P paired detections of one class, best first: whether each is a true positive, bool [P, A, T]; how many
-    true and false positives there are up to each, int64 [P, A, T]; its place within its image, int64 [P].
+    """Counts true and false positives of one class.
 
-    rows: slice of all detections of the class.
+    Args:
+      data: _Sorted.
+      matches: _Matches of the class, P detections.
+      rows: slice of all detections of the class.
+
+    Returns:
+      For the P detections, best first: whether it is a true positive, bool [P, A, T]; how many true and false
+      positives there are up to it, int64 [P, A, T]; its rank within its image, int64 [P].
     """
     by_score = np.argsort(-data.scores[rows], kind="stable")
     place = np.empty_like(by_score)
@@ -125,17 +131,16 @@ def _count(data, matches, rows):
     paired, matched, by_ignored = (part[order] for part in matches)
     hit = matched & ~by_ignored
     inside = ~data.outside[rows][by_score]
-    # All within the area range, and then the matched ones as their objects are.
+    # Counts all that are within the area range; whether a matched one counts, its object decides instead.
     change = np.where(matched, hit.astype(np.int64) - inside[place][:, :, None], 0)
     counted = np.cumsum(inside, axis=0)[place][:, :, None] + np.cumsum(change, axis=0)
     return hit, counted, data.rank[paired]
 
 
 def _fill(result, k, objects, hit, counted, rank, settings):
-    """Precision and recall of class k from its P paired detections, best first.
+    """Writes the precision and recall of class k to `result`. The last three arguments are what `_count` returns.
 
-    objects: int [A]; hit: bool [P, A, T], true positives; counted: int [P, A, T], true and false positives up to each;
-    rank: int [P], place within image and class.
+    objects: int [A], the number of objects that count.
     """
     precision = np.cumsum(hit, axis=0) / (counted + np.spacing(1))
     for a in np.flatnonzero(objects):
@@ -151,7 +156,7 @@ def _fill(result, k, objects, hit, counted, rank, settings):
 
 
 def _ranked(found, scores):
-    """The order by class, image and falling score, and each one's place within its image and class."""
+    """Sorts by class, image and falling score. Returns (order, rank of each one within its image and class)."""
     order = np.lexsort((-scores, found.images, found.classes))
     images, classes = found.images[order], found.classes[order]
     first = np.ones(len(order), bool)
@@ -167,7 +172,7 @@ def _take(objects, order):
 
 
 def _outside(areas, ranges):
-    """bool [N, A]"""
+    """Whether each area lies outside of each area range, bool [N, A]."""
     return (areas[:, None] < ranges[:, 0]) | (areas[:, None] > ranges[:, 1])
 
 
@@ -185,14 +190,14 @@ def _pairings(truth, found):
 
 
 def _match(data, thresholds):
-    """Matches of all pairings."""
+    """_Matches of all pairings."""
     pairings = _pairings(data.truth, data.found)
-    start = np.cumsum(pairings.found_count) - pairings.found_count  # of each pairing in the result
+    start = np.cumsum(pairings.found_count) - pairings.found_count  # first row of each pairing in the result
     total = int(pairings.found_count.sum())
     rows = np.arange(total) + np.repeat(pairings.found_start - start, pairings.found_count)
     areas = data.ignored.shape[1]
     matches = _Matches(rows, *(np.zeros((total, areas, len(thresholds)), bool) for _ in range(2)))
-    # Pairings of about as many objects go together; within them those of many detections first.
+    # Pairings with about the same number of objects are matched together, those with many detections first.
     width = 2 ** np.ceil(np.log2(pairings.truth_count)).astype(np.int64)
     order = np.lexsort((-pairings.found_count, width))
     for side in np.unique(width).tolist():
@@ -208,10 +213,10 @@ def _match(data, thresholds):
 
 
 def _match_together(data, pairings, side, thresholds):
-    """Matches P pairings of at most `side` objects, those of most detections first.
+    """Matches P pairings, which have at most `side` objects and are sorted by falling number of detections.
 
-    Yields for each place that a detection can have: the place, the p pairings [p] whose detection there may match,
-    matched and by_ignored [p, A, T].
+    Yields for each rank i: i, the indices [p] of the pairings whose i-th best detection may match, and for these
+    detections matched and by_ignored, both bool [p, A, T].
     """
     objects = np.arange(side)
     index = np.where(objects < pairings.truth_count[:, None], pairings.truth_start[:, None] + objects, 0)
@@ -224,9 +229,9 @@ def _match_together(data, pairings, side, thresholds):
         which = np.flatnonzero(near[:, place])
         here = overlaps[which, place, None, None]
         fits = free[which] & (here >= thresholds[:, None])
-        better = fits & counts[which]  # an object that counts goes before any that does not
+        better = fits & counts[which]  # objects that count are preferred
         better = np.where(better.any(axis=-1, keepdims=True), better, fits)
-        # The last of the greatest.
+        # The last one of those with the largest overlap.
         choice = side - 1 - np.argmax(np.where(better, here, -1)[..., ::-1], axis=-1)[..., None]
         chosen = better & (objects == choice)
         free[which] &= ~(chosen & once[which])
@@ -234,7 +239,7 @@ def _match_together(data, pairings, side, thresholds):
 
 
 def _overlaps(data, pairings, side):
-    """IoU of each detection with each object, float64 [P, most detections, side]; -1 where there is none."""
+    """IoU of each detection with each object, float64 [P, most detections, side]; -1 is padding."""
     found, truth, crowd = data.found.shapes, data.truth.shapes, data.crowd
     overlaps = np.full((len(pairings.found_count), int(pairings.found_count[0]), side), -1.0)
     for row, (f, detections, t, objects) in enumerate(np.stack(pairings, axis=1).tolist()):

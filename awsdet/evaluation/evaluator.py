@@ -1,8 +1,8 @@
-"""Evaluation over all ranks: each detects in its share of the images, rank 0 scores them all.
+"""Evaluation over all ranks: each rank detects objects in its share of the images, and rank 0 scores all of them.
 
-Masks become run-length codes in a thread while the next batch is in the network, so that neither memory nor the gather
-holds image-sized masks. The batches are those of the whole set dealt to the ranks, and the results are sorted by image,
-so any number of ranks gives the same numbers.
+Masks become run-length codes in a thread, while the next batch is in the network. So masks of the size of an image are
+neither kept in memory nor sent to rank 0. The batches are the same for any number of ranks, only dealt out, and the
+results are sorted by image. So the metrics do not depend on the number of ranks.
 """
 
 import collections
@@ -24,25 +24,25 @@ from awsdet.runtime.progress import Progress
 from awsdet.runtime.together import together
 
 _PASTE_THREADS = 2
-_BATCHES_WAITING = 8  # whose mask probabilities may be in memory at once
+_BATCHES_WAITING = 8  # batches whose mask probabilities may be in memory at the same time
 
 
 def evaluate(detector, manifest, options, world, output=None):
-    """COCO metrics of a detector on a split; every rank calls it, and gets the same numbers.
+    """The COCO metrics of a detector on a split. Every rank calls it and gets the same numbers.
 
     Args:
       detector: Detector; its class names must be those of the records.
       manifest: Manifest of the split.
       options: ReaderOptions.
-      world: World of the ranks.
-      output: path of a COCO results JSON, written by rank 0 in one piece; None: not written.
+      world: World.
+      output: path of a JSON file in COCO's results format, which rank 0 writes; None: no file.
 
     Returns:
-      The dict of `coco_metrics`; without masks where the detector or the records have none.
+      The dict of `coco_metrics`. It has no mask metrics if the detector or the records have no masks.
 
     Raises:
-      UserError: the records have other classes than the detector, or cannot be read.
-      RuntimeError: another rank failed, or images came twice or not at all.
+      UserError: the records have other classes than the detector or cannot be read.
+      RuntimeError: another rank failed, or an image was evaluated twice or not at all.
     """
     check_classes(detector.class_names, manifest)
     start = time.monotonic()
@@ -65,7 +65,7 @@ def check_classes(class_names, manifest):
 
 
 def _detect(detector, manifest, options, world):
-    """This rank's share: list of (image id, Found)."""
+    """Detects objects in this rank's share of the images. Returns a list of (image id, Found)."""
     dataset = eval_dataset(manifest, options, rank=world.rank, world_size=world.size)
     share = -(-manifest.num_images // world.size)
     finished, waiting = [], collections.deque()
@@ -85,7 +85,7 @@ def _detect(detector, manifest, options, world):
 
 
 def _batches(dataset, manifest):
-    """The batches; what tf.data says of records that it cannot read becomes a UserError."""
+    """Yields the batches. If tf.data cannot read the records, raises a UserError."""
     batches = iter(dataset)
     while True:
         try:
@@ -122,7 +122,7 @@ def _score(images, manifest, output):
 
 
 def _check_complete(image_ids, manifest):
-    """Raises RuntimeError unless each image of the manifest is there exactly once."""
+    """Raises RuntimeError unless each image of the manifest was evaluated exactly once."""
     found, wanted = collections.Counter(image_ids), collections.Counter(manifest.image_id.tolist())
     if found == wanted and max(found.values(), default=1) == 1:
         return

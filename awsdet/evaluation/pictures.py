@@ -13,14 +13,14 @@ _SCORE_THRESHOLD = 0.5
 
 
 def draw_examples(detector, manifest, options, path, count=8, score_threshold=_SCORE_THRESHOLD):
-    """Draws what a detector finds in `count` images of a split beside what is there. One process calls it.
+    """Draws the objects that a detector finds in `count` images of a split beside the true ones. One process calls it.
 
     Args:
       detector: Detector.
       manifest: Manifest of the split.
       options: ReaderOptions.
-      path: the PNG to write; it appears in one piece.
-      count: how many images; fewer if the split has fewer.
+      path: the PNG to write.
+      count: number of images; all of them if the split has fewer.
       score_threshold: detections below it are not drawn.
     """
     rows = []
@@ -63,7 +63,7 @@ def _true_objects(batch, index, class_names):
 
 
 def true_mask(polygons, runs, size):
-    """COCO RLE from an object's polygons (x y … a part) or column-major runs; None where it has neither."""
+    """COCO RLE of an object: from its polygons (x, y, x, y, … per part) or its runs; None if it has neither."""
     if polygons:
         return coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
     if runs:

@@ -7,7 +7,7 @@ _ROWS = (
     ("ap_small", "AP   small (area < 32 x 32)"),
     ("ap_medium", "AP   medium"),
     ("ap_large", "AP   large (area > 96 x 96)"),
-    ("ar1", "AR   1 detection an image"),
+    ("ar1", "AR   1 detection per image"),
     ("ar10", "AR   10 detections"),
     ("ar100", "AR   100 detections"),
     ("ar_small", "AR   small"),
@@ -17,11 +17,11 @@ _ROWS = (
 
 
 def format_table(metrics, per_class=True):
-    """The numbers of `evaluate` or `coco_metrics` as lines of text; '-' for a number that does not exist.
+    """The metrics as a table; a metric that does not exist is "-".
 
     Args:
-      metrics: their dict.
-      per_class: whether a table of the classes follows; classes without objects are counted, not listed.
+      metrics: the dict of `evaluate` or `coco_metrics`.
+      per_class: whether to add a table of the classes. It lists those that have objects, and counts the others.
     """
     kinds = [kind for kind in ("box", "mask") if f"{kind}_ap" in metrics]
     rows = [[label, *(_number(metrics[f"{kind}_{key}"]) for kind in kinds)] for key, label in _ROWS]
@@ -41,7 +41,7 @@ def _number(value):
 
 
 def _align(rows):
-    """Rows of cells as lines: the first column to the left, the others to the right, a rule below the header."""
+    """Joins rows of cells to lines: first column left-aligned, the others right-aligned, a line below the header."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])

@@ -11,15 +11,15 @@ import pathlib
 import secrets
 import shutil
 from collections.abc import Iterator
-from typing import Any, Union
+from typing import Any
 
 ASIDE = ".aside-"  # the names of what is being written or removed start with it
 
-Path = Union[str, "os.PathLike[str]"]
+AnyPath = str | os.PathLike[str]
 
 
 @contextlib.contextmanager
-def written_aside(path: Path) -> Iterator[pathlib.Path]:
+def written_aside(path: AnyPath) -> Iterator[pathlib.Path]:
     """A context that yields another path in the same folder: write a file, a folder or a link to that path.
 
     At the end of the context it is flushed to disk and renamed to `path`. A file replaces a file; a folder or a link
@@ -46,18 +46,18 @@ def written_aside(path: Path) -> Iterator[pathlib.Path]:
         raise
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: AnyPath, text: str) -> None:
     """Writes a text file in one piece. Raises OSError."""
     with written_aside(path) as aside:
         aside.write_text(text)
 
 
-def write_json(path: Path, content: Any, indent: int | None = None) -> None:
+def write_json(path: AnyPath, content: Any, indent: int | None = None) -> None:
     """Writes a JSON file in one piece, without any spaces unless `indent` is given. Raises OSError."""
     write_text(path, json.dumps(content, indent=indent, separators=None if indent else (",", ":")))
 
 
-def flush(path: Path) -> None:
+def flush(path: AnyPath) -> None:
     """Flushes a file, or the list of names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -66,7 +66,7 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def remove(path: Path) -> None:
+def remove(path: AnyPath) -> None:
     """Removes a file, a link, or a folder with everything in it. Does nothing if it does not exist."""
     path = pathlib.Path(path)
     if path.is_dir() and not path.is_symlink():
@@ -75,13 +75,13 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_at_once(path: Path) -> None:
+def remove_at_once(path: AnyPath) -> None:
     """Removes a folder that nobody must see half empty: renames it first."""
     path = pathlib.Path(path)
     remove(path.rename(_aside(path)))
 
 
-def remove_leftovers(folder: Path, pattern: str = "") -> None:
+def remove_leftovers(folder: AnyPath, pattern: str = "") -> None:
     """Removes what killed processes left half written in a folder. Call it only if nobody else is writing there.
 
     Args:

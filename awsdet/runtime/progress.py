@@ -1,5 +1,6 @@
 """Progress of long work: tqdm's bar on a terminal, a line in the log every 30 seconds elsewhere."""
 
+import shutil
 import sys
 import time
 
@@ -21,7 +22,10 @@ class Progress:
 
     def __init__(self, total: int, what: str, unit: str = "items", enabled: bool = True):
         on_terminal = sys.stderr.isatty()
-        self._bar = _Bar(total=total, desc=what, unit=f" {unit}", disable=not (enabled and on_terminal))
+        # By itself tqdm draws nothing on a terminal that does not know its size; get_terminal_size takes 80 x 24 then.
+        columns, rows = shutil.get_terminal_size()
+        size = {"ncols": columns, "nrows": rows}
+        self._bar = _Bar(total=total, desc=what, unit=f" {unit}", disable=not (enabled and on_terminal), **size)
         self._logs = enabled and not on_terminal
         self._facts = {"total": total, "prefix": what, "unit": f" {unit}"}
         self._done, self._start = 0, time.monotonic()

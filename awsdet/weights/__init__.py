@@ -1,1 +1,1 @@
-"""Weights of other systems, in and out."""
+"""Reads the weights of other systems, and writes ours in mmdetection's names."""

@@ -1,14 +1,17 @@
-"""Layers whose outputs stand for classes, and how their rows pass from one class list to another.
+"""Layers that have outputs for each class, and how these outputs are carried over to another class list.
 
-In mmdetection's layout outputs are rows: axis 0 of kernels and biases alike.
+In mmdetection's layout the outputs of a layer are rows: axis 0 of its weight and of its bias.
 """
 
 import math
+from collections.abc import Sequence
 
-_BACKGROUND = object()  # its name, which no class has
-# Layer -> rows of each class. RetinaNet's has, moreover, a row of each class for each anchor.
+import numpy as np
+
+_BACKGROUND = object()  # stands for the background in a list of class names; no class is called so
+# Layer -> how many rows each class has. In retina_cls they are repeated for each anchor.
 _ROWS = {"fc_cls": 1, "fc_reg": 4, "conv_logits": 1, "fc_mask_iou": 1, "retina_cls": 1}
-# COCO's 80, in the order of their ids: detectors of tensorpack and Detectron carry no names and are COCO's.
+# COCO's 80 classes in the order of their ids. Files of tensorpack and Detectron name no classes, but have these.
 COCO = tuple(
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"
     "bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,"
@@ -19,22 +22,22 @@ COCO = tuple(
 )
 
 
-def layer(key):
+def layer(key: str) -> str:
     """The layer of a parameter: "roi_head.bbox_head.fc_cls" of "roi_head.bbox_head.fc_cls.weight"."""
     return key.rpartition(".")[0]
 
 
-def depends_on_classes(key):
-    """Whether the layer of a parameter has outputs for each class, unless it is made class-agnostic."""
+def depends_on_classes(key: str) -> bool:
+    """Whether the layer of a parameter has outputs for each class (it may still be class-agnostic)."""
     return layer(key).rpartition(".")[2] in _ROWS
 
 
-def count(arrays):
-    """The number of classes of a detector; None for a backbone alone."""
+def count(arrays: dict[str, np.ndarray]) -> int | None:
+    """The number of classes of a detector; None if there is only a backbone."""
     for key, array in arrays.items():
         if key.endswith("fc_cls.bias"):
             return len(array) - 1
-        if key.endswith("retina_cls.bias"):  # a logit per anchor of a cell and class, beside four deltas per anchor
+        if key.endswith("retina_cls.bias"):  # a row per anchor and class; retina_reg has four rows per anchor
             return len(array) // (len(arrays[key.replace("retina_cls", "retina_reg")]) // 4)
     return None
 
@@ -46,15 +49,18 @@ def names_of(weights):
     return COCO if count(weights.arrays) == len(COCO) else None
 
 
-def carry(key, ours, theirs, our_names, their_names):
-    """The rows of `theirs` for the classes that both lists name, those of `ours` for the others.
+def carry(
+    key: str, ours: np.ndarray, theirs: np.ndarray, our_names: Sequence[str], their_names: Sequence[str]
+) -> np.ndarray | None:
+    """Takes the rows of `theirs` for the classes that are in both lists, and those of `ours` for the others.
 
     Args:
         key: mmdetection's name of the parameter.
-        ours, theirs: arrays in mmdetection's layout, of detectors with the classes `our_names` and `their_names`.
+        ours, theirs: values of the parameter in mmdetection's layout.
+        our_names, their_names: the class lists that they are for.
 
     Returns:
-        An array like `ours`, or None where nothing could be taken: no class in common, or other shapes.
+        An array like `ours`; None if nothing can be taken, since no class is in both lists or the shapes differ.
     """
     if ours.shape[1:] != theirs.shape[1:]:
         return None
@@ -62,7 +68,7 @@ def carry(key, ours, theirs, our_names, their_names):
     rows, our_names, their_names = _ROWS[leaf], list(our_names), list(their_names)
     common = [name for name in our_names if name in their_names]
     if len(ours) == len(theirs) == rows and max(len(our_names), len(their_names)) > 1:
-        return theirs  # class-agnostic
+        return theirs  # the layer is class-agnostic
     if leaf == "fc_cls":
         for names in (our_names, their_names, common):
             names += [_BACKGROUND] if common else []

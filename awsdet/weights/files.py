@@ -1,11 +1,12 @@
-"""Files of weights, of whatever format, as a table of name -> NumPy array; and ours, written.
+"""Reads files of weights of any known format as a table of name -> NumPy array, and writes our own.
 
-Nothing that a file holds is run: archives are read without pickle, pickles through `pickles`, PyTorch's files through
-PyTorch's own reader of weights alone, HDF5 without following links out of the file.
+No code in a file is ever run. Archives are read without pickle, pickles by `pickles`, PyTorch's files by PyTorch's
+reader for weights only, and links in HDF5 files are not followed to other files.
 """
 
 import glob
 import json
+import os
 import pathlib
 import zipfile
 from typing import NamedTuple
@@ -17,8 +18,8 @@ from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_leftovers, written_aside
 from awsdet.weights import pickles
 
-LARGEST = 8 * 2**30  # bytes of a file and of what it unpacks to; detectors have well under one GiB
-METADATA = "__metadata__"  # the entry of an npz that holds the metadata, as in safetensors
+LARGEST = 8 * 2**30  # bytes of a file, and of what it unpacks to; a detector has much less than one GiB
+METADATA = "__metadata__"  # entry of an npz that holds the metadata; safetensors has one of the same name
 _TORCH_MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # PyTorch before 1.6
 
 
@@ -26,14 +27,14 @@ class Table(NamedTuple):
     """What a file holds."""
 
     arrays: dict  # name -> array of numbers
-    metadata: dict  # what it says about itself; nested plain containers
+    metadata: dict  # what the file says about itself: a dict, may be nested
     kind: str  # npz, safetensors, h5, pkl or pth
 
 
-def read(path):
-    """Reads a file of weights. Its content decides what it is, not its name. Returns a Table.
+def read(path: str | os.PathLike) -> Table:
+    """Reads a file of weights. The format is recognised by the content, not by the name.
 
-    Raises UserError where it is missing, broken, too large, or not to be trusted.
+    Raises UserError if the file is missing, broken, too large, or would run code.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -90,7 +91,7 @@ def _read_npz(path):
 
 
 def _read_safetensors(path):
-    import ml_dtypes  # from then on NumPy has bfloat16
+    import ml_dtypes  # adds bfloat16 to NumPy; comes with TensorFlow
 
     arrays = {}
     try:
@@ -118,7 +119,7 @@ def _read_h5(path):
         if not isinstance(item, h5py.Dataset):
             return
         if item.external or item.is_virtual:
-            raise UserError(f"{path}: refused, since {name} has its numbers in another file")
+            raise UserError(f"{path}: refused, because the numbers of {name} are in another file")
         if item.dtype.kind not in "fiub":
             return
         if item.nbytes + sum(array.nbytes for array in arrays.values()) > LARGEST:
@@ -127,7 +128,7 @@ def _read_h5(path):
 
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(collect)  # follows no link to another file
+            file.visititems(collect)  # does not follow links to other files
     except (OSError, RuntimeError, ValueError, MemoryError) as error:
         raise UserError(f"{path} is no readable HDF5 file ({error})") from error
     return Table(arrays, {}, "h5")
@@ -151,11 +152,11 @@ def _read_pth(path):
         ) from None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever is wrong with it; PyTorch names what it refuses
+    except Exception as error:  # PyTorch raises many kinds, and names what it refuses
         reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"{path}: PyTorch's reader of weights alone refuses it ({reason}); where you trust it, save its state_dict "
-            "alone: torch.save(checkpoint['state_dict'], …)"
+            f"{path}: PyTorch's reader for weights refuses it ({reason}); if you trust the file, save only its "
+            "state_dict: torch.save(checkpoint['state_dict'], …)"
         ) from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds a {type(content).__name__}, not a dict of weights")
@@ -183,10 +184,10 @@ _READERS = {
 SUFFIXES_WRITTEN = (".npz", ".safetensors")
 
 
-def write(path, arrays, metadata):
-    """Writes float32 `arrays` (name -> array) and `metadata` (str -> str) to a file that appears in one piece.
+def write(path: str | os.PathLike, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Writes arrays, as float32, and metadata to a file that appears in one piece.
 
-    The suffix of `path` decides the format: .npz or .safetensors; UserError for any other.
+    The suffix of `path` decides the format: .npz or .safetensors. Raises UserError for any other suffix.
     """
     path = pathlib.Path(path)
     if path.suffix not in SUFFIXES_WRITTEN:

@@ -1,8 +1,8 @@
-"""The tables of foreign names: where each array of a tensorpack, Keras or Detectron file belongs.
+"""Tables of other systems' names: where each array of a tensorpack, Keras or Detectron file belongs.
 
-Each function yields (source key, mmdetection's name, change): `change` brings the array into mmdetection's layout and
-meaning (background last, background without boxes). The tables list every name that a ResNet of any depth and its
-detectors could have; a file holds some of them.
+Each function yields (key in the file, mmdetection's name, change). `change` is a function that converts the array to
+mmdetection's layout and order: the background is the last class, and has no boxes. The tables list every name that a
+ResNet of any depth and its detectors can have; a file has some of them.
 """
 
 import re
@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-_MOST_BLOCKS = 36  # of a stage: the third of ResNet-152
-_MOST_CONVS = 8  # of a mask head
+_MOST_BLOCKS = 36  # in a stage: the third one of ResNet-152
+_MOST_CONVS = 8  # convolutions in a head
 _PARTS = ("conv1", "conv2", "conv3", "downsample")
 CASCADE_STAGES = 3
 
 
 class _Place(NamedTuple):
-    """A convolution of the backbone and its normalisation, by mmdetection's names."""
+    """A convolution of the backbone and its normalisation, with mmdetection's names."""
 
-    stage: int  # 1..4; 0: the stem
+    stage: int  # 1 to 4; 0 is the stem
     block: int
     part: str  # conv1, conv2, conv3, downsample
     conv: str
@@ -27,7 +27,7 @@ class _Place(NamedTuple):
 
 
 def _backbone(norm="bn"):
-    """All _Places."""
+    """Yields all _Places. `norm`: bn or gn."""
     yield _Place(0, 0, "conv1", "backbone.conv1", f"backbone.{norm}1")
     for stage in range(1, 5):
         for block in range(_MOST_BLOCKS):
@@ -54,7 +54,7 @@ def transposed(array):
 
 
 def background_last(array):
-    """Rows of classes, background first -> last."""
+    """Moves the row of the background from the first to the last place."""
     return np.concatenate([array[1:], array[:1]])
 
 
@@ -63,12 +63,12 @@ def without_background(array):
 
 
 def without_background_boxes(array):
-    """Four rows a class; a class-agnostic head, with four in all, has none to drop."""
+    """Drops the background's four rows. A class-agnostic head has only four rows, and keeps them."""
     return array[4:] if len(array) > 4 else array
 
 
 def size_major_anchors(array):
-    """Rows of 9 anchors with one or more outputs each: sizes outer and ratios inner -> ratios outer (mmdetection)."""
+    """Reorders the rows of 9 anchors, with one or more outputs each, from size-major to mmdetection's ratio-major."""
     grouped = array.reshape(3, 3, -1, *array.shape[1:])
     return grouped.swapaxes(0, 1).reshape(array.shape)
 
@@ -77,7 +77,7 @@ def size_major_anchors(array):
 
 
 def tensorpack(keys):
-    """npz of tensorpack: convolutions HWIO, dense layers (in, out), RoI features flattened channels first."""
+    """npz of tensorpack: convolutions are HWIO, dense layers (in, out), RoI features flattened channels first."""
     names = {"gamma": "weight", "beta": "bias", "mean/EMA": "running_mean", "variance/EMA": "running_var"}
     for norm in ("bn", "gn"):
         for place in _backbone(norm):
@@ -110,17 +110,19 @@ def _tensorpack_heads(keys):
     for head in _mask_heads(cascade):
         for index in range(_MOST_CONVS):
             yield from _layer(f"maskrcnn/fcn{index}", f"{head}.convs.{index}.conv", hwio)
-        yield from _layer("maskrcnn/deconv", f"{head}.upsample", hwio)  # height, width, out, in -> in, out, …
+        yield from _layer(
+            "maskrcnn/deconv", f"{head}.upsample", hwio
+        )  # (height, width, out, in) -> (in, out, height, width)
         yield from _layer("maskrcnn/conv", f"{head}.conv_logits", hwio)
 
 
 def _mask_heads(cascade):
-    """Where the one mask head of a cascade goes: our cascade has three and takes their mean, so into each."""
+    """The mask heads to fill. Our cascade has three and takes their mean: each becomes tensorpack's only one."""
     return [f"roi_head.mask_head.{k}" for k in range(CASCADE_STAGES)] if cascade else ["roi_head.mask_head"]
 
 
 def _layer(source, path, layout, change=same):
-    """W and b of one layer of tensorpack."""
+    """The arrays W and b of one layer of tensorpack."""
     yield f"{source}/W", f"{path}.weight", lambda array: change(layout(array))
     yield f"{source}/b", f"{path}.bias", change
 
@@ -129,7 +131,7 @@ def _layer(source, path, layout, change=same):
 
 
 def keras(keys):
-    """h5 of keras.applications ResNet (version 1), keys "layer/kind"; see `fold_keras` for what remains."""
+    """h5 of keras.applications' ResNet (version 1), keys "layer/kind". `fold_keras` does the rest."""
     del keys
     names = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
     for place in _backbone():
@@ -145,7 +147,7 @@ def keras(keys):
 
 
 def detectron(keys):
-    """pkl of Caffe2 Detectron: backbones of MSRA and whole detectors; background is the first class."""
+    """pkl of Caffe2's Detectron: backbones of MSRA and whole detectors. The background is the first class."""
     del keys
     parts = dict(zip(_PARTS, ("branch2a", "branch2b", "branch2c", "branch1")))
     names = {"s": "weight", "b": "bias", "gamma": "weight", "beta": "bias"}
@@ -160,7 +162,7 @@ def detectron(keys):
                 stem = f"res_{source}" if not place.stage and norm == "bn" else source
                 yield f"{stem}_{norm}_{theirs}", f"{place.norm}.{ours}", same
     for level in range(2, 6):
-        for block in range(_MOST_BLOCKS):  # named after the last block of the stage
+        for block in range(_MOST_BLOCKS):  # these layers are named after the last block of the stage
             blob, lateral = f"res{level}_{block}_sum", f"neck.lateral_convs.{level - 2}.conv"
             yield from _blob(f"fpn_inner_{blob}{'' if level == 5 else '_lateral'}", lateral)
             yield from _blob(f"fpn_{blob}", f"neck.fpn_convs.{level - 2}.conv")
@@ -192,7 +194,7 @@ def _blob(source, path, change=same):
 
 
 def detectron2(keys):
-    """pkl or pth of Detectron2, whole detectors or backbones alone; classes are in our order already."""
+    """pkl or pth of Detectron2: whole detectors, or only backbones. The classes are already in our order."""
     kinds = ("weight", "bias", "running_mean", "running_var")
     statistics = any(re.search(r"(stem\.conv1|res\d.*)\.norm\.running_var$", key) for key in keys)
     for prefix in ("", "backbone.", "backbone.bottom_up."):
@@ -241,7 +243,7 @@ def _torch(source, path, change=same):
 
 
 def _torch_conv(source, path):
-    """A convolution that may have a group normalisation."""
+    """A convolution, with a group normalisation if there is one."""
     yield from _torch(source, f"{path}.conv")
     yield from _torch(f"{source}.norm", f"{path}.gn")
 
@@ -250,7 +252,7 @@ def _torch_conv(source, path):
 
 
 def fold_keras(arrays, sources):
-    """Convolution biases into the means of the BatchNorms after them, and Keras' epsilon into the variances.
+    """Adds biases of convolutions to the means of the BatchNorms after them, and Keras' epsilon to the variances.
 
     gamma * (x + bias - mean) / sqrt(variance + 1.001e-5) is our gamma * (x - mean') / sqrt(variance' + 1e-5).
     """
@@ -264,7 +266,7 @@ def fold_keras(arrays, sources):
 
 
 def fold_affine(arrays, sources):
-    """A BatchNorm that is given as scale and offset alone: mean 0, and the variance that our epsilon makes 1."""
+    """Completes a BatchNorm that has only scale and offset: mean 0, and the variance that with our epsilon gives 1."""
     if "backbone.bn1.weight" not in arrays:  # group normalisation
         return
     for place in _backbone():

@@ -1,23 +1,26 @@
-"""The model that a table of weights belongs to, as the file says or read off its names and shapes.
+"""Finds the model that weights belong to: the file says it, or the names and shapes of the arrays show it.
 
-What shapes do not tell (style, pixels, thresholds, anchors' sizes) keeps the defaults of `awsdet.config`.
+Settings that shapes do not show (style, pixels, thresholds, sizes of anchors) keep the defaults of `awsdet.config`.
 """
 
 import json
 import math
 import re
 
+from ml_collections import ConfigDict
+
 from awsdet import config as config_module
 from awsdet.runtime.errors import UserError
+from awsdet.weights.load import Weights
 
-_DEPTHS = {6: 50, 23: 101, 36: 152}  # blocks of the third stage
-_RETINA_SHAPES = 9  # anchors a cell: 3 sizes and 3 ratios
+_DEPTHS = {6: 50, 23: 101, 36: 152}  # blocks in the third stage -> depth of the ResNet
+_RETINA_SHAPES = 9  # anchors per cell: 3 sizes x 3 ratios
 
 
-def infer(weights):
-    """(config, number of classes) of Weights; if they hold a backbone alone, the number is 1.
+def infer(weights: Weights) -> tuple[ConfigDict, int]:
+    """Returns (config, number of classes). If the weights are only a backbone, the number is 1.
 
-    Raises UserError where they are of no detector of ours.
+    Raises UserError if they do not belong to one of our detectors.
     """
     if weights.model is not None:
         return _stored(weights), len(weights.class_names) if weights.class_names else 1
@@ -36,7 +39,9 @@ def infer(weights):
         else:
             classes = 1
     except (KeyError, StopIteration, IndexError, ZeroDivisionError) as error:
-        raise UserError(f"{weights.path}: cannot tell the model from its weights ({error}); give --config") from error
+        raise UserError(
+            f"{weights.path}: cannot recognise the model from its weights ({error}); give --config"
+        ) from error
     for key, value in (weights.preset.settings if weights.preset else {}).items():
         section, name = key.split(".")
         model[section][name] = value
@@ -44,11 +49,11 @@ def infer(weights):
 
 
 def _stored(weights):
-    """The config whose section model a file of ours holds."""
+    """The config whose section `model` is stored in one of our files."""
     try:
         return config_module.from_json(json.dumps({"model": weights.model}))
     except (TypeError, AttributeError) as error:
-        raise UserError(f"{weights.path}: the config in it cannot be read ({error}); give --config") from error
+        raise UserError(f"{weights.path}: cannot read the config in it ({error}); give --config") from error
 
 
 def _detector(shapes):
@@ -78,7 +83,9 @@ def _backbone(backbone, shapes):
     backbone.base_width = shapes["backbone.stem.6.weight" if deep else "backbone.conv1.weight"][0]
     blocks = _count(shapes, r"backbone\.layer3\.(\d+)\.conv1\.weight")
     if blocks not in _DEPTHS:
-        raise UserError(f"no ResNet of ours has {blocks} blocks in its third stage, as these weights have")
+        raise UserError(
+            f"these weights have {blocks} blocks in the third stage of the backbone, as none of our ResNets has"
+        )
     backbone.depth = _DEPTHS[blocks]
     width, group_inputs = shapes["backbone.layer1.0.conv2.weight"][:2]
     if width != group_inputs:
@@ -154,11 +161,11 @@ def _masks(model, shapes):
 
 
 def _square_anchors(anchors, count):
-    """Anchors of another number than the default: as many sizes, since only their number shows in the weights."""
+    """Sets anchors of `count` sizes and one ratio: the weights show only how many anchors a cell has."""
     anchors.update(scales=tuple(8.0 * 2 ** (k / count) for k in range(count)), ratios=(1.0,))
 
 
 def _count(shapes, pattern):
-    """How many numbers the group of a pattern takes, from 0 on."""
+    """How many different numbers the group in `pattern` has among the names."""
     found = {int(match[1]) for match in (re.fullmatch(pattern, key) for key in shapes) if match}
     return len(found)

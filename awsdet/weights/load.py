@@ -1,10 +1,12 @@
-"""Weights of any known system as a table in mmdetection's names, with what they take for granted.
+"""Reads the weights of any known system as a table in mmdetection's names, with the preset that they need.
 
-Which system a file comes from is told by its keys. Every key is placed, ignored by a rule that names it, or reported.
+The keys of a file show which system wrote it. Every key gets its place, is ignored by a rule, or is reported.
 """
 
 import json
+import os
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +15,7 @@ from awsdet.runtime.errors import UserError
 from awsdet.weights import files, formats, presets
 
 FORMAT = "awsdet weights 1"
-# What no detector takes: classifiers, optimizers' memory, counters, buffers that a config says better.
+# Keys that no detector needs: classifiers, states of optimizers, counters, and buffers whose values the config sets.
 _IGNORED = re.compile(
     r"(fc|linear|head|classifier|final_layer|incre_modules|downsamp_modules|stem\.fc)[./].*"  # classifiers
     r"|fc1000_[wb]|pred_[wb]|probs/.*|predictions/.*"
@@ -23,25 +25,26 @@ _IGNORED = re.compile(
 
 
 class Weights(NamedTuple):
-    """A file of weights, read."""
+    """What a file of weights contains."""
 
     path: str
     system: str  # tensorpack, keras, detectron, detectron2, torchvision, mmdetection or awsdet
     arrays: dict  # mmdetection's name -> array in mmdetection's layout
     sources: dict  # mmdetection's name -> key in the file
-    ignored: list  # keys in the file that no detector takes
-    unknown: dict  # keys in the file that no rule knows -> their shapes
-    preset: presets.Preset | None  # None where the file does not say
-    class_names: tuple | None  # None where the file does not say
-    model: dict | None  # config.model as a nested dict, in files of ours
+    ignored: list  # keys in the file that no detector needs
+    unknown: dict  # keys in the file that no rule knows -> shapes of their arrays
+    preset: presets.Preset | None  # None if the file does not say
+    class_names: tuple | None  # None if the file does not say
+    model: dict | None  # config.model as a nested dict; None unless awsdet wrote the file
 
     @property
-    def backbone_only(self):
+    def backbone_only(self) -> bool:
+        """Whether all arrays belong to the backbone."""
         return all(key.startswith("backbone.") for key in self.arrays)
 
 
-def read(path):
-    """Reads a file of weights. Returns Weights. Raises UserError where it cannot be read or is of no known system."""
+def read(path: str | os.PathLike) -> Weights:
+    """Reads a file of weights. Raises UserError if it cannot be read or no known system wrote it."""
     table = files.read(path)
     table = table._replace(arrays={key: _float32(path, key, array) for key, array in table.arrays.items()})
     if table.metadata.get("awsdet") == FORMAT:
@@ -70,10 +73,17 @@ def read(path):
     return Weights(str(path), system, placed, sources, ignored, unknown, preset, None, None)
 
 
-def write(path, arrays, *, preset=None, class_names=None, model=None):
-    """Writes a table in mmdetection's names, with what `read` needs to give it back.
+def write(
+    path: str | os.PathLike,
+    arrays: dict[str, np.ndarray],
+    *,
+    preset: presets.Preset | None = None,
+    class_names: Sequence[str] | None = None,
+    model: dict | None = None,
+) -> None:
+    """Writes arrays in mmdetection's names and layouts to a file, which `read` can read.
 
-    `preset`: Preset; `model`: config.model as a nested dict; `class_names`: in order. None for what is not known.
+    `model`: config.model as a nested dict. What is not known is None.
     """
     facts = {"preset": preset and list(preset), "class_names": class_names and list(class_names), "model": model}
     metadata = {name: json.dumps(fact) for name, fact in facts.items() if fact is not None}
@@ -87,7 +97,7 @@ _TABLES = {
     "detectron2": formats.detectron2,
 }
 _FOLDS = {"keras": formats.fold_keras, "detectron": formats.fold_affine}
-# The first whose pattern is the beginning of any key.
+# The system is the first whose pattern matches the beginning of a key.
 _SIGNS = {
     "tensorpack": r"conv0/|group\d/block\d+/|fastrcnn/|maskrcnn/|cascade_rcnn_stage\d/",
     "keras": r"conv1_conv/|conv\d_block\d+_\d_conv/",
@@ -111,7 +121,7 @@ def _system(keys):
 
 
 def _is_ignored(key, system):
-    # What Detectron2's RetinaNet calls head is no classifier.
+    # Detectron2's RetinaNet calls its detection head "head"; elsewhere that is a classifier.
     return _IGNORED.fullmatch(key) is not None and not (system == "detectron2" and key.startswith("head."))
 
 
@@ -119,7 +129,7 @@ def _float32(path, key, array):
     with np.errstate(over="ignore"):
         array = np.asarray(array, np.float32)
     if not np.isfinite(array).all():
-        raise UserError(f"{path}: {key} holds numbers that are not finite; the file is of no use")
+        raise UserError(f"{path}: {key} holds numbers that are not finite; use another file")
     return array
 
 
@@ -127,7 +137,7 @@ def _changed(path, key, array, change):
     try:
         return change(array)
     except (ValueError, IndexError) as error:
-        raise UserError(f"{path}: {key} has the shape {array.shape}, which its place does not allow") from error
+        raise UserError(f"{path}: {key} has the shape {array.shape}, which does not fit its layer") from error
 
 
 def _preset(system, table, placed):
@@ -138,19 +148,21 @@ def _preset(system, table, placed):
         return presets.of_detectron(placed)
     whole = any(not key.startswith("backbone.") for key in placed)
     if system == "tensorpack" and whole and not any(key.endswith(":0") for key in table.arrays):
-        return None  # may be Detectron2's, converted to tensorpack's names: then it wants Detectron2's pixels
+        return None  # may be converted from Detectron2, and then needs Detectron2's pixels
     return {"tensorpack": presets.TENSORPACK, "keras": presets.KERAS}[system]
 
 
 def _mmdetection(path, arrays, metadata):
-    """mmdetection's own, and backbones alone as torchvision and OpenMMLab publish them: there without a prefix."""
+    """Files of mmdetection, and backbones of torchvision and OpenMMLab, whose keys lack "backbone." at the start."""
     whole = any(key.startswith("backbone.") for key in arrays)
     ignored = [key for key in arrays if _is_ignored(key, "mmdetection")]
     taken = {key: array for key, array in arrays.items() if key not in ignored}
     prefix = "" if whole else "backbone."
     preset = presets.of_mmdet_config(str(metadata.get("config") or metadata.get("cfg") or ""))
-    # OpenMMLab publishes Caffe's backbones in these names too, but without the classifier.
-    if preset is None and not whole and ("fc.weight" in arrays or "classifier.weight" in arrays):  # the latter: HRNet
+    # Caffe's backbones that OpenMMLab publishes have the same names, but no classifier.
+    if (
+        preset is None and not whole and ("fc.weight" in arrays or "classifier.weight" in arrays)
+    ):  # HRNet has the latter
         preset = presets.TORCHVISION
     return Weights(
         str(path),
@@ -181,7 +193,7 @@ def _ours(path, table):
             raise ValueError(f"a preset with {', '.join(preset.settings)}")
         class_names = None if facts["class_names"] is None else tuple(map(str, facts["class_names"]))
     except (ValueError, TypeError, IndexError, AttributeError) as error:
-        raise UserError(f"{path}: what the file says of itself cannot be read ({error})") from error
+        raise UserError(f"{path}: cannot read its metadata ({error})") from error
     sources = {key: key for key in table.arrays}
     return Weights(str(path), "awsdet", table.arrays, sources, [], {}, preset, class_names, facts["model"])
 

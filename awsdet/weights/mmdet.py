@@ -1,10 +1,11 @@
 """Weights in the names and layouts of mmdetection.
 
-Our variables carry mmdetection's module paths, so a name differs only in its last parts, and an array only in its
-layout: PyTorch keeps convolutions as OIHW, dense layers as (out, in), transposed convolutions as (in, out, kh, kw),
-and flattens RoI features channels first.
+Our variables have mmdetection's module paths, so names differ only in their last parts, and arrays only in their
+layout. PyTorch stores convolutions as OIHW (output channels, input channels, height, width), TensorFlow as HWIO.
+PyTorch stores dense layers as (out, in), transposed convolutions as (in, out, height, width), and flattens RoI features
+channels first.
 
-How a layer is named decides where its normalisation is found:
+The name of a convolution gives the name of its normalisation:
 
     path of the convolution             its normalisation
     backbone.layer1.0.conv2             backbone.layer1.0.bn2 (gn2 for group normalisation)
@@ -13,25 +14,28 @@ How a layer is named decides where its normalisation is found:
     backbone.stem.3                     backbone.stem.4: in a row of numbered modules, the next one
 """
 
+from collections.abc import Container
+
 import numpy as np
+import tensorflow as tf
 
 from awsdet.runtime.errors import UserError
 
 _NORM_SUFFIX = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
-_COUNTER = "num_batches_tracked"  # PyTorch counts the batches of a BatchNorm; nothing here depends on it
+_COUNTER = "num_batches_tracked"  # PyTorch counts the batches of a BatchNorm; no model needs that number
 
 
-def table(detector):
-    """mmdetection's parameter name -> our variable, of all weights of a detector."""
+def table(detector: tf.keras.Model) -> dict[str, tf.Variable]:
+    """All weights of a detector: mmdetection's parameter name -> our variable."""
     named = ((variable.name.partition(":")[0], variable) for variable in detector.variables)
-    names = {name: variable for name, variable in named if "." in name}  # not the step counter, nor what sums gradients
+    names = {name: variable for name, variable in named if "." in name}  # without step counters and sums of gradients
     return {source_key(name, names): variable for name, variable in names.items()}
 
 
-def source_key(name, names):
+def source_key(name: str, names: Container[str]) -> str:
     """mmdetection's name of our variable `name` ("backbone.layer1.0.conv1.gamma").
 
-    `names`: of all variables; a normalisation with statistics is a BatchNorm, one without a GroupNorm.
+    `names`: names of all variables. A normalisation is a BatchNorm if it has statistics, otherwise a GroupNorm.
     """
     path, _, kind = name.rpartition(".")
     parent, _, leaf = path.rpartition(".")
@@ -46,14 +50,14 @@ def source_key(name, names):
     return f"{parent}.{norm}.{_NORM_SUFFIX[kind]}"
 
 
-def windows(detector):
-    """mmdetection's parameter name -> side P of the RoI features [P, P, channels] that the layer takes flattened."""
+def windows(detector: tf.keras.Model) -> dict[str, int]:
+    """Name of a dense layer's weight -> side P, if its input are flattened RoI features [P, P, channels]."""
     layers = (layer for layer in detector.submodules if getattr(layer, "window", None))
     return {f"{layer.name}.weight": layer.window for layer in layers}
 
 
-def from_source(key, array, windows):
-    """An mmdetection array in our layout; gradients have the layout of their parameter. `windows`: see there."""
+def from_source(key: str, array: np.ndarray, windows: dict[str, int]) -> np.ndarray:
+    """Converts an array from mmdetection's layout to ours, also a gradient. `windows`: what `windows` returns."""
     if array.ndim == 4:
         return array.transpose(0, 2, 3, 1) if _is_transposed(key) else array.transpose(2, 3, 1, 0)
     if array.ndim != 2:
@@ -65,8 +69,8 @@ def from_source(key, array, windows):
     return array.T
 
 
-def to_source(key, array, windows):
-    """The inverse of `from_source`."""
+def to_source(key: str, array: np.ndarray, windows: dict[str, int]) -> np.ndarray:
+    """Converts an array from our layout to mmdetection's, also a gradient. `windows`: what `windows` returns."""
     if array.ndim == 4:
         return array.transpose(0, 3, 1, 2) if _is_transposed(key) else array.transpose(3, 2, 0, 1)
     if array.ndim != 2:
@@ -82,17 +86,17 @@ def _is_transposed(key):
     return key.endswith("upsample.weight")
 
 
-def assign(detector, arrays):
-    """Sets all weights of a detector from a dict of mmdetection name -> array.
+def assign(detector: tf.keras.Model, arrays: dict[str, np.ndarray]) -> None:
+    """Sets all weights of a detector from a dict of mmdetection's name -> array.
 
-    Raises UserError that lists every key that is missing, unused or of another shape; then nothing was assigned.
+    Raises UserError if any key is missing, unused or of another shape. It lists them all, and no weight was changed.
     """
     wanted, sides = table(detector), windows(detector)
     faults = [f"missing {key}" for key in wanted if key not in arrays]
     faults += [f"unused {key}" for key in arrays if key not in wanted and not key.endswith(_COUNTER)]
     values = {key: from_source(key, np.asarray(arrays[key]), sides) for key in wanted if key in arrays}
     faults += [
-        f"{key} has shape {values[key].shape} where the model has {tuple(wanted[key].shape)}"
+        f"{key} has shape {values[key].shape}, but the model has {tuple(wanted[key].shape)}"
         for key in values
         if values[key].shape != tuple(wanted[key].shape)
     ]
@@ -102,8 +106,8 @@ def assign(detector, arrays):
         wanted[key].assign(value)
 
 
-def export(detector):
-    """All weights of a detector, a dict of mmdetection name -> float32 array in mmdetection's layout."""
+def export(detector: tf.keras.Model) -> dict[str, np.ndarray]:
+    """All weights of a detector: dict of mmdetection's name -> float32 array in mmdetection's layout."""
     sides = windows(detector)
     return {
         key: np.ascontiguousarray(to_source(key, variable.numpy(), sides)) for key, variable in table(detector).items()

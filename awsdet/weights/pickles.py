@@ -1,14 +1,16 @@
-"""Reads pickles that hold NumPy arrays and plain containers, and runs nothing that a pickle asks for.
+"""Reads pickles of NumPy arrays and plain containers, without running the functions that a pickle names.
 
-A pickle is a program that may name any function. Here each name it may use stands for an object of this file that does
-one harmless thing; every other name is refused. Arrays come into being from their bytes, shape and type alone.
-Protocols 0 to 5, also of Python 2 and of NumPy 2.
+A pickle is a program that may call any function by its name. Here each allowed name stands for an object of this file
+that does one harmless thing, and every other name is refused. Arrays are made only from their bytes, shape and type.
+Protocols 0 to 5 are read, also those that Python 2 and NumPy 2 write.
 """
 
 import collections
 import io
+import pathlib
 import pickle
 import re
+from typing import Any
 
 import numpy as np
 
@@ -17,37 +19,37 @@ from awsdet.runtime.errors import UserError
 _NUMERIC = re.compile(r"[<>=|]?([fiub][1248]|\?)")
 
 
-def read(path):
-    """The object in a pickle file: dicts, lists, tuples, strings, numbers and NumPy arrays (of numbers).
+def read(path: pathlib.Path) -> Any:
+    """The object in a pickle file: dicts, lists, tuples, strings, numbers and NumPy arrays of numbers.
 
-    Raises UserError where it is broken or asks for anything else, which is named.
+    Raises UserError if the file is broken or contains anything else; the text says what.
     """
     try:
         return _plain(_Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load())
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    except Exception as error:  # a broken pickle can fail anywhere in the machine that reads it
+    except Exception as error:  # a broken pickle can cause any error in the reader
         raise UserError(f"{path} is no readable pickle ({type(error).__name__}: {error})") from error
 
 
 class _Reader(pickle._Unpickler):
-    """The reader in Python: the one in C makes a table as long as ten bytes of a pickle tell it to."""
+    """Python's reader that is written in Python. In the one written in C, ten bytes of a pickle can fill the memory."""
 
     def find_class(self, module, name):
-        """What a name in the pickle stands for."""
+        """The object that a name in the pickle stands for."""
         allowed = _ALLOWED.get((module.replace("numpy._core", "numpy.core"), name))
         if allowed is None:
             raise UserError(
-                f"refused, since it names {module}.{name}: only NumPy arrays and plain containers are read from it"
+                f"refused, because it names {module}.{name}; only NumPy arrays and plain containers are read"
             )
         return allowed
 
     def persistent_load(self, pid):
-        raise UserError(f"refused, since it refers to {pid!r} outside the file")
+        raise UserError(f"refused, because it refers to {pid!r} outside the file")
 
 
 class _Array:
-    """An array on its way: `_reconstruct` makes it empty, then its state arrives."""
+    """An array that is being read: `_reconstruct` makes an empty one, then the pickle sets its state."""
 
     __slots__ = ("value",)
 
@@ -57,13 +59,13 @@ class _Array:
 
 
 class _Type:
-    """numpy.dtype on its way: its code, then its byte order."""
+    """A numpy.dtype that is being read: first its code, then its byte order."""
 
     __slots__ = ("dtype",)
 
     def __init__(self, code):
         if not isinstance(code, str) or not _NUMERIC.fullmatch(code):
-            raise UserError(f"refused, since it has an array of type {code!r}; only numbers are read")
+            raise UserError(f"refused, because it has an array of type {code!r}; only numbers are read")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state):
@@ -74,12 +76,12 @@ def _array(data, dtype, shape, order):
     if isinstance(data, str):  # bytes of Python 2
         data = data.encode("latin1")
     if not isinstance(data, (bytes, bytearray)):
-        raise UserError(f"refused, since it has an array made of {type(data).__name__}; only numbers are read")
+        raise UserError(f"refused, because it has an array made of {type(data).__name__}; only numbers are read")
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
 
 
 class _Function:
-    """A name that a pickle may call. Without a __dict__, so that the pickle cannot change it."""
+    """A function that a pickle may call. It has no __dict__, so that the pickle cannot change it."""
 
     __slots__ = ()
 
@@ -115,7 +117,7 @@ class _MakeType(_Function):
 
 
 class _Encode(_Function):
-    """How protocols before 3 keep bytes."""
+    """How protocols before 3 store bytes."""
 
     __slots__ = ()
 
@@ -124,7 +126,7 @@ class _Encode(_Function):
 
 
 class _NoBytes(_Function):
-    """How they keep none."""
+    """How protocols before 3 store empty bytes."""
 
     __slots__ = ()
 
@@ -133,7 +135,7 @@ class _NoBytes(_Function):
 
 
 class _ArrayType(_Function):
-    """The argument of `_reconstruct`; nothing is done with it."""
+    """The argument of `_reconstruct`, which ignores it."""
 
     __slots__ = ()
 
@@ -151,10 +153,12 @@ _ALLOWED = {
 
 
 def _plain(content):
-    """The arrays of a dict, and of dicts in it, as arrays. What lies deeper or in lists is kept as it is."""
+    """Turns the _Arrays of a dict, and of the dicts in it, into arrays. Deeper ones, and those in lists, stay."""
     if not isinstance(content, dict):
         return _value(content)
-    inner = {id(value): value for value in content.values() if isinstance(value, dict)}  # each once
+    inner = {
+        id(value): value for value in content.values() if isinstance(value, dict)
+    }  # a dict that occurs twice is converted once
     inner = {key: {name: _value(value) for name, value in one.items()} for key, one in inner.items()}
     return {name: inner.get(id(value), _value(value)) for name, value in content.items()}
 

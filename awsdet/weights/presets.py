@@ -1,11 +1,14 @@
-"""What weights take for granted: the pixels they were trained on and where their network has its strides.
+"""What weights need from the config: how pixels are normalised, and which convolutions have strides.
 
-A preset is a name and the settings of config.model that it asks for. Of pixel means the sets in use differ by less than
-one grey level within a family; such differences are let pass.
+A preset is a name and the settings of config.model that it needs. Systems of one family use pixel means that differ by
+less than one grey level; such differences are accepted.
 """
 
 import re
 from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
 
 from awsdet.runtime.errors import UserError
 
@@ -18,41 +21,42 @@ RELU = "fpn.relu_before_extra_convs"
 
 class Preset(NamedTuple):
     name: str
-    settings: dict  # keys of config.model -> value: image.bgr, .mean, .std, backbone.style; RELU where it matters
+    settings: dict  # key of config.model -> value: image.bgr, .mean, .std, backbone.style; for some also RELU
 
 
 def _pixels(bgr, mean, std, style):
     return {"image.bgr": bgr, "image.mean": mean, "image.std": std, "backbone.style": style}
 
 
-# Means and deviations in the order of the channels. A standard deviation of 1 is absorbed in the first convolution.
-# tensorpack's AlignPadding pads 3 and 2, or 1 and 0, pixels at top / left and bottom / right where we pad 3 or 1 on all
-# sides: with sides that are multiples of 32 no window reaches what we pad more, so nothing has to be set for it.
+# Means and standard deviations are in the order of the channels. A deviation of 1 means that the weights of the first
+# convolution contain it. tensorpack's AlignPadding pads 3 pixels at the top and left and 2 at the bottom and right (or
+# 1 and 0); we pad 3 (or 1) on all sides. If height and width are multiples of 32, no window reaches the additional
+# pixel, so no setting is needed.
 TENSORPACK = Preset("tensorpack", _pixels(True, (103.53, 116.28, 123.675), (57.375, 57.12, 58.395), "pytorch"))
 KERAS = Preset("Keras applications", _pixels(True, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0), "caffe"))
 MSRA = Preset("Detectron / MSRA", _pixels(True, (103.53, 116.28, 123.675), (1.0, 1.0, 1.0), "caffe"))
-DETECTRON_RESNEXT = Preset("Detectron ResNeXt", TENSORPACK.settings)  # its pixels are divided
+DETECTRON_RESNEXT = Preset("Detectron ResNeXt", TENSORPACK.settings)  # divides its pixels by the standard deviation
 DETECTRON_GROUP_NORM = Preset("Detectron, group normalisation", {**MSRA.settings, "backbone.style": "pytorch"})
 TORCHVISION = Preset("torchvision", _pixels(False, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), "pytorch"))
 
 
-def of_detector(name, detector):
-    """The preset that weights of a detector have."""
+def of_detector(name: str, detector: tf.keras.Model) -> Preset:
+    """The preset of a detector's own weights."""
     settings = settings_of(detector)
     return Preset(name, {key: settings[key] for key in TORCHVISION.settings})
 
 
-def settings_of(detector):
-    """What a detector is made for, under the keys of Preset.settings."""
-    pixels, style = detector.pixels, getattr(detector.backbone, "style", "pytorch")  # HRNet has one style only
+def settings_of(detector: tf.keras.Model) -> dict:
+    """The settings of a detector that presets are about: key of Preset.settings -> value."""
+    pixels, style = detector.pixels, getattr(detector.backbone, "style", "pytorch")  # HRNet has only one style
     return {
         **_pixels(pixels.bgr, tuple(pixels.mean), tuple(pixels.std), style),
         RELU: getattr(detector.neck, "relu_before_extra_convs", False),
     }
 
 
-def of_detectron(arrays):
-    """The preset of a backbone of Detectron or Detectron2, in mmdetection's names: its kinds differ."""
+def of_detectron(arrays: dict[str, np.ndarray]) -> Preset:
+    """The preset of a Detectron or Detectron2 file, by its arrays in mmdetection's names."""
     inside = arrays.get("backbone.layer1.0.conv2.weight")
     preset = DETECTRON_GROUP_NORM if "backbone.gn1.weight" in arrays else MSRA
     if inside is not None and inside.shape[0] != inside.shape[1]:
@@ -62,8 +66,8 @@ def of_detectron(arrays):
     return preset
 
 
-def of_mmdet_config(text):
-    """The preset in the text of an mmdetection config, which its checkpoints carry; None where it does not say."""
+def of_mmdet_config(text: str) -> Preset | None:
+    """The preset in the text of an mmdetection config, which checkpoints contain; None if the text does not say."""
     numbers = r"\s*=\s*[\[(]([^\])]*)[\])]"
     mean, std = (re.search(rf"\b{name}{numbers}", text) for name in ("mean", "std"))
     order = re.search(r"\b(?:to_rgb|bgr_to_rgb)\s*=\s*(True|False)", text)
@@ -76,14 +80,14 @@ def of_mmdet_config(text):
     )
 
 
-def differences(preset, detector):
-    """[(key, value of the preset, value of the detector)] of the settings that do not go together."""
+def differences(preset: Preset, detector: tf.keras.Model) -> list[tuple]:
+    """[(key, value of the preset, value of the detector)] of the settings that differ."""
     ours = settings_of(detector)
     return [(key, wanted, ours[key]) for key, wanted in preset.settings.items() if not _agree(key, wanted, ours[key])]
 
 
-def check(preset, detector, path):
-    """Raises UserError, with the overrides that mend it, if a detector does not go with a preset."""
+def check(preset: Preset, detector: tf.keras.Model, path: str) -> None:
+    """Raises UserError if a detector differs from a preset; the text has the overrides that fix it."""
     found = differences(preset, detector)
     if found:
         ours = ", ".join(f"model.{key}={value}" for key, _, value in found)
@@ -91,8 +95,8 @@ def check(preset, detector, path):
         raise UserError(f"the weights in {path} ({preset.name}) do not go with {ours}; add {cure}")
 
 
-def describe(preset):
-    """A line for people."""
+def describe(preset: Preset) -> str:
+    """A description of the preset in one line."""
     settings = preset.settings
     order = "BGR" if settings["image.bgr"] else "RGB"
     where = {"caffe": "first 1x1", "pytorch": "3x3"}.get(settings["backbone.style"], "?")

@@ -6,8 +6,9 @@
 
 namespace awsdet::cuda {
 
-// How many of the block's threads before this one have the flag; `total`: how many of all. Every thread of the block
-// calls it; their number is a multiple of 32, `warp_counts` shared memory for one number a warp.
+// Returns how many of the block's threads before this one have the flag; `total` gets how many of all threads have it.
+// Every thread of the block calls it. The number of threads is a multiple of 32, and `warp_counts` is shared memory for
+// one number per warp.
 __device__ __forceinline__ int BlockRank(bool flag, int thread, int threads, int* warp_counts, int* total) {
   const unsigned votes = __ballot_sync(0xffffffffu, flag);
   const int warp = thread / 32;

@@ -1,7 +1,7 @@
-// How the launchers start a kernel, and what kernels need from the language beyond CUDA's own headers.
+// How launchers start a kernel, and a few names that kernels need besides CUDA's own headers.
 //
-// The kernels' sources are also compiled by a plain C++ compiler (tests/cuda_emulation.h), which runs one block after
-// the other, so that what they compute is tested without a GPU; these few names are what differs.
+// The sources of the kernels are also compiled by a plain C++ compiler (tests/cuda_emulation.h), which runs one block
+// after the other, so that their results can be tested without a GPU. Only these names differ then.
 #ifndef AWSDET_CUDA_LAUNCH_H_
 #define AWSDET_CUDA_LAUNCH_H_
 
@@ -31,7 +31,7 @@ cudaError_t Launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
 
 #endif  // AWSDET_CUDA_EMULATION
 
-// Leaves the calling launcher with the first error.
+// Returns from the launcher that uses it, with the error, if there is one.
 #define AWSDET_RETURN_IF_ERROR(expression)                          \
   do {                                                              \
     const cudaError_t awsdet_error = (expression);                  \

@@ -1,9 +1,9 @@
-// NMS of a batch: every image and class at once.
+// NMS of a batch: all images and classes at once. A candidate is a box whose score is above the threshold.
 //
-//   1. candidates by image and falling score (hard; Soft-NMS takes them by index), a stable radix sort
-//   2. of those, the places by image and class, a second stable sort: each class is a run, in the order of 1
-//   3. a block a class decides what stays (nms_hard.cu, nms_soft.cu)
-//   4. what stays, in the order of the (decayed) scores: a block an image writes the first max_output
+//   1. A stable radix sort orders the candidates by image and falling score (for Soft-NMS by image and index).
+//   2. A second stable sort orders them by image and class, so that each class is a run, in the order of step 1.
+//   3. One block per class decides which boxes are kept (nms_hard.cu, nms_soft.cu).
+//   4. One block per image writes the first max_output kept boxes, in the order of their (decayed) scores.
 #include "cuda/nms.h"
 
 #include <type_traits>
@@ -17,11 +17,12 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kEmitThreads = 512;
-constexpr uint32_t kNoCandidate = 0xffffffffu;  // after every score's key
+constexpr uint32_t kNoCandidate = 0xffffffffu;  // larger than the key of any score
 
 __device__ int64_t GlobalThread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 
-// keys: image and falling score (hard) or image alone (soft), whatever is no candidate last; order: 0, 1, ..
+// keys: image and falling score (hard), or only the image (soft); boxes that are no candidates are last. order: 0, 1,
+// ...
 __global__ void ScoreKeysKernel(const __grid_constant__ NmsProblem problem, const float* __restrict__ boxes,
                                 const float* __restrict__ scores, uint64_t* __restrict__ keys,
                                 int32_t* __restrict__ order) {
@@ -35,7 +36,7 @@ __global__ void ScoreKeysKernel(const __grid_constant__ NmsProblem problem, cons
   order[i] = static_cast<int32_t>(i);
 }
 
-// class_keys: image, whether it is no candidate, class; members: 0, 1, ..
+// class_keys: image, then 1 if it is no candidate, then class. members: 0, 1, ...
 __global__ void ClassKeysKernel(int64_t total, const uint64_t* __restrict__ score_keys,
                                 const int32_t* __restrict__ order, const int32_t* __restrict__ classes,
                                 uint64_t* __restrict__ class_keys, int32_t* __restrict__ members) {
@@ -46,7 +47,7 @@ __global__ void ClassKeysKernel(int64_t total, const uint64_t* __restrict__ scor
   members[i] = static_cast<int32_t>(i);
 }
 
-// Lists where the classes begin; in which order does not matter.
+// Lists the places at which a class begins, in any order.
 __global__ void StartsKernel(int64_t total, const uint64_t* __restrict__ keys, int32_t* __restrict__ starts,
                              int32_t* group_count) {
   const int64_t i = GlobalThread();
@@ -59,7 +60,7 @@ __global__ void FillKernel(int64_t total, float value, float* __restrict__ value
   if (i < total) values[i] = value;
 }
 
-// keys: image and falling decayed score, what is gone last; order: 0, 1, ..
+// keys: image and falling decayed score; suppressed boxes are last. order: 0, 1, ...
 __global__ void DecayedKeysKernel(const __grid_constant__ NmsProblem problem, const float* __restrict__ decayed,
                                   uint64_t* __restrict__ keys, int32_t* __restrict__ order) {
   const int64_t i = GlobalThread();
@@ -69,8 +70,8 @@ __global__ void DecayedKeysKernel(const __grid_constant__ NmsProblem problem, co
   order[i] = static_cast<int32_t>(i);
 }
 
-// A block an image: the first max_output of `order` that are kept. survives (hard) says so place by place; without it
-// (soft) everything with a key is kept.
+// One block per image writes the first max_output boxes of `order` that are kept. For hard NMS, survives[place] says
+// whether a box is kept; for Soft-NMS it is null, and every box that has a key is kept.
 __global__ void __launch_bounds__(kEmitThreads)
     EmitKernel(const __grid_constant__ NmsProblem problem, const uint64_t* __restrict__ keys,
                const int32_t* __restrict__ order, const uint8_t* __restrict__ survives,
@@ -108,24 +109,24 @@ bool IsValid(const NmsProblem& problem) {
   return Total(problem) <= INT32_MAX;
 }
 
-// Bits of a key above the lowest 32 (or 33) that images take.
+// How many bits of a key the images need, above the lowest 32 (or 33) bits.
 int ImageBits(const NmsProblem& problem) {
   int bits = 1;
   while ((int64_t{1} << bits) < problem.images) ++bits;
   return bits;
 }
 
-// The parts of the workspace, one after the other, each at a multiple of 256 bytes.
+// The parts of the workspace. They follow each other, and each begins at a multiple of 256 bytes.
 struct Workspace {
   uint64_t *keys, *sorted_keys;
   int32_t *values, *order, *members, *starts;
   Box* boxes;
   float *pool_scores, *decayed;
   uint8_t* survives;
-  int32_t* counters;  // number of groups, the next one to take
+  int32_t* counters;  // the number of groups, and the next group to take
   void* sort;
   size_t sort_bytes;
-  size_t bytes;  // of all
+  size_t bytes;  // of all parts
 };
 
 cudaError_t LayOut(const NmsProblem& problem, void* memory, Workspace* parts) {
@@ -155,7 +156,7 @@ cudaError_t LayOut(const NmsProblem& problem, void* memory, Workspace* parts) {
   return cudaSuccess;
 }
 
-// Steps 1 to 3.
+// Does steps 1 to 3.
 cudaError_t Decide(const NmsProblem& problem, const float* boxes, const float* scores, const int32_t* classes,
                    const Workspace& work, cudaStream_t stream) {
   const int64_t total = Total(problem);
@@ -182,7 +183,7 @@ cudaError_t Decide(const NmsProblem& problem, const float* boxes, const float* s
   return LaunchSoftNms(problem, groups, boxes, scores, work.boxes, work.pool_scores, work.decayed, stream);
 }
 
-// The order of the decayed scores, to work.sorted_keys and work.order.
+// Sorts by the decayed scores, into work.sorted_keys and work.order.
 cudaError_t SortDecayed(const NmsProblem& problem, const Workspace& work, cudaStream_t stream) {
   const int64_t total = Total(problem);
   const dim3 blocks(static_cast<unsigned>((total + kThreads - 1) / kThreads));

@@ -1,8 +1,9 @@
-// Greedy NMS within classes, a block a class.
+// Greedy NMS within classes, one block per class.
 //
-// The block goes down the scores a tile of candidates at a time. A tile is compared with everything that was kept
-// before (all pairs at once), then with itself: a bit matrix says who suppresses whom, and one thread goes through it
-// in order. No memory grows with the square of the number of boxes, and a class ends early at max_output.
+// The block takes the candidates by falling score, one tile at a time. It compares the tile with all boxes that were
+// kept before (all pairs at once), then with itself: a bit matrix says which candidate suppresses which, and one thread
+// goes through it in order. No memory grows with the square of the number of boxes, and a class ends early at
+// max_output.
 #include "cuda/nms_groups.h"
 
 namespace awsdet::cuda {
@@ -16,12 +17,12 @@ constexpr int kParts = kThreads / kTile;  // threads that share the kept boxes o
 struct Tile {
   Box box[kTile];
   float area[kTile];
-  unsigned gone[kTile];              // not 0: suppressed by what was kept before, or no candidate
-  unsigned suppresses[kTile][kWords];  // bit j of row i: i suppresses j, j > i
+  unsigned gone[kTile];              // not 0: suppressed by a box that was kept before, or no candidate
+  unsigned suppresses[kTile][kWords];  // bit j of row i: i suppresses j; only for j > i
   unsigned kept[kWords];
 };
 
-// Goes through the tile in order and sets tile->kept, at most `room` of them; returns how many.
+// Goes through the tile in order, keeps at most `room` candidates in tile->kept, and returns how many.
 __device__ int Resolve(Tile* tile, int room) {
   unsigned alive[kWords];
 #pragma unroll
@@ -57,7 +58,7 @@ __global__ void __launch_bounds__(kThreads)
   const int thread = threadIdx.x, slot = thread % kTile, part = thread / kTile, lane = thread % 32;
   int64_t begin, end;
   while (TakeGroup(groups, thread, range, &begin, &end)) {
-    Box* const kept = kept_boxes + begin;  // a class keeps no more than it has
+    Box* const kept = kept_boxes + begin;  // no more boxes are kept than the class has
     int64_t kept_count = 0;
     for (int64_t first = begin; first < end && kept_count < max_output; first += kTile) {
       const int64_t place = first + slot;
@@ -71,7 +72,7 @@ __global__ void __launch_bounds__(kThreads)
       const float area = tile.area[slot];
       if (place < end) {
         for (int64_t k = part; k < kept_count; k += kParts) {
-          const Box other = kept[k];  // one address for the whole warp
+          const Box other = kept[k];  // the whole warp reads the same address
           if (Iou(box, area, other, Area(other)) > iou_threshold) {
             atomicOr(&tile.gone[slot], 1u);
             break;

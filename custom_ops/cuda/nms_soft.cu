@@ -1,6 +1,6 @@
-// Soft-NMS within classes (Bodla et al. 2017), a block a class: the best box stays and the scores of the others decay
-// by their overlap with it, one box after the other. Each step is one pass over the class, which decays and looks for
-// the next best at the same time.
+// Soft-NMS within classes (Bodla et al. 2017), one block per class: the box with the highest score is kept, and the
+// scores of the others decay by their overlap with it; then the same with the rest. Each step is one pass over the
+// class, which decays the scores and looks for the next highest at the same time.
 #include "cuda/nms_groups.h"
 
 namespace awsdet::cuda {
@@ -9,8 +9,8 @@ namespace {
 constexpr int kThreads = 512;
 constexpr int kWarps = kThreads / 32;
 
-// A score and where it stands: the larger is the higher score, and of equals the earlier place. 0: none. Scores are
-// positive, so that their bits order as they do.
+// A score and its place as one number, which is larger for a higher score, and for the earlier of equal scores. 0 means
+// none. Scores are positive, so their bits have the same order as the numbers.
 __device__ uint64_t Rank(float score, int64_t place) {
   if (score == kGone) return 0;
   return static_cast<uint64_t>(__float_as_uint(score)) << 32 | static_cast<uint32_t>(~static_cast<uint32_t>(place));
@@ -51,7 +51,8 @@ __global__ void __launch_bounds__(kThreads)
     Box* const own = pool + begin;
     float* const score = pool_scores + begin;
     uint64_t best = 0;
-    // Each thread keeps to its own places, which only the box of the best leaves: written here, never changed.
+    // Each thread uses only its own places, except for the best box, which it reads. Boxes are written here and not
+    // changed.
     for (int64_t i = thread; i < size; i += kThreads) {
       const int64_t index = groups.order[groups.members[begin + i]];
       own[i] = BoxAt(boxes, index);

@@ -10,7 +10,7 @@ namespace awsdet::cuda {
 namespace {
 
 constexpr int kThreads = 512;
-constexpr int kMostTaps = 32;                // a bin and axis; a bin that needs more is summed sample by sample
+constexpr int kMostTaps = 32;                // per bin and axis; a bin that needs more is summed sample by sample
 constexpr size_t kTapsMemory = 32 * 1024;    // bytes
 
 // One row or column that a bin reads, with its weight.
@@ -19,7 +19,8 @@ struct Tap {
   float weight;
 };
 
-// Adds to the tap of `pixel` where one of the latest has it, else appends; false when the list is full.
+// Adds to the tap of `pixel` if one of the latest taps has it, otherwise appends a tap. Returns false if the list is
+// full.
 __device__ bool AddTap(int32_t pixel, float weight, int capacity, Tap* taps, int* count) {
   for (int i = *count - 1; i >= 0 && i >= *count - 3; --i) {
     if (taps[i].pixel == pixel) {
@@ -32,7 +33,7 @@ __device__ bool AddTap(int32_t pixel, float weight, int capacity, Tap* taps, int
   return true;
 }
 
-// Lists what one bin reads along one axis; returns how many taps, -1 where they do not fit.
+// Lists the pixels that one bin reads along one axis. Returns the number of taps, or -1 if they do not fit.
 __device__ int ListTaps(const SampleAxis& axis, int bin, int capacity, Tap* taps) {
   int count = 0;
   for (int s = 0; s < axis.samples; ++s) {
@@ -45,7 +46,7 @@ __device__ int ListTaps(const SampleAxis& axis, int bin, int capacity, Tap* taps
   return count;
 }
 
-// One bin from its taps; `origin` is the first channel of this thread at pixel (0, 0), steps are in elements.
+// Sums one bin from its taps. `origin` is this thread's first channel of pixel (0, 0); steps are in elements.
 template <typename T, int V>
 __device__ __forceinline__ void SumTaps(const T* __restrict__ origin, int64_t row_step, int64_t column_step,
                                         const Tap* rows, int row_count, const Tap* columns, int column_count,
@@ -60,7 +61,7 @@ __device__ __forceinline__ void SumTaps(const T* __restrict__ origin, int64_t ro
   }
 }
 
-// The same by the definition, for bins of more than kMostTaps feature pixels.
+// Sums one bin sample by sample, for bins of more than kMostTaps feature pixels.
 template <typename T, int V>
 __device__ __noinline__ void StoreFromSamples(const T* __restrict__ origin, int64_t row_step, int64_t column_step,
                                               const Roi* roi, int p, int q, T* result) {
@@ -102,7 +103,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = thread; i < 2 * bins; i += blockDim.x * blockDim.y) {
     const bool is_row = i < bins;
     const SampleAxis axis = is_row ? roi.y : roi.x;
-    // A RoI of no image has no taps: zeros.
+    // A RoI of no image has no taps, so it becomes zeros.
     counts[i] = roi.image < 0 ? 0 : ListTaps(axis, is_row ? i : i - bins, capacity, taps + i * capacity);
   }
   __syncthreads();

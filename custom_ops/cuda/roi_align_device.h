@@ -1,4 +1,4 @@
-// What the forward and the gradient kernels of RoIAlign share: a RoI's geometry, checks, and the shape of a block.
+// What the forward and gradient kernels of RoIAlign share: the geometry of a RoI, checks, and the shape of a block.
 #ifndef AWSDET_CUDA_ROI_ALIGN_DEVICE_H_
 #define AWSDET_CUDA_ROI_ALIGN_DEVICE_H_
 
@@ -10,7 +10,7 @@
 
 namespace awsdet::cuda {
 
-// The maps of a pyramid (or of its gradient), by value for the kernels.
+// The maps of a pyramid or of its gradient.
 template <typename T>
 struct Pyramid {
   T* map[kMaxLevels];
@@ -18,7 +18,7 @@ struct Pyramid {
 
 struct Roi {
   int32_t level;
-  int32_t image;  // -1: none of the batch's, the RoI is to be left out
+  int32_t image;  // -1: no image of the batch, so the RoI is left out
   SampleAxis y;
   SampleAxis x;
 };
@@ -39,13 +39,13 @@ __device__ __forceinline__ Roi MakeRoi(const RoiAlignProblem& problem, const flo
   return roi;
 }
 
-// Elements before pixel (row, column) of one image of a map.
+// Number of elements before pixel (row, column) of one image of a map.
 __device__ __forceinline__ int64_t PixelOffset(const RoiAlignProblem& problem, int level, int64_t image, int64_t row,
                                                int64_t column) {
   return ((image * problem.height[level] + row) * problem.width[level] + column) * problem.channels;
 }
 
-// A block's threads: x runs over groups of V channels, y over `rows`; `slabs` blocks side by side cover all channels.
+// The threads of a block: x runs over groups of V channels, y over `rows`. `slabs` blocks together cover all channels.
 struct BlockShape {
   dim3 threads;
   unsigned slabs;
@@ -77,7 +77,7 @@ inline int64_t MapElements(const RoiAlignProblem& problem, int level) {
   return problem.images * problem.height[level] * problem.width[level] * problem.channels;
 }
 
-// Whether 16 bytes of channels can be read and written at once.
+// Whether channels can be read and written 16 bytes at a time.
 template <typename T>
 bool CanVectorise(const RoiAlignProblem& problem, const void* const* pyramid, const void* pooled) {
   bool can = problem.channels % kWidest<T> == 0 && Aligned16(pooled);

@@ -1,11 +1,11 @@
 // The gradient of RoIAlign on the GPU.
 //
-// A feature pixel's gradient is the sum, over RoIs and over the bins that touch the pixel, of the bin's gradient times
-// the weights of the pixel's row and column in it. Both kernels below work on a tile of pixels and for one RoI after
-// the other: the weights of the tile's rows and columns go to shared memory, then each thread gathers a run of kRun
-// pixels of one row, for its channels.
-//   ScatterKernel  a block a RoI: one atomic addition a pixel, RoI and channel, however many bins touch the pixel
-//   GatherKernel   a block a tile of the map: RoIs in their order, one plain store a pixel; deterministic
+// The gradient of a feature pixel is a sum over the RoIs and bins that touch it: the gradient of the bin, times the
+// weights that the bin has for the pixel's row and column. Both kernels below work on a tile of pixels and take one RoI
+// after the other: they write the weights of the tile's rows and columns to shared memory, then each thread sums a run
+// of kRun pixels of one row, for its channels.
+//   ScatterKernel  one block per RoI; one atomic addition per pixel, RoI and channel, however many bins touch the pixel
+//   GatherKernel   one block per tile of the map; adds the RoIs in their order, stores each pixel once; deterministic
 #include "cuda/block.h"
 #include "cuda/roi_align_device.h"
 #include "cuda/roi_align_tile.h"
@@ -14,12 +14,12 @@ namespace awsdet::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kScatterTile = 32;  // pixels of a tile's side
+constexpr int kScatterTile = 32;  // pixels per side of a tile
 constexpr int kGatherTile = 4;
-constexpr int kGatherBatch = 8;  // RoIs whose weights are in shared memory at once
+constexpr int kGatherBatch = 8;  // RoIs whose weights are in shared memory at the same time
 
-// Shared memory, floats then ints: weights of rows [P][stride], of columns [P][stride]; first and last bins of rows
-// [tile] and of column groups [tile / kRun].
+// Shared memory, first floats, then ints: weights of rows [P][stride] and of columns [P][stride]; first and last bins
+// of rows [tile] and of groups of columns [tile / kRun].
 template <typename T, int V>
 __global__ void __launch_bounds__(kThreads, 3)
     ScatterKernel(const __grid_constant__ RoiAlignProblem problem, const T* __restrict__ pooled_gradient,
@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   }
 }
 
-// What GatherKernel asks of every RoI, worked out once.
+// What GatherKernel needs to know about each RoI, computed once.
 struct RoiWindow {
   Roi roi;
   PixelRange y;
@@ -92,8 +92,8 @@ __global__ void WindowKernel(const __grid_constant__ RoiAlignProblem problem, co
   windows[r] = window;
 }
 
-// The RoIs among [begin, begin + threads) that touch the tile, in their order, to `list`; returns how many.
-// `warp_counts` is shared memory for one number a warp; the number of threads is a multiple of 32.
+// Writes those of the RoIs [begin, begin + threads) that touch the tile to `list`, in their order; returns how many.
+// `warp_counts` is shared memory for one number per warp; the number of threads is a multiple of 32.
 __device__ int ListRois(const RoiAlignProblem& problem, const RoiWindow* __restrict__ windows, int64_t begin,
                         int level, int image, int top, int left, int thread, int threads, int* warp_counts,
                         int* list) {
@@ -111,8 +111,8 @@ __device__ int ListRois(const RoiAlignProblem& problem, const RoiWindow* __restr
   return total;
 }
 
-// Shared memory: for each RoI of a batch weights of rows [P][4], of columns [P][4], then its first and last bins of
-// rows [4] and of the one column group.
+// Shared memory: for each RoI of a batch the weights of rows [P][4] and of columns [P][4], then the first and last bins
+// of its rows [4] and of its only group of columns.
 template <typename T, int V>
 __global__ void __launch_bounds__(kThreads)
     GatherKernel(const __grid_constant__ RoiAlignProblem problem, const T* __restrict__ pooled_gradient,
@@ -183,7 +183,7 @@ __global__ void ConvertKernel(const float* __restrict__ from, int64_t count, T* 
   }
 }
 
-// Float32 sums of one level start at a multiple of 16 bytes in the workspace.
+// In the workspace, the float32 sums of each level begin at a multiple of 16 bytes.
 int64_t PaddedElements(const RoiAlignProblem& problem, int level) {
   return (MapElements(problem, level) + 3) / 4 * 4;
 }
@@ -201,7 +201,7 @@ cudaError_t Scatter(const RoiAlignProblem& problem, const void* pooled_gradient,
     if (bytes > 0) AWSDET_RETURN_IF_ERROR(cudaMemsetAsync(sums.map[level], 0, bytes, stream));
   }
   if (problem.rois > 0 && problem.channels > 0) {
-    // As many pixels as 48 KB hold: 32 x 32 for up to 169 bins a side.
+    // As many pixels as fit into 48 KB: 32 x 32 for up to 169 bins per side.
     int tile = kScatterTile;
     const auto shared = [&] {
       return (2 * problem.output_size * AxisWeights::Stride(tile) + 2 * (tile + tile / kRun)) * sizeof(float);

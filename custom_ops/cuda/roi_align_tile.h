@@ -1,5 +1,5 @@
-// What both gradient kernels of RoIAlign do with a tile of feature pixels: the weights of its rows and columns in the
-// bins of a RoI, and the sum of what the bins give to a run of pixels.
+// What both gradient kernels of RoIAlign do with a tile of feature pixels: compute the weights of its rows and columns
+// in the bins of a RoI, and sum what these bins give to a run of pixels.
 #ifndef AWSDET_CUDA_ROI_ALIGN_TILE_H_
 #define AWSDET_CUDA_ROI_ALIGN_TILE_H_
 
@@ -7,16 +7,17 @@
 
 namespace awsdet::cuda {
 
-constexpr int kRun = 4;  // neighbouring pixels a thread gathers at once
+constexpr int kRun = 4;  // neighbouring pixels that a thread sums at the same time
 
 // Weights of a tile's `size` pixels along one axis, in shared memory; pixel k belongs to group k / run.
 struct AxisWeights {
   float* weight;  // [P][stride]
   int stride;
-  int* first;  // [groups] the first and last bin that touch a pixel of the group; none: first > last
+  int* first;  // [groups] first and last bin that touch a pixel of the group; first > last if there is none
   int* last;
 
-  __host__ __device__ static int Stride(int size) { return size > 4 ? size + 4 : size; }  // rows fall into other banks
+  // So that rows are in different memory banks.
+  __host__ __device__ static int Stride(int size) { return size > 4 ? size + 4 : size; }
 };
 
 __device__ __forceinline__ void ClearGroups(const AxisWeights& weights, int groups, int thread, int threads) {
@@ -26,7 +27,7 @@ __device__ __forceinline__ void ClearGroups(const AxisWeights& weights, int grou
   }
 }
 
-// One bin's weights of the pixels [origin, origin + size), summed in the order of the samples.
+// Computes the weights of one bin for the pixels [origin, origin + size), summed in the order of the samples.
 static __device__ __noinline__ void FillBin(const SampleAxis& axis, int bin, int origin, int size, int run,
                                             const AxisWeights weights) {
   float* const row = weights.weight + bin * weights.stride;
@@ -46,8 +47,8 @@ static __device__ __noinline__ void FillBin(const SampleAxis& axis, int bin, int
   }
 }
 
-// sum[j] += what the bins of one RoI give to pixel j of a run: rows' weights of tile row `row`, columns' of group
-// `group`. `gradient` is the first channel of this thread in the RoI's first bin.
+// Adds to sum[j] what the bins of one RoI give to pixel j of a run, which is in row `row` of the tile and in group
+// `group` of its columns. `gradient` is this thread's first channel in the first bin of the RoI.
 template <typename T, int V>
 __device__ __forceinline__ void GatherRun(const T* __restrict__ gradient, int bins, int64_t channels,
                                           const AxisWeights& rows, int row, const AxisWeights& columns, int group,

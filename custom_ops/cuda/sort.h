@@ -1,4 +1,4 @@
-// Stable sorting of keyed numbers on the GPU: CUB's radix sort, which every CUDA toolkit brings.
+// Stable sorting by keys on the GPU: CUB's radix sort, which is part of every CUDA toolkit.
 #ifndef AWSDET_CUDA_SORT_H_
 #define AWSDET_CUDA_SORT_H_
 
@@ -11,8 +11,8 @@
 
 namespace awsdet::cuda {
 
-// Sorts `count` values by the lowest `bits` bits of their keys; equal keys keep their order. With `temporary` null only
-// sets how many bytes of it are wanted.
+// Sorts `count` values by the lowest `bits` bits of their keys; equal keys keep their order. If `temporary` is null,
+// only sets `bytes` to the memory that it needs.
 inline cudaError_t SortByKey(void* temporary, size_t* bytes, const uint64_t* keys, uint64_t* sorted_keys,
                              const int32_t* values, int32_t* sorted_values, int64_t count, int bits,
                              cudaStream_t stream) {

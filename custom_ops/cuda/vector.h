@@ -1,6 +1,6 @@
-// Reading, writing and adding V neighbouring channels at once, as float32 in registers.
+// Reads, writes and adds V neighbouring channels at once; they are float32 in registers.
 //
-// V is 16 bytes' worth of T (one load instruction) or 1, where the channels or the pointers do not allow that.
+// V is 16 bytes of T, for one load instruction, or 1 if the number of channels or the pointers do not allow that.
 #ifndef AWSDET_CUDA_VECTOR_H_
 #define AWSDET_CUDA_VECTOR_H_
 
@@ -41,7 +41,7 @@ __device__ __forceinline__ __nv_bfloat16 FromFloat<__nv_bfloat16>(float value) {
   return __float2bfloat16_rn(value);
 }
 
-// 16 bytes go through one register quadruple, so that the compiler cannot split the access.
+// 16 bytes are read as one uint4, so that the compiler cannot split the access.
 template <typename T, int V>
 __device__ __forceinline__ Pack<T, V> Load(const T* __restrict__ address) {
   Pack<T, V> pack;
@@ -76,7 +76,7 @@ __device__ __forceinline__ void Store(T* address, const float (&value)[V]) {
   }
 }
 
-// address[0..V) += value, atomically for each element; four at a time where the chip can (compute capability 9.0).
+// address[0..V) += value, atomic for each element; four at a time if the GPU can do that (compute capability 9.0).
 template <int V>
 __device__ __forceinline__ void AtomicAdd(float* address, const float (&value)[V]) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900

@@ -1,4 +1,4 @@
-// Memory that vectors of any width load and store without crossing cache lines.
+// Memory aligned to cache lines, so that vectors of any width are loaded and stored without crossing one.
 #ifndef AWSDET_KERNELS_ALIGNED_H_
 #define AWSDET_KERNELS_ALIGNED_H_
 

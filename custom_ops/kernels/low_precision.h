@@ -1,5 +1,5 @@
-// The two 16-bit floating formats, converted by integer arithmetic that compilers vectorise on any processor;
-// weighted_sum.cc has processors' own conversions of half, where they have some.
+// The two 16-bit floating-point formats, converted by integer arithmetic, which compilers vectorise for any processor.
+// weighted_sum.cc also uses the processor's own conversions of half, if it has them.
 #ifndef AWSDET_KERNELS_LOW_PRECISION_H_
 #define AWSDET_KERNELS_LOW_PRECISION_H_
 
@@ -33,9 +33,9 @@ inline float ToFloat(Bfloat16 value) { return FloatOfBits(static_cast<uint32_t>(
 
 inline float ToFloat(Half value) {
   const uint32_t magnitude = (value.bits & 0x7fffu) << 13, sign = (value.bits & 0x8000u) << 16;
-  const uint32_t normal = magnitude + (112u << 23);  // another bias of the exponent
+  const uint32_t normal = magnitude + (112u << 23);  // from half's exponent bias to that of binary32
   const uint32_t special = magnitude | 0x7f800000u;  // infinity, NaN
-  // Subnormals as a difference of two normal numbers: TensorFlow's threads flush binary32's own subnormals to zero.
+  // A subnormal half is the difference of two normal numbers: TensorFlow's threads set subnormal binary32 to zero.
   const uint32_t subnormal = BitsOfFloat(FloatOfBits(magnitude + (113u << 23)) - FloatOfBits(113u << 23));
   const uint32_t finite = magnitude < (1u << 23) ? subnormal : normal;
   return FloatOfBits(sign | (magnitude >= (31u << 23) ? special : finite));
@@ -43,7 +43,7 @@ inline float ToFloat(Half value) {
 
 inline void FromFloat(float value, float* result) { *result = value; }
 
-// To the nearest, ties to even; NaN stays NaN.
+// Rounds to the nearest, ties to even. NaN stays NaN.
 inline void FromFloat(float value, Bfloat16* result) {
   const uint32_t bits = BitsOfFloat(value);
   const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
@@ -51,11 +51,11 @@ inline void FromFloat(float value, Bfloat16* result) {
   result->bits = static_cast<uint16_t>(nan ? (bits >> 16) | 0x40u : rounded);
 }
 
-// To the nearest, ties to even; beyond the largest half is infinity; NaN stays NaN.
+// Rounds to the nearest, ties to even. Values above the largest half become infinity; NaN stays NaN.
 inline void FromFloat(float value, Half* result) {
   const uint32_t bits = BitsOfFloat(value), magnitude = bits & 0x7fffffffu, sign = (bits >> 16) & 0x8000u;
   const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
-  // Adding 1/2 leaves a multiple of 2^-24, half's smallest step, in the last bits: the addition does the rounding.
+  // After adding 1/2 the last bits are a multiple of 2^-24, half's smallest step: the addition rounds.
   const uint32_t subnormal = BitsOfFloat(FloatOfBits(magnitude) + 0.5f) - BitsOfFloat(0.5f);
   const uint32_t finite = magnitude < (113u << 23) ? subnormal : normal;
   const uint32_t special = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;

@@ -10,7 +10,7 @@
 namespace awsdet {
 namespace {
 
-// One class of one image: what a thread works on.
+// One class of one image. A thread works on one unit at a time.
 struct Unit {
   int64_t image;
   ClassBoxes boxes;
@@ -41,7 +41,7 @@ std::vector<Unit> AllClasses(const ScoredBoxes& input, const std::vector<Candida
   return units;
 }
 
-// A guess of the cycles of one unit: each candidate against each box that is kept, sixteen at a time.
+// Estimates the cycles of one unit: each candidate is compared with each kept box, sixteen at a time.
 int64_t UnitCost(const std::vector<Unit>& units, int64_t max_output) {
   double cycles = 0;
   for (const Unit& unit : units) {
@@ -50,8 +50,9 @@ int64_t UnitCost(const std::vector<Unit>& units, int64_t max_output) {
   return static_cast<int64_t>(std::min(cycles / std::max<size_t>(units.size(), 1), 1e12));
 }
 
-// Greedy NMS goes down the scores in rounds: all classes at once on the threads, as far as max_output is likely to be
-// reached; what comes after is looked at only if it was not.
+// Greedy NMS takes the candidates by falling score, in rounds. In one round the threads work on all classes at once, up
+// to a place at which max_output boxes are likely to be kept. Only if there are fewer, another round takes later
+// candidates.
 class HardRounds {
  public:
   HardRounds(const NmsRule& rule, const std::vector<Candidates>& candidates, const std::vector<Unit>& units)
@@ -74,13 +75,13 @@ class HardRounds {
     }
   }
 
-  // Of each candidate in order: whether it is kept.
+  // For each candidate, in their order: whether it is kept.
   const std::vector<uint8_t>& survives(int64_t image) const { return survives_[image]; }
 
  private:
   static constexpr int64_t kLeastRound = 512;
 
-  // Moves the limits of the images that have too few boxes yet; false where there is none.
+  // Moves the limits of images that still have too few boxes. Returns false if there is no such image.
   bool Raise(int64_t round, std::vector<int64_t>* limit) const {
     bool any = false;
     for (size_t image = 0; image < candidates_.size(); ++image) {
@@ -101,7 +102,7 @@ class HardRounds {
   std::vector<HardNms> classes_;
 };
 
-// One row of the result, filled up with zeros.
+// One row of the result; the rest of it is filled with zeros.
 class Row {
  public:
   Row(const KeptBoxes& kept, int64_t image, int64_t size)

@@ -12,8 +12,8 @@ namespace awsdet {
 struct NmsRule {
   NmsMethod method;
   float iou_threshold;    // in [0, 1]
-  float score_threshold;  // only scores above it are kept; not negative for the soft methods
-  float sigma;            // above 0; of kGaussian
+  float score_threshold;  // only boxes with a higher score are kept; not negative for the soft methods
+  float sigma;            // of kGaussian; above 0
   int64_t max_output;
 };
 
@@ -25,16 +25,16 @@ struct ScoredBoxes {
   int64_t count;
 };
 
-// By falling score, equal scores by rising index; zeros after the last.
+// The kept boxes by falling score, of equal scores the lower index first; then zeros.
 struct KeptBoxes {
   int32_t* indices;  // [images, max_output]
   float* scores;     // [images, max_output]
   int32_t* count;    // [images]
 };
 
-// A box of another class neither suppresses nor is suppressed. A box with a coordinate that is not finite, and one
-// whose score is NaN, is as if it were not there. Two boxes that are empty or turned inside out have IoU 0.
-// The result does not depend on how `parallel` cuts the work.
+// Boxes of different classes do not suppress each other. A box is ignored if a coordinate is not finite or its score is
+// NaN. If two boxes are empty or inverted (x2 < x1 or y2 < y1), their IoU is 0. The result does not depend on how
+// `parallel` divides the work.
 void Nms(const ScoredBoxes& input, const NmsRule& rule, const ParallelFor& parallel, const KeptBoxes& kept);
 
 }  // namespace awsdet

@@ -7,8 +7,8 @@
 namespace awsdet {
 namespace {
 
-constexpr size_t kFewItems = 256;  // below, a comparison sort is faster than the histograms
-constexpr int kDigitBits = 11;     // three digits; the counts of one fit the L1 cache
+constexpr size_t kFewItems = 256;  // for fewer items a comparison sort is faster than histograms
+constexpr int kDigitBits = 11;     // so there are three digits, and the counts of one digit fit the L1 cache
 constexpr int kDigits = 3;
 constexpr uint32_t kDigitValues = 1u << kDigitBits;
 
@@ -16,7 +16,7 @@ uint32_t Digit(Keyed item, int digit) {
   return static_cast<uint32_t>(item >> (32 + digit * kDigitBits)) & (kDigitValues - 1);
 }
 
-// Orders `members` class by class; false where there is one class only, and nothing to do.
+// Sorts by class. Returns false, and does nothing, if there is only one class.
 bool GroupByClass(const int32_t* classes, const std::vector<int32_t>& order, std::vector<Keyed>* items,
                   std::vector<Keyed>* scratch) {
   const int32_t first = classes[order[0]];

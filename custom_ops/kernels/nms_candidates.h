@@ -1,4 +1,4 @@
-// The boxes that NMS of one image has to look at: filtered, ordered, grouped by class.
+// The boxes that NMS of one image looks at: filtered, sorted and grouped by class.
 #ifndef AWSDET_KERNELS_NMS_CANDIDATES_H_
 #define AWSDET_KERNELS_NMS_CANDIDATES_H_
 
@@ -10,7 +10,7 @@
 
 namespace awsdet {
 
-// A number to sort by in the high half, what it belongs to in the low half.
+// High half: the number to sort by. Low half: the index of what it belongs to.
 using Keyed = uint64_t;
 
 inline Keyed MakeKeyed(uint32_t key, size_t value) {
@@ -18,7 +18,7 @@ inline Keyed MakeKeyed(uint32_t key, size_t value) {
 }
 inline int32_t Value(Keyed keyed) { return static_cast<int32_t>(keyed & 0xffffffffu); }
 
-// Sorts by the high halves. Where those are equal the order stays, and the low halves must rise from the start.
+// Sorts by the high halves; equal ones keep their order. Before the call, the low halves must be rising.
 void SortByKey(std::vector<Keyed>* items, std::vector<Keyed>* scratch);
 
 // Candidates of one class, members [begin, end).
@@ -28,12 +28,12 @@ struct ClassGroup {
 };
 
 struct Candidates {
-  std::vector<int32_t> order;       // indices of the image's boxes, by falling score or by index
-  std::vector<int32_t> member;      // positions in `order`, class by class, rising in each
-  std::vector<ClassGroup> classes;  // of `member`
+  std::vector<int32_t> order;       // indices of the image's boxes, by falling score or rising
+  std::vector<int32_t> member;      // positions in `order`, class by class, rising within each class
+  std::vector<ClassGroup> classes;  // the parts of `member`
 };
 
-// Of the boxes of one image with a score above the threshold (so none is NaN) and finite coordinates.
+// Takes those boxes of an image that have finite coordinates and a score above the threshold (so it is not NaN).
 Candidates FindCandidates(const float* boxes, const float* scores, const int32_t* classes, int64_t count,
                           float score_threshold, bool by_score);
 

@@ -10,7 +10,7 @@
 
 namespace awsdet {
 
-// The boxes of one class: box `order[member[i]]` of the image for i in [0, size), members rising.
+// The boxes of one class: the image's boxes order[member[i]] for i in [0, size). Members are rising.
 struct ClassBoxes {
   const float* boxes;
   const int32_t* order;
@@ -20,19 +20,19 @@ struct ClassBoxes {
   Box At(int32_t a_member) const { return BoxAt(boxes, order[a_member]); }
 };
 
-// Memory that one class after another uses.
+// Scratch memory, used for one class after the other.
 struct HardScratch {
   std::vector<Box> boxes;
   KeptGrid grid;
 };
 
-// Greedy NMS that can be stopped and taken up again. `order` is by falling score.
+// Greedy NMS that can be interrupted and continued. `order` must be by falling score.
 class HardNms {
  public:
   HardNms(const ClassBoxes& input, float iou_threshold, int64_t max_output)
       : input_(input), iou_threshold_(iou_threshold), max_output_(max_output) {}
 
-  // Decides about the members below `limit` and sets survives[member] of those that stay, at most max_output of all.
+  // Decides about the members below `limit`. Sets survives[member] of those that are kept, at most max_output in all.
   void Advance(int64_t limit, HardScratch* scratch, uint8_t* survives);
 
  private:
@@ -41,11 +41,11 @@ class HardNms {
   ClassBoxes input_;
   float iou_threshold_;
   int64_t max_output_;
-  int64_t next_ = 0;  // the first of input_.member that is not decided about
+  int64_t next_ = 0;  // the first of input_.member that is not yet decided
   std::vector<Box> kept_;
 };
 
-// Soft-NMS. `order` is by rising index. Writes decayed[member] of those that stay, at most max_output of all.
+// Soft-NMS. `order` must be rising. Writes decayed[member] of those that are kept, at most max_output in all.
 void SoftNms(const ClassBoxes& input, const float* scores, const NmsRule& rule, float* decayed);
 
 }  // namespace awsdet

@@ -11,11 +11,11 @@ namespace {
 
 constexpr int64_t kLanes = 16;
 constexpr int64_t kManyLanes = 64;
-constexpr double kMostCells = 64;  // of an axis
-constexpr float kWidestReach = 2.0f;  // with more there is little to skip
-constexpr float kSlack = 1e-4f;       // far more than the relative rounding errors of an IoU, which hold within:
-constexpr float kLargest = 1e15f;     // coordinates, lest areas overflow
-constexpr float kSmallestArea = 1e-25f;  // lest they lose digits
+constexpr double kMostCells = 64;  // per axis
+constexpr float kWidestReach = 2.0f;  // with a wider reach there is little to skip
+constexpr float kSlack = 1e-4f;       // far more than the relative rounding error of an IoU, if:
+constexpr float kLargest = 1e15f;     // coordinates are at most that, so that areas do not overflow,
+constexpr float kSmallestArea = 1e-25f;  // and areas at least that, so that they keep all digits
 
 float Centre(float low, float high) { return 0.5f * (low + high); }
 
@@ -23,7 +23,7 @@ struct Probe {
   Box box;
   float area;
   float threshold;
-  float surely_below;  // an intersection of less than this times the union is not above the threshold
+  float surely_below;  // an IoU that is less than this is not above the threshold, even after rounding
 };
 
 struct Lanes {
@@ -32,9 +32,9 @@ struct Lanes {
   Box At(int64_t i) const { return {x1[i], y1[i], x2[i], y2[i]}; }
 };
 
-// The reference divides and compares in float32. A product that is a little too small settles nearly every pair
-// without a division; where it does not, all are divided, so that the answer is that of Iou() to the last bit (0 / 0 is
-// above nothing).
+// The reference divides in float32 and compares. Here a product with a slightly smaller threshold decides nearly every
+// pair without a division. If it cannot decide a pair, all pairs are divided, so that the answer is exactly that of
+// Iou() (0 / 0 is not above any threshold).
 template <int64_t size>
 inline bool AnyAbove(const Probe& probe, const Lanes& lanes, int64_t begin) {
   int32_t close = 0;
@@ -51,8 +51,8 @@ inline bool AnyAbove(const Probe& probe, const Lanes& lanes, int64_t begin) {
   return above;
 }
 
-// Over the cells [first, last] of some rows: the first row's cells are at begin and filled, each next `columns` on.
-// Lanes between the cells are looked at, too: they hold boxes of the same class or overlap nothing.
+// Looks at the cells [first, last] of some rows. The cells of the first row are at `begin` and `filled`, those of each
+// next row `columns` later. Lanes between the cells are looked at too: they hold boxes of the same class, or no box.
 AWSDET_VECTOR_CLONES
 bool AnyAboveInRows(const Probe& probe, const Lanes& lanes, const int32_t* begin, const int32_t* filled, int32_t rows,
                     int32_t columns) {
@@ -83,9 +83,9 @@ KeptGrid::Axis KeptGrid::Divide(const std::vector<Box>& boxes, float Box::*low, 
     largest = std::max({largest, std::abs(box.*low), std::abs(box.*high)});
     total += std::max(box.*high - box.*low, 0.0f);
   }
-  // No more cells than boxes, lest few boxes far apart cost more than they save.
+  // Not more cells than boxes: for a few boxes that are far apart, many cells would cost more than they save.
   const double most = std::min(kMostCells, std::sqrt(static_cast<double>(boxes.size())));
-  // A cell as long as a usual box reaches to both sides, so that most look into one or two of them.
+  // A cell is as long as a usual box reaches to both sides, so that most boxes look into one or two cells.
   const double length = std::max(total / boxes.size() * 2 * reach, (static_cast<double>(last) - first) / most);
   Axis axis;
   if (!(reach <= kWidestReach && largest <= kLargest && last > first && length > 0)) return axis;
@@ -102,14 +102,14 @@ int32_t KeptGrid::CellOf(const Box& box) const {
 void KeptGrid::Reset(const std::vector<Box>& boxes, float iou_threshold, bool spread) {
   iou_threshold_ = iou_threshold;
   const float at_least = iou_threshold * (1.0f - kSlack);
-  reach_ = (1.0f - at_least) / (2.0f * at_least);  // infinite for a threshold of 0
+  reach_ = (1.0f - at_least) / (2.0f * at_least);  // infinite if the threshold is 0
   columns_ = spread ? Divide(boxes, &Box::x1, &Box::x2, reach_) : Axis();
   rows_ = spread ? Divide(boxes, &Box::y1, &Box::y2, reach_) : Axis();
   begin_.assign(columns_.cells * rows_.cells + 1, 0);
   for (const Box& box : boxes) ++begin_[CellOf(box) + 1];
   for (size_t cell = 1; cell < begin_.size(); ++cell) begin_[cell] += begin_[cell - 1];
   filled_.assign(begin_.begin(), begin_.end() - 1);
-  // Lanes without a box are turned inside out, so that they overlap nothing.
+  // Lanes without a box hold an inverted box, which overlaps nothing.
   stride_ = boxes.size() + kManyLanes;
   lanes_.assign(5 * stride_, 0.0f);
   std::fill_n(lanes_.begin(), 2 * stride_, std::numeric_limits<float>::max());
@@ -130,11 +130,11 @@ bool KeptGrid::Suppresses(const Box& box) const {
   const float* data = lanes_.data();
   const Lanes lanes{data, data + stride_, data + 2 * stride_, data + 3 * stride_, data + 4 * stride_};
   int32_t left = 0, right = columns_.cells - 1, top = 0, bottom = rows_.cells - 1;
-  const bool divided = begin_.size() > 2;  // into more than one cell
+  const bool divided = begin_.size() > 2;  // there is more than one cell
   if (divided && probe.area > kSmallestArea && width > 0.0f) {
     const float x = Centre(box.x1, box.x2), y = Centre(box.y1, box.y2);
     const float dx = reach_ * width, dy = reach_ * height;
-    // Of the centres and of the sums below.
+    // Bounds of the rounding errors of the centres and of the sums below.
     const float rounding_x = 1e-6f * (std::abs(x) + dx + width), rounding_y = 1e-6f * (std::abs(y) + dy + height);
     left = columns_.Cell(x - dx - rounding_x);
     right = columns_.Cell(x + dx + rounding_x);

@@ -5,7 +5,7 @@
 namespace awsdet {
 namespace {
 
-constexpr size_t kFew = 64;  // kept boxes that are faster looked through than found in cells
+constexpr size_t kFew = 64;  // so few kept boxes are compared one by one faster than through cells
 
 }  // namespace
 

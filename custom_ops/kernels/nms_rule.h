@@ -1,4 +1,4 @@
-// What NMS decides by, for the CPU and the GPU: the overlap of two boxes, the order of scores.
+// The rules of NMS for the CPU and the GPU: the overlap of two boxes, and the order of scores.
 #ifndef AWSDET_KERNELS_NMS_RULE_H_
 #define AWSDET_KERNELS_NMS_RULE_H_
 
@@ -15,28 +15,29 @@ struct Box {
   float x1, y1, x2, y2;
 };
 
-// Number `index` of boxes [.., 4].
+// Reads box number `index` of boxes [.., 4].
 AWSDET_HOST_DEVICE inline Box BoxAt(const float* boxes, int64_t index) {
   const float* box = boxes + 4 * index;
   return {box[0], box[1], box[2], box[3]};
 }
 
 AWSDET_HOST_DEVICE inline bool IsFinite(const Box& box) {
-  // The sum of what is finite may overflow, that of zeros times it cannot; zero times anything else is NaN.
+  // Zero times a finite number is zero, zero times any other is NaN. (A sum of the coordinates themselves might
+  // overflow.)
   return box.x1 * 0.0f + box.y1 * 0.0f + box.x2 * 0.0f + box.y2 * 0.0f == 0.0f;
 }
 
 AWSDET_HOST_DEVICE inline float Area(const Box& box) { return RoundedMultiply(box.x2 - box.x1, box.y2 - box.y1); }
 
-// Of two finite boxes; 0 where they share nothing.
+// The area that two finite boxes share; 0 if they share nothing.
 AWSDET_HOST_DEVICE inline float CommonArea(const Box& a, const Box& b) {
   const float width = Smaller(a.x2, b.x2) - Larger(a.x1, b.x1);
   const float height = Smaller(a.y2, b.y2) - Larger(a.y1, b.y1);
   return RoundedMultiply(Larger(0.0f, width), Larger(0.0f, height));
 }
 
-// Intersection over union as the reference computes it: corners subtracted, no +1, every step rounded to float32. 0
-// where nothing is shared, also by two empty boxes.
+// Intersection over union as the reference computes it: widths are x2 - x1 without + 1, and every step is rounded to
+// float32. It is 0 if the boxes share nothing, also if both are empty.
 AWSDET_HOST_DEVICE inline float Iou(const Box& a, float a_area, const Box& b, float b_area) {
   const float common = CommonArea(a, b);
 #ifdef __CUDA_ARCH__
@@ -46,7 +47,7 @@ AWSDET_HOST_DEVICE inline float Iou(const Box& a, float a_area, const Box& b, fl
   return common > 0.0f ? quotient : 0.0f;
 }
 
-// Rises as the score falls; one key for 0 and -0.
+// A key that rises as the score falls; 0 and -0 have the same key.
 AWSDET_HOST_DEVICE inline uint32_t FallingKey(float score) {
   const float one_zero = score + 0.0f;
   uint32_t bits;

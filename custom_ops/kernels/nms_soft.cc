@@ -8,11 +8,11 @@ namespace awsdet {
 namespace {
 
 constexpr int64_t kLanes = 16;
-constexpr float kGone = -1.0f;  // less than any threshold, and so after any decay
+constexpr float kGone = -1.0f;  // below every threshold, also after any decay
 
 int64_t Padded(int64_t size) { return (size + kLanes - 1) / kLanes * kLanes; }
 
-// The boxes still in play, side by side, by rising index; those between `size` and the padding are gone.
+// The boxes that are not yet kept or gone, by rising index. Those between `size` and the padding are gone.
 struct Pool {
   explicit Pool(int64_t room) : stride(room), lanes(7 * room, 0.0f), member(room), score(Part(5)) {
     std::fill_n(score, room, kGone);
@@ -40,7 +40,7 @@ Pool Fill(const ClassBoxes& input, const float* scores) {
   return pool;
 }
 
-// IoU of box `best` with each of [0, count), `count` a multiple of the lanes.
+// IoU of box `best` with each box of [0, count). `count` is a multiple of the lanes.
 AWSDET_VECTOR_CLONES
 void Overlaps(const float* lanes, int64_t stride, int64_t best, int64_t count, float* iou) {
   const float *x1 = lanes, *y1 = x1 + stride, *x2 = y1 + stride, *y2 = x2 + stride, *area = y2 + stride;
@@ -59,7 +59,7 @@ void DecayLinear(const float* iou, float iou_threshold, float score_threshold, i
 
 void DecayGaussian(const float* iou, float sigma, float score_threshold, int64_t count, float* score) {
   for (int64_t i = 0; i < count; ++i) {
-    if (iou[i] == 0.0f) continue;  // a factor of 1; most pairs
+    if (iou[i] == 0.0f) continue;  // the factor is 1, as for most pairs
     const float decayed = score[i] * std::exp(-(iou[i] * iou[i]) / sigma);
     score[i] = decayed > score_threshold ? decayed : kGone;
   }
@@ -75,7 +75,7 @@ float Highest(const float* score, int64_t count) {
   return *std::max_element(highest, highest + kLanes);
 }
 
-// Takes what is gone out of the pool.
+// Removes the boxes that are gone from the pool.
 void Compact(Pool* pool) {
   int64_t size = 0;
   for (int64_t i = 0; i < pool->size; ++i) {
@@ -97,7 +97,7 @@ void SoftNms(const ClassBoxes& input, const float* scores, const NmsRule& rule, 
     const int64_t count = Padded(pool.size);
     const float highest = Highest(pool.score, count);
     if (highest == kGone) return;
-    const int64_t best = std::find(pool.score, pool.score + count, highest) - pool.score;  // the first of equals
+    const int64_t best = std::find(pool.score, pool.score + count, highest) - pool.score;  // the first of equal ones
     decayed[pool.member[best]] = highest;
     pool.score[best] = kGone;
     Overlaps(pool.lanes.data(), pool.stride, best, count, iou);
@@ -106,7 +106,8 @@ void SoftNms(const ClassBoxes& input, const float* scores, const NmsRule& rule, 
     } else {
       DecayGaussian(iou, rule.sigma, rule.score_threshold, count, pool.score);
     }
-    // At least one box goes with every step; copying after a quarter of them have gone costs little of what it saves.
+    // At least one box goes in every step. Removing them once a quarter has gone costs little compared to what it
+    // saves.
     if (--until_compact <= 0) {
       Compact(&pool);
       until_compact = pool.size / 4;

@@ -1,4 +1,4 @@
-// How a kernel asks its caller for threads.
+// How a kernel gets threads from its caller.
 #ifndef AWSDET_KERNELS_PARALLEL_H_
 #define AWSDET_KERNELS_PARALLEL_H_
 
@@ -7,14 +7,14 @@
 
 namespace awsdet {
 
-// Calls work(begin, end) on ranges that cover [0, total) once, possibly at the same time on several threads, and
-// returns when all are done. `cost_per_unit` is a guess of the cycles (about nanoseconds) one unit takes: where all of
-// it is too little to be worth a thread, the caller's own thread does everything. No call for total <= 0.
-// Results must not depend on where the ranges are cut.
+// Calls work(begin, end) on ranges that together cover [0, total) once, possibly on several threads at the same time,
+// and returns when all are done. `cost_per_unit` is an estimate of the cycles (about nanoseconds) of one unit: if the
+// work is too small to use other threads, the caller's thread does all of it. If total <= 0, work is not called.
+// Results must not depend on how the ranges are divided.
 using ParallelFor = std::function<void(int64_t total, int64_t cost_per_unit,
                                        const std::function<void(int64_t begin, int64_t end)>& work)>;
 
-// On the calling thread alone.
+// Does all the work on the calling thread.
 inline void SerialFor(int64_t total, int64_t /*cost_per_unit*/,
                       const std::function<void(int64_t begin, int64_t end)>& work) {
   if (total > 0) work(0, total);

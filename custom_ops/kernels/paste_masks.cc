@@ -11,19 +11,20 @@
 namespace awsdet {
 namespace {
 
-// Writes COCO's compressed run-length code: each length as a signed number, from the fourth on the difference to the
-// length two before, in groups of five bits, lowest first, a sixth bit telling that more follow, plus '0'.
+// Writes COCO's compressed run-length code. From the fourth on, a length is replaced by its difference to the length
+// two before. The number is signed and written in groups of five bits, the lowest first. A sixth bit says whether more
+// groups follow. Each group becomes one character: '0' plus its six bits.
 class RunWriter {
  public:
   void Clear() { written_ = last_ = runs_ = 0; }
 
-  // Must be called before that many changes.
+  // Makes room; must be called before so many changes.
   void Reserve(int64_t changes) {
     const size_t needed = written_ + changes * kMostCharacters;
     if (text_.size() < needed) text_.resize(std::max(needed, 2 * text_.size()));
   }
 
-  // The pixels change from zeros to ones or back at this position, which must not decrease.
+  // At this position the pixels change from zeros to ones or back. Positions must not decrease.
   void Change(int64_t position) {
     const int64_t length = position - last_;
     last_ = position;
@@ -40,7 +41,7 @@ class RunWriter {
   }
 
  private:
-  static constexpr int kMostCharacters = 13;  // five bits each of an int64
+  static constexpr int kMostCharacters = 13;  // an int64 in groups of five bits
 
   void Write(int64_t value) {
     while (value < -16 || value > 15) {
@@ -56,7 +57,8 @@ class RunWriter {
   int64_t lengths_[2] = {0, 0};
 };
 
-// Where the centres of an image's pixels fall on one axis of a mask of `side` pixels that fills low … high.
+// One axis of a mask of `side` pixels that fills [low, high] of the image: where the centres of image pixels fall on
+// it.
 class MaskAxis {
  public:
   MaskAxis(float low, float high, int64_t side) : low_(low), extent_(high - low), side_(static_cast<float>(side)) {}
@@ -65,7 +67,7 @@ class MaskAxis {
     return (static_cast<float>(pixel) + 0.5f - low_) / extent_ * side_ - 0.5f;
   }
 
-  // The first image pixel that sees any of the mask, and the one after the last: coordinates within (-1, side).
+  // The image pixels [first, end) that see any of the mask: their coordinates are within (-1, side).
   std::pair<int64_t, int64_t> Touched(int64_t length) const {
     if (!(extent_ > 0 && std::isfinite(extent_))) return {0, 0};
     const int64_t first = FirstWhere(0, length, [](float at) { return at > -1; });
@@ -73,7 +75,7 @@ class MaskAxis {
   }
 
  private:
-  // Coordinates never decrease from one pixel to the next, also when rounded.
+  // Coordinates do not decrease from one pixel to the next, even after rounding.
   template <typename Condition>
   int64_t FirstWhere(int64_t low, int64_t high, Condition condition) const {
     while (low < high) {
@@ -90,11 +92,11 @@ class MaskAxis {
   float low_, extent_, side_;
 };
 
-// Rows are handled in multiples of this, so that no loop leaves a rest to do one by one; `rows -= rows % kVector` says
-// so to the compiler.
+// The number of rows is a multiple of this, so that no loop has a rest that is done one by one. `rows -= rows %
+// kVector` tells the compiler so.
 constexpr int64_t kVector = 64;
 
-// line[r] = the mask column read between its rows lower[r] and lower[r] + 1.
+// line[r] = the mask column, interpolated between its rows lower[r] and lower[r] + 1.
 AWSDET_VECTOR_CLONES
 void Interpolate(const float* column, const int32_t* lower, const float* weight, int64_t rows, float* __restrict line) {
   rows -= rows % kVector;
@@ -103,7 +105,7 @@ void Interpolate(const float* column, const int32_t* lower, const float* weight,
   }
 }
 
-// inside[r] = whether the value between two lines reaches the threshold.
+// inside[r] = whether the value interpolated between two lines reaches the threshold.
 AWSDET_VECTOR_CLONES
 void Threshold(const float* left, const float* right, float weight, float threshold, int64_t rows,
                uint8_t* __restrict inside) {
@@ -112,7 +114,7 @@ void Threshold(const float* left, const float* right, float weight, float thresh
   for (int64_t r = 0; r < rows; ++r) inside[r] = left[r] * other + right[r] * weight >= threshold;
 }
 
-// Pastes one mask after another, keeping its memory.
+// Pastes one mask after another with the same memory.
 class Paster {
  public:
   Paster(int64_t mask_rows, int64_t mask_columns, float threshold)
@@ -134,7 +136,7 @@ class Paster {
         FillColumn(x(column));
         writer_.Reserve(bottom - top + 1);
         WriteColumn(column * height + top, bottom - top);
-        // The column below this one's last pixel, or the next column's first, is outside: the run ends here.
+        // The pixel after this column's last one is outside of the window, so the run ends here.
         if (bottom - top < height || column + 1 == right) EndColumn(column * height + bottom);
       }
     }
@@ -142,7 +144,7 @@ class Paster {
   }
 
  private:
-  // The mask, column after column, in a frame of zeros.
+  // Copies the mask column by column, with a frame of zeros.
   void TakeMask(const float* mask) {
     for (int64_t j = 0; j < mask_columns_; ++j) {
       float* column = mask_.data() + (j + 1) * (mask_rows_ + 2) + 1;
@@ -169,7 +171,7 @@ class Paster {
     line_index_[0] = line_index_[1] = -1;
   }
 
-  // inside_[1 …] of the image column at `at` on the mask's axis.
+  // Computes inside_ from 1 on for the image column that is at `at` on the mask's axis.
   void FillColumn(float at) {
     const float floor = std::floor(at);
     const int64_t lower = static_cast<int64_t>(floor) + 1;
@@ -177,7 +179,7 @@ class Paster {
     Threshold(left, Line(lower + 1), at - floor, threshold_, rows_, inside_.data() + 1);
   }
 
-  // The mask's column `index` read at the image's rows. Image columns go from left to right, so two lines are enough.
+  // The mask's column `index`, interpolated at the image's rows. Image columns go from left to right, so two are kept.
   const float* Line(int64_t index) {
     const int slot = index % 2;
     if (line_index_[slot] != index) {
@@ -187,7 +189,8 @@ class Paster {
     return lines_[slot].data();
   }
 
-  // Reports the changes within the column, whose first pixel lies at `begin`, and from inside_[0], the pixel before.
+  // Writes the changes within the column, whose first pixel is at `begin`, and the one from inside_[0], the pixel
+  // before.
   void WriteColumn(int64_t begin, int64_t rows) {
     const uint8_t* inside = inside_.data() + 1;
     int64_t r = 0;
@@ -195,7 +198,7 @@ class Paster {
       uint64_t here, before;
       std::memcpy(&here, inside + r, 8);
       std::memcpy(&before, inside + r - 1, 8);
-      // Bytes of 0 and 1: each change is one bit, the lowest byte (of a little-endian machine) first.
+      // The bytes are 0 or 1, so each change is one bit. The machine is little-endian, so the lowest byte is first.
       for (uint64_t changes = here ^ before; changes; changes &= changes - 1) {
         writer_.Change(begin + r + __builtin_ctzll(changes) / 8);
       }
@@ -215,12 +218,12 @@ class Paster {
   float threshold_;
   RunWriter writer_;
   std::vector<float> mask_;
-  int64_t rows_ = 0;              // of the window, rounded up to whole vectors
-  std::vector<int32_t> lower_;    // [rows] the mask row (of the framed mask) above each image row's centre
-  std::vector<float> weight_;     // [rows] of the mask row below
-  std::vector<float> lines_[2];   // [rows] mask columns at the image's rows
+  int64_t rows_ = 0;              // rows of the window, rounded up to whole vectors
+  std::vector<int32_t> lower_;    // [rows] row of the framed mask above the centre of each image row
+  std::vector<float> weight_;     // [rows] weight of the mask row below
+  std::vector<float> lines_[2];   // [rows] mask columns, interpolated at the image's rows
   int64_t line_index_[2];
-  std::vector<uint8_t> inside_;   // [1 + rows] the pixel before the column, the column
+  std::vector<uint8_t> inside_;   // [1 + rows] the pixel before the column, then the column
 };
 
 }  // namespace
@@ -228,7 +231,7 @@ class Paster {
 void PasteMasks(const BoxMasks& masks, int64_t num_masks, float threshold,
                 const std::function<void(int64_t, std::string_view)>& store, const ParallelFor& parallel_for) {
   const int64_t pixels = masks.rows * masks.columns;
-  const int64_t cost = 10000 + 2 * pixels;  // a box of a hundred pixels each way
+  const int64_t cost = 10000 + 2 * pixels;  // for a box of about 100 x 100 pixels
   parallel_for(num_masks, cost, [&](int64_t begin, int64_t end) {
     Paster paster(masks.rows, masks.columns, threshold);
     for (int64_t n = begin; n < end; ++n) {

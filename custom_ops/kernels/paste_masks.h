@@ -1,4 +1,4 @@
-// Mask probabilities pasted into images, as COCO run-length codes; no image-sized mask is ever made.
+// Pastes mask probabilities into images, as COCO run-length codes, without making masks of the size of the images.
 #ifndef AWSDET_KERNELS_PASTE_MASKS_H_
 #define AWSDET_KERNELS_PASTE_MASKS_H_
 
@@ -18,10 +18,10 @@ struct BoxMasks {
   const int32_t* image_size;  // [N, 2], height and width, not negative
 };
 
-// Calls store(n, counts) once for every mask, possibly from several threads at once: the "counts" of COCO's compressed
-// code of the pixels whose value is >= threshold, which must be > 0. A pixel's value is the mask read bilinearly at the
-// pixel's centre, with zeros around it (mmdetection's _do_paste_mask: grid_sample, align_corners = false). A box
-// without area, or whose width or height is not finite, has an empty mask.
+// Calls store(n, counts) once for every mask, possibly from several threads at the same time. `counts` is COCO's
+// compressed code of the pixels whose value is >= threshold, which must be > 0. The value of a pixel is the mask, with
+// zeros around it, interpolated bilinearly at the pixel's centre (mmdetection's _do_paste_mask: grid_sample,
+// align_corners = false). If a box has no area, or its width or height is not finite, its mask is empty.
 void PasteMasks(const BoxMasks& masks, int64_t num_masks, float threshold,
                 const std::function<void(int64_t, std::string_view)>& store, const ParallelFor& parallel_for);
 

@@ -11,7 +11,7 @@ struct Point {
   float x, y;
 };
 
-// From image pixels to units of target pixels, with pixel centres at whole numbers.
+// Converts image pixels to target pixels, whose centres are at whole numbers.
 class RoiFrame {
  public:
   RoiFrame(const float* roi, int64_t size)
@@ -31,7 +31,7 @@ class RoiFrame {
 
 bool IsFinite(const Point& point) { return std::isfinite(point.x) && std::isfinite(point.y); }
 
-// One RoI's target while it is drawn, a bit a pixel.
+// The target of one RoI while it is drawn, with one bit per pixel.
 class Raster {
  public:
   explicit Raster(int64_t size)
@@ -39,7 +39,7 @@ class Raster {
 
   void Clear() { std::fill(object_.begin(), object_.end(), 0); }
 
-  // Adds the part whose corners are `count` points of the image; nothing if one of them is not finite.
+  // Adds the part whose corners are `count` points of the image. Adds nothing if one of them is not finite.
   void AddPart(const float* points, int64_t count, const RoiFrame& frame) {
     if (count < 3) return;
     std::fill(part_.begin(), part_.end(), 0);
@@ -63,8 +63,8 @@ class Raster {
   }
 
  private:
-  // Every row that the edge crosses toggles the pixels to the right of the crossing: all edges of a part together
-  // leave the inside set (even-odd rule). A row r is crossed where one end is <= r and the other is not.
+  // In every row that the edge crosses, toggles the pixels to the right of the crossing. After all edges of a part, the
+  // pixels inside are set (even-odd rule). An edge crosses row r if one of its ends is <= r and the other is not.
   void AddEdge(const Point& start, const Point& end) {
     const int64_t first = Clip(std::min(start.y, end.y)), last = Clip(std::max(start.y, end.y));
     if (first >= last) return;
@@ -74,7 +74,7 @@ class Raster {
     }
   }
 
-  // The least whole number that is not below the value, within 0 … size; 0 for NaN (of a slope that overflows).
+  // The value rounded up and clipped to [0, size]; 0 for NaN, which a slope that overflows gives.
   int64_t Clip(float value) const {
     if (!(value > 0)) return 0;
     return value < static_cast<float>(size_) ? static_cast<int64_t>(std::ceil(value)) : size_;
@@ -97,7 +97,7 @@ class Raster {
 void PolygonTargets(const Polygons& polygons, const int32_t* object_index, const float* rois, int64_t num_rois,
                     int64_t size, float* targets, const ParallelFor& parallel_for) {
   const int64_t pixels = size * size;
-  const int64_t cost = 2 * pixels + 2000;  // an object of a few hundred points
+  const int64_t cost = 2 * pixels + 2000;  // for an object of a few hundred points
   parallel_for(num_rois, cost, [&](int64_t begin, int64_t end) {
     Raster raster(size);
     for (int64_t r = begin; r < end; ++r) {

@@ -1,4 +1,4 @@
-// What the functions need that the CPU's and the GPU's kernels share: one source, the same result to the last bit.
+// What functions need that the kernels of CPU and GPU share, so that both give exactly the same result.
 #ifndef AWSDET_KERNELS_PORTABLE_H_
 #define AWSDET_KERNELS_PORTABLE_H_
 
@@ -10,8 +10,8 @@
 
 namespace awsdet {
 
-// Float32 arithmetic that is rounded operation by operation. nvcc may not fuse these into a multiply-add, which would
-// decide a comparison differently; C++ compilers are told so by -ffp-contract=off.
+// Float32 arithmetic in which each operation is rounded. A fused multiply-add could decide a comparison differently.
+// nvcc does not fuse these functions; C++ compilers do not because of -ffp-contract=off.
 
 AWSDET_HOST_DEVICE inline float RoundedMultiply(float a, float b) {
 #ifdef __CUDA_ARCH__
@@ -29,7 +29,7 @@ AWSDET_HOST_DEVICE inline float RoundedAdd(float a, float b) {
 #endif
 }
 
-// Of two numbers that are not NaN.
+// For two numbers that are not NaN.
 
 AWSDET_HOST_DEVICE inline float Smaller(float a, float b) {
 #ifdef __CUDA_ARCH__

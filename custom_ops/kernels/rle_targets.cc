@@ -10,21 +10,21 @@ namespace awsdet {
 namespace {
 
 // RoIAlign is separable: bin (p, q) is the sum over rows y and columns x of wy[p][y] * wx[q][x] * bitmap[y][x]. An axis
-// holds the pixels that its samples read and the weights of one of the two factors.
+// holds the pixels that its samples read and their weights: wy for the rows, wx for the columns.
 struct Axis {
-  std::vector<int64_t> pixels;   // read by any sample, ascending
-  std::vector<int64_t> first;    // [size] of each bin: its pixels are pixels[first] … pixels[last - 1]
+  std::vector<int64_t> pixels;   // pixels that any sample reads, ascending
+  std::vector<int64_t> first;    // [size] the pixels of a bin are pixels[first] to pixels[last - 1]
   std::vector<int64_t> last;     // [size]
-  std::vector<int64_t> offset;   // [size] of the bin's first weight
-  std::vector<double> weights;   // of each bin's pixels, bin after bin
+  std::vector<int64_t> offset;   // [size] where the weights of a bin begin
+  std::vector<double> weights;   // weights of the pixels of each bin, bin after bin
 
   void Build(float low, float high, int64_t extent, int64_t size);
   double Weight(int64_t bin, int64_t pixel) const { return weights[offset[bin] + pixel - first[bin]]; }
   int64_t count() const { return static_cast<int64_t>(pixels.size()); }
 
-  // How many of `pixels` are below `pixel`.
+  // Returns how many of `pixels` are below `pixel`.
   int64_t Below(int64_t pixel) const {
-    if (pixels.back() - pixels.front() + 1 == count()) {  // without gaps, as all but huge RoIs are
+    if (pixels.back() - pixels.front() + 1 == count()) {  // there are no gaps, except in huge RoIs
       return std::clamp<int64_t>(pixel - pixels.front(), 0, count());
     }
     return std::lower_bound(pixels.begin(), pixels.end(), pixel) - pixels.begin();
@@ -54,7 +54,7 @@ void Axis::Build(float low, float high, int64_t extent, int64_t size) {
   }
 }
 
-// Positions never decrease from one sample to the next, so a pixel is one of the last two or a new one.
+// Positions do not decrease from one sample to the next, so a pixel is one of the last two or a new one.
 void Axis::AddSample(const BilinearSample& sample, int64_t bin) {
   const auto [pixel, fraction] = sample;
   int64_t index = count();
@@ -86,12 +86,12 @@ void AddScaled(const double* values, double factor, int64_t count, double* sum) 
   for (int64_t i = 0; i < count; ++i) sum[i] += values[i] * factor;
 }
 
-// Computes one RoI after another, keeping its memory.
+// Computes one RoI after another with the same memory.
 class RoiAligner {
  public:
   explicit RoiAligner(int64_t size) : size_(size), column_(size), sums_(size * size) {}
 
-  // ends, num_runs: of the object; it has a pixel at least.
+  // ends, num_runs: the runs of the object, which must have at least one pixel.
   void Align(const int64_t* ends, int64_t num_runs, int64_t height, int64_t width, const float* roi, float* target) {
     rows_.Build(roi[1], roi[3], height, size_);
     columns_.Build(roi[0], roi[2], width, size_);
@@ -102,14 +102,15 @@ class RoiAligner {
     }
     for (int64_t p = 0; p < size_; ++p) {
       for (int64_t q = 0; q < size_; ++q) {
-        // As float, so that a half which lost its last bits on the way is one still.
+        // As float, so that 0.5 is recognised even if the sum differs from it in its last bits.
         target[p * size_ + q] = static_cast<float>(sums_[q * size_ + p]) >= 0.5f ? 1.0f : 0.0f;
       }
     }
   }
 
  private:
-  // below_[k * size + p]: the weight in row bin p of the first k rows, so that a run of rows costs one subtraction.
+  // below_[k * size + p]: the weight of the first k rows in row bin p. So the weight of a run of rows is one
+  // subtraction.
   void SumRowWeights() {
     below_.assign((rows_.count() + 1) * size_, 0);
     for (int64_t p = 0; p < size_; ++p) {
@@ -132,8 +133,8 @@ class RoiAligner {
     }
   }
 
-  // Sums the row weights of the column's ones into column_; false where there are none. *run: a run that ends behind
-  // the column's begin or the last before it; moves on to the one that holds the column's end.
+  // Sums the row weights of the column's ones in column_. Returns false if the column has no ones. *run: on entry a run
+  // that ends after the column's begin, or the last one before; on return the run that contains the column's end.
   bool SumColumn(const int64_t* ends, int64_t begin, int64_t height, int64_t* run) {
     bool any = false;
     for (int64_t position = begin, end = begin + height; position < end;) {
@@ -155,8 +156,8 @@ class RoiAligner {
   int64_t size_;
   Axis rows_, columns_;
   std::vector<double> below_;   // [rows + 1, size]
-  std::vector<double> column_;  // [size] of row bins: one column of the bitmap
-  std::vector<double> sums_;    // [size, size], column bin first
+  std::vector<double> column_;  // [size] row bins of one column of the bitmap
+  std::vector<double> sums_;    // [size, size] bins; the column bin is the first index
 };
 
 }  // namespace

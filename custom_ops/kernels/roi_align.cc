@@ -10,8 +10,8 @@ namespace {
 
 constexpr int64_t kTile = 16;  // feature pixels
 
-// The RoIs by level, image, and then the row and column of the tile that the centre lies in: those that read
-// neighbouring pixels follow each other, which are then still in the cache.
+// Sorts the RoIs by level, image, and then row and column of the tile that contains the centre. So RoIs that read
+// neighbouring pixels follow each other, and find these pixels in the cache.
 std::vector<int64_t> LocalOrder(const std::vector<int64_t>& levels, const std::vector<float>& strides,
                                 const Rois& rois) {
   std::vector<std::array<int64_t, 5>> keys(rois.count);
@@ -20,7 +20,7 @@ std::vector<int64_t> LocalOrder(const std::vector<int64_t>& levels, const std::v
     const float scale = 0.5f / (strides[levels[i]] * kTile);
     const auto tile = [scale](float low, float high) {
       const float centre = (low + high) * scale;
-      return static_cast<int64_t>(centre > 0.0f ? std::min(centre, 1e6f) : 0.0f);  // 0 where NaN
+      return static_cast<int64_t>(centre > 0.0f ? std::min(centre, 1e6f) : 0.0f);  // 0 for NaN
     };
     keys[i] = {levels[i], rois.image[i], tile(box[1], box[3]), tile(box[0], box[2]), i};
   }
@@ -30,11 +30,11 @@ std::vector<int64_t> LocalOrder(const std::vector<int64_t>& levels, const std::v
   return order;
 }
 
-// Memory of one thread.
+// The scratch memory of one thread.
 struct Scratch {
   RoiAxis rows, columns;
-  AlignedFloats line;    // feature rows of one bin row, summed: [window, C]
-  AlignedFloats pooled;  // one bin row: [P, C]
+  AlignedFloats line;    // [window, C], the sum of the feature rows of one row of bins
+  AlignedFloats pooled;  // [P, C], one row of bins
 };
 
 template <typename T>
@@ -78,7 +78,7 @@ void RoiAlign(const std::vector<PyramidLevel<const T>>& pyramid, int64_t channel
   const std::vector<int64_t> order = LocalOrder(levels, strides, rois);
   const int64_t values = settings.output_size * settings.output_size * channels;
   const bool stream = ShouldStream(rois.count * values * sizeof(T));
-  // Some ten feature pixels a bin, and about six values a nanosecond.
+  // A bin has about ten feature pixels, and six values take about a nanosecond.
   parallel(rois.count, 1000 + 2 * values, [&](int64_t begin, int64_t end) {
     Scratch scratch;
     for (int64_t i = begin; i < end; ++i) {

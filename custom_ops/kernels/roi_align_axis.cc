@@ -20,7 +20,7 @@ void RoiAxis::Set(float low, float high, float stride, int64_t extent, const Roi
     if (!samples_.empty()) AddBin(axis.samples, &bins_[bin]);
   }
   if (end_ == 0) begin_ = 0;
-  const float* weights = weights_.data();  // which has stopped moving
+  const float* weights = weights_.data();  // does not move any more
   for (Span& bin : bins_) {
     bin.first -= bin.count > 0 ? begin_ : 0;
     bin.weights = weights;

@@ -1,8 +1,8 @@
 // The gradient of RoIAlign: the transpose of the forward sums, tile by tile.
 //
-// A tile is a small square of one image's map at one level, summed in a thread's own cache from every RoI that touches
-// it, in the order of the RoIs, and written once. No two threads add to one value, so there are no atomic additions and
-// the order of additions is the same however many threads there are.
+// A tile is a small square of one image's map at one level. A thread sums it in its own cache, from every RoI that
+// touches it and in the order of the RoIs, and writes it once. No two threads add to the same value, so no atomic
+// additions are needed, and the order of additions is the same for any number of threads.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -15,13 +15,13 @@
 namespace awsdet {
 namespace {
 
-constexpr int64_t kTileValues = 1 << 16;  // about: a quarter of a megabyte of float32
+constexpr int64_t kTileValues = 1 << 16;  // about; a quarter of a megabyte of float32
 
-// One axis of one RoI, transposed: of each feature pixel in [begin, end) the bins that read it.
+// One axis of one RoI, transposed: for each feature pixel in [begin, end) the bins that read it.
 struct RoiPixels {
   int64_t begin = 0, end = 0;
-  const Span* spans = nullptr;  // of pixel `begin` and on
-  size_t offset = 0;            // of `spans` in the memory they lie in
+  const Span* spans = nullptr;  // one per pixel, from `begin` on
+  size_t offset = 0;            // of `spans` in the memory that holds them
 };
 
 struct RoiWindow {
@@ -29,7 +29,7 @@ struct RoiWindow {
   RoiPixels rows, columns;
 };
 
-// Spans and weights of many RoIs in two arrays.
+// The spans and weights of many RoIs, in two arrays.
 class PixelStore {
  public:
   void Append(const RoiAxis& axis, RoiPixels* pixels) {
@@ -39,7 +39,7 @@ class PixelStore {
     spans_.resize(pixels->offset + axis.end() - axis.begin(), Span{0, 0, nullptr});
     Span* spans = spans_.data() + pixels->offset;
     const auto& bins = axis.bins();
-    // The bins that read a pixel are consecutive, since positions rise or fall from bin to bin.
+    // Positions only rise or only fall from bin to bin, so the bins that read a pixel are consecutive.
     for (size_t bin = 0; bin < bins.size(); ++bin) {
       for (int64_t i = 0; i < bins[bin].count; ++i) {
         Span& span = spans[bins[bin].first + i];
@@ -59,7 +59,7 @@ class PixelStore {
     }
   }
 
-  // Call when all are appended: until then the arrays move.
+  // Call it after all are appended, because appending moves the arrays.
   void Finish() {
     const float* weights = weights_.data();
     for (Span& span : spans_) {
@@ -73,7 +73,7 @@ class PixelStore {
  private:
   std::vector<Span> spans_;
   std::vector<float> weights_;
-  std::vector<int64_t> offsets_;  // of the RoI being appended: of each pixel, where bin 0 would lie
+  std::vector<int64_t> offsets_;  // of the RoI that is being appended: for each pixel the place of bin 0
 };
 
 struct Windows {
@@ -112,15 +112,16 @@ Windows FindWindows(const std::vector<PyramidLevel<T>>& pyramid, const Rois& roi
   return windows;
 }
 
-// Pixels [top, bottom) x [left, right) of an image's map, and the RoIs that touch them.
+// The pixels [top, bottom) x [left, right) of an image's map, and the RoIs that touch them.
 struct Tile {
   int64_t level, image, top, bottom, left, right;
   std::vector<int64_t> rois;
 };
 
-// How one level is cut: `rows` x `columns` tiles of `height` x `width` pixels an image, those at the end smaller.
+// The tiles of one level: per image `rows` x `columns` tiles of `height` x `width` pixels; the last ones may be
+// smaller.
 struct Grid {
-  int64_t first;  // tile of image 0
+  int64_t first;  // first tile of image 0
   int64_t height, width, rows, columns;
 };
 
@@ -166,7 +167,7 @@ std::vector<Tile> MakeTiles(const std::vector<PyramidLevel<T>>& pyramid, int64_t
   return tiles;
 }
 
-// Adds one RoI's part to `sums` [bottom - top, right - left, C] of a tile; `line` is memory for [P, C].
+// Adds one RoI's part to the sums [bottom - top, right - left, C] of a tile. `line` is scratch memory for [P, C].
 template <typename T>
 void AddRoi(const Tile& tile, const RoiWindow& window, const T* gradient, int64_t size, int64_t channels, float* line,
             float* sums) {
@@ -206,13 +207,14 @@ void RoiAlignGrad(const T* pooled_gradient, const std::vector<PyramidLevel<T>>& 
   }
   const bool stream = ShouldStream(values * sizeof(T));
   const int64_t count = tiles.size(), size = settings.output_size;
-  // Per RoI a tile's quarter, and about six values a nanosecond.
+  // A RoI covers about a quarter of a tile, and six values take about a nanosecond.
   const int64_t cost = count > 0 ? (visits * kTileValues / 24 + values) / count : 0;
-  // The costliest tiles, those of the coarsest level, come first, and threads take one after the other: so they end
-  // together. Within a level neighbours follow each other and find their RoIs' gradients in the cache.
+  // Threads take one tile after the other, the most expensive ones first, which are those of the coarsest level. So the
+  // threads end at about the same time. Neighbouring tiles of a level follow each other, so that the gradients of their
+  // RoIs are still in the cache.
   std::atomic<int64_t> left{count};
   parallel(count, cost, [&](int64_t begin, int64_t end) {
-    AlignedFloats sums, line(size * channels);  // sums: zeros wherever no tile is being summed
+    AlignedFloats sums, line(size * channels);  // sums: all zeros between two tiles
     for (int64_t i = begin; i < end; ++i) {
       const Tile& tile = tiles[--left];
       const PyramidLevel<T>& level = pyramid[tile.level];
@@ -226,7 +228,7 @@ void RoiAlignGrad(const T* pooled_gradient, const std::vector<PyramidLevel<T>>& 
         float* values = sums.data() + (row - tile.top) * row_values;
         Store(values, row_values, stream,
               level.values + ((tile.image * level.height + row) * level.width + tile.left) * channels);
-        std::fill_n(values, row_values, 0.0f);  // while the row is in the first cache
+        std::fill_n(values, row_values, 0.0f);  // now, while the row is in the first-level cache
       }
     }
     FinishStreaming();

@@ -1,10 +1,10 @@
-// Hot loops for the vector units that the machine has.
+// Compiles hot loops for several vector units; at run time the best one that the machine has is used.
 #ifndef AWSDET_KERNELS_VECTOR_CLONES_H_
 #define AWSDET_KERNELS_VECTOR_CLONES_H_
 
-// Before a function: it is compiled for AVX-512, for AVX2 and for any x86-64, and the loader takes the best that the
-// machine has. The numbers are the same in all of them as long as multiplications and additions are not contracted.
-// Not for loops of branches and scattered reads, which no vector unit helps: polygon_targets, annotations,
+// Written before a function, it compiles the function for AVX-512, AVX2 and any x86-64, and the loader takes the best
+// one that the machine has. All give the same numbers, unless multiplications and additions are fused. It is not used
+// for loops with branches and scattered reads, which vector units do not make faster: polygon_targets, annotations,
 // roi_align_axis, nms_candidates.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define AWSDET_HAS_VECTOR_CLONES

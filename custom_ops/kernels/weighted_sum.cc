@@ -8,7 +8,8 @@
 
 #include "kernels/vector_clones.h"
 
-// Fused multiply-add rounds once instead of twice; the order of the additions is the same in each clone.
+// With a fused multiply-add each step is rounded once instead of twice. The order of additions is the same in each
+// clone.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("fp-contract=fast", "unroll-loops")
 #endif
@@ -18,9 +19,9 @@
 namespace awsdet {
 namespace {
 
-constexpr int64_t kMostTerms = 8;  // of one pass over the result; more take several passes
+constexpr int64_t kMostTerms = 8;  // per pass over the result; for more terms there are several passes
 
-// result[i] (+)= sum over the N rows. One expression of N terms: the compiler keeps sums and weights in registers.
+// result[i] (+)= sum over the N rows. It is one expression, so that the compiler keeps sums and weights in registers.
 template <int N, bool kAdd, typename T>
 AWSDET_INLINE void Sum(const T* __restrict rows, int64_t stride, int64_t length, const float* weights,
                        float* __restrict result) {
@@ -34,8 +35,8 @@ AWSDET_INLINE void Sum(const T* __restrict rows, int64_t stride, int64_t length,
 }
 
 #ifdef AWSDET_HAS_VECTOR_CLONES
-// Half by F16C's conversions, kHalves at a time, which GCC 12 does not find by itself: the same operations in the same
-// order as in `Sum`, so the same bits as its clones with multiply-add.
+// Converts half with F16C's instructions, kHalves at a time; GCC 12 does not use them by itself. Operations and their
+// order are those of `Sum`, so the bits are those of its clones with fused multiply-add.
 #define AWSDET_F16C __attribute__((target("avx2,fma,f16c")))
 
 constexpr int64_t kHalves = 8;
@@ -110,7 +111,7 @@ AWSDET_INLINE void RoundAll(const float* __restrict values, int64_t count, T* __
   for (int64_t i = 0; i < count; ++i) FromFloat(values[i], result + i);
 }
 
-// Clones are made of plain functions only.
+// Only plain functions can be cloned, not templates.
 #define AWSDET_CLONED_SUMS(name, add, T)                                                                       \
   AWSDET_VECTOR_CLONES void name(const T* rows, int64_t stride, int64_t length, const Span* spans,             \
                                  int64_t num_spans, float* result) {                                           \

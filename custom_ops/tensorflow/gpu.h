@@ -1,4 +1,4 @@
-// What the glue between TensorFlow and the CUDA launchers shares.
+// What the operators' GPU kernels share: they connect TensorFlow and the CUDA launchers.
 #ifndef AWSDET_TENSORFLOW_GPU_H_
 #define AWSDET_TENSORFLOW_GPU_H_
 
@@ -18,13 +18,13 @@ inline cudaStream_t CudaStream(OpKernelContext* context) {
   return static_cast<cudaStream_t>(stream->platform_specific_handle().stream);
 }
 
-// `what` names the operator.
+// `what`: name of the operator, for the error text.
 inline Status FromCuda(cudaError_t error, const std::string& what) {
   if (error == cudaSuccess) return OkStatus();
   return tensorflow::errors::Internal(what, " on the GPU: ", cudaGetErrorString(error));
 }
 
-// Device memory until the operator's kernels are done; `bytes` may be 0.
+// Allocates device memory that lives until the operator's kernels are done. `bytes` may be 0.
 inline Status AllocateWorkspace(OpKernelContext* context, size_t bytes, Tensor* workspace) {
   return context->allocate_temp(tensorflow::DT_INT8, TensorShape({static_cast<int64_t>(bytes)}), workspace);
 }

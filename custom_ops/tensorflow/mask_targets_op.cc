@@ -1,5 +1,5 @@
-// AwsdetPolygonTargets and AwsdetRleTargets: objects' polygons or run-length codes, cropped to RoIs. CPU only, since the
-// ragged masks come from the reader and are small.
+// AwsdetPolygonTargets and AwsdetRleTargets: crop the polygons or run-length codes of objects to RoIs. There are only
+// CPU kernels, since the ragged masks come from the reader and are small.
 #include <cstdint>
 
 #include "kernels/polygon_targets.h"
@@ -11,7 +11,7 @@
 namespace awsdet {
 namespace {
 
-// [R, size, size], where the inputs `index` and `index + 1` are object_index [R] and rois [R, 4].
+// The shape [R, size, size]. The inputs `index` and `index + 1` are object_index [R] and rois [R, 4].
 Status TargetsShape(InferenceContext* context, int index) {
   ShapeHandle objects, rois;
   DimensionHandle num_rois, four;
@@ -43,7 +43,7 @@ REGISTER_OP("AwsdetPolygonTargets")
       TF_RETURN_IF_ERROR(VectorInputs(context, 3));
       return TargetsShape(context, 3);
     })
-    .Doc("Polygons rasterised in RoIs; kernels/polygon_targets.h says how.");
+    .Doc("Polygons rasterised in RoIs; see kernels/polygon_targets.h.");
 
 REGISTER_OP("AwsdetRleTargets")
     .Input("runs: int32")
@@ -61,12 +61,12 @@ REGISTER_OP("AwsdetRleTargets")
       TF_RETURN_IF_ERROR(context->WithValue(context->Dim(image_size, 1), 2, &two));
       return TargetsShape(context, 3);
     })
-    .Doc("Run-length codes sampled in RoIs; kernels/rle_targets.h says how.");
+    .Doc("Run-length codes sampled in RoIs; see kernels/rle_targets.h.");
 
-// Row splits: a vector that rises from 0 to `total`.
+// Checks row splits: they must be a vector that rises from 0 to `total`.
 Status CheckSplits(const char* name, const Tensor& tensor, int64_t total) {
   if (tensor.dims() != 1 || tensor.NumElements() < 1) {
-    return InvalidArgument(name, " must be a vector with one element at least, got shape ",
+    return InvalidArgument(name, " must be a vector with at least one element, got shape ",
                            tensor.shape().DebugString());
   }
   const auto splits = tensor.flat<int64_t>();
@@ -85,7 +85,7 @@ Status CheckVector(const char* name, const Tensor& tensor) {
 Status CheckRois(const Tensor& object_index, const Tensor& rois, int64_t num_objects) {
   TF_RETURN_IF_ERROR(CheckVector("object_index", object_index));
   const int64_t count = object_index.dim_size(0);
-  TF_RETURN_IF_ERROR(CheckShape("rois", rois, {count, 4}, "[", count, ", 4], a row for each of object_index"));
+  TF_RETURN_IF_ERROR(CheckShape("rois", rois, {count, 4}, "[", count, ", 4], a row for each entry of object_index"));
   const auto index = object_index.flat<int32_t>();
   for (int64_t r = 0; r < index.size(); ++r) {
     if (index(r) < 0 || index(r) >= num_objects) {
@@ -102,7 +102,7 @@ class TargetsOp : public OpKernel {
   }
 
  protected:
-  // The output, for the rois in input 4.
+  // Allocates the output for the RoIs in input 4.
   Status Allocate(OpKernelContext* context, Tensor** targets) const {
     TensorShape shape;
     TF_RETURN_IF_ERROR(TensorShape::BuildTensorShape({context->input(4).dim_size(0), size_, size_}, &shape));
@@ -127,7 +127,7 @@ class PolygonTargetsOp : public TargetsOp {
     for (int64_t p = 0; p + 1 < parts.size(); ++p) {
       OP_REQUIRES(context, (parts(p + 1) - parts(p)) % 2 == 0,
                   InvalidArgument("polygons: part ", p, " has ", parts(p + 1) - parts(p),
-                                  " numbers, which are no pairs of x and y"));
+                                  " numbers; it must be an even number, pairs of x and y"));
     }
     Tensor* targets = nullptr;
     OP_REQUIRES_OK(context, Allocate(context, &targets));

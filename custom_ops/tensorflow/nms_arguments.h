@@ -1,4 +1,4 @@
-// The attributes and shapes that AwsdetNms checks alike on every device.
+// Checks of AwsdetNms's attributes and shapes, for CPU and GPU.
 #ifndef AWSDET_TENSORFLOW_NMS_ARGUMENTS_H_
 #define AWSDET_TENSORFLOW_NMS_ARGUMENTS_H_
 
@@ -42,7 +42,7 @@ inline Status CheckShapes(const Tensor& boxes, const Tensor& scores, const Tenso
     return InvalidArgument("nms: boxes must be [B, N, 4], not ", boxes.shape().DebugString());
   }
   if (boxes.dim_size(1) > std::numeric_limits<int32_t>::max()) {
-    return InvalidArgument("nms: boxes has ", boxes.dim_size(1), " boxes an image; indices are int32");
+    return InvalidArgument("nms: boxes has ", boxes.dim_size(1), " boxes per image; indices are int32");
   }
   const TensorShape wanted({boxes.dim_size(0), boxes.dim_size(1)});
   TF_RETURN_IF_ERROR(CheckShape("nms: scores", scores, wanted, "[B, N] like boxes ", boxes.shape().DebugString()));

@@ -1,4 +1,4 @@
-// GPU kernel of AwsdetNms; compiled only where the operators are built with CUDA.
+// GPU kernel of AwsdetNms; compiled only if the operators are built with CUDA.
 #include "cuda/nms.h"
 
 #include "tensorflow/gpu.h"

@@ -1,4 +1,4 @@
-// What the sources of the operators begin with: TensorFlow's headers, the names used of it, and a check of shapes.
+// What every operator's source includes: TensorFlow's headers, the names that are used from it, and a check of shapes.
 #ifndef AWSDET_TENSORFLOW_OP_H_
 #define AWSDET_TENSORFLOW_OP_H_
 
@@ -23,7 +23,7 @@ using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
-// An error that says in `words` what `name` must be, unless the tensor has the shape that is wanted.
+// Returns an error unless the tensor has the shape `wanted`. `words` say what `name` must be.
 template <typename... Words>
 Status CheckShape(const char* name, const Tensor& tensor, const TensorShape& wanted, const Words&... words) {
   if (tensor.shape() == wanted) return OkStatus();

@@ -9,8 +9,8 @@
 
 namespace awsdet {
 
-// The worker threads of the CPU the operator runs on (as many as tf.config.threading's intra-op threads); valid for
-// the duration of Compute.
+// The worker threads of the CPU that the operator runs on (tf.config.threading's intra-op threads). Valid while Compute
+// runs.
 inline ParallelFor WorkerThreads(OpKernelContext* context) {
   const auto* threads = context->device()->tensorflow_cpu_worker_threads();
   return [threads](int64_t total, int64_t cost_per_unit, const std::function<void(int64_t, int64_t)>& work) {

@@ -1,4 +1,5 @@
-// AwsdetPasteMasks: mask probabilities and boxes to COCO's compressed run-length codes. CPU only: its output is text.
+// AwsdetPasteMasks: mask probabilities and boxes to COCO's compressed run-length codes. It has only a CPU kernel, since
+// its output is text.
 #include <cstdint>
 #include <string_view>
 
@@ -29,7 +30,7 @@ REGISTER_OP("AwsdetPasteMasks")
       context->set_output(0, context->Vector(count));
       return OkStatus();
     })
-    .Doc("Masks pasted into their images, as run-length codes; kernels/paste_masks.h says how.");
+    .Doc("Masks pasted into their images, as run-length codes; see kernels/paste_masks.h.");
 
 class PasteMasksOp : public OpKernel {
  public:
@@ -39,7 +40,7 @@ class PasteMasksOp : public OpKernel {
     const Tensor &probabilities = context->input(0), &boxes = context->input(1), &image_size = context->input(2);
     const Tensor& threshold = context->input(3);
     OP_REQUIRES(context, probabilities.dims() == 3 && probabilities.dim_size(1) > 0 && probabilities.dim_size(2) > 0,
-                InvalidArgument("probabilities must be [N, rows, columns] with a row and a column at least, got shape ",
+                InvalidArgument("probabilities must be [N, rows, columns] with at least one row and column, got shape ",
                                 probabilities.shape().DebugString()));
     const int64_t count = probabilities.dim_size(0);
     OP_REQUIRES_OK(context, CheckShape("boxes", boxes, {count, 4}, "[", count, ", 4], a row for each mask"));

@@ -1,5 +1,5 @@
-// AwsdetReadRecord: one record of a TFRecord file, by its place. Reads just its bytes, from whatever file system
-// TensorFlow knows. CPU only.
+// AwsdetReadRecord: reads one record of a TFRecord file by its place, and only the bytes of that record, from any file
+// system that TensorFlow knows. It has only a CPU kernel.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,9 +20,9 @@ using tensorflow::TensorShapeUtils;
 using tensorflow::tstring;
 using tensorflow::errors::DataLoss;
 
-constexpr uint64_t kHeader = 12;        // bytes before a record: its length and that number's checksum
+constexpr uint64_t kHeader = 12;        // bytes before a record: its length and the checksum of the length
 constexpr uint64_t kFooter = 4;         // bytes after it: its checksum
-constexpr size_t kMostOpenFiles = 64;  // of an operator; processes are often limited to 1024
+constexpr size_t kMostOpenFiles = 64;  // per operator; a process can often open only 1024
 
 REGISTER_OP("AwsdetReadRecord")
     .Input("file: string")
@@ -35,7 +35,7 @@ REGISTER_OP("AwsdetReadRecord")
       context->set_output(0, context->Scalar());
       return OkStatus();
     })
-    .Doc("The `length` bytes of the record whose header is at `offset` of a TFRecord file; its checksum is compared.");
+    .Doc("The `length` bytes of the record whose header is at `offset` of a TFRecord file; its checksum is verified.");
 
 class ReadRecordOp : public OpKernel {
  public:
@@ -50,7 +50,7 @@ class ReadRecordOp : public OpKernel {
     const std::string path = context->input(0).scalar<tstring>()();
     const int64_t offset = context->input(1).scalar<int64_t>()(), length = context->input(2).scalar<int64_t>()();
     OP_REQUIRES(context, offset >= 0 && length >= 0,
-                InvalidArgument("offset and length must be 0 at least, got ", offset, " and ", length));
+                InvalidArgument("offset and length must not be negative, got ", offset, " and ", length));
     std::shared_ptr<const File> file;
     OP_REQUIRES_OK(context, Open(path, &file));
     Tensor* record = nullptr;
@@ -64,7 +64,7 @@ class ReadRecordOp : public OpKernel {
     uint64_t size;
   };
 
-  // Files stay open: on a network's file system it is the opening that takes long. They may be read by several threads.
+  // Files stay open, because opening is slow on a network file system. Several threads may read the same file.
   Status Open(const std::string& path, std::shared_ptr<const File>* file) {
     tensorflow::mutex_lock lock(mutex_);
     const auto known = files_.find(path);
@@ -75,7 +75,7 @@ class ReadRecordOp : public OpKernel {
     auto opened = std::make_shared<File>();
     TF_RETURN_IF_ERROR(Env::Default()->GetFileSize(path, &opened->size));
     TF_RETURN_IF_ERROR(Env::Default()->NewRandomAccessFile(path, &opened->bytes));
-    if (files_.size() == kMostOpenFiles) files_.clear();  // those in use are closed by their last reader
+    if (files_.size() == kMostOpenFiles) files_.clear();  // files in use are closed by their last reader
     files_[path] = *file = std::move(opened);
     return OkStatus();
   }
@@ -89,7 +89,7 @@ class ReadRecordOp : public OpKernel {
     record->resize_uninitialized(wanted);
     StringPiece bytes;
     const Status status = file.bytes->Read(offset + kHeader, wanted, &bytes, record->mdata());
-    // An end where there should be none; tf.data would take OutOfRange for the end of the data.
+    // The file is too short. This must not be OutOfRange, which for tf.data means the end of the data.
     if (tensorflow::errors::IsOutOfRange(status)) return DataLoss(status.message());
     if (!status.ok()) return status;
     if (bytes.data() != record->data()) record->assign(bytes.data(), bytes.size());

@@ -1,4 +1,4 @@
-// The attributes and inputs of AwsdetRoiAlign and AwsdetRoiAlignGrad, read and checked alike on every device.
+// Reads and checks the attributes and inputs of AwsdetRoiAlign and AwsdetRoiAlignGrad, for CPU and GPU.
 #ifndef AWSDET_TENSORFLOW_ROI_ALIGN_ARGUMENTS_H_
 #define AWSDET_TENSORFLOW_ROI_ALIGN_ARGUMENTS_H_
 
@@ -43,14 +43,14 @@ struct RoiAlignAttributes {
 struct RoiAlignArguments {
   std::vector<TensorShape> levels;  // of the pyramid, [B, H_l, W_l, C]
   const Tensor* boxes;              // [R, 4]
-  const Tensor* image_index;        // [R]; what it holds is not checked
+  const Tensor* image_index;        // [R]; its values are not checked
   TensorShape pooled;               // [R, P, P, C]
 
   int64_t batch() const { return levels[0].dim_size(0); }
   int64_t channels() const { return levels[0].dim_size(3); }
 };
 
-// All levels must have four dimensions, and agree in images and channels.
+// Checks that a level has four dimensions, and as many images and channels as the first level.
 inline Status CheckLevel(const TensorShape& shape, const TensorShape& first, int level) {
   const std::string name = "roi_align: pyramid[" + std::to_string(level) + "] " + shape.DebugString();
   if (shape.dims() != 4) return InvalidArgument(name, " must have 4 dimensions");
@@ -63,7 +63,7 @@ inline Status CheckLevel(const TensorShape& shape, const TensorShape& first, int
   return OkStatus();
 }
 
-// Takes boxes and image_index from the inputs `first` and `first + 1`, beside levels that are there.
+// Takes boxes and image_index from the inputs `first` and `first + 1`. The levels must be set already.
 inline Status ReadRois(OpKernelContext* context, int first, const RoiAlignSettings& settings,
                        RoiAlignArguments* arguments) {
   for (size_t i = 0; i < arguments->levels.size(); ++i) {

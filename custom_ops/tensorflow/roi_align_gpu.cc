@@ -1,7 +1,7 @@
-// GPU kernels of AwsdetRoiAlign and AwsdetRoiAlignGrad; compiled only where the operators are built with CUDA.
+// GPU kernels of AwsdetRoiAlign and AwsdetRoiAlignGrad; compiled only if the operators are built with CUDA.
 //
-// What a RoI's image_index holds is in the GPU's memory and not looked at from here: where it names no image of the
-// batch, the RoI becomes zeros instead of an error.
+// The values of image_index are in the GPU's memory and are not checked here. If one is not an image of the batch, the
+// RoI becomes zeros; the CPU raises an error instead.
 #include <type_traits>
 #include <vector>
 
@@ -19,7 +19,7 @@ constexpr cuda::DataType kDataType = std::is_same_v<T, float>         ? cuda::Da
                                      : std::is_same_v<T, Eigen::half> ? cuda::DataType::kHalf
                                                                       : cuda::DataType::kBFloat16;
 
-// The sizes for the launchers, which limit some that the CPU does not.
+// The sizes for the launchers. Some have limits that the CPU does not have.
 Status MakeProblem(const RoiAlignAttributes& attributes, const RoiAlignArguments& arguments,
                    cuda::RoiAlignProblem* problem) {
   const RoiAlignSettings& settings = attributes.settings;

@@ -12,7 +12,7 @@
 namespace awsdet {
 namespace {
 
-// The input's shape, or an error that names the argument.
+// Gets the shape of an input, or an error that names the argument.
 Status Ranked(InferenceContext* context, int input, int rank, const std::string& name, ShapeHandle* shape) {
   if (!context->WithRank(context->input(input), rank, shape).ok()) {
     return InvalidArgument("roi_align: ", name, " must have ", rank, " dimensions, not the shape ",
@@ -21,7 +21,7 @@ Status Ranked(InferenceContext* context, int input, int rank, const std::string&
   return OkStatus();
 }
 
-// Checks boxes and image_index, inputs `first` and `first + 1`; the number of RoIs.
+// Checks boxes and image_index, the inputs `first` and `first + 1`, and gets the number of RoIs.
 Status RoisShape(InferenceContext* context, int first, DimensionHandle* count) {
   ShapeHandle boxes, index;
   DimensionHandle four;
@@ -106,9 +106,9 @@ REGISTER_OP("AwsdetRoiAlignGrad")
     .Attr("sampling_ratio: int >= 0")
     .Attr("aligned: bool")
     .SetShapeFn(GradShape)
-    .Doc("The gradient of AwsdetRoiAlign by its pyramid, whose shapes are given.");
+    .Doc("The gradient of AwsdetRoiAlign with respect to its pyramid, whose shapes are given.");
 
-// Checks every image index, which the kernels trust.
+// Checks every image index, because the kernels do not.
 Status MakeRois(const RoiAlignArguments& arguments, Rois* rois) {
   *rois = {arguments.boxes->flat<float>().data(), arguments.image_index->flat<int32_t>().data(),
            arguments.boxes->dim_size(0)};
@@ -121,7 +121,7 @@ Status MakeRois(const RoiAlignArguments& arguments, Rois* rois) {
   return OkStatus();
 }
 
-// TensorFlow's type -> the kernels'.
+// TensorFlow's type -> the type that the kernels use.
 template <typename T>
 using KernelType = std::conditional_t<std::is_same_v<T, Eigen::half>, Half,
                                       std::conditional_t<std::is_same_v<T, Eigen::bfloat16>, Bfloat16, float>>;

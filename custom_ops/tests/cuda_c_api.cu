@@ -1,4 +1,4 @@
-// The CUDA launchers under C names, for benchmarks/cuda_ops.py, which hands them the memory of PyTorch's tensors.
+// The CUDA launchers with C names, for benchmarks/cuda_ops.py, which calls them with the memory of PyTorch's tensors.
 #include "cuda/nms.h"
 #include "cuda/roi_align.h"
 

@@ -1,4 +1,4 @@
-// What the checks of the CUDA launchers share: device memory, random numbers, and the verdict.
+// What the checks of the CUDA launchers share: device memory, random numbers, and the result.
 #ifndef AWSDET_TESTS_CUDA_CHECK_H_
 #define AWSDET_TESTS_CUDA_CHECK_H_
 
@@ -15,14 +15,14 @@
 
 namespace awsdet::cuda {
 
-// Ends the program with the CUDA error of a call, named.
+// Ends the program with the name of the call and its CUDA error, if there is one.
 inline void Require(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
   std::fprintf(stderr, "%s: %s\n", what, cudaGetErrorString(error));
   std::exit(1);
 }
 
-// A copy of host numbers on the GPU, or room for some, full of garbage that a kernel has to overwrite.
+// A copy of host numbers on the GPU, or memory for numbers, filled with garbage that a kernel must overwrite.
 template <typename T>
 class DeviceArray {
  public:
@@ -69,7 +69,7 @@ class Random {
   std::mt19937_64 engine_;
 };
 
-// Boxes of `count`, in an image of `extent` pixels; every sixth is one that a sound detector would not give.
+// Makes `count` boxes in an image of `extent` pixels. Every sixth one is a box that a detector should never give.
 inline std::vector<float> RandomBoxes(Random& random, int64_t count, float extent) {
   const float inf = INFINITY, nan = NAN, huge = 3e38f;
   const std::vector<std::vector<float>> odd = {
@@ -90,7 +90,7 @@ inline std::vector<float> RandomBoxes(Random& random, int64_t count, float exten
   return boxes;
 }
 
-// Counts the checks and keeps what to say about those that fail.
+// Counts the checks, and keeps the messages of those that fail.
 class Verdict {
  public:
   void Check(bool passed, const std::string& what) {
@@ -107,7 +107,7 @@ class Verdict {
   int failures_ = 0;
 };
 
-// `cases` random calls each, from `seed` on; see the sources for what is drawn.
+// Each makes `cases` random calls, with seeds from `seed` on.
 void CheckRoiAlign(int cases, uint64_t seed, Verdict* verdict);
 void CheckNms(int cases, uint64_t seed, Verdict* verdict);
 

@@ -1,4 +1,4 @@
-// The CUDA launcher of NMS against the CPU's kernel: hard to the last bit, soft up to the rounding of exp.
+// Compares the CUDA launcher of NMS with the CPU's kernel: hard NMS must be equal, soft but for the rounding of exp.
 #include "cuda/nms.h"
 #include "kernels/nms.h"
 #include "tests/cuda_check.h"
@@ -80,7 +80,7 @@ Kept OnGpu(const Case& drawn) {
   return {indices.Host(), kept_scores.Host(), count.Host()};
 }
 
-// Soft scores may differ in their last bits, and boxes whose scores differ by no more may change places.
+// Soft scores may differ in their last bits. Boxes whose scores are that close may be in another order.
 bool CloseScores(const Kept& ours, const Kept& theirs) {
   if (ours.count != theirs.count) return false;
   for (size_t i = 0; i < theirs.scores.size(); ++i) {

@@ -1,4 +1,4 @@
-// The CUDA launchers of RoIAlign against the CPU's kernels: forward, gradient, deterministic gradient, all types.
+// Compares the CUDA launchers of RoIAlign with the CPU's kernels: forward, gradient, deterministic gradient, all types.
 #include "cuda/roi_align.h"
 #include "kernels/roi_align.h"
 #include "tests/cuda_check.h"
@@ -65,7 +65,7 @@ Case<T> Draw(Random& random, const char* type) {
   return drawn;
 }
 
-// Equal up to the rounding of float32 sums in another order (relative to the largest number) and one rounding to T.
+// Equal but for float32 sums in another order (relative to the largest number) and one rounding to T.
 template <typename T>
 bool Close(const std::vector<T>& ours, const std::vector<T>& theirs) {
   const float last_bit = sizeof(T) == 4 ? 0.0f : std::is_same_v<T, Half> ? 0x1p-10f : 0x1p-7f;
@@ -132,7 +132,7 @@ void CheckGradient(const Case<T>& drawn, DataType type, Verdict* verdict) {
   }
 }
 
-// The largest output that is allowed, where shared memory is scarcest.
+// The largest output size that is allowed, which needs the most shared memory.
 void CheckLargestOutput(Random& random, Verdict* verdict) {
   Case<float> drawn = Draw<float>(random, "float32");
   drawn.problem.rois = 1;
@@ -148,7 +148,7 @@ void CheckLargestOutput(Random& random, Verdict* verdict) {
   CheckGradient(drawn, DataType::kFloat, verdict);
 }
 
-// A RoI of an image that is not in the batch is zeros, and adds nothing to a gradient.
+// A RoI of an image that is not in the batch gives zeros, and adds nothing to a gradient.
 void CheckStrangeImage(Random& random, Verdict* verdict) {
   Case<float> drawn = Draw<float>(random, "float32");
   while (drawn.problem.rois == 0) drawn = Draw<float>(random, "float32");

@@ -1,8 +1,8 @@
-// CUDA kernels on the CPU, one block after the other: enough of the language to run the kernels of cuda/ where there is
-// no GPU, and to let AddressSanitizer watch their memory. Slow, and blind to races between blocks or between warps.
+// Runs CUDA kernels on the CPU, one block after the other: enough of CUDA to run the kernels of cuda/ without a GPU,
+// and to let AddressSanitizer watch their memory. It is slow, and does not find races between blocks or warps.
 //
-// The threads of a block are fibres of one CPU thread. A fibre runs until a barrier or its end, so everything between
-// two barriers is executed thread by thread; __shared__ variables are static, since only one block is alive.
+// The threads of a block are fibres of one CPU thread. A fibre runs until a barrier or its end, so between two barriers
+// one thread is executed after the other. __shared__ variables are static, since only one block runs at a time.
 #ifndef AWSDET_TESTS_CUDA_EMULATION_H_
 #define AWSDET_TESTS_CUDA_EMULATION_H_
 
@@ -42,7 +42,7 @@
 
 namespace awsdet::cuda {
 
-// One block at work.
+// The block that is running.
 class EmulatedBlock {
  public:
   static EmulatedBlock& Current() { return *current_; }
@@ -64,11 +64,11 @@ class EmulatedBlock {
     const unsigned i = running_;
     return {i % size.x, i / size.x % size.y, i / size.x / size.y};
   }
-  // Until every thread of the block, or of the warp, that has not ended has come here too.
+  // Waits until every thread of the block, or of the warp, has come here or has ended.
   void BlockBarrier() { Wait(kAtBlockBarrier); }
   void WarpBarrier() { Wait(kAtWarpBarrier); }
 
-  // Shows `value` to the warp; the bits of all its lanes, or the value of another lane.
+  // Shows `value` to the warp; returns the bits of all its lanes, or the value of another lane.
   unsigned Ballot(bool value) {
     exchange_[running_] = value;
     WarpBarrier();
@@ -106,7 +106,7 @@ class EmulatedBlock {
 
   void RunBlock(uint3 block) {
     index = block;
-    // Exactly as much as was asked for, and full of what nobody should read.
+    // Exactly the requested size, filled with garbage that nobody should read.
     shared_ = std::malloc(std::max<size_t>(shared_bytes_, 1));
     std::memset(shared_, 0xff, shared_bytes_);
     for (unsigned i = 0; i < Threads(); ++i) {
@@ -122,7 +122,7 @@ class EmulatedBlock {
     std::free(shared_);
   }
 
-  // Runs everyone who can; opens the barriers that are reached by all. False when all threads have ended.
+  // Runs every thread that can run, and opens the barriers that all have reached. Returns false once all have ended.
   bool Step() {
     bool ran = false;
     for (running_ = 0; running_ < Threads(); ++running_) {
@@ -236,7 +236,7 @@ inline uint32_t __float_as_uint(float value) {
   return bits;
 }
 
-// The few calls of the runtime that launchers and tests make.
+// The functions of CUDA's runtime that launchers and tests call.
 #define cudaMalloc(pointer, bytes) ((*(pointer) = std::malloc(bytes)), cudaSuccess)
 #define cudaFree(pointer) (std::free(pointer), cudaSuccess)
 #define cudaMemcpy(to, from, bytes, kind) (std::memcpy(to, from, bytes), cudaSuccess)

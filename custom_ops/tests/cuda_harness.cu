@@ -1,13 +1,13 @@
-// Tests the CUDA launchers against the CPU's kernels on a GPU; needs neither TensorFlow nor Python.
+// Compares the CUDA launchers on a GPU with the CPU's kernels. Needs neither TensorFlow nor Python.
 //
-//   cuda_harness [cases] [seed]     exit code 0: all equal, or no GPU here (it says so); 1: not
+//   cuda_harness [cases] [seed]     exit code 0: all equal, or there is no GPU (it says so); 1: not equal
 //
-// The same program compiled by a C++ compiler with -DAWSDET_CUDA_EMULATION runs the kernels on the CPU.
+// If a C++ compiler compiles this program with -DAWSDET_CUDA_EMULATION, it runs the kernels on the CPU.
 #include "tests/cuda_check.h"
 
 namespace {
 
-// Prints what the checks run on; false where there is no GPU.
+// Prints the device that the checks run on. Returns false if there is no GPU.
 bool FindDevice() {
 #ifdef AWSDET_CUDA_EMULATION
   std::printf("emulation on the CPU\n");

@@ -80,7 +80,7 @@ def test_faults_are_named(shard, tmp_path):
     with pytest.raises(tf.errors.NotFoundError, match=r"gone\.tfrecord"):
         compiled.read_record(str(tmp_path / "gone.tfrecord"), 0, 1)
     for place, length in [(-1, 5), (0, -5)]:
-        with pytest.raises(tf.errors.InvalidArgumentError, match=f"0 at least, got {place} and {length}"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"must not be negative, got {place} and {length}"):
             compiled.read_record(str(path), place, length)
     with pytest.raises(tf.errors.InvalidArgumentError, match="must be scalars"):
         compiled.read_record([str(path)], 0, 5)

@@ -1,6 +1,10 @@
 """Progress: a bar on a terminal, lines in the log elsewhere, nothing where it is not wanted."""
 
 import io
+import os
+import pty
+import subprocess
+import sys
 import threading
 import time
 
@@ -26,6 +30,14 @@ def test_bar_on_a_terminal(monkeypatch):
         assert threading.active_count() == threads
     last = terminal.getvalue().rsplit("\r", 1)[1]
     assert last.startswith("evaluating: 100%|") and "4/4" in last and last.endswith("\n")
+
+
+def test_bar_on_a_terminal_without_a_size():
+    """A new pseudo-terminal has 0 x 0 characters, as in some containers."""
+    program = "from awsdet.runtime.progress import Progress\nwith Progress(1, 'evaluating') as progress: progress.add()"
+    main, terminal = pty.openpty()
+    subprocess.run([sys.executable, "-c", program], stdout=terminal, stderr=terminal, check=True)
+    assert "evaluating: 100%" in os.read(main, 4096).decode()
 
 
 def test_lines_in_the_log_off_a_terminal(monkeypatch):

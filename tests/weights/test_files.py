@@ -172,7 +172,7 @@ def test_hdf5_stays_in_its_file(tmp_path):
     assert list(files.read(tmp_path / "weights.h5").arrays) == ["conv1_conv/kernel:0"]
     with h5py.File(tmp_path / "weights.h5", "a") as file:
         file.create_dataset("outside", (3,), "f4", external=[(str(tmp_path / "other.h5"), 0, 12)])
-    with pytest.raises(UserError, match="outside has its numbers in another file"):
+    with pytest.raises(UserError, match="the numbers of outside are in another file"):
         files.read(tmp_path / "weights.h5")
 
 

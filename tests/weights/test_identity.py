@@ -94,7 +94,7 @@ def test_strict_import_lists_every_fault(tmp_path):
     for fault in (
         "missing backbone.bn1.weight",
         "unused roi_head.extra.weight",
-        "neck.fpn_convs.0.conv.bias has shape (7,) where the model has (16,)",
+        "neck.fpn_convs.0.conv.bias has shape (7,), but the model has (16,)",
     ):
         assert fault in str(error.value)
     for key, variable in mmdet.table(detector).items():

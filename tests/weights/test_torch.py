@@ -65,6 +65,6 @@ class Other:
 
 def test_anything_but_weights_is_refused(tmp_path):
     torch.save({"state_dict": {"conv1.weight": torch.ones(1)}, "meta": Other()}, tmp_path / "x.pth")
-    with pytest.raises(UserError, match="reader of weights alone refuses it .*state_dict") as error:
+    with pytest.raises(UserError, match="reader for weights refuses it .*state_dict") as error:
         load.read(tmp_path / "x.pth")
     assert "\n" not in str(error.value)
