@@ -27,7 +27,7 @@ FLOORS = {
     "awsdet.models": 4,
     "awsdet.inference": 5,
     "awsdet.evaluation": 6,
-    "awsdet.train": 6,
+    "awsdet.training": 6,
     "awsdet.cli": 7,
 }
 SERIALISERS_THAT_RUN_CODE = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
@@ -245,7 +245,7 @@ def test_inference_knows_nothing_of_training():
     seen, waiting = set(), [module for module in SOURCES if module.startswith("awsdet.inference")]
     while waiting:
         module = waiting.pop()
-        assert not module.startswith(("awsdet.train", "awsdet.evaluation", "awsdet.cli")), module
+        assert not module.startswith(("awsdet.training", "awsdet.evaluation", "awsdet.cli")), module
         new = {name for name, _ in own_imports(module)} - seen
         seen |= new
         waiting += sorted(new)

@@ -111,9 +111,9 @@ def _collect(found, count, root, info, flag_values):
 
 
 def _draw(prediction, path, info, threshold):
-    from awsdet.inference.drawing import detected_objects, draw
+    from awsdet.inference.drawing import detected_objects, draw_objects
 
-    picture = draw(prediction.image, detected_objects(prediction.found, info["class_names"], threshold))
+    picture = draw_objects(prediction.image, detected_objects(prediction.found, info["class_names"], threshold))
     if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         path = path.with_name(f"{path.name}.png")
     path.parent.mkdir(parents=True, exist_ok=True)

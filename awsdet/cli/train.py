@@ -42,7 +42,7 @@ def run(flag_values, overrides):
 
 def _train(config, flag_values, world):
     from awsdet.evaluation import format_table
-    from awsdet.train.loop import train
+    from awsdet.training.loop import train
 
     outcome = train(config, flag_values.output, world, flag_values.resume)
     if outcome.metrics is not None:
@@ -55,8 +55,8 @@ def _train(config, flag_values, world):
 def _check(config, flag_values):
     from awsdet.models import builder
     from awsdet.runtime import processes
-    from awsdet.train.inputs import prepare
-    from awsdet.train.transfer import take_weights
+    from awsdet.training.inputs import prepare
+    from awsdet.training.transfer import take_weights
 
     logging.set_verbosity(logging.WARNING)  # the run itself logs the rest
     count = max(1, flag_values.processes)

@@ -38,7 +38,7 @@ def run(flag_values, overrides):
         raise UserError(f"--config.{overrides[0]} changes a config, but there is none; give one with --config")
     import tensorflow as tf
 
-    from awsdet.train import transfer
+    from awsdet.training import transfer
 
     with contextlib.suppress(RuntimeError):  # raised if TensorFlow is already in use
         tf.config.set_visible_devices([], "GPU")  # nothing is computed, and a training may be running on the GPU

@@ -1,11 +1,14 @@
 """Pictures of objects in images: masks, boxes and names in a colour of their class (Pillow)."""
 
 import colorsys
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco_mask
+
+from awsdet.data.coco.images import as_array
+from awsdet.detection.results import Found
 
 _MASK_OPACITY = 0.45
 _BACKGROUND = (255, 255, 255)
@@ -37,7 +40,32 @@ def class_color(class_index):
     return tuple(round(255 * c) for c in colorsys.hsv_to_rgb(hue, saturation, value))
 
 
-def draw(image, objects, scale=1.0):
+def draw(image: Any, found: Found, score_threshold: float = 0.5, scale: float = 1.0) -> Image.Image:
+    """A picture of what `Detector.find` found, which a notebook shows.
+
+    Args:
+      image: the image, as it was given to `find`: a path, an array or a Pillow image.
+      found: detection.results.Found.
+      score_threshold: objects with a lower score are not drawn.
+      scale: enlargement of the picture.
+
+    Returns an RGB Pillow image.
+    """
+    names = found.names or [f"class {label}" for label in found.classes]
+    kept = [row for row, score in enumerate(found.scores) if score >= score_threshold]
+    objects = [
+        DrawnObject(
+            tuple(found.boxes[row].tolist()),
+            f"{names[row]} {found.scores[row]:.2f}",
+            int(found.classes[row]),
+            found.masks[row] if found.masks else None,
+        )
+        for row in kept
+    ]
+    return draw_objects(as_array(image), objects, scale)
+
+
+def draw_objects(image, objects, scale=1.0):
     """Draws objects on an image.
 
     Args:
@@ -69,7 +97,7 @@ def side_by_side(rows, titles=("predictions", "ground truth"), panel_side=480):
     """One picture of several: each row shows an image twice, with two sets of objects.
 
     Args:
-      rows: tuples (image, left objects, right objects); image as for `draw`.
+      rows: tuples (image, left objects, right objects); image as for `draw_objects`.
       titles: what stands above the two columns.
       panel_side: the longer side of each drawn image, pixels.
 
@@ -80,7 +108,7 @@ def side_by_side(rows, titles=("predictions", "ground truth"), panel_side=480):
     panels = []
     for image, *sets in rows:
         long_side = max(image.shape[:2] if isinstance(image, np.ndarray) else image.size)
-        panels.append([draw(image, objects, panel_side / long_side) for objects in sets])
+        panels.append([draw_objects(image, objects, panel_side / long_side) for objects in sets])
     header = 30
     height = header + sum(pair[0].size[1] + gap for pair in panels)
     sheet = Image.new("RGB", (2 * panel_side + 3 * gap, height), _BACKGROUND)

@@ -101,6 +101,25 @@ class Detector(tf.keras.Model):
         pixels = self.pixels.normalize(batch["image"], batch["image_size"])
         return tf.cast(pixels, tf.keras.mixed_precision.Policy(self.precision).compute_dtype)
 
+    # ----------------------------------------------------------------------------------------------------------- saving
+
+    def save(self, filepath, *arguments, **options):
+        """As Keras', in its own format: `filepath` ends in .keras. `tf.keras.models.load_model` loads it where awsdet
+        is imported; call `compile` before it trains.
+
+        Raises ValueError for other formats: they would hold a graph that needs our compiled operators, or nothing.
+        """
+        _check_saving(filepath, (".keras",))
+        super().save(filepath, *arguments, **options)
+
+    def save_weights(self, filepath, *arguments, **options):
+        """As Keras': `filepath` ends in .weights.h5, or is the beginning of TensorFlow's own files.
+
+        Raises ValueError for Keras' old HDF5 format, which tells layers apart by names alone.
+        """
+        _check_saving(filepath, (".weights.h5", ""))
+        super().save_weights(filepath, *arguments, **options)
+
     # -------------------------------------------------------------------------------------------------------- training
 
     def compile(
@@ -261,3 +280,13 @@ class Detector(tf.keras.Model):
 def _batch_of(data):
     """The batch in what Keras hands to a step: `train_on_batch` wraps it in a tuple."""
     return data[0] if isinstance(data, tuple) else data
+
+
+def _check_saving(filepath, endings):
+    text = str(filepath)
+    if not any(text.endswith(ending) if ending else "." not in text.rpartition("/")[2] for ending in endings):
+        ending = endings[0]
+        raise ValueError(
+            f"{text} cannot be written: give a name that ends in {ending}; awsdet weights RUN OUT.safetensors writes "
+            "weights that other systems read"
+        )

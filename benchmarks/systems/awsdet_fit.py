@@ -23,7 +23,7 @@ from awsdet import config as config_module
 from awsdet.data.coco import shapes
 from awsdet.data.records.convert import convert
 from awsdet.runtime.world import World
-from awsdet.train import fit
+from awsdet.training import fit
 from benchmarks import measure
 from benchmarks.systems.awsdet_step import jittered_proposals
 

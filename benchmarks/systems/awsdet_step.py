@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from awsdet import config as config_lib
 from awsdet.models.builder import build
-from awsdet.train.optimizer import SGD
+from awsdet.training.optimizer import SGD
 from benchmarks import measure, scene, step_cost
 
 NUM_CLASSES = 80

@@ -8,7 +8,7 @@ STEPS = """
     import numpy as np
     import tensorflow as tf
     from awsdet.runtime import processes
-    from awsdet.train.optimizer import SGD
+    from awsdet.training.optimizer import SGD
     from tests.models.made import TWO, batch, index_keys, small_detector
 
     world = processes.start(2)

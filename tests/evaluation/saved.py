@@ -4,8 +4,8 @@ import json
 
 from awsdet import config as config_module
 from awsdet.models.builder import build
-from awsdet.train.checkpoint import Checkpoints
-from awsdet.train.optimizer import SGD
+from awsdet.training.checkpoint import Checkpoints
+from awsdet.training.optimizer import SGD
 from tests.models.made import small_config
 
 

@@ -5,7 +5,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from awsdet.detection.results import Found
-from awsdet.inference.drawing import DrawnObject, class_color, detected_objects, draw, side_by_side
+from awsdet.inference.drawing import DrawnObject, class_color, detected_objects, draw_objects, side_by_side
 
 
 def rle(height, width, rows, columns):
@@ -18,7 +18,7 @@ def test_box_mask_and_label():
     image = np.full((100, 140, 3), 128, np.uint8)
     kept = image.copy()
     mask = rle(100, 140, slice(50, 80), slice(40, 90))
-    picture = np.asarray(draw(image, [DrawnObject((40, 50, 100, 90), "cat", 3, mask)]))
+    picture = np.asarray(draw_objects(image, [DrawnObject((40, 50, 100, 90), "cat", 3, mask)]))
     np.testing.assert_array_equal(image, kept)
     assert picture.shape == image.shape
     color = np.array(class_color(3))
@@ -34,13 +34,15 @@ def test_box_mask_and_label():
 def test_boxes_at_and_beyond_the_edges_do_not_fail():
     image = Image.new("L", (30, 20), 60)
     boxes = [(0, 0, 30, 20), (-10, -5, 3, 4), (29.5, 19.5, 30, 20), (5, 5, 5, 5), (40, 40, 50, 50)]
-    picture = draw(image, [DrawnObject(box, "a name wider than the image", i) for i, box in enumerate(boxes)])
+    picture = draw_objects(image, [DrawnObject(box, "a name wider than the image", i) for i, box in enumerate(boxes)])
     assert picture.mode == "RGB" and picture.size == (30, 20)
 
 
 def test_scale_enlarges_everything():
     mask = rle(20, 30, slice(10, 18), slice(10, 25))
-    picture = np.asarray(draw(np.zeros((20, 30, 3), np.uint8), [DrawnObject((10, 10, 25, 18), "", 0, mask)], scale=5))
+    picture = np.asarray(
+        draw_objects(np.zeros((20, 30, 3), np.uint8), [DrawnObject((10, 10, 25, 18), "", 0, mask)], scale=5)
+    )
     assert picture.shape == (100, 150, 3)
     color = np.array(class_color(0))
     np.testing.assert_array_equal(picture[70, 50], color)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from awsdet.train.optimizer import SGD
+from awsdet.training.optimizer import SGD
 from tests.parity.gradients import gradient_rows
 from tests.parity.reference import features_given
 from tests.parity.rows import Row

@@ -14,8 +14,8 @@ from awsdet.evaluation import evaluate
 from awsdet.inference import checkpoint
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.world import World
-from awsdet.train.checkpoint import Checkpoints
-from tests.train.made import make_records, write_config
+from awsdet.training.checkpoint import Checkpoints
+from tests.training.made import make_records, write_config
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "scripts" / "train_ec2_single_node.sh"

@@ -7,6 +7,7 @@ modules; a module runs four residual blocks a branch and then adds to every bran
 import tensorflow as tf
 
 from awsdet.models.backbones.resnet import Bottleneck
+from awsdet.models.layers.chain import Chain
 from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.upsample import upsample_nearest
 
@@ -33,30 +34,53 @@ class Module(tf.keras.layers.Layer):
     def __init__(self, channels, *, conv, name, dtype):
         super().__init__(name=name, dtype=dtype)
         self.branches = [
-            [
+            Chain(
                 BasicBlock(width, conv=conv, name=f"{name}.branches.{branch}.{index}", dtype=dtype)
                 for index in range(BLOCKS)
-            ]
+            )
             for branch, width in enumerate(channels)
         ]
-        # fuse[target][source]: the convolutions from one branch to another, none from a branch to itself.
+        # The convolutions from each branch (source) to each (target), none from a branch to itself; target by target.
         self.fuse = [
-            [_path(channels, source, target, conv, f"{name}.fuse_layers") for source in range(len(channels))]
+            Chain(_path(channels, source, target, conv, f"{name}.fuse_layers"))
             for target in range(len(channels))
+            for source in range(len(channels))
         ]
         self.built = True
 
     def call(self, features, training=False):
         """List of the branches' features -> a list of the same shapes."""
-        outputs = [_chain(blocks, branch, training) for blocks, branch in zip(self.branches, features)]
+        outputs = [blocks(branch, training=training) for blocks, branch in zip(self.branches, features)]
         return [
             tf.nn.relu(tf.add_n([self._message(outputs, s, t, training) for s in range(len(outputs))]))
             for t in range(len(outputs))
         ]
 
     def _message(self, features, source, target, training):
-        message = _chain(self.fuse[target][source], features[source], training)
+        message = self.fuse[target * len(features) + source](features[source], training=training)
         return upsample_nearest(message, 2 ** (source - target)) if source > target else message
+
+
+class Transition(tf.keras.layers.Layer):
+    """What the branches of a stage, of `channels`, begin with, from those of the stage before, of channels `before`."""
+
+    def __init__(self, before, channels, conv, name):
+        super().__init__(name=name)
+        self.paths = []
+        for branch, width in enumerate(channels):
+            path = []
+            if branch >= len(before):
+                path = [conv(before[-1], width, 3, strides=2, relu=True, name=f"{name}.{branch}.0.0")]
+            elif width != before[branch]:
+                path = [conv(before[branch], width, 3, relu=True, name=f"{name}.{branch}.0")]
+            self.paths.append(Chain(path))
+        self.built = True
+
+    def call(self, features, training=False):
+        """List of the branches' features -> a list that may have one more."""
+        # A new branch begins with the coarsest there is.
+        sources = features + features[-1:] * (len(self.paths) - len(features))
+        return [path(source, training=training) for path, source in zip(self.paths, sources)]
 
 
 class HRNet(tf.keras.layers.Layer):
@@ -103,9 +127,11 @@ class HRNet(tf.keras.layers.Layer):
         self.transitions, self.stages, before = [], [], [4 * base_width]
         for number, modules in MODULES.items():
             channels = self.out_channels[:number]
-            self.transitions.append(_transition(before, channels, conv, f"{name}.transition{number - 1}"))
+            self.transitions.append(Transition(before, channels, conv, f"{name}.transition{number - 1}"))
             self.stages.append(
-                [Module(channels, conv=conv, name=f"{name}.stage{number}.{m}", dtype=dtype) for m in range(modules)]
+                Chain(
+                    Module(channels, conv=conv, name=f"{name}.stage{number}.{m}", dtype=dtype) for m in range(modules)
+                )
             )
             before = channels
         self._freeze(frozen_stages)
@@ -113,7 +139,7 @@ class HRNet(tf.keras.layers.Layer):
 
     def _freeze(self, frozen_stages):
         parts = [self.stem, self.first]
-        parts += [[*tf.nest.flatten(t), *stage] for t, stage in zip(self.transitions, self.stages)]
+        parts += [[transition, stage] for transition, stage in zip(self.transitions, self.stages)]
         for number, layers in enumerate(parts):
             for layer in layers:
                 layer.trainable = number > frozen_stages
@@ -121,13 +147,12 @@ class HRNet(tf.keras.layers.Layer):
     def call(self, images, training=False):
         """Normalised `images` [B, H, W, 3], H and W multiples of 32 -> features of the four branches, strides 4, 8,
         16, 32."""
-        features = [_chain([*self.stem, *self.first], images, training)]
+        features = images
+        for layer in [*self.stem, *self.first]:
+            features = layer(features, training=training)
+        features = [features]
         for transition, stage in zip(self.transitions, self.stages):
-            # A new branch begins with the coarsest there is.
-            sources = features + features[-1:] * (len(transition) - len(features))
-            features = [_chain(convs, source, training) for convs, source in zip(transition, sources)]
-            for module in stage:
-                features = module(features, training=training)
+            features = stage(transition(features, training=training), training=training)
         return features
 
 
@@ -150,22 +175,3 @@ def _path(channels, source, target, conv, name):
         )
         for step in range(steps)
     ]
-
-
-def _transition(before, channels, conv, name):
-    """Convolutions that each branch of a stage begins with, from the stage before it (channels `before`)."""
-    paths = []
-    for branch, width in enumerate(channels):
-        if branch >= len(before):
-            paths.append([conv(before[-1], width, 3, strides=2, relu=True, name=f"{name}.{branch}.0.0")])
-        elif width != before[branch]:
-            paths.append([conv(before[branch], width, 3, relu=True, name=f"{name}.{branch}.0")])
-        else:
-            paths.append([])
-    return paths
-
-
-def _chain(layers, features, training):
-    for layer in layers:
-        features = layer(features, training=training)
-    return features

@@ -7,6 +7,7 @@ groups).
 
 import tensorflow as tf
 
+from awsdet.models.layers.chain import Chain
 from awsdet.models.layers.conv import conv_maker
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -110,7 +111,7 @@ class ResNet(tf.keras.layers.Layer):
                 path = f"{name}.layer{number}.{index}"
                 stage.append(Bottleneck(in_channels, channels, strides, style, width=width, name=path, **options))
                 in_channels = 4 * channels
-            self.stages.append(stage)
+            self.stages.append(Chain(stage))
         self.out_channels = [base_width * 4 * 2**k for k in range(4)]
         self._freeze(frozen_stages)
         self.built = True
@@ -119,8 +120,7 @@ class ResNet(tf.keras.layers.Layer):
         for conv in self.stem:
             conv.trainable = frozen_stages < 0
         for number, stage in enumerate(self.stages, start=1):
-            for block in stage:
-                block.trainable = number > frozen_stages
+            stage.trainable = number > frozen_stages
 
     def call(self, images, training=False):
         """Normalised `images` [B, H, W, 3] -> list of C2, C3, C4, C5 at strides 4, 8, 16, 32."""
@@ -131,8 +131,7 @@ class ResNet(tf.keras.layers.Layer):
         features = tf.nn.max_pool2d(tf.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
         outputs = []
         for stage in self.stages:
-            for block in stage:
-                features = block(features, training=training)
+            features = stage(features, training=training)
             outputs.append(features)
         return outputs
 

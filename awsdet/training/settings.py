@@ -8,7 +8,7 @@ from awsdet import config as config_module
 from awsdet.data.records.manifest import class_difference
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
-from awsdet.train import optimizer, schedule
+from awsdet.training import optimizer, schedule
 
 _AT_LEAST = {
     "epochs": 1,

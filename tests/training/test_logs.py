@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.train import logs
-from awsdet.train.steps import Steps
+from awsdet.training import logs
+from awsdet.training.steps import Steps
 
 
 @pytest.mark.parametrize("seconds, looks", [(0.0, 40), (1e6, 1)])

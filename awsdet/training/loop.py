@@ -13,18 +13,18 @@ from awsdet.models import builder
 from awsdet.runtime.progress import clock
 from awsdet.runtime.together import together
 from awsdet.runtime.world import World
-from awsdet.train import checkpoint, optimizer
-from awsdet.train.batches import DatasetBatches, RecordBatches
-from awsdet.train.evaluating import Evaluating
-from awsdet.train.failure import explain
-from awsdet.train.inputs import prepare
-from awsdet.train.logs import Bar, Log
-from awsdet.train.run import Run, Timer
-from awsdet.train.saving import Saving
-from awsdet.train.schedule import build_schedule
-from awsdet.train.steps import Steps
-from awsdet.train.stop import StopFlag, StopTogether
-from awsdet.train.transfer import take_weights
+from awsdet.training import checkpoint, optimizer
+from awsdet.training.batches import DatasetBatches, RecordBatches
+from awsdet.training.evaluating import Evaluating
+from awsdet.training.failure import explain
+from awsdet.training.inputs import prepare
+from awsdet.training.logs import Bar, Log
+from awsdet.training.run import Run, Timer
+from awsdet.training.saving import Saving
+from awsdet.training.schedule import build_schedule
+from awsdet.training.steps import Steps
+from awsdet.training.stop import StopFlag, StopTogether
+from awsdet.training.transfer import take_weights
 
 
 class Outcome(NamedTuple):

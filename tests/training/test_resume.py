@@ -15,7 +15,7 @@ REPOSITORY = pathlib.Path(__file__).parents[2]
 KILLED = """
 import os, signal, sys, time
 from awsdet.cli.main import main
-from awsdet.train.run_folder import RunFolder
+from awsdet.training.run_folder import RunFolder
 
 write = RunFolder.log
 

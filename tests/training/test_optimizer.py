@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from awsdet import config as base
 from awsdet.runtime.errors import UserError
-from awsdet.train import optimizer as optimizers
-from awsdet.train.failure import non_finite_report
-from awsdet.train.schedule import StepDecay
+from awsdet.training import optimizer as optimizers
+from awsdet.training.failure import non_finite_report
+from awsdet.training.schedule import StepDecay
 
 
 def settings(**changes):

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from awsdet.models.detector import Detector
 from awsdet.runtime.world import World
-from awsdet.train.inputs import Inputs
-from awsdet.train.steps import Steps
+from awsdet.training.inputs import Inputs
+from awsdet.training.steps import Steps
 
 
 class Timer:

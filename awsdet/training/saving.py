@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from awsdet.models.layers import norms
 from awsdet.runtime.together import together
-from awsdet.train.run_folder import versions
+from awsdet.training.run_folder import versions
 
 
 class Saving(tf.keras.callbacks.Callback):

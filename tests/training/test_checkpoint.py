@@ -16,9 +16,9 @@ import tensorflow as tf
 from awsdet import config as base
 from awsdet.inference import checkpoint
 from awsdet.runtime.errors import UserError
-from awsdet.train import optimizer
-from awsdet.train.checkpoint import Checkpoints, restore, state_of
-from awsdet.train.snapshot import Snapshot
+from awsdet.training import optimizer
+from awsdet.training.checkpoint import Checkpoints, restore, state_of
+from awsdet.training.snapshot import Snapshot
 from awsdet.weights import mmdet
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -185,8 +185,8 @@ def test_damaged_and_half_written_ones_are_passed_over(tmp_path):
 KILLED = """
 import os, pathlib, sys, threading, time
 sys.path.insert(0, {repository!r})
-from tests.train.test_checkpoint import made
-from awsdet.train.checkpoint import Checkpoints
+from tests.training.test_checkpoint import made
+from awsdet.training.checkpoint import Checkpoints
 model, optimizer = made()
 checkpoints = Checkpoints(sys.argv[1], keep_last=2)
 print("ready", flush=True)

@@ -5,8 +5,8 @@ from absl import logging
 
 from awsdet import evaluation
 from awsdet.data.reader.builder import reader_options
-from awsdet.train.logs import write_scalars
-from awsdet.train.optimizer import averaged_weights
+from awsdet.training.logs import write_scalars
+from awsdet.training.optimizer import averaged_weights
 
 
 class Evaluating(tf.keras.callbacks.Callback):

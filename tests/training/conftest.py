@@ -6,8 +6,8 @@ import json
 import pytest
 
 from awsdet.runtime.world import World
-from awsdet.train.loop import Outcome, train
-from tests.train.made import load_config, make_records, write_config
+from awsdet.training.loop import Outcome, train
+from tests.training.made import load_config, make_records, write_config
 
 CHECKPOINTS = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")
 

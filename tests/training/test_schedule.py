@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from awsdet import config as base
 from awsdet.runtime.errors import UserError
-from awsdet.train.schedule import SCHEDULES, build_schedule
+from awsdet.training.schedule import SCHEDULES, build_schedule
 
 
 def settings(**changes):

@@ -17,13 +17,13 @@ from awsdet.inference import checkpoint
 from awsdet.models import builder
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
-from awsdet.train import loop
-from awsdet.train.inputs import prepare
-from awsdet.train.run_folder import RunFolder
-from awsdet.train.settings import check_continues
-from awsdet.train.transfer import take_weights
+from awsdet.training import loop
+from awsdet.training.inputs import prepare
+from awsdet.training.run_folder import RunFolder
+from awsdet.training.settings import check_continues
+from awsdet.training.transfer import take_weights
 from tests.models.made import TWO, batch
-from tests.train.made import load_config
+from tests.training.made import load_config
 
 
 def lines(folder):

@@ -15,8 +15,8 @@ from awsdet.inference import checkpoint
 from awsdet.inference.checkpoint import BEST, FORMAT, INFO, PREFIX, STATE, State, assign, damage_named, name_of
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_at_once, remove_leftovers, write_json, written_aside
-from awsdet.train.optimizer import state_variables
-from awsdet.train.snapshot import Snapshot
+from awsdet.training.optimizer import state_variables
+from awsdet.training.snapshot import Snapshot
 
 
 class Checkpoints:

@@ -14,11 +14,11 @@ from awsdet.inference import checkpoint
 from awsdet.models.builder import build
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
-from awsdet.train import loop
-from awsdet.train.transfer import take_weights
+from awsdet.training import loop
+from awsdet.training.transfer import take_weights
 from awsdet.weights import classes, load, mmdet, presets
 from tests.models.made import small_config
-from tests.train.made import load_config
+from tests.training.made import load_config
 from tests.weights import foreign
 
 BOXES = "roi_head.bbox_head"

@@ -10,8 +10,8 @@ from awsdet.data.records.read import read_manifest
 from awsdet.inference.checkpoint import read_info
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
-from awsdet.train.run_folder import RunFolder
-from awsdet.train.settings import check_continues, check_settings, check_start
+from awsdet.training.run_folder import RunFolder
+from awsdet.training.settings import check_continues, check_settings, check_start
 
 
 class Inputs(NamedTuple):

@@ -5,7 +5,7 @@ import re
 import tensorflow as tf
 from absl import logging
 
-from awsdet.train.optimizer import peak_learning_rate
+from awsdet.training.optimizer import peak_learning_rate
 
 
 def explain(error, config, world):

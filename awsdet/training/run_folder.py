@@ -19,7 +19,7 @@ from awsdet import config as config_module
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_leftovers, write_json, write_text
 from awsdet.runtime.version import __version__
-from awsdet.train.checkpoint import Checkpoints
+from awsdet.training.checkpoint import Checkpoints
 
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "tensorflow-addons", "horovod", "numpy", "pycocotools")
 

@@ -1,0 +1,112 @@
+"""A batch from plain lists, for notebooks, programs and tests; the reader makes those of records."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from pycocotools import mask as coco_mask
+
+from awsdet.data.coco.images import as_array
+
+
+def make_batch(
+    images: Sequence[Any],
+    boxes: Sequence[Any],
+    classes: Sequence[Any],
+    masks: Sequence[Any] | None = None,
+    crowds: Sequence[Any] | None = None,
+    pad_multiple: int = 32,
+) -> dict[str, Any]:
+    """The dict that detectors train on (docs/data.md). Images are not resized, only padded to the largest.
+
+    Args:
+        images: B images, of any sizes: paths, uint8 arrays [H, W, 3] or [H, W], or Pillow images.
+        boxes: for each image a list of its N objects' boxes x1, y1, x2, y2 in pixels.
+        classes: for each image a list of its objects' class numbers, 0 … C-1.
+        masks: for each image a list of its objects' masks, each one of: a list of polygons [[x0, y0, x1, y1, …], …];
+            an array [H, W], not 0 where the object is; a COCO RLE {"size", "counts"}; None. None: no masks at all.
+        crowds: for each image a list of bool, True for a region that is to be ignored; None: none is.
+        pad_multiple: height and width of the batch are multiples of this, itself a multiple of 32.
+
+    Raises ValueError if lists do not fit together, or a mask does not fit its image.
+    """
+    images = [as_array(image) for image in images]
+    masks = masks or [[None] * len(of_image) for of_image in boxes]
+    crowds = crowds or [[False] * len(of_image) for of_image in boxes]
+    _check(images, boxes, classes, masks, crowds, pad_multiple)
+    sizes = np.array([image.shape[:2] for image in images], np.int32)
+    height, width = (-(-int(side) // pad_multiple) * pad_multiple for side in sizes.max(axis=0))
+    slots = max(1, *map(len, boxes))
+    pixels = np.zeros((len(images), height, width, 3), np.uint8)
+    placed = np.zeros((len(images), slots, 4), np.float32)
+    labels, is_crowd = np.full((len(images), slots), -1, np.int32), np.zeros((len(images), slots), bool)
+    for i, image in enumerate(images):
+        count = len(boxes[i])
+        pixels[i, : image.shape[0], : image.shape[1]] = image
+        placed[i, :count] = np.reshape(boxes[i], (-1, 4))
+        labels[i, :count], is_crowd[i, :count] = classes[i], crowds[i]
+    rows = [[_mask(mask, image.shape[:2]) for mask in of_image] for image, of_image in zip(images, masks)]
+    return {
+        "image": tf.constant(pixels),
+        "image_size": tf.constant(sizes),
+        "original_size": tf.constant(sizes),
+        "image_id": tf.range(len(images), dtype=tf.int64),
+        "boxes": tf.constant(placed),
+        "classes": tf.constant(labels),
+        "is_crowd": tf.constant(is_crowd),
+        "masks": {
+            "polygons": _ragged([[polygons for polygons, _ in row] for row in rows], 3, tf.float32),
+            "rles": _ragged([[runs for _, runs in row] for row in rows], 2, tf.int32),
+        },
+    }
+
+
+def _check(images, boxes, classes, masks, crowds, pad_multiple):
+    if not images:
+        raise ValueError("a batch needs one image at least")
+    if pad_multiple < 1 or pad_multiple % 32:
+        raise ValueError(f"pad_multiple is {pad_multiple}; it must be a multiple of 32")
+    for name, lists in {"boxes": boxes, "classes": classes, "masks": masks, "crowds": crowds}.items():
+        if len(lists) != len(images):
+            raise ValueError(f"{name} has {len(lists)} entries for {len(images)} images")
+        for i, (entries, of_image) in enumerate(zip(lists, boxes)):
+            if len(entries) != len(of_image):
+                raise ValueError(f"image {i} has {len(of_image)} boxes and {len(entries)} {name}")
+    for i, of_image in enumerate(boxes):
+        if len(of_image) and np.shape(of_image) != (len(of_image), 4):
+            raise ValueError(f"the boxes of image {i} have the shape {np.shape(of_image)}, not [N, 4]")
+        if any(number < 0 for number in classes[i]):
+            raise ValueError(f"image {i} has a class below 0; classes are 0 … C-1")
+
+
+def _mask(mask, size):
+    """(polygons, column-major runs) of one object; one of them is empty."""
+    if mask is None:
+        return [], []
+    if isinstance(mask, list | tuple):
+        polygons = [np.ravel(part).astype(float).tolist() for part in mask]
+        if any(len(part) % 2 or len(part) < 6 for part in polygons):
+            raise ValueError("a polygon must be x0, y0, x1, y1, … of three points or more")
+        return polygons, []
+    if isinstance(mask, dict):
+        if tuple(mask["size"]) != tuple(size):
+            raise ValueError(f"a mask has the size {list(mask['size'])} in an image of {list(size)}")
+        if isinstance(mask["counts"], list):
+            return [], list(mask["counts"])
+        mask = coco_mask.decode(mask)
+    mask = np.asarray(mask)
+    if mask.shape != tuple(size):
+        raise ValueError(f"a mask has the size {list(mask.shape)} in an image of {list(size)}")
+    flat = (mask != 0).ravel(order="F")
+    ends = np.append(np.flatnonzero(flat != np.append(False, flat[:-1])), flat.size)
+    return [], np.diff(np.append(0, ends)).tolist()
+
+
+def _ragged(rows, depth, dtype):
+    """A ragged tensor [B, (N), …] of `depth` ragged axes from nested lists, which may be empty at any level."""
+    splits, values = [], rows
+    for _ in range(depth):
+        splits.append(np.append(0, np.cumsum([len(entry) for entry in values])).astype(np.int64))
+        values = [item for entry in values for item in entry]
+    return tf.RaggedTensor.from_nested_row_splits(tf.constant(values, dtype, [len(values)]), splits)
