@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import tensorflow as tf
 from absl import logging
@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
     """How a run ended."""
 
     exit_code: int  # 0 done, or stopped by SIGTERM; 1 failed or short of its target
-    metrics: Optional[dict]  # of the last evaluation
+    metrics: dict | None  # of the last evaluation
 
 
 def train(config, output_dir, world, resume=False):

@@ -1,6 +1,6 @@
 """What a run starts from: finds every mistake of the user that can be found before work begins."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import trainable_records
@@ -17,9 +17,9 @@ class Inputs(NamedTuple):
     """What a run starts from."""
 
     train: Manifest
-    evaluation: Optional[Manifest]  # None where nothing is evaluated
+    evaluation: Manifest | None  # None where nothing is evaluated
     folder: RunFolder
-    start: Optional[object]  # folder of the checkpoint to resume; on the chief only
+    start: object | None  # folder of the checkpoint to resume; on the chief only
 
 
 def prepare(config, output_dir, resume, processes, chief=True):
