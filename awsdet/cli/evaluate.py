@@ -43,9 +43,9 @@ def _evaluate(flag_values, world):
     from awsdet.runtime.together import together
 
     # If a file is missing on one machine, the other ranks must not wait for that machine.
-    detector, manifest, data, source = together(world, lambda: _prepare(flag_values))
+    detector, manifest, options, source = together(world, lambda: _prepare(flag_values))
     logging.info("evaluating %s on %d images", source, manifest.num_images)
-    metrics = evaluate(detector, manifest, data, world, output=flag_values.output or None)
+    metrics = evaluate(detector, manifest, options, world, output=flag_values.output or None)
     if world.is_chief:
         print(format_table(metrics))
         if flag_values.output:
@@ -54,14 +54,15 @@ def _evaluate(flag_values, world):
 
 
 def _prepare(flag_values):
-    """(detector, manifest, data section of the config, description of the checkpoint)."""
+    """(detector, manifest, ReaderOptions, description of the checkpoint)."""
+    from awsdet.data.reader.builder import reader_options
     from awsdet.data.records.read import read_manifest
     from awsdet.evaluation import check_classes
-    from awsdet.train.checkpoint import load_for_inference
+    from awsdet.inference import checkpoint
 
-    detector, info = load_for_inference(flag_values.checkpoint)
+    detector, info = checkpoint.load(flag_values.checkpoint)
     data = info["config"].data
     manifest = read_manifest(flag_values.records, flag_values.split or data.eval_split)
     check_classes(detector.class_names, manifest)
     data.eval_batch_size = flag_values.batch_size or data.eval_batch_size
-    return detector, manifest, data, f"{info['path']} (step {info['step']})"
+    return detector, manifest, reader_options(data), f"{info['path']} (step {info['step']})"

@@ -48,10 +48,9 @@ def run(flag_values, overrides):
     for name in ("checkpoint", "input", "output"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet predict --help)")
-    from awsdet.inference import predict
+    from awsdet.inference import checkpoint, predict
     from awsdet.inference.fast_convolutions import use_fast_convolutions
     from awsdet.runtime import processes
-    from awsdet.train.checkpoint import load_for_inference
 
     paths = predict.find_images(flag_values.input)
     root = _root(flag_values.input)
@@ -59,7 +58,7 @@ def run(flag_values, overrides):
         paths = _outside(paths, root, pathlib.Path(flag_values.draw))
     world = processes.start(expected_size=1)
     try:
-        detector, info = load_for_inference(flag_values.checkpoint)
+        detector, info = checkpoint.load(flag_values.checkpoint)
         use_fast_convolutions(detector)
         logging.info("predicting with %s (step %d)", info["path"], info["step"])
         found = predict.predict(detector, paths, flag_values.score_threshold)

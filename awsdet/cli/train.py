@@ -42,7 +42,7 @@ def run(flag_values, overrides):
 
 def _train(config, flag_values, world):
     from awsdet.evaluation import format_table
-    from awsdet.train.fit import train
+    from awsdet.train.loop import train
 
     outcome = train(config, flag_values.output, world, flag_values.resume)
     if outcome.metrics is not None:
@@ -62,7 +62,7 @@ def _check(config, flag_values):
     count = max(1, flag_values.processes)
     processes.check_gpus(count)
     inputs = prepare(config, flag_values.output, flag_values.resume, count)
-    detector = builder.build(config, inputs.train.class_names)
+    detector = builder.build(config, inputs.class_names)
     if config.train.init_from and inputs.start is None:
         take_weights(detector, config.train.init_from)
     print(f"{flag_values.config}: ready for {count} process(es)")

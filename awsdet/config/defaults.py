@@ -244,6 +244,7 @@ def train():
             "keep_best": True,
             "evaluate_every_epochs": 1,  # 0: never
             "log_every_steps": 50,
+            "log_metrics": False,  # accuracies and the like in the log's lines too; metrics.jsonl always has them
             "tensorboard": True,
             "pictures": 8,  # images drawn beside their ground truth at the end
             "box_ap_target": 0.0,  # stop once both are met; 0: no target

@@ -13,7 +13,6 @@ import time
 import tensorflow as tf
 from absl import logging
 
-from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset
 from awsdet.data.records.manifest import class_difference
 from awsdet.data.records.read import read_ground_truth
@@ -28,13 +27,13 @@ _PASTE_THREADS = 2
 _BATCHES_WAITING = 8  # batches whose mask probabilities may be in memory at the same time
 
 
-def evaluate(detector, manifest, data_config, world, output=None):
+def evaluate(detector, manifest, options, world, output=None):
     """The COCO metrics of a detector on a split. Every rank calls it and gets the same numbers.
 
     Args:
       detector: Detector; its class names must be those of the records.
       manifest: Manifest of the split.
-      data_config: the data section of the config (eval_short_side, eval_batch_size, …).
+      options: ReaderOptions.
       world: World.
       output: path of a JSON file in COCO's results format, which rank 0 writes; None: no file.
 
@@ -47,7 +46,7 @@ def evaluate(detector, manifest, data_config, world, output=None):
     """
     check_classes(detector.class_names, manifest)
     start = time.monotonic()
-    mine = together(world, lambda: _detect(detector, manifest, data_config, world))
+    mine = together(world, lambda: _detect(detector, manifest, options, world))
     parts = world.gather_objects(mine)
     logging.info("detected in %d images in %.1f s", manifest.num_images, time.monotonic() - start)
     images = [image for part in parts for image in part]
@@ -65,9 +64,9 @@ def check_classes(class_names, manifest):
     )
 
 
-def _detect(detector, manifest, data_config, world):
-    """Detects objects in this rank's share of the images. Returns a list of (image id, Detections)."""
-    dataset = eval_dataset(manifest, reader_options(data_config), rank=world.rank, world_size=world.size)
+def _detect(detector, manifest, options, world):
+    """Detects objects in this rank's share of the images. Returns a list of (image id, Found)."""
+    dataset = eval_dataset(manifest, options, rank=world.rank, world_size=world.size)
     share = -(-manifest.num_images // world.size)
     finished, waiting = [], collections.deque()
     progress = Progress(share, "evaluating", "images", enabled=world.is_chief)
@@ -111,14 +110,14 @@ def _score(images, manifest, output):
     _check_complete([image_id for image_id, _ in images], manifest)
     results = [
         {"image_id": image_id, **entry}
-        for image_id, detections in images
-        for entry in coco_objects(detections, manifest.category_ids)
+        for image_id, found in images
+        for entry in coco_objects(found, manifest.category_ids)
     ]
     if output:
         pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
         write_json(output, results)
         logging.info("wrote %d detections to %s", len(results), output)
-    with_masks = manifest.has_masks and any(detections.masks is not None for _, detections in images)
+    with_masks = manifest.has_masks and any(found.masks is not None for _, found in images)
     return coco_metrics(read_ground_truth(manifest), results, with_masks)
 
 

@@ -5,7 +5,6 @@ import pathlib
 from absl import logging
 from pycocotools import mask as coco_mask
 
-from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset
 from awsdet.inference.drawing import DrawnObject, detected_objects, side_by_side
 from awsdet.runtime.files import written_aside
@@ -13,19 +12,19 @@ from awsdet.runtime.files import written_aside
 _SCORE_THRESHOLD = 0.5
 
 
-def draw_examples(detector, manifest, data_config, path, count=8, score_threshold=_SCORE_THRESHOLD):
+def draw_examples(detector, manifest, options, path, count=8, score_threshold=_SCORE_THRESHOLD):
     """Draws the objects that a detector finds in `count` images of a split beside the true ones. One process calls it.
 
     Args:
       detector: Detector.
       manifest: Manifest of the split.
-      data_config: the data section of the config.
+      options: ReaderOptions.
       path: the PNG to write.
       count: number of images; all of them if the split has fewer.
       score_threshold: detections below it are not drawn.
     """
     rows = []
-    for batch in eval_dataset(manifest, reader_options(data_config), rank=0, world_size=1):
+    for batch in eval_dataset(manifest, options, rank=0, world_size=1):
         outputs = detector.detect({"image": batch["image"], "image_size": batch["image_size"]})
         sizes = batch["image_size"].numpy()  # the pictures are of the resized images, as the network sees them
         found = detector.results(outputs, sizes, sizes, score_threshold)

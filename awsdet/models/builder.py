@@ -8,7 +8,7 @@ import json
 import tensorflow as tf
 
 from awsdet import config as config_lib
-from awsdet.data.reader.sizes import InputSize
+from awsdet.data.reader.builder import reader_options
 from awsdet.detection.anchors import Anchors
 from awsdet.detection.boxes import BoxCoder
 from awsdet.detection.losses import BOX_LOSSES, BoxLoss, FocalLoss
@@ -72,7 +72,7 @@ def assemble(config, class_names):
         "class_names": class_names,
         "pixels": Pixels(tuple(model.image.mean), tuple(model.image.std), model.image.bgr),
         "precision": model.precision,
-        "input_size": InputSize(config.data.eval_short_side, config.data.max_long_side, config.data.pad_multiple),
+        "input_size": reader_options(config.data).eval_size,
         "mask_threshold": model.mask_head.threshold,
         "seed": config.seed,
         "name": model.detector,

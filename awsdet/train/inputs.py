@@ -1,14 +1,15 @@
 """What a run starts from: finds every mistake of the user that can be found before work begins."""
 
+import pathlib
 from typing import NamedTuple
 
 from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import trainable_records
 from awsdet.data.records.manifest import Manifest, class_difference
 from awsdet.data.records.read import read_manifest
+from awsdet.inference.checkpoint import read_info
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
-from awsdet.train import checkpoint
 from awsdet.train.run_folder import RunFolder
 from awsdet.train.settings import check_continues, check_settings, check_start
 
@@ -16,55 +17,84 @@ from awsdet.train.settings import check_continues, check_settings, check_start
 class Inputs(NamedTuple):
     """What a run starts from."""
 
-    train: Manifest
-    evaluation: Manifest | None  # None where nothing is evaluated
+    train: Manifest | None  # None if the user gives a dataset
+    evaluation: Manifest | None  # None if nothing is evaluated
+    class_names: tuple
+    category_ids: tuple
+    images: int  # of an epoch; 0 if the user gives a dataset
     folder: RunFolder
-    start: object | None  # folder of the checkpoint to resume; on the chief only
+    start: pathlib.Path | None  # folder of the checkpoint to resume; on the chief only
 
 
-def prepare(config, output_dir, resume, processes, chief=True):
-    """Checks settings, records and, on the chief, the output folder. Returns Inputs. Raises UserError."""
+def prepare(config, output, resume, processes, chief=True, dataset=None, class_names=None):
+    """Checks settings, records and, on the chief, the output folder. Returns Inputs. Raises UserError.
+
+    `dataset`, `class_names`: see `loop.train`.
+    """
     check_settings(config)
     if not resume:
         check_start(config)
-    train_manifest, eval_manifest = _read_manifests(config)
-    folder = RunFolder(output_dir, config.train.keep_last)
+    train_manifest = None if dataset is not None else _training_records(config)
+    eval_manifest = _evaluation_records(config, train_manifest)
+    names, ids = _classes(train_manifest, eval_manifest, class_names)
+    images = 0
+    if train_manifest is not None:
+        images = len(trainable_records(train_manifest, reader_options(config.data)))
+    folder = RunFolder(output, config.train.keep_last)
     start = folder.find_start(resume) if chief else None
     if start is not None:
-        images = config.data.batch_size * processes
-        check_continues(checkpoint.read_info(start), config, train_manifest, images)
-    return Inputs(train_manifest, eval_manifest, folder, start)
+        check_continues(read_info(start), config, names, images, config.data.batch_size * processes)
+    return Inputs(train_manifest, eval_manifest, names, ids, images, folder, start)
 
 
-def _read_manifests(config):
+def _classes(train_manifest, eval_manifest, class_names):
+    """(class names, category ids)."""
+    known = train_manifest or eval_manifest
+    if known is None and not class_names:
+        raise UserError("a dataset without evaluation records does not say its classes; give class_names")
+    if known is None:
+        return tuple(class_names), tuple(range(1, len(class_names) + 1))
+    difference = class_difference(class_names or known.class_names, known.class_names)
+    if difference is not None:
+        raise UserError(f"class_names are not those of the records {known.directory} ({difference})")
+    return known.class_names, known.category_ids
+
+
+def _training_records(config):
     data = config.data
     if not data.train_records:
         raise UserError("data.train_records is empty; give what awsdet convert wrote: --config.data.train_records=DIR")
-    train_manifest = read_manifest(data.train_records, data.train_split)
-    trainable_records(train_manifest, reader_options(data))
+    manifest = read_manifest(data.train_records, data.train_split)
+    trainable_records(manifest, reader_options(data))
     detector = config.model.detector
-    if has_masks(detector) and not train_manifest.has_masks:
+    if has_masks(detector) and not manifest.has_masks:
         boxes_alone = "cascade_rcnn" if detector == "cascade_mask_rcnn" else "faster_rcnn"
         raise UserError(
-            f"records {train_manifest.directory} ({train_manifest.split}) have no masks; train boxes alone with "
+            f"records {manifest.directory} ({manifest.split}) have no masks; train boxes alone with "
             f"--config.model.detector={boxes_alone}"
         )
+    return manifest
+
+
+def _evaluation_records(config, train_manifest):
+    """The Manifest of the evaluation records, or None if nothing is evaluated."""
+    data = config.data
     if not config.train.evaluate_every_epochs:
-        return train_manifest, None
+        return None
     try:
-        eval_manifest = read_manifest(data.eval_records or data.train_records, data.eval_split)
+        manifest = read_manifest(data.eval_records or data.train_records, data.eval_split)
     except UserError as error:
         raise UserError(f"{error} (to train without evaluation: --config.train.evaluate_every_epochs=0)") from error
-    for kind in ("class_names", "category_ids"):
-        ours, theirs = getattr(eval_manifest, kind), getattr(train_manifest, kind)
+    for kind in ("class_names", "category_ids") if train_manifest else ():
+        ours, theirs = getattr(manifest, kind), getattr(train_manifest, kind)
         if ours != theirs:
             raise UserError(
-                f"records {eval_manifest.directory} ({eval_manifest.split}) have another class list than the training "
+                f"records {manifest.directory} ({manifest.split}) have another class list than the training "
                 f"records ({class_difference(ours, theirs)}); convert both from files with the same categories"
             )
-    if config.train.mask_ap_target and not eval_manifest.has_masks:
+    if config.train.mask_ap_target and not manifest.has_masks:
         raise UserError(
-            f"train.mask_ap_target needs masks, which the evaluation records {eval_manifest.directory} "
-            f"({eval_manifest.split}) have not; use train.box_ap_target alone"
+            f"train.mask_ap_target needs masks, which the evaluation records {manifest.directory} "
+            f"({manifest.split}) have not; use train.box_ap_target alone"
         )
-    return train_manifest, eval_manifest
+    return manifest

@@ -1,6 +1,6 @@
 """The folder of a run.
 
-config.json      the settings as resolved            checkpoints/     see awsdet.train.checkpoint
+config.json      the settings as resolved            checkpoints/     see awsdet.inference.checkpoint
 versions.json    what the run was made with          tensorboard/     events
 metrics.jsonl    one JSON object a line              results.json     detections of the last evaluation (COCO)
                                                      examples.png     predictions beside ground truth

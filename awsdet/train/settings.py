@@ -5,8 +5,6 @@ import json
 from absl import logging
 
 from awsdet import config as config_module
-from awsdet.data.reader.builder import reader_options
-from awsdet.data.reader.pipeline import trainable_records
 from awsdet.data.records.manifest import class_difference
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
@@ -62,26 +60,24 @@ def check_start(config):
         )
 
 
-def check_continues(info, config, manifest, images_per_step):
+def check_continues(info, config, class_names, images, images_per_step):
     """Raises UserError where a run with these settings cannot go on from a checkpoint; logs what else has changed.
 
     Args:
         info: of the checkpoint, as `checkpoint.read_info` gives it.
         config: ConfigDict of the run that is to go on.
-        manifest: Manifest of its training records.
+        class_names: of its data. images: of an epoch of it.
         images_per_step: images of one step over all ranks.
     """
     # Settings that are newer than the checkpoint had their defaults.
     before = config_module.from_json(json.dumps(info["config"]))
     before, now = (json.loads(config_module.to_json(c)) for c in (before, config))
     at = f"cannot resume from step {info['step']}"
-    difference = class_difference(manifest.class_names, info["class_names"])
+    difference = class_difference(class_names, info["class_names"])
     if difference is not None:
         raise UserError(f"{at}: the records have another class list than the checkpoint ({difference})")
     differences = list(_differences(before, now))
     fixed = {"seed", "optimizer.name", "optimizer.ema_decay", "train.accumulate_steps"}
-    if config.optimizer.name != "sgd":  # those of tensorflow-addons keep these numbers in the checkpoint
-        fixed |= {"optimizer.momentum", "optimizer.beta_2", "optimizer.weight_decay"}
     for key, old, new in differences:
         if key.startswith("model.") or key in fixed:
             raise UserError(f"{at}: {key} was {old} and is now {new}; train.init_from takes weights into another model")
@@ -90,19 +86,10 @@ def check_continues(info, config, manifest, images_per_step):
             f"{at}: a step had {info['images_per_step']} images and has {images_per_step} now; make data.batch_size x "
             "processes what it was"
         )
-    if info["images"] != _images(config, manifest):
-        raise UserError(f"{at}: it was trained on {info['images']} images, {manifest.directory} has another number now")
+    if info["images"] != images:
+        raise UserError(f"{at}: an epoch had {info['images']} images and has {images} now; give it the same data")
     for key, old, new in differences:
         logging.info("changed since the checkpoint: %s was %s and is now %s", key, old, new)
-
-
-def progress_facts(config, manifest, images_per_step):
-    """What a checkpoint must say of a run for `check_continues`: dict."""
-    return {"images_per_step": images_per_step, "images": _images(config, manifest)}
-
-
-def _images(config, manifest):
-    return len(trainable_records(manifest, reader_options(config.data)))
 
 
 def _differences(before, now, prefix=""):

@@ -9,8 +9,8 @@ import pathlib
 import numpy as np
 from absl import logging
 
+from awsdet.inference import checkpoint
 from awsdet.runtime.errors import UserError
-from awsdet.train.checkpoint import load_for_inference
 from awsdet.weights import classes, load, mmdet, presets
 
 _LISTED = 5  # keys that an error names
@@ -20,7 +20,7 @@ def read(path):
     """load.Weights of a checkpoint (see `checkpoint.find`) or a file of weights."""
     if not pathlib.Path(path).is_dir():
         return load.read(path)
-    detector, info = load_for_inference(path)
+    detector, info = checkpoint.load(path)
     arrays, model = mmdet.export(detector), info["config"].model.to_dict()
     name = f"{info['path']}, step {info['step']}"
     preset = presets.of_detector("its own config", detector)
@@ -87,12 +87,11 @@ def _check_backbone(path, detector, weights, table, new, unused):
 
 def _class_names(weights, detector):
     """The class list of the weights. Where they do not tell and have as many classes as the detector, its own."""
-    if weights.class_names is not None or weights.backbone_only:
-        return weights.class_names or detector.class_names
-    count = classes.count(weights.arrays)
-    if count == len(classes.COCO):
-        logging.info("%s names none of its %d classes; they are taken to be COCO's", weights.path, count)
-        return classes.COCO
+    names, count = classes.names_of(weights), classes.count(weights.arrays)
+    if names is not None or weights.backbone_only:
+        if weights.class_names is None and names is not None:
+            logging.info("%s names none of its %d classes; they are taken to be COCO's", weights.path, count)
+        return names or detector.class_names
     if count == detector.num_classes:
         logging.warning("%s names none of its %d classes; they are taken to be the records'", weights.path, count)
         return detector.class_names

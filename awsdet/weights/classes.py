@@ -42,6 +42,13 @@ def count(arrays: dict[str, np.ndarray]) -> int | None:
     return None
 
 
+def names_of(weights):
+    """The class names of `load.Weights`: those in the file, or COCO's if it has as many classes; else None."""
+    if weights.class_names is not None:
+        return tuple(weights.class_names)
+    return COCO if count(weights.arrays) == len(COCO) else None
+
+
 def carry(
     key: str, ours: np.ndarray, theirs: np.ndarray, our_names: Sequence[str], their_names: Sequence[str]
 ) -> np.ndarray | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from awsdet.cli import main as cli
-from awsdet.train.checkpoint import load_for_inference
+from awsdet.inference import checkpoint
 from awsdet.weights import load, mmdet
 from tests.evaluation.saved import save_checkpoint
 from tests.models.made import small_config, small_detector
@@ -80,7 +80,7 @@ def test_export_of_a_run(suffix, tmp_path, capsys):
     assert cli.main(["weights", str(tmp_path / "run"), str(output)]) == 0
     assert "0 missing or mismatched, 0 unused" in capsys.readouterr().out
     weights = load.read(output)
-    detector = load_for_inference(tmp_path / "run")[0]
+    detector = checkpoint.load(tmp_path / "run")[0]
     assert weights.class_names == ("circle", "ring") and weights.model["box_head"]["max_detections"] == 6
     for key, value in mmdet.export(detector).items():
         assert value.tobytes() == weights.arrays[key].tobytes()

@@ -2,9 +2,10 @@
 
 import sys
 
+from awsdet.data.reader.builder import reader_options
 from awsdet.evaluation import evaluate, format_table
+from awsdet.inference import checkpoint
 from awsdet.runtime.world import World
-from awsdet.train.checkpoint import load_for_inference
 from tests.evaluation.saved import save_checkpoint
 from tests.evaluation.truth import shape_records
 
@@ -18,8 +19,8 @@ def test_two_ranks_give_the_numbers_of_one(horovodrun, tmp_path):
     assert done.code == 0, done.output
     assert not done.lines(1)
 
-    detector, info = load_for_inference(tmp_path / "run")
-    metrics = evaluate(detector, manifest, info["config"].data, World(), output=one)
+    detector, info = checkpoint.load(tmp_path / "run")
+    metrics = evaluate(detector, manifest, reader_options(info["config"].data), World(), output=one)
     table = format_table(metrics).splitlines()
     assert [line.rstrip() for line in done.lines(0)[: len(table)]] == [line.rstrip() for line in table]
     assert two.read_bytes() == one.read_bytes() and one.stat().st_size > 1000

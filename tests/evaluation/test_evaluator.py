@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from awsdet.evaluation import draw_examples, evaluate, format_table
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
-from tests.evaluation.truth import TruthDetector, shape_records, small_data_config
+from tests.evaluation.truth import TruthDetector, shape_records, small_reader_options
 from tests.runtime.thread_world import ThreadWorld
 
 
@@ -30,7 +30,7 @@ def manifest(folder):
 
 @pytest.fixture(scope="module")
 def truth(manifest):
-    return TruthDetector(manifest, small_data_config())
+    return TruthDetector(manifest, small_reader_options())
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def spoiled(manifest):
     def changed(image_id, boxes, scores):
         return boxes + rng.normal(0, 6, boxes.shape).astype(np.float32), rng.permutation(scores)
 
-    return TruthDetector(manifest, small_data_config(), changed)
+    return TruthDetector(manifest, small_reader_options(), changed)
 
 
 def test_the_data_holds_the_hard_cases(manifest):
@@ -50,7 +50,7 @@ def test_the_data_holds_the_hard_cases(manifest):
 
 
 def test_truth_fed_back_is_perfect(truth, manifest, folder):
-    metrics = evaluate(truth, manifest, small_data_config(), World(), output=folder / "new/results.json")
+    metrics = evaluate(truth, manifest, small_reader_options(), World(), output=folder / "new/results.json")
     assert metrics["box_ap"] == pytest.approx(1, abs=1e-6)
     assert metrics["mask_ap50"] == pytest.approx(1, abs=1e-6) and metrics["mask_ap"] > 0.95
     assert [row["box_ap"] for row in metrics["per_class"].values()] == pytest.approx([1] * 4)
@@ -63,7 +63,7 @@ def test_truth_fed_back_is_perfect(truth, manifest, folder):
 def test_results_file_and_source_annotations_give_the_same_numbers(spoiled, manifest, folder):
     """The records' ground truth is the annotation file's, and boxes were put back into original pixels."""
     file = folder / "results.json"
-    metrics = evaluate(spoiled, manifest, small_data_config(), World(), output=file)
+    metrics = evaluate(spoiled, manifest, small_reader_options(), World(), output=file)
     assert 0.05 < metrics["box_ap"] < 0.95
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(folder / "shapes/annotations/instances_val.json"))
@@ -79,14 +79,16 @@ def test_results_file_and_source_annotations_give_the_same_numbers(spoiled, mani
 def test_any_number_of_ranks_gives_the_same_numbers(size, spoiled, manifest, folder):
     """Seven ranks are more than there are batches: some have none."""
     one, many = folder / "one.json", folder / "many.json"
-    alone = evaluate(spoiled, manifest, small_data_config(), World(), output=one)
-    together = ThreadWorld.run(size, lambda world: evaluate(spoiled, manifest, small_data_config(), world, output=many))
+    alone = evaluate(spoiled, manifest, small_reader_options(), World(), output=one)
+    together = ThreadWorld.run(
+        size, lambda world: evaluate(spoiled, manifest, small_reader_options(), world, output=many)
+    )
     assert together == [alone] * size
     assert many.read_bytes() == one.read_bytes()
 
 
 def test_no_detections(manifest):
-    nothing = TruthDetector(manifest, small_data_config(), lambda _, boxes, scores: (boxes, scores))
+    nothing = TruthDetector(manifest, small_reader_options(), lambda _, boxes, scores: (boxes, scores))
     found = nothing.detect
 
     def detect(batch):
@@ -94,7 +96,7 @@ def test_no_detections(manifest):
         return {**outputs, "count": tf.zeros_like(outputs["count"])}
 
     nothing.detect = detect
-    metrics = evaluate(nothing, manifest, small_data_config(), World())
+    metrics = evaluate(nothing, manifest, small_reader_options(), World())
     assert metrics["box_ap"] == metrics["mask_ap"] == 0
 
 
@@ -104,14 +106,14 @@ def test_other_classes_are_refused(truth, manifest):
         (("circle",), "4 classes against 1"),
     ]:
         with pytest.raises(UserError, match=wanted):
-            evaluate(truth, manifest._replace(class_names=names), small_data_config(), World())
+            evaluate(truth, manifest._replace(class_names=names), small_reader_options(), World())
 
 
 def test_an_image_id_that_comes_twice_is_an_error(truth, manifest):
     ids = manifest.image_id.copy()
     ids[1] = ids[0]
     with pytest.raises(RuntimeError, match="1 more than once"):
-        evaluate(truth, manifest._replace(image_id=ids), small_data_config(), World())
+        evaluate(truth, manifest._replace(image_id=ids), small_reader_options(), World())
 
 
 def test_a_rank_that_leaves_images_out_is_an_error(truth, manifest):
@@ -120,7 +122,7 @@ def test_a_rank_that_leaves_images_out_is_an_error(truth, manifest):
             return [item[:-2] if isinstance(item, list) else item]
 
     with pytest.raises(RuntimeError, match="2 images missing"):
-        evaluate(truth, manifest, small_data_config(), Forgetful())
+        evaluate(truth, manifest, small_reader_options(), Forgetful())
 
 
 def test_a_failure_of_one_rank_reaches_all(truth, manifest):
@@ -128,10 +130,10 @@ def test_a_failure_of_one_rank_reaches_all(truth, manifest):
         def detect(self, batch):
             raise ValueError("no memory left")
 
-    broken = Broken(manifest, small_data_config())
+    broken = Broken(manifest, small_reader_options())
 
     def work(world):
-        return evaluate(broken if world.rank == 1 else truth, manifest, small_data_config(), world)
+        return evaluate(broken if world.rank == 1 else truth, manifest, small_reader_options(), world)
 
     first, second = ThreadWorld.run(2, work)
     assert isinstance(second, ValueError)
@@ -147,12 +149,12 @@ def test_a_broken_shard_is_the_users_to_mend(truth, folder):
     data[first : first + int(manifest.length[0])] = bytes(int(manifest.length[0]))
     shard.write_bytes(data)
     with pytest.raises(UserError, match="awsdet inspect"):
-        evaluate(truth, manifest, small_data_config(), World())
+        evaluate(truth, manifest, small_reader_options(), World())
 
 
 def test_pictures(truth, manifest, folder):
     path = folder / "pictures/examples.png"
-    draw_examples(truth, manifest, small_data_config(), path, count=5)
+    draw_examples(truth, manifest, small_reader_options(), path, count=5)
     with Image.open(path) as sheet:
         assert sheet.size[0] == 2 * 480 + 24
         pixels = np.asarray(sheet.convert("RGB"))

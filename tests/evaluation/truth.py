@@ -22,11 +22,11 @@ def shape_records(folder, images=14):
     return convert(annotations, folder / "shapes/images/val", folder / "records", "val", shards=2, workers=1)
 
 
-def small_data_config():
-    """Settings of the data, with a size unlike the images' own and batches of three."""
+def small_reader_options():
+    """ReaderOptions with a size unlike the images' own and batches of three."""
     data = mask_rcnn().data
     data.update(eval_batch_size=3, eval_short_side=150, max_long_side=400, reader_threads=2)
-    return data
+    return reader_options(data)
 
 
 class TruthDetector:
@@ -35,10 +35,10 @@ class TruthDetector:
     changed: function (image id, boxes, scores) -> (boxes, scores), to spoil the answers.
     """
 
-    def __init__(self, manifest, data_config, changed=None):
+    def __init__(self, manifest, options, changed=None):
         self.class_names = manifest.class_names
         self._known = {}
-        for batch in eval_dataset(manifest, reader_options(data_config), rank=0, world_size=1):
+        for batch in eval_dataset(manifest, options, rank=0, world_size=1):
             for i, size in enumerate(batch["image_size"].numpy()):
                 kept = np.flatnonzero((batch["classes"][i] >= 0) & ~batch["is_crowd"][i])
                 parts, runs = (batch["masks"][kind][i].to_list() for kind in ("polygons", "rles"))

@@ -8,11 +8,12 @@ import time
 
 import pytest
 
+from awsdet.data.reader.builder import reader_options
 from awsdet.data.records.read import read_manifest
 from awsdet.evaluation import evaluate
+from awsdet.inference import checkpoint
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.world import World
-from awsdet.train import checkpoint
 from awsdet.train.checkpoint import Checkpoints
 from tests.train.made import make_records, write_config
 
@@ -94,7 +95,8 @@ def test_two_processes_train_score_and_stop_on_sigterm(tmp_path, config_file, mo
     newest = checkpoint.read_info(Checkpoints(run / "checkpoints").newest())
     assert f"saved at step {newest['step']}; go on with --resume" in out + err
     first = run / "checkpoints" / "step-00000002"
-    detector, info = checkpoint.load_for_inference(first)
+    detector, info = checkpoint.load(first)
     assert info["images_per_step"] == 4 and info["metrics"]["box_ar100"] > 0
     data = info["config"].data
-    assert evaluate(detector, read_manifest(data.train_records, "val"), data, World()) == info["metrics"]
+    manifest = read_manifest(data.train_records, "val")
+    assert evaluate(detector, manifest, reader_options(data), World()) == info["metrics"]

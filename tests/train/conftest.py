@@ -6,7 +6,7 @@ import json
 import pytest
 
 from awsdet.runtime.world import World
-from awsdet.train.fit import Outcome, train
+from awsdet.train.loop import Outcome, train
 from tests.train.made import load_config, make_records, write_config
 
 CHECKPOINTS = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")

@@ -10,10 +10,11 @@ import pytest
 
 from awsdet.data.coco import shapes
 from awsdet.data.records.convert import convert
+from awsdet.inference import checkpoint
 from awsdet.models.builder import build
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
-from awsdet.train import checkpoint, fit
+from awsdet.train import loop
 from awsdet.train.transfer import take_weights
 from awsdet.weights import classes, load, mmdet, presets
 from tests.models.made import small_config
@@ -149,7 +150,8 @@ def test_heads_that_one_of_the_two_has_not(tmp_path, log):
     said = re.search("or of another shape, so newly made: (.*)", log.text)[1]
     assert set(said.split(", ")) == {f"{BOXES}.{name}" for name in ("shared_fcs.0", "shared_fcs.1", "fc_cls", "fc_reg")}
     assert arrays_of(detector)[f"{BOXES}.fc_cls.bias"].tolist() == [0, 0]  # taken with its kernel or not at all
-    assert re.search("in it, but not in the model: .*roi_head.mask_head.convs.0.conv", log.text)
+    left = re.search("in it, but not in the model: (.*)", log.text)[1]
+    assert "roi_head.mask_head.convs.0.conv" in left.split(", ")
     key = "rpn_head.rpn_conv.weight"
     np.testing.assert_array_equal(arrays_of(detector)[key], theirs[key])
 
@@ -179,7 +181,7 @@ def test_a_backbone_alone(tmp_path, log):
 @pytest.mark.parametrize(
     "theirs, ours, reason",
     [
-        ("model.backbone.depth=101", "seed=1", "the model has no backbone.layer3.10.bn1.bias"),
+        ("model.backbone.depth=101", "seed=1", r"the model has no backbone.layer3.\d+.bn1.bias"),
         ("seed=1", "model.backbone.depth=101", "it has no backbone.layer3.10.bn1.bias"),
         ("model.backbone.base_width=4", "model.backbone.base_width=8", r"\(4, 3, 7, 7\), and \(8, 3, 7, 7\)"),
         ("seed=1", "model.backbone.norm=group_norm", "it has no backbone.gn1.weight"),
@@ -230,9 +232,9 @@ def test_a_run_on_other_classes_starts_from_a_run(finished, config_file, tmp_pat
         "optimizer.learning_rate=1e-30",
         "seed=9",
     )
-    outcome = fit.train(load_config(config_file, *changes), tmp_path / "run", World())
+    outcome = loop.train(load_config(config_file, *changes), tmp_path / "run", World())
     assert outcome.exit_code == 0
-    first, second = (checkpoint.load_for_inference(path)[0] for path in (finished[0], tmp_path / "run"))
+    first, second = (checkpoint.load(path)[0] for path in (finished[0], tmp_path / "run"))
     assert first.class_names == ("circle", "rectangle", "triangle", "star")
     assert second.class_names == ("rectangle", "ring")
     before, after = mmdet.export(first), mmdet.export(second)

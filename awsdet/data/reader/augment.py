@@ -8,9 +8,10 @@ read (`settle`, before the resize; `recolour`, after it).
 A new augmentation is a field of `Augmentation`, its limits in `complaints`, its draw in `draw`, and a default in
 `awsdet/config/defaults.py`; docs/data.md has an example.
 
-Symbols: S steps, B images of a batch over all ranks; sizes are height and width in px.
+Symbols: S steps, B images of a batch; sizes are height and width in px.
 """
 
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +61,24 @@ class Augmentation(NamedTuple):
         return bool(self.canvas) or min(self.crop) < 1
 
 
+class Draws(NamedTuple):
+    """Where the random numbers of an epoch come from: those of all ranks are drawn, those of one are kept.
+
+    plan_rng: the plan's generator, which goes on from where the order of the images was drawn; key: two ints that name
+    seed and epoch; shape: (S, images of a batch over all ranks); mine: the slice of these that one rank has.
+    """
+
+    plan_rng: np.random.Generator
+    key: tuple
+    shape: tuple
+    mine: slice
+
+    def even(self, name, *more):
+        """float64 [S, B, *more], evenly from [0, 1), of a generator that `name` has for itself."""
+        rng = np.random.default_rng([*self.key, zlib.crc32(name.encode())])
+        return rng.random((*self.shape, *more))[:, self.mine]
+
+
 class Drawn(NamedTuple):
     """What an epoch does to its images: `placement`, and `others`, a dict of arrays; all [S, B, …]."""
 
@@ -100,57 +119,59 @@ def _pair(values):
     return tuple(values) if len(values) == 2 else (-1, -1)
 
 
-def draw(rules, height, width, plan_rng, stream):
-    """Draws one epoch.
+def draw(rules, height, width, draws):
+    """Draws what one epoch does to the images of one rank.
 
-    rules: Augmentation; height, width: of the sources, [S, B]; plan_rng: the plan's np.random.Generator, from which
-    flips and short sides come; stream: function from a name to a Generator of its own, so that switching one
-    augmentation on leaves the draws of all others as they were.
-
-    Returns Drawn.
+    rules: Augmentation; height, width: of the sources, [S, B]; draws: Draws. Returns Drawn.
     """
-    flip = plan_rng.random(height.shape) < rules.flip_probability
-    short = np.array(rules.short_sides)[plan_rng.integers(len(rules.short_sides), size=height.shape)]
+    # These two have always come from the plan's own generator, and in this order.
+    flip = draws.plan_rng.random(draws.shape)[:, draws.mine] < rules.flip_probability
+    choice = draws.plan_rng.integers(len(rules.short_sides), size=draws.shape)[:, draws.mine]
     source, others = np.stack([height, width], axis=-1), {}
     if rules.canvas:
-        size, window = _jittered(rules, source, stream)
+        size, window = _jittered(rules, source, draws)
     else:
+        short = np.array(rules.short_sides)[choice]
         if max(rules.short_side_range):
             low, high = rules.short_side_range
-            short = stream("short_side_range").integers(low, high + 1, size=height.shape)
-        size, window = _cropped(rules, source, short, stream)
+            short = low + np.floor(draws.even("short_side_range") * (high - low + 1))
+        size, window = _cropped(rules, source, short, draws)
     corner = np.zeros_like(size)
     if rules.crops:
-        corner = (stream("corner").random(size.shape) * (size - window + 1)).astype(np.int32)
+        corner = (draws.even("corner", 2) * (size - window + 1)).astype(np.int32)
         if rules.crop_keeps_object:
-            others["object"] = stream("object").random([*height.shape, 3], np.float32)
+            others["object"] = draws.even("object", 3).astype(np.float32)
     for name in _COLOURS:
         extent = getattr(rules, name)
         if extent:
             low, high = (-extent, extent) if name == "hue" else (max(1 - extent, 0), 1 + extent)
-            others[name] = stream(name).uniform(low, high, height.shape).astype(np.float32)
+            others[name] = (low + draws.even(name) * (high - low)).astype(np.float32)
     return Drawn(Placement(size, corner, window, flip), others)
 
 
-def _cropped(rules, source, short, stream):
+def _cropped(rules, source, short, draws):
     """(size, window) int32 [S, B, 2]: what is cropped has the short side that was drawn."""
-    shares = np.ones(source.shape)
-    if rules.crops:
-        shares -= stream("crop").random(source.shape) * (1 - np.array(rules.crop))
-    seen = source * shares
-    scale = resize_scale(seen[..., 0], seen[..., 1], short, rules.max_long_side)[..., np.newaxis]
+    if not rules.crops:
+        size = rounded(source * _scale(rules, source, short))
+        return size, size
+    seen = source * (1 - draws.even("crop", 2) * (1 - np.array(rules.crop)))
+    scale = _scale(rules, seen, short)
     return rounded(source * scale), rounded(seen * scale)
 
 
-def _jittered(rules, source, stream):
+def _scale(rules, seen, short):
+    return resize_scale(seen[..., 0], seen[..., 1], short, rules.max_long_side)[..., np.newaxis]
+
+
+def _jittered(rules, source, draws):
     """(size, window) int32 [S, B, 2] of large-scale jitter."""
-    jitter = stream("jitter_scales").uniform(*rules.jitter_scales, source.shape[:-1])
-    scale = (jitter * rules.canvas / source.max(axis=-1))[..., np.newaxis]
-    size = rounded(source * scale)
+    low, high = rules.jitter_scales
+    jitter = low + draws.even("jitter_scales") * (high - low)
+    size = rounded(source * (jitter * rules.canvas / source.max(axis=-1))[..., np.newaxis])
     return size, np.minimum(size, rules.canvas)
 
 
-# ------------------------------------------------------------------- in tf.data: B are the images of one rank from here
+# ------------------------------------------------------------------------------------------------------- in tf.data
 
 
 def settle(placement, others, stored, original_size):

@@ -51,7 +51,7 @@ def train_dataset(manifest, options, *, seed, rank, world_size, epochs, start_st
     records = trainable_records(manifest, options)
     size = options.batch_size
     global_batch = size * world_size
-    steps = plan.steps_per_epoch(records, manifest.width >= manifest.height, global_batch)
+    steps = steps_per_epoch(manifest, options, world_size)
     repeated = steps * global_batch - len(records)
     if rank == 0:
         logging.info("%d images, %d steps per epoch of %d images each", len(records), steps, global_batch)
@@ -68,6 +68,12 @@ def train_dataset(manifest, options, *, seed, rank, world_size, epochs, start_st
     parse = parsing.parser(manifest, options.augmentation.min_visible)
     dataset = _read(manifest, rows, size, parse, options.reader_threads)
     return TrainData(dataset, steps, len(records), repeated)
+
+
+def steps_per_epoch(manifest, options, world_size):
+    """How many steps an epoch of `train_dataset` has. Raises UserError if there is no image to train on."""
+    records = trainable_records(manifest, options)
+    return plan.steps_per_epoch(records, manifest.width >= manifest.height, options.batch_size * world_size)
 
 
 def trainable_records(manifest, options):

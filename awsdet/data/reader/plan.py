@@ -4,11 +4,9 @@ Symbols: S steps, B images in a batch of one rank, G rows of `boxes`. Because th
 without those before it, a run resumes at any step without reading what came earlier.
 """
 
-import zlib
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from awsdet.data.reader import augment
 from awsdet.ops.placement import Placement
@@ -56,7 +54,7 @@ def train_epoch(manifest, records, options, seed, epoch, rank, world_size):
     records: indices of the images to train on; options: ReaderOptions. Every image is in one batch of one rank; the
     last batch is completed with images from the start of the epoch's order, of its own orientation if there are any.
     """
-    key = [seed % 2**32, epoch]
+    key = (seed % 2**32, epoch)
     rng = np.random.default_rng(key)
     is_landscape = manifest.width >= manifest.height
     order = rng.permutation(records)
@@ -68,16 +66,11 @@ def train_epoch(manifest, records, options, seed, epoch, rank, world_size):
         fresh = candidates[~np.isin(candidates, last)]
         last[last < 0] = np.resize(fresh if len(fresh) else candidates, (last < 0).sum())
     batches = rng.permutation(batches)  # or the mixed ones would always come last
-    drawn = augment.draw(
-        options.augmentation,
-        manifest.height[batches],
-        manifest.width[batches],
-        rng,
-        lambda name: np.random.default_rng([*key, zlib.crc32(name.encode())]),
-    )
     mine = slice(rank * options.batch_size, (rank + 1) * options.batch_size)
-    drawn = tf.nest.map_structure(lambda part: part[:, mine], drawn)
-    return _complete(manifest, batches[:, mine], drawn, options.pad_multiple, options.augmentation.canvas)
+    draws = augment.Draws(rng, key, batches.shape, mine)
+    batches = batches[:, mine]
+    drawn = augment.draw(options.augmentation, manifest.height[batches], manifest.width[batches], draws)
+    return _complete(manifest, batches, drawn, options.pad_multiple, options.augmentation.canvas)
 
 
 def evaluation(manifest, options, rank, world_size):

@@ -8,7 +8,8 @@ import math
 
 import tensorflow as tf
 
-BATCH_NORMS = ("frozen_batch_norm", "batch_norm", "sync_batch_norm")
+LIVE = "batch_norm"  # each process by itself
+BATCH_NORMS = ("frozen_batch_norm", LIVE, "sync_batch_norm")
 NORMS = ("none", *BATCH_NORMS, "group_norm")
 EPSILON = 1e-5
 GROUPS = 32  # of group norm

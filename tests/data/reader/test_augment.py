@@ -21,10 +21,8 @@ def rules_of(**changes):
 
 
 def drawn(height=HEIGHT, width=WIDTH, seed=1, **changes):
-    def stream(name):
-        return np.random.default_rng([seed, *name.encode()])
-
-    return augment.draw(rules_of(**changes), height, width, np.random.default_rng(seed), stream)
+    draws = augment.Draws(np.random.default_rng(seed), (seed, 0), height.shape, slice(None))
+    return augment.draw(rules_of(**changes), height, width, draws)
 
 
 def assert_possible(placement):

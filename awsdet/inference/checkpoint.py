@@ -1,0 +1,178 @@
+"""Checkpoints as whoever uses a trained detector sees them: found, checked, read.
+
+    <run>/checkpoints/step-00001234/
+        checkpoint.json                      what it is: config, classes, step, metrics, versions, sizes of the files
+        state.index, state.data-…            tensors by name: variables of the detector and of its optimizer
+    <run>/checkpoints/best -> step-00001234  a link, so that it changes in one instant
+
+A tensor has the name of its variable ("backbone.conv1.kernel"), so files do not depend on how a detector is put
+together. A run that averages its weights (EMA) has the averages there too, as "backbone.conv1.kernel/average". Nothing
+in a checkpoint is unpickled.
+"""
+
+import contextlib
+import json
+import pathlib
+
+import tensorflow as tf
+from absl import logging
+from tensorflow.core.protobuf import trackable_object_graph_pb2
+
+from awsdet import config as config_lib
+from awsdet.models import builder
+from awsdet.runtime.errors import UserError
+
+FORMAT = "awsdet checkpoint 2"
+_OBJECTS = (
+    "awsdet checkpoint 1"  # tf.train.Checkpoint's own: tensors by their place among objects, which knows the names
+)
+INFO = "checkpoint.json"
+BEST = "best"
+PREFIX = "step-"
+STATE = "state"
+AVERAGE = "/average"  # ends the name of an averaged weight
+
+
+def load(path):
+    """The detector in a checkpoint, with averaged weights (EMA) if the run kept them.
+
+    Args:
+        path: see `find`.
+
+    Returns:
+        (Detector, info): info is the dict of checkpoint.json, its `config` a ConfigDict, and `path` added.
+
+    Raises UserError if there is no checkpoint or its weights are not those of its config.
+    """
+    path = find(path)
+    info = read_info(path)
+    config = config_lib.from_json(json.dumps(info["config"]))
+    detector = builder.build(config, info["class_names"])
+    with damage_named(path):
+        state = State(path)
+        assign(detector.variables, state)
+        averaged = [variable for variable in detector.trainable_variables if name_of(variable) + AVERAGE in state]
+        assign(averaged, state, AVERAGE)
+    return detector, {**info, "config": config, "path": str(path)}
+
+
+def find(path):
+    """The checkpoint that a path means.
+
+    `path`: one checkpoint folder; or a run folder or its folder `checkpoints`, which mean the best checkpoint, or the
+    newest if none is marked best. Raises UserError if there is none.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise UserError(
+            f"checkpoint {path} does not exist; give a run folder or one of its checkpoints/{PREFIX}… folders"
+        )
+    if (path / INFO).is_file():
+        read_info(path)
+        if not _whole(path):
+            raise UserError(
+                f"checkpoint {path} is damaged: its files are not those that {INFO} lists; take another one"
+            )
+        return path
+    root = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+    found = best(root) or newest(root)
+    if found is None:
+        raise UserError(f"{path} holds no checkpoint; give a run folder or one of its checkpoints/{PREFIX}… folders")
+    return found
+
+
+def whole(root):
+    """Paths of the whole checkpoints in a folder, oldest first; damaged ones are named in the log and left out."""
+    return [path for path in sorted(pathlib.Path(root).glob(f"{PREFIX}*")) if _whole(path)]
+
+
+def newest(root):
+    """Path of the newest whole checkpoint in a folder, or None."""
+    found = whole(root)
+    return found[-1] if found else None
+
+
+def best(root):
+    """Path of the best checkpoint in a folder, or None."""
+    link = pathlib.Path(root) / BEST
+    return link.resolve() if _whole(link) else None
+
+
+def read_info(path):
+    """The dict in checkpoint.json of one checkpoint folder. Raises UserError if there is none or it is not ours."""
+    file = pathlib.Path(path) / INFO
+    try:
+        info = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a checkpoint: cannot read {INFO} ({type(error).__name__})") from error
+    if not isinstance(info, dict) or info.get("format") not in (FORMAT, _OBJECTS):
+        raise UserError(f"{path} is not a checkpoint of this version of awsdet: {INFO} does not say {FORMAT!r}")
+    return info
+
+
+class State:
+    """The tensors of a checkpoint folder by the names of their variables."""
+
+    def __init__(self, path):
+        self._reader = tf.train.load_checkpoint(str(pathlib.Path(path) / STATE))
+        self._keys = {key: key for key in self._reader.get_variable_to_shape_map()}
+        graph = self._keys.get("_CHECKPOINTABLE_OBJECT_GRAPH")
+        if graph is not None:
+            objects = trackable_object_graph_pb2.TrackableObjectGraph()
+            objects.ParseFromString(self._reader.get_tensor(graph))
+            self._keys = {a.full_name: a.checkpoint_key for node in objects.nodes for a in node.attributes}
+
+    def __contains__(self, name):
+        return name in self._keys
+
+    def names(self):
+        """The set of all names."""
+        return set(self._keys)
+
+    def read(self, name):
+        """The array of a name. Raises ValueError if there is none."""
+        if name not in self._keys:
+            raise ValueError(f"it has no {name}")
+        return self._reader.get_tensor(self._keys[name])
+
+
+def assign(variables, state, suffix=""):
+    """Gives each of `variables` the tensor of its name, followed by `suffix`. Raises ValueError if one does not fit."""
+    for variable in variables:
+        name = name_of(variable) + suffix
+        value = state.read(name)
+        if value.shape != tuple(variable.shape):
+            raise ValueError(f"{name} has the shape {value.shape}, and {tuple(variable.shape)} in the model")
+        variable.assign(value)
+
+
+def name_of(variable):
+    """The name under which a checkpoint holds a variable."""
+    return variable.name.partition(":")[0]
+
+
+@contextlib.contextmanager
+def damage_named(path):
+    """Turns what is wrong with a checkpoint into one line."""
+    try:
+        yield
+    except (ValueError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"checkpoint {path} does not hold the model that its config describes: {reason}") from error
+
+
+def _whole(path):
+    """Whether a folder holds all that its checkpoint.json lists; logs what is wrong."""
+    if not (path / INFO).is_file():
+        return False
+    try:
+        files = read_info(path)["files"]
+    except (UserError, KeyError) as error:
+        logging.warning("passing over %s: %s", path, error)
+        return False
+    for name, size in files.items():
+        file = path / name
+        if not file.is_file() or file.stat().st_size != size:
+            logging.warning("passing over the damaged checkpoint %s: %s is not of %d bytes", path, name, size)
+            return False
+    return True

@@ -1,0 +1,45 @@
+"""A trained detector from whatever holds its weights."""
+
+import pathlib
+
+from absl import logging
+
+from awsdet.inference import checkpoint
+from awsdet.inference.fast_convolutions import use_fast_convolutions
+from awsdet.models import builder
+from awsdet.models.detector import Detector
+from awsdet.runtime.errors import UserError
+from awsdet.weights import classes, mmdet
+from awsdet.weights import load as weights_lib
+from awsdet.weights.infer import infer
+
+
+def load(path: str | pathlib.Path) -> Detector:
+    """A detector that finds objects: `load("runs/mine").find("cat.jpg")`.
+
+    Args:
+        path: a run folder, which means its best checkpoint; one of its checkpoints; or a file of weights of a whole
+            detector: exported by `awsdet weights`, or of another system (see docs/weights.md).
+
+    Raises UserError if there is none of these, or the weights do not make a detector.
+    """
+    if pathlib.Path(path).is_file():
+        detector = _of_weights(path)
+    else:
+        detector, info = checkpoint.load(path)
+        logging.info("loaded %s (step %d)", info["path"], info["step"])
+    use_fast_convolutions(detector)
+    return detector
+
+
+def _of_weights(path):
+    weights = weights_lib.read(path)
+    if weights.backbone_only:
+        raise UserError(f"{path} holds a backbone alone, which finds nothing; train from it with train.init_from")
+    config, count = infer(weights)
+    names = classes.names_of(weights) or tuple(f"class {index}" for index in range(count))
+    detector = builder.build(config, names)
+    if weights.preset is None:
+        logging.warning("%s does not say how its pixels are normalised; torchvision's way is taken", path)
+    mmdet.assign(detector, weights.arrays)
+    return detector

@@ -1,0 +1,77 @@
+"""Evaluates a run while it trains, and says whether it has reached its target."""
+
+import tensorflow as tf
+from absl import logging
+
+from awsdet import evaluation
+from awsdet.data.reader.builder import reader_options
+from awsdet.train.logs import write_scalars
+from awsdet.train.optimizer import averaged_weights
+
+
+class Evaluating(tf.keras.callbacks.Callback):
+    """Evaluates every train.evaluate_every_epochs epochs and at the end of the run, and keeps the best checkpoint.
+
+    All ranks call its methods. Callbacks that come after it find the COCO metrics among the logs of the epoch.
+
+    Args:
+        run: Run.
+        saving: Saving.
+        stop: StopTogether; once it has stopped the run, there is no time left to evaluate.
+        writer: a tf.summary writer, or None.
+        metrics: of the checkpoint that the run goes on from, or None.
+
+    Attributes: metrics, of the last evaluation, or None.
+    """
+
+    def __init__(self, run, saving, stop, writer=None, metrics=None):
+        super().__init__()
+        self._run, self._saving, self._stop, self._writer = run, saving, stop, writer
+        self._targets = {kind: run.config.train[f"{kind}_target"] for kind in ("box_ap", "mask_ap")}
+        self._targets = {kind: target for kind, target in self._targets.items() if target}
+        self.metrics = metrics
+
+    def due(self):
+        """Whether an evaluation belongs to the present step."""
+        steps, every = self._run.steps, self._run.config.train.evaluate_every_epochs
+        if not every or not steps.at_epoch_end:
+            return False
+        return steps.step == steps.total or (steps.step > 0 and steps.epoch % every == 0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Evaluates if it is due."""
+        if not self.due() or self._stop.stopped:
+            return
+        self.evaluate()
+        if logs is not None:
+            logs.update({name: value for name, value in self.metrics.items() if isinstance(value, float)})
+        if self.met_target():
+            self.model.stop_training = True
+
+    def evaluate(self):
+        """Evaluates, now."""
+        run, folder = self._run, self._run.inputs.folder
+        with averaged_weights(run.optimizer, run.detector.trainable_variables):
+            options = reader_options(run.config.data)
+            self.metrics = evaluation.evaluate(run.detector, run.inputs.evaluation, options, run.world, folder.results)
+        self._saving.wait()
+        if not run.world.is_chief:
+            return
+        folder.checkpoints.record_metrics(self._saving.path, self.metrics)
+        if run.config.train.keep_best:
+            folder.checkpoints.choose_best()
+        record = {"step": run.steps.step, "epoch": run.steps.epoch, "seconds": run.timer.seconds(), **self.metrics}
+        folder.log(record)
+        if self._writer is not None:
+            write_scalars(self._writer, "evaluation/", record)
+        logging.info("evaluation at step %d: %s", run.steps.step, self.summary())
+
+    def met_target(self):
+        """Whether there is a target, and the last evaluation reached it."""
+        # What a resumed run was evaluated on may have had no masks: then it says nothing of them.
+        return bool(self._targets) and all(self.metrics.get(k, -1.0) >= target for k, target in self._targets.items())
+
+    def summary(self):
+        """The last evaluation in a few words."""
+        kinds = [kind for kind in ("box", "mask") if f"{kind}_ap" in self.metrics]
+        return ", ".join(f"{kind} AP {self.metrics[f'{kind}_ap']:.4f}" for kind in kinds)

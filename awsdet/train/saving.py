@@ -1,0 +1,90 @@
+"""Saves a run while it trains."""
+
+import tensorflow as tf
+
+from awsdet.models.layers import norms
+from awsdet.runtime.together import together
+from awsdet.train.run_folder import versions
+
+
+class Saving(tf.keras.callbacks.Callback):
+    """Saves at the end of each epoch and every train.checkpoint_every_steps steps. All ranks call its methods.
+
+    Args:
+        run: Run.
+        saved: (step, path) of the checkpoint that the run goes on from, or None.
+    """
+
+    _supports_tf_logs = True
+
+    def __init__(self, run, saved=None):
+        super().__init__()
+        self._run, self._saved = run, saved
+        self._checkpoints = run.inputs.folder.checkpoints
+
+    @property
+    def path(self):
+        """Path of the last checkpoint; None on other ranks than the chief."""
+        return self._saved[1]
+
+    @property
+    def failed(self):
+        """Whether the checkpoint that is being written could not be."""
+        return self._checkpoints.failed
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Saves if it is due."""
+        steps, every = self._run.steps, self._run.config.train.checkpoint_every_steps
+        if steps.at_epoch_end or (every and steps.step % every == 0):
+            self.save()
+
+    def save(self):
+        """Begins to write a checkpoint, unless there is one of this step. Raises UserError, on all ranks, if the one
+        before could not be written."""
+        step = self._run.steps.step
+        if self._saved and self._saved[0] == step:
+            return
+        _share_statistics(self._run.detector, self._run.world)
+        self._saved = (step, together(self._run.world, self._begin))
+
+    def wait(self):
+        """Waits until the checkpoint is there. Raises UserError, on all ranks, if it could not be written."""
+        together(self._run.world, self._checkpoints.wait)
+
+    def settle(self):
+        """Waits as `wait` does and raises nothing: for a run that ends with an error of its own."""
+        self._checkpoints.settle()
+
+    def _begin(self):
+        """On the chief; returns the checkpoint's path, and None on the others."""
+        run = self._run
+        if not run.world.is_chief:
+            return None
+        info = {
+            "step": run.steps.step,
+            "epoch": run.steps.epoch,
+            "steps_per_epoch": run.steps.per_epoch,
+            "images_per_step": run.config.data.batch_size * run.world.size,
+            "images": run.inputs.images,
+            "seconds": run.timer.seconds(),
+            "metrics": None,
+            "class_names": run.inputs.class_names,
+            "category_ids": run.inputs.category_ids,
+            "config": run.config.to_dict(),
+            "versions": versions(),
+        }
+        return self._checkpoints.begin(run.detector, run.optimizer, info)
+
+
+def _share_statistics(detector, world):
+    """Gives all ranks the mean of the statistics of live BatchNorm, which each has of its own images."""
+    if world.size == 1:
+        return
+    live = [
+        variable
+        for layer in detector.submodules
+        if getattr(layer, "norm", None) == norms.LIVE
+        for variable in (layer.mean, layer.variance)
+    ]
+    for variable, mean in zip(live, world.average([v.read_value() for v in live])):
+        variable.assign(mean)
