@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import time
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,10 +14,8 @@ class Row(NamedTuple):
     ours: float
     peer_name: str
     peer: float
-    aim: Optional[float] = None  # the ratio peer / ours to be reached; None: no aim
-    bytes_moved: Optional[int] = (
-        None  # the least that must be read and written, each byte once; None: not bound by memory
-    )
+    aim: float | None = None  # the ratio peer / ours to be reached; None: no aim
+    bytes_moved: int | None = None  # the least that must be read and written, each byte once; None: not bound by memory
 
     @property
     def ratio(self):

@@ -1,7 +1,7 @@
 """From a detector's padded outputs for a batch to the objects of one image, in pixels of the original image."""
 
 import itertools
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -15,9 +15,9 @@ class Found(NamedTuple):
     boxes: np.ndarray  # float32 [N, 4] x1 y1 x2 y2, pixels of the original image, clipped to it
     scores: np.ndarray  # float32 [N]
     classes: np.ndarray  # int32 [N], 0 … C-1
-    masks: Optional[list]  # N COCO RLE {"size", "counts": bytes} of the original image; None: a detector without masks
-    iou_scores: Optional[np.ndarray] = None  # float32 [N], IoU that each mask is expected to have; None: not predicted
-    names: Optional[list] = None  # N class names, if `Detector.find` made it
+    masks: list | None  # N COCO RLE {"size", "counts": bytes} of the original image; None: a detector without masks
+    iou_scores: np.ndarray | None = None  # float32 [N], IoU that each mask is expected to have; None: not predicted
+    names: list | None = None  # N class names, if `Detector.find` made it
 
     def bitmaps(self):
         """The masks as bool [N, H, W]; None for a detector without masks."""

@@ -1,7 +1,7 @@
 """Pictures of objects in images: masks, boxes and names in a colour of their class (Pillow)."""
 
 import colorsys
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -20,7 +20,7 @@ class DrawnObject(NamedTuple):
     box: tuple  # x1, y1, x2, y2
     label: str
     class_index: int  # decides the colour
-    mask: Optional[dict] = None  # COCO RLE of the image's size
+    mask: dict | None = None  # COCO RLE of the image's size
 
 
 def detected_objects(found, class_names, score_threshold=0.0):

@@ -7,7 +7,7 @@ are read meanwhile. One trace of the graph serves all sizes.
 import concurrent.futures
 import itertools
 import pathlib
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,9 +24,9 @@ class Prediction(NamedTuple):
     """What became of one image file; `error` alone is set where it could not be read."""
 
     path: pathlib.Path
-    image: Optional[np.ndarray]  # uint8 [H, W, 3] RGB, upright
-    found: Optional[Found]  # in pixels of `image`
-    error: Optional[str]
+    image: np.ndarray | None  # uint8 [H, W, 3] RGB, upright
+    found: Found | None  # in pixels of `image`
+    error: str | None
 
 
 def find_images(source):

@@ -9,7 +9,7 @@ Symbols: B images, G objects per image, K proposals per image, P positive RoIs o
 M = 28 side of a mask.
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -34,10 +34,10 @@ class StageStep(NamedTuple):
     rois: RoISample
     boxes: BoxOutput
     terms: Terms
-    mask_logits: Optional[tf.Tensor] = None  # float32 [P, M, M]
-    mask_targets: Optional[tf.Tensor] = None  # float32 [P, M, M]
-    mask_ious: Optional[tf.Tensor] = None  # float32 [P], predicted
-    mask_iou_targets: Optional[tf.Tensor] = None  # float32 [P]
+    mask_logits: tf.Tensor | None = None  # float32 [P, M, M]
+    mask_targets: tf.Tensor | None = None  # float32 [P, M, M]
+    mask_ious: tf.Tensor | None = None  # float32 [P], predicted
+    mask_iou_targets: tf.Tensor | None = None  # float32 [P]
 
 
 class MaskBranch(tf.keras.layers.Layer):

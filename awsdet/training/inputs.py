@@ -1,7 +1,7 @@
 """What a run starts from: finds every mistake of the user that can be found before work begins."""
 
 import pathlib
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import trainable_records
@@ -17,13 +17,13 @@ from awsdet.training.settings import check_continues, check_settings, check_star
 class Inputs(NamedTuple):
     """What a run starts from."""
 
-    train: Optional[Manifest]  # None if the user gives a dataset
-    evaluation: Optional[Manifest]  # None if nothing is evaluated
+    train: Manifest | None  # None if the user gives a dataset
+    evaluation: Manifest | None  # None if nothing is evaluated
     class_names: tuple
     category_ids: tuple
     images: int  # of an epoch; 0 if the user gives a dataset
     folder: RunFolder
-    start: Optional[pathlib.Path]  # folder of the checkpoint to resume; on the chief only
+    start: pathlib.Path | None  # folder of the checkpoint to resume; on the chief only
 
 
 def prepare(config, output, resume, processes, chief=True, dataset=None, class_names=None):

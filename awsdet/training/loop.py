@@ -1,7 +1,7 @@
 """A training run from its settings to its last picture."""
 
 import sys
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import tensorflow as tf
 from absl import logging
@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
     """How a run ended."""
 
     exit_code: int  # 0 done, or stopped by SIGTERM; 1 failed or short of its target
-    metrics: Optional[dict]  # of the last evaluation
+    metrics: dict | None  # of the last evaluation
 
 
 def train(config, output, world=None, resume=False, callbacks=(), dataset=None, class_names=None):

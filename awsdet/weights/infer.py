@@ -7,8 +7,6 @@ import json
 import math
 import re
 
-from ml_collections import ConfigDict
-
 from awsdet import config as config_module
 from awsdet.runtime.errors import UserError
 from awsdet.weights.load import Weights
@@ -17,7 +15,7 @@ _DEPTHS = {6: 50, 23: 101, 36: 152}  # blocks in the third stage -> depth of the
 _RETINA_SHAPES = 9  # anchors per cell: 3 sizes x 3 ratios
 
 
-def infer(weights: Weights) -> tuple[ConfigDict, int]:
+def infer(weights: Weights) -> tuple:
     """Returns (config, number of classes). If the weights are only a backbone, the number is 1.
 
     Raises UserError if they do not belong to one of our detectors.

@@ -65,7 +65,7 @@ class Transition(tf.keras.layers.Layer):
     """What the branches of a stage, of `channels`, begin with, from those of the stage before, of channels `before`."""
 
     def __init__(self, before, channels, conv, name):
-        super().__init__(name=name)
+        super().__init__(name=name, autocast=False)
         self.paths = []
         for branch, width in enumerate(channels):
             path = []

@@ -10,7 +10,7 @@ class Chain(tf.keras.layers.Layer):
     """
 
     def __init__(self, layers):
-        super().__init__(name="chain")
+        super().__init__(name="chain", autocast=False)  # its layers know their precision
         self.layers = list(layers)
         self.built = True
 
