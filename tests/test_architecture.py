@@ -6,6 +6,7 @@ Reads the sources with `ast`, so imports inside functions count too.
 import ast
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -249,3 +250,52 @@ def test_inference_knows_nothing_of_training():
         new = {name for name, _ in own_imports(module)} - seen
         seen |= new
         waiting += sorted(new)
+
+
+BORN_IN_KERAS = {"train_function", "test_function"}  # by tf.keras.Model's own constructor
+
+
+def test_no_attribute_is_born_outside_a_constructor():
+    """Who reads a constructor knows all that an object holds."""
+    for module, path in SOURCES.items():
+        for found in ast.walk(ast.parse(path.read_text())):
+            if isinstance(found, ast.ClassDef):
+                methods = [part for part in found.body if isinstance(part, ast.FunctionDef)]
+                born = set().union(*(_assigned(part) for part in methods if part.name == "__init__"), BORN_IN_KERAS)
+                born |= set().union(*map(_declared, found.body))
+                for method in methods:
+                    late = _assigned(method) - born
+                    assert not late, f"{module}: {found.name}.{method.name} makes {', '.join(sorted(late))}"
+
+
+def _assigned(method):
+    """Names of the attributes of `self` that a method assigns."""
+    return {
+        node.attr
+        for node in ast.walk(method)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
+
+
+def _declared(statement):
+    """Names that a statement of a class body assigns, or lists in __slots__."""
+    if not isinstance(statement, ast.Assign | ast.AnnAssign):
+        return set()
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    names = {target.id for target in targets if isinstance(target, ast.Name)}
+    slots = [node.value for node in ast.walk(statement) if isinstance(node, ast.Constant)]
+    return set(slots) if names == {"__slots__"} else names
+
+
+def test_the_documented_floors_are_the_real_ones():
+    """The table in docs/architecture.md names each folder on its floor."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (\d) \| ([^|]*) \|", text, re.MULTILINE)
+    documented = {name: int(floor) for floor, names in rows for name in re.findall(r"`(\w+)`", names)}
+    models = {path.name for path in (PACKAGE / "models").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    real = {name.rpartition(".")[2]: floor for name, floor in FLOORS.items()}
+    assert {name: floor for name, floor in documented.items() if name in real} == real
+    assert models <= set(re.findall(r"`(\w+)`", text)), "docs/architecture.md names the folders of models"

@@ -44,11 +44,12 @@ class MeanSteps(TimedSteps):
 
     def __init__(self, step, eagerly):
         super().__init__(step, eagerly)
-        self.reset()
+        self._sums, self._counts = {}, {}
 
     def reset(self):
         """Begins anew."""
-        self._sums, self._counts = {}, {}
+        self._sums.clear()
+        self._counts.clear()
 
     def __call__(self, iterator):
         for name, value in super().__call__(iterator).items():

@@ -61,8 +61,10 @@ class StopTogether(tf.keras.callbacks.Callback):
 class StopFlag:
     """A context in which SIGTERM sets a flag instead of ending the process."""
 
+    def __init__(self):
+        self._event, self._installed, self._before = threading.Event(), False, None
+
     def __enter__(self):
-        self._event = threading.Event()
         # Python allows handlers in the main thread only; elsewhere SIGTERM stays what it was.
         self._installed = threading.current_thread() is threading.main_thread()
         if self._installed:
