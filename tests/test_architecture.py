@@ -211,7 +211,9 @@ def test_only_the_config_folder_knows_ml_collections():
 
 CONFIG_WORDS = {"config", "settings", "data_config", "model_config", "rule"}
 # Everything below the training loop, but for the builders, which turn a config into values.
-WITHOUT_CONFIG = ("awsdet.ops", "awsdet.detection", "awsdet.models")
+WITHOUT_CONFIG = tuple(
+    f"awsdet.{name}" for name in ("ops", "detection", "data", "weights", "models", "inference", "evaluation")
+)
 
 
 def test_builders_alone_see_a_config():

@@ -5,7 +5,7 @@ COCOeval loops in Python over images, classes, area ranges, thresholds, detectio
 - It matches the i-th best detections of many pairings in one step, for all area ranges and thresholds.
 - It computes precision only at the true positives, where recall grows. Between them precision falls, so these points
   give the same envelope.
-Overlaps and settings are pycocotools' own. Ties are decided as there: of equal scores the earlier detection goes first,
+Overlaps and parameters are pycocotools' own. Ties are decided as there: of equal scores the earlier detection goes first,
 of equal overlaps the later object is matched.
 
 Symbols: D detections, G objects, K classes, A area ranges, T IoU thresholds, R recall thresholds, M limits for the
@@ -80,13 +80,13 @@ def score(truth, crowd, found, scores, num_classes):
     Returns:
       Scores.
     """
-    settings = Params("bbox")
-    data = _sort(truth, crowd, found, scores, settings)
-    matches = _match(data, settings.iouThrs)
-    thresholds, areas = len(settings.iouThrs), len(settings.areaRng)
+    params = Params("bbox")
+    data = _sort(truth, crowd, found, scores, params)
+    matches = _match(data, params.iouThrs)
+    thresholds, areas = len(params.iouThrs), len(params.areaRng)
     result = Scores(
-        np.full((thresholds, len(settings.recThrs), num_classes, areas), -1.0),
-        np.full((thresholds, num_classes, areas, len(settings.maxDets)), -1.0),
+        np.full((thresholds, len(params.recThrs), num_classes, areas), -1.0),
+        np.full((thresholds, num_classes, areas, len(params.maxDets)), -1.0),
     )
     limits = np.searchsorted(data.found.classes, np.arange(num_classes + 1))
     match_limits = np.searchsorted(matches.rows, limits)
@@ -95,17 +95,17 @@ def score(truth, crowd, found, scores, num_classes):
         objects = np.count_nonzero(~data.ignored[truth_limits[k] : truth_limits[k + 1]], axis=0)
         of_class = _Matches(*(part[match_limits[k] : match_limits[k + 1]] for part in matches))
         hit, counted, rank = _count(data, of_class, slice(limits[k], limits[k + 1]))
-        _fill(result, k, objects, hit, counted, rank, settings)
+        _fill(result, k, objects, hit, counted, rank, params)
     return result
 
 
-def _sort(truth, crowd, found, scores, settings):
+def _sort(truth, crowd, found, scores, params):
     order, rank = _ranked(found, scores)
-    order, rank = (part[rank < settings.maxDets[-1]] for part in (order, rank))
+    order, rank = (part[rank < params.maxDets[-1]] for part in (order, rank))
     found = _take(found, order)
     truth_order = np.lexsort((truth.images, truth.classes))
     truth, crowd = _take(truth, truth_order), crowd[truth_order]
-    ranges = np.asarray(settings.areaRng)
+    ranges = np.asarray(params.areaRng)
     ignored = crowd[:, None] | _outside(truth.areas, ranges)
     return _Sorted(truth, crowd, ignored, found, scores[order], rank, _outside(found.areas, ranges))
 
@@ -137,20 +137,20 @@ def _count(data, matches, rows):
     return hit, counted, data.rank[paired]
 
 
-def _fill(result, k, objects, hit, counted, rank, settings):
+def _fill(result, k, objects, hit, counted, rank, params):
     """Writes the precision and recall of class k to `result`. The last three arguments are what `_count` returns.
 
     objects: int [A], the number of objects that count.
     """
     precision = np.cumsum(hit, axis=0) / (counted + np.spacing(1))
     for a in np.flatnonzero(objects):
-        for m, limit in enumerate(settings.maxDets):
+        for m, limit in enumerate(params.maxDets):
             result.recall[:, k, a, m] = np.count_nonzero(hit[rank < limit, a], axis=0) / objects[a]
         result.precision[:, :, k, a] = 0
         for t in range(hit.shape[2]):
             envelope = np.maximum.accumulate(precision[hit[:, a, t], a, t][::-1])[::-1]
             recall = np.arange(1, len(envelope) + 1) / objects[a]
-            reached = np.searchsorted(recall, settings.recThrs, side="left")
+            reached = np.searchsorted(recall, params.recThrs, side="left")
             reached = reached[reached < len(envelope)]
             result.precision[t, : len(reached), k, a] = envelope[reached]
 

@@ -198,5 +198,5 @@ def _ours(path, table):
     return Weights(str(path), "awsdet", table.arrays, sources, [], {}, preset, class_names, facts["model"])
 
 
-def _tuples(settings):
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+def _tuples(values):
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
