@@ -122,10 +122,13 @@ def _set_state(run, start):
     """Gives all ranks the same state: new, or that of the checkpoint with the info `start`."""
     if start:
         run.timer.add(start["seconds"])
-        if run.world.is_chief:
-            checkpoint.restore(run.inputs.start, run.detector, run.optimizer)
-            logging.info("resumed from %s at step %d", run.inputs.start, start["step"])
+        together(run.world, lambda: _restore(run, start) if run.world.is_chief else None)
     run.world.broadcast_variables([*run.detector.variables, *optimizer.state_variables(run.optimizer)])
+
+
+def _restore(run, start):
+    checkpoint.restore(run.inputs.start, run.detector, run.optimizer)
+    logging.info("resumed from %s at step %d", run.inputs.start, start["step"])
 
 
 def _open_folder(run):
