@@ -1,4 +1,4 @@
-"""Moves what is annotated on images to where it lies in their windows of a batch, by the compiled operator.
+"""Moves what is annotated on the images of a batch to where it lies in their windows, by the compiled operator.
 
 `awsdet.ops.reference.annotations` holds the same in plain TensorFlow. There it is over a hundred small operators per
 image, here one per batch, on the thread that calls it.

@@ -116,7 +116,7 @@ bool PlacePolygon(const char* stored, int64_t count, const Placement& placement,
 
 bool PlaceRuns(const int64_t* counts, int64_t num_counts, const Placement& placement, std::vector<int32_t>* result) {
   const int64_t cells = placement.old_height * placement.old_width, width = placement.window_width;
-  std::vector<int64_t> edges;  // where a run begins but the first; an odd number of them before a pixel: it is set
+  std::vector<int64_t> edges;  // where each run but the first begins; a pixel is set if an odd number lie up to it
   for (int64_t i = 0, end = 0; i < num_counts; ++i) {
     if (counts[i] < 0) return false;
     if (i + 1 == num_counts) break;

@@ -1,5 +1,5 @@
-// What is annotated on an image, moved to where it lies in the image's window (see placement.h), in pixels of which the
-// results are. A window that is the whole image cuts nothing, not even what reaches out of the image.
+// What is annotated on an image, moved to where it lies in the image's window (see placement.h), and in its pixels. A
+// window that is the whole image cuts nothing, not even what reaches out of the image.
 #ifndef AWSDET_KERNELS_ANNOTATIONS_H_
 #define AWSDET_KERNELS_ANNOTATIONS_H_
 
@@ -10,7 +10,7 @@
 
 namespace awsdet {
 
-// A box that the window leaves less of, in pixels and per side, is dropped.
+// A box that is cut is dropped if one of its sides becomes shorter than this, in pixels.
 constexpr double kMinSide = 1.0;
 
 // What the window leaves of a box. A box that is not cut is always kept, however small the resize made it.
@@ -29,8 +29,8 @@ Visibility PlaceBox(const char* stored, const Placement& placement, double min_v
 bool PlacePolygon(const char* stored, int64_t count, const Placement& placement, std::vector<float>* points);
 
 // Appends the run lengths of the window of the resized mask (nearest neighbour with half-pixel centres) to `result`.
-// `counts` are COCO's: column-major over the original image, zeros first. False if one is negative or a run but the last
-// ends beyond the image. A mask that is empty in the window is a single run.
+// `counts` are COCO's: column-major over the original image, zeros first. Returns false if one is negative, or if a run
+// other than the last ends beyond the image. A mask that is empty in the window is a single run.
 bool PlaceRuns(const int64_t* counts, int64_t num_counts, const Placement& placement, std::vector<int32_t>* result);
 
 }  // namespace awsdet

@@ -1,5 +1,5 @@
-// Where an image lies in its batch. The source is mirrored or not, then resized as a whole; a window of that is what the
-// batch shows, at the top left of the image's canvas.
+// Where an image lies in its batch. The source is mirrored or not, then resized as a whole. The batch shows a window of
+// that, at the top left of the image's canvas.
 #ifndef AWSDET_KERNELS_PLACEMENT_H_
 #define AWSDET_KERNELS_PLACEMENT_H_
 

@@ -156,9 +156,10 @@ bool ResizeAvx512(const uint8_t* source, const Placement& placement, const Canva
     }
     return values;
   };
-  for (int64_t y = 0, end; y < placement.window_height; y = end) {
+  const int64_t height = placement.window_height;
+  for (int64_t y = 0, end; y < height; y = end) {
     const Sample& row = rows[y];
-    for (end = y + 1; end < placement.window_height && rows[end].lower == row.lower && rows[end].upper == row.upper; ++end) {
+    for (end = y + 1; end < height && rows[end].lower == row.lower && rows[end].upper == row.upper; ++end) {
     }
     const float* lower = line(row.lower);
     BlendRows(lower, line(row.upper), &row, end - y, length, result + y * length);

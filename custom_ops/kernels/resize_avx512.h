@@ -9,8 +9,9 @@
 
 namespace awsdet {
 
-// Writes the rows of the window, each with the padding to its right, in the float32 operations of resize.cc. False, and
-// nothing is written, if the machine lacks the instructions or rows shrink too much for them (more than threefold or so).
+// Writes the rows of the window, each with the padding to its right, in the float32 operations of resize.cc. Returns
+// false, and writes nothing, if the machine lacks the instructions or rows shrink too much for them (more than threefold
+// or so).
 bool ResizeAvx512(const uint8_t* source, const Placement& placement, const Canvas& canvas,
                   const std::vector<Sample>& rows, const std::vector<Sample>& columns, uint8_t* result);
 

@@ -74,7 +74,7 @@ REGISTER_OP("AwsdetAnnotations")
 struct Share {
   std::vector<int64_t> splits{0};
 
-  // Of `count` rows that have `lengths`, where the list has `available` entries. `crowd` may be nullptr.
+  // Of `count` rows that have `lengths`, in a list of `available` entries. `crowd` may be nullptr.
   Status Take(const char* name, const int64_t* lengths, const int64_t* crowd, int64_t count, int64_t available) {
     splits.reserve(count + 1);
     for (int64_t i = 0; i < count; ++i) {

@@ -1,12 +1,12 @@
-"""Augmentation, all of it: what makes an epoch show an image otherwise than the epoch before.
+"""All of augmentation: what makes one epoch show an image differently from another.
 
-Everything random is drawn by NumPy when an epoch is planned (`draw`), for all images of all ranks, so that a run that
-resumes sees what it would have seen. Geometry becomes one `Placement` per image, which the operators apply to pixels,
-boxes, polygons and run lengths alike; what else is drawn (`Drawn.others`) is applied by TensorFlow once the records are
-read (`settle`, before the resize; `recolour`, after it).
+NumPy draws everything random when an epoch is planned (`draw`), so a run that resumes sees what it would have seen.
+Geometry becomes one `Placement` per image, which the operators apply to pixels, boxes, polygons and run lengths alike.
+TensorFlow applies what else is drawn (`Drawn.others`) once the records are read: `settle` before the resize, `recolour`
+after it.
 
-A new augmentation is a field of `Augmentation`, its limits in `complaints`, its draw in `draw`, and a default in
-`awsdet/config/defaults.py`; docs/data.md has an example.
+To add an augmentation, give `Augmentation` a field, `complaints` its limits, `draw` its draw, and
+`awsdet/config/defaults.py` a default that turns it off; docs/data.md has an example.
 
 Symbols: S steps, B images of a batch; sizes are height and width in px.
 """
@@ -27,18 +27,20 @@ _COLOURS = ("brightness", "contrast", "saturation", "hue")  # in this order, alw
 class Augmentation(NamedTuple):
     """The augmentations of a run. Each field has the name of its setting in `config.data`.
 
-    flip_probability: of an image to be mirrored.
-    short_sides: an image's short side becomes one of these, px; short_side_range: or any whole number from the first to
-    the second, unless that is 0. max_long_side: unless the long side would then exceed this.
-    crop: the least share of height and of width that is shown (Detectron2's relative_range): shares are drawn evenly
-    between these and 1, and what is cropped is resized as if it were the image. (1, 1): no crop.
-    crop_keeps_object: the crop holds the centre of an object that is drawn, if the image has any.
-    canvas: side of the square that images are padded to by large-scale jitter (Ghiasi et al. 2021), px; 0: no jitter.
-    The long side becomes canvas times a number drawn evenly between the two of jitter_scales, and what exceeds the
-    canvas is cropped at a place that is drawn.
-    min_visible: objects of whose box a crop leaves a smaller share are dropped.
-    brightness, contrast, saturation: x changes each by a factor drawn evenly between 1 - x (0 at least) and 1 + x; hue:
-    turned by a share of the colour circle between -x and x, 0.5 at most. 0: off.
+    flip_probability: the probability of an image to be mirrored.
+    short_sides: px; an image's short side becomes one of these.
+    short_side_range: px; unless it is (0, 0), the short side becomes any whole number from the first to the second.
+    max_long_side: px; images become smaller than that if their long side would exceed this.
+    crop: the least share of height and of width that is shown. Shares are drawn evenly between these and 1, and what is
+        cropped is resized as if it were the image (Detectron2's relative_range). (1, 1): no crop.
+    crop_keeps_object: whether a crop must hold the centre of one of the image's objects, which is drawn.
+    canvas: px; the side of the square of large-scale jitter (Ghiasi et al. 2021). 0: no jitter. The long side becomes
+        the canvas times a number drawn evenly between the two of jitter_scales. Of a larger image a part that fits is
+        shown, at a place that is drawn; a smaller one is padded.
+    jitter_scales: see canvas.
+    min_visible: an object is dropped if a crop leaves less than this share of its box.
+    brightness, contrast, saturation: x changes them by a factor drawn evenly between 1 - x (0 at least) and 1 + x.
+    hue: x, 0.5 at most, turns hues by a share of the colour circle drawn evenly between -x and x.
     """
 
     flip_probability: float
@@ -62,10 +64,10 @@ class Augmentation(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """Where the random numbers of an epoch come from: those of all ranks are drawn, those of one are kept.
+    """Where the random numbers of an epoch come from. They are drawn for all ranks, and one rank keeps its own.
 
-    plan_rng: the plan's generator, which goes on from where the order of the images was drawn; key: two ints that name
-    seed and epoch; shape: (S, images of a batch over all ranks); mine: the slice of these that one rank has.
+    plan_rng: the plan's generator, after it has drawn the order of the images; key: seed and epoch, two ints;
+    shape: (S, images of a batch over all ranks); mine: which of the latter are this rank's, a slice.
     """
 
     plan_rng: np.random.Generator
@@ -175,10 +177,10 @@ def _jittered(rules, source, draws):
 
 
 def settle(placement, others, stored, original_size):
-    """The Placement of the B images of a batch, where it depends on their records.
+    """The Placement of the B images of a batch, now that their objects are known.
 
-    With `crop_keeps_object`, the window moves to where it holds the centre of the object that was drawn: an even choice
-    among all such places. Images without objects keep theirs.
+    With `crop_keeps_object`, the window moves to a place, drawn evenly, at which it holds the centre of the object that
+    was drawn. The window of an image without objects stays.
 
     placement, others: of the batch, as drawn; stored: the records' lists, as `place_annotations` takes them;
     original_size: int32 [B, 2].
@@ -193,7 +195,7 @@ def settle(placement, others, stored, original_size):
 
 
 def _corner_at_object(placement, drawn, stored, original_size):
-    """int32 [2] of one image. drawn: float32 [3], each in [0, 1): which object, the place in y, the place in x."""
+    """int32 [2] of one image. drawn: float32 [3], each from 0 to 1: which object, the place in y, the place in x."""
     is_object = stored["is_crowd"][: stored["trainable"]] == 0
     boxes = tf.reshape(tf.io.decode_raw(stored["boxes"], tf.float64), [-1, 4])[: stored["trainable"]]
     boxes = tf.boolean_mask(boxes, is_object)
@@ -207,7 +209,7 @@ def _corner_at_object(placement, drawn, stored, original_size):
         pixel = tf.clip_by_value(tf.cast(tf.floor([centre[0], x]), tf.int32), 0, placement.size - 1)
         first = tf.maximum(pixel - placement.window + 1, 0)
         last = tf.minimum(pixel, placement.size - placement.window)
-        return first + tf.cast(drawn[1:] * tf.cast(last - first + 1, tf.float32), tf.int32)
+        return tf.minimum(first + tf.cast(drawn[1:] * tf.cast(last - first + 1, tf.float32), tf.int32), last)
 
     return tf.cond(count > 0, moved, lambda: tf.identity(placement.corner))
 

@@ -1,4 +1,4 @@
-"""Everything annotated on images, moved to where it lies in their windows of a batch; plain TensorFlow.
+"""Everything annotated on the images of a batch, moved to where it lies in their windows; plain TensorFlow.
 
 Symbols: B images; h, w the original size, H, W that of the whole resized image (px); N rows of an image, objects first
 and then crowds; G rows of each image in the result.
@@ -11,13 +11,13 @@ import tensorflow as tf
 from awsdet.ops.annotations import Annotations
 from awsdet.ops.placement import Placement
 
-MIN_SIDE = 1.0  # px; a box that the window leaves less of is dropped
+MIN_SIDE = 1.0  # px; a box that is cut is dropped if one of its sides becomes shorter
 _MOVED = 1e-6  # px; a side that moves by less was not cut, but rounded
 _LEAST_AREA = 1e-3  # px²; a polygon of which less is left is empty
 
 
 def place_annotations(stored, *, original_size, placement, rows, min_visible=0.0):
-    """As `awsdet.ops.annotations.place_annotations`, whose arguments these are."""
+    """The same as `awsdet.ops.annotations.place_annotations`."""
     original_size, rows = tf.convert_to_tensor(original_size), tf.convert_to_tensor(rows)
     placement = Placement(*map(tf.convert_to_tensor, placement))
     images = []
@@ -141,7 +141,7 @@ def transform_polygons(polygons, original_size, placement):
 
 
 def _cut(polygons, axis, limit, is_on_side):
-    """What of ragged [parts, (points), 2] lies on one side of the line where the coordinate `axis` is `limit`."""
+    """The part of polygons, ragged [parts, (points), 2], on one side of the line at `limit` across the `axis`."""
     points, part = polygons.values, polygons.value_rowids()
     index = tf.range(tf.shape(points, tf.int64)[0])
     is_first = index == tf.gather(polygons.row_starts(), part)

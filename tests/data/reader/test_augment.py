@@ -142,9 +142,9 @@ def test_a_crop_that_keeps_an_object_reaches_all_objects_and_places():
     corners = np.array(
         [
             augment.settle(placement, {"object": tf.constant([[a, b, c]])}, [record_of(boxes)], pair).corner[0]
-            for a in (0.0, 0.49, 0.5, 0.999)
-            for b in (0.0, 0.9999)
-            for c in (0.0, 0.9999)
+            for a in (0.0, 0.49, 0.5, 1.0)
+            for b in (0.0, 1.0)
+            for c in (0.0, 1.0)
         ]
     )
     assert {tuple(corner) for corner in corners[:8]} == {(0, 0), (0, 12), (12, 0), (12, 12)}

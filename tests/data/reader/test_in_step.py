@@ -308,6 +308,12 @@ def test_what_is_drawn_does_not_depend_on_how_many_ranks_share_a_batch(painted, 
                 assert batch["masks"][kind][i].to_list() == other["masks"][kind][j].to_list()
 
 
+def test_colours_do_not_depend_on_threads(painted):
+    one, seven = (batches(painted, batch_size=3, reader_threads=threads, **COLOURS) for threads in (1, 7))
+    for batch, other in zip(one, seven):
+        np.testing.assert_array_equal(batch["image"], other["image"])
+
+
 def test_colours_change_pixels_and_nothing_else(painted):
     plain, coloured = batches(painted, batch_size=3), batches(painted, batch_size=3, **COLOURS)
     for batch, other in zip(plain, coloured):
