@@ -2,9 +2,9 @@
 
     python benchmarks/reader.py --data=DIR [--size 800] [--batch 2] [--json FILE]
 
-DIR holds COCO's `annotations/` and `train2017/` (a part will do); the images are shown several times. Each measurement
-is a process of its own that may use one core, then two. CPU is the time on all cores per image, the least of three
-processes: it depends little on what else the machine does. The last line ends in our images per second.
+DIR holds COCO's `annotations/` and `train2017/` or a part of them; the images are read several times. Each measurement
+is a process of its own that may use one core, then two. CPU is the time per image on all cores, the smallest of three
+processes: other work on the machine affects it little. The last line ends with our images per second.
 """
 
 import json
@@ -92,7 +92,7 @@ def reader(manifest, config, cores):
 
 
 def _rate(dataset, images):
-    """Takes elements of so many images for a while. Returns images per second, and CPU seconds per image."""
+    """Takes elements of a data set, of so many images each, for a while. Returns images per second, and CPU seconds per image."""
     import tensorflow as tf
 
     iterator = iter(dataset)

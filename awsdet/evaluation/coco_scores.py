@@ -5,8 +5,8 @@ COCOeval loops in Python over images, classes, area ranges, thresholds, detectio
 - It matches the i-th best detections of many pairings in one step, for all area ranges and thresholds.
 - It computes precision only at the true positives, where recall grows. Between them precision falls, so these points
   give the same envelope.
-Overlaps and parameters are pycocotools' own. Ties are decided as there: of equal scores the earlier detection goes first,
-of equal overlaps the later object is matched.
+Overlaps and parameters are pycocotools' own. Ties are decided as there: of equal scores the earlier detection goes
+first, of equal overlaps the later object is matched.
 
 Symbols: D detections, G objects, K classes, A area ranges, T IoU thresholds, R recall thresholds, M limits for the
 number of detections per image, P pairings, or the detections in them.

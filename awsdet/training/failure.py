@@ -27,11 +27,12 @@ def explain(error, config, world):
         )
     elif isinstance(error, tf.errors.ResourceExhaustedError):
         logging.error(
-            "rank %d is out of memory with %d images of at most %d px a step; lower data.batch_size (and raise "
-            "train.accumulate_steps by as much), data.max_long_side, or use model.precision=mixed_float16",
+            "rank %d is out of memory with %d images per step of at most %d px; lower data.batch_size (and raise "
+            "train.accumulate_steps by as much) or %s, or use model.precision=mixed_float16",
             world.rank,
             config.data.batch_size,
-            config.data.max_long_side,
+            config.data.canvas or config.data.max_long_side,
+            "data.canvas" if config.data.canvas else "data.max_long_side",
         )
     else:
         raise error
