@@ -92,7 +92,7 @@ def reader(manifest, config, cores):
 
 
 def _rate(dataset, images):
-    """Takes elements of a data set, of so many images each, for a while. Returns images per second, and CPU seconds per image."""
+    """Takes elements of a dataset, each of `images` images. Returns images per second and CPU seconds per image."""
     import tensorflow as tf
 
     iterator = iter(dataset)
