@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from awsdet.evaluation import draw_examples, evaluate, format_table
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
-from tests.evaluation.truth import TruthDetector, shape_records, small_reader_options
+from tests.evaluation.truth_detector import TruthDetector, shape_records, small_reader_options
 from tests.runtime.thread_world import ThreadWorld
 
 

@@ -15,7 +15,7 @@ from awsdet.inference import checkpoint
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.world import World
 from awsdet.training.checkpoint import Checkpoints
-from tests.training.made import make_records, write_config
+from tests.training.tiny_run import make_records, write_config
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "scripts" / "train_ec2_single_node.sh"

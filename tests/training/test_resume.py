@@ -31,7 +31,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def start(program, config_file, output, *arguments):
+def start_training(program, config_file, output, *arguments):
     """`awsdet train` of six steps in a process of its own."""
     settings = {
         "train.deterministic": "true",
@@ -56,7 +56,7 @@ def start(program, config_file, output, *arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
-def state(folder):
+def saved_state(folder):
     reader = tf.train.load_checkpoint(str(folder / "checkpoints" / "step-00000006" / "state"))
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
@@ -69,12 +69,12 @@ def losses(folder):
 def test_six_steps_are_three_a_kill_and_three(config_file, tmp_path):
     """Weights, momentum, averages, accumulated gradients, counters: bit for bit, from three processes."""
     plain = ["-m", "awsdet.cli.main"]
-    killed = start(["-c", KILLED], config_file, tmp_path / "killed")
-    whole = start(plain, config_file, tmp_path / "whole")
+    killed = start_training(["-c", KILLED], config_file, tmp_path / "killed")
+    whole = start_training(plain, config_file, tmp_path / "whole")
     said = killed.communicate(timeout=300)[0]
     assert killed.returncode == -9, said
     assert [step for step, _ in losses(tmp_path / "killed")] == [1, 2, 3, 4, 5]
-    resumed = start(plain, config_file, tmp_path / "killed", "--resume")
+    resumed = start_training(plain, config_file, tmp_path / "killed", "--resume")
     said = resumed.communicate(timeout=300)[0]
     assert resumed.returncode == 0, said
     assert "step-00000003 at step 3" in said
@@ -82,7 +82,7 @@ def test_six_steps_are_three_a_kill_and_three(config_file, tmp_path):
     assert whole.returncode == 0, said
 
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
-    wanted, found = state(tmp_path / "whole"), state(tmp_path / "killed")
+    wanted, found = saved_state(tmp_path / "whole"), saved_state(tmp_path / "killed")
     assert wanted.keys() == found.keys()
     assert all(any(name.endswith(end) for name in wanted) for end in ("/average", "/momentum", "/accumulated"))
     different = [name for name in wanted if not np.array_equal(wanted[name], found[name])]

@@ -5,16 +5,16 @@ import re
 import numpy as np
 
 from awsdet.weights import mmdet
-from tests.models.made_weights import made
+from tests.models.named_weights import array_named
 
 
-def made_arrays(detector):
+def arrays_for(detector):
     """Made arrays for all weights of a detector: mmdetection's name -> array in mmdetection's layout."""
     shapes = {key: array.shape for key, array in mmdet.export(detector).items()}
-    return {key: made(key, shape) for key, shape in shapes.items()}
+    return {key: array_named(key, shape) for key, shape in shapes.items()}
 
 
-def backbone(arrays):
+def backbone_part(arrays):
     return {key: value for key, value in arrays.items() if key.startswith("backbone.")}
 
 

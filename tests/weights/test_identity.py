@@ -9,7 +9,7 @@ from awsdet.models.builder import BACKBONES, DETECTORS, build
 from awsdet.runtime.errors import UserError
 from awsdet.weights import load, mmdet, presets
 from awsdet.weights.infer import infer
-from tests.models.made import small_detector
+from tests.models.small_detectors import small_detector
 
 OPTIONS = {
     "resnet_v1d": ("model.backbone.name=resnet_v1d",),
