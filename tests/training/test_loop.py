@@ -94,13 +94,13 @@ def test_resuming_a_finished_run_trains_and_evaluates_no_more(finished_run, conf
 
 
 def test_run_killed_while_it_evaluated_catches_up(finished_run, config_file, tmp_path, log):
-    """The missing evaluation is made up for, with the same numbers; then the schedule is short of the target."""
+    """The missing evaluation is made up for, with the same numbers; then the run ends without meeting its target."""
     run = copy_of_run(finished_run, tmp_path)
     newest = RunFolder(run).checkpoints.newest()
     RunFolder(run).checkpoints.record_metrics(newest, None)
     config = load_config(config_file, *AS_FINISHED, "train.pictures=0", "train.box_ap_target=0.99")
     outcome = loop.train(config, run, World(), resume=True)
-    assert outcome == loop.Outcome(1, finished_run[1].metrics) and "short of the target" in log.text
+    assert outcome == loop.Outcome(1, finished_run[1].metrics) and "without meeting the target" in log.text
     assert checkpoint.read_info(newest)["metrics"] == finished_run[1].metrics
 
 
@@ -111,14 +111,8 @@ def test_run_stops_at_the_evaluation_that_meets_the_target(config_file, tmp_path
     changes = ("train.evaluate_every_epochs=1", "train.epochs=5", "train.pictures=0", "train.box_ap_target=0.4")
     outcome = loop.train(load_config(config_file, *QUICK, *changes), tmp_path / "run", World())
     assert outcome == loop.Outcome(0, {"box_ap": 0.5})
-    assert [line["step"] for line in logged_lines(tmp_path / "run") if "loss" in line] == [
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-    ]  # 2 epochs of 5
+    steps = [line["step"] for line in logged_lines(tmp_path / "run") if "loss" in line]
+    assert steps == [1, 2, 3, 4, 5, 6]  # 2 epochs of 5
     assert "time to train" in log.text
     best = RunFolder(tmp_path / "run").checkpoints.best()
     assert best.name == "step-00000006" and checkpoint.read_info(best)["metrics"] == outcome.metrics
@@ -131,9 +125,8 @@ def test_both_targets_must_be_met(finished_run, config_file, tmp_path, epochs, m
     checkpoints = RunFolder(run).checkpoints
     checkpoints.record_metrics(checkpoints.newest(), {**finished_run[1].metrics, "box_ap": 0.5, "mask_ap": mask_ap})
     changes = ("train.box_ap_target=0.4", "train.mask_ap_target=0.4", f"train.epochs={epochs}", "train.pictures=0")
-    assert (
-        loop.train(load_config(config_file, *AS_FINISHED, *changes), run, World(), resume=True).exit_code == exit_code
-    )
+    outcome = loop.train(load_config(config_file, *AS_FINISHED, *changes), run, World(), resume=True)
+    assert outcome.exit_code == exit_code
     assert logged_lines(run) == logged_lines(finished_run[0])
 
 
@@ -143,9 +136,8 @@ def test_mask_target_needs_masks_to_evaluate_on(training_folder, config_file, tm
     for annotation in truth["annotations"]:
         del annotation["segmentation"]
     (tmp_path / "boxes.json").write_text(json.dumps(truth))
-    convert(
-        tmp_path / "boxes.json", training_folder / "images" / "val", tmp_path / "records", "val", shards=1, workers=1
-    )
+    images = training_folder / "images" / "val"
+    convert(tmp_path / "boxes.json", images, tmp_path / "records", "val", shards=1, workers=1)
     overrides = (f"data.eval_records={tmp_path / 'records'}", "train.mask_ap_target=0.3")
     with pytest.raises(UserError, match=r"mask_ap_target needs masks, which the evaluation records .*records \(val\)"):
         prepare(load_config(config_file, *overrides), tmp_path / "run", resume=False, processes=1)
@@ -272,7 +264,7 @@ def test_init_from_takes_what_fits(finished_run, config_file, log):
 
 def test_init_from_another_backbone_is_refused(finished_run, config_file):
     config = load_config(config_file, "model.backbone.base_width=8")
-    with pytest.raises(UserError, match="its backbone is not that of the config: backbone.bn1.bias has the shape"):
+    with pytest.raises(UserError, match="its backbone differs from that of the config: backbone.bn1.bias has the"):
         take_weights(builder.build(config, ["one"]), finished_run[0])
 
 
@@ -315,8 +307,8 @@ def test_mistakes_with_the_output_folder(finished_run, config_file, tmp_path):
         (["model.fpn.channels=16"], 1, "model.fpn.channels was 8 and is now 16"),
         (["model.detector=faster_rcnn"], 1, "model.detector was mask_rcnn and is now faster_rcnn"),
         (["optimizer.name=lamb"], 1, "optimizer.name was sgd"),
-        (["data.batch_size=1"], 1, "a step had 2 images and has 1 now"),
-        ([], 2, "a step had 2 images and has 4 now"),
+        (["data.batch_size=1"], 1, "a step had 2 images and now has 1"),
+        ([], 2, "a step had 2 images and now has 4"),
     ],
 )
 def test_resuming_with_what_does_not_continue(finished_run, config_file, overrides, processes, message):
@@ -336,9 +328,8 @@ def test_resuming_with_other_classes(finished_run, config_file, tmp_path):
 
 def test_fewer_processes_with_larger_batches_continue(finished_run, config_file):
     """The same images a step, dealt otherwise, is the same run."""
-    inputs = prepare(
-        load_config(config_file, *AS_FINISHED, "data.batch_size=1"), finished_run[0], resume=True, processes=2
-    )
+    config = load_config(config_file, *AS_FINISHED, "data.batch_size=1")
+    inputs = prepare(config, finished_run[0], resume=True, processes=2)
     assert inputs.start.name == "step-00000006"
 
 

@@ -112,7 +112,7 @@ def test_no_class_in_common(tmp_path, log):
         for part in ("weight", "bias"):
             key = f"{BOXES}.{layer}.{part}"
             np.testing.assert_array_equal(arrays_of(detector)[key], new[key], key)
-    assert f"newly made are {BOXES}.fc_cls, {BOXES}.fc_reg, but for the rows of classes in common (none)" in log.text
+    assert f"newly made are {BOXES}.fc_cls, {BOXES}.fc_reg, except for the rows of classes in common (none)" in log.text
 
 
 def test_class_agnostic_boxes_know_no_classes(tmp_path):
@@ -147,7 +147,7 @@ def test_heads_that_one_of_the_two_has_not(tmp_path, log):
     path, theirs = weights_file(tmp_path, ["a"], detector="mask_rcnn")
     detector = detector_of(["a"], "model.box_head.channels=20")
     take_weights(detector, path)
-    said = re.search("or of another shape, so newly made: (.*)", log.text)[1]
+    said = re.search("newly made, since it lacks them or has them in another shape: (.*)", log.text)[1]
     assert set(said.split(", ")) == {f"{BOXES}.{name}" for name in ("shared_fcs.0", "shared_fcs.1", "fc_cls", "fc_reg")}
     assert arrays_of(detector)[f"{BOXES}.fc_cls.bias"].tolist() == [0, 0]  # taken with its kernel or not at all
     left = re.search("in it, but not in the model: (.*)", log.text)[1]
@@ -175,7 +175,7 @@ def test_a_backbone_alone(tmp_path, log):
     take_weights(detector, path)
     for key, value in arrays_of(detector).items():
         np.testing.assert_array_equal(value, backbone.get(key, new[key]), key)
-    assert "it holds a backbone alone: neck and heads are newly made" in log.text
+    assert "it holds only a backbone: neck and heads are newly made" in log.text
 
 
 @pytest.mark.parametrize(

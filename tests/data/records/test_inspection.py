@@ -50,7 +50,8 @@ def remove(path):
 
 
 @pytest.mark.parametrize(
-    "harm, words", [(damage_byte, "its checksum is not the manifest's"), (shorten, "bytes, not"), (remove, "missing")]
+    "harm, words",
+    [(damage_byte, "its checksum differs from the manifest"), (shorten, "bytes, not"), (remove, "missing")],
 )
 def test_a_harmed_shard_is_named_with_code_2(records, harm, words, capsys):
     harm(records / "train-00001-of-00002.tfrecord")
