@@ -55,7 +55,7 @@ def has_masks(detector):
 
 
 def check(model):
-    """Raises UserError if a setting of config.model that has a list of choices is not one of them."""
+    """Raises UserError if a setting of config.model is not among its choices."""
     for key, choices in _CHOICES.items():
         value = model
         for part in key.split("."):

@@ -13,7 +13,7 @@ from tests.weights import foreign
 
 @pytest.fixture(scope="module")
 def arrays():
-    """Made weights of a small Faster R-CNN with three classes."""
+    """Weights of a small Faster R-CNN with three classes."""
     return foreign.arrays_for(small_detector(detector="faster_rcnn"))
 
 

@@ -1,4 +1,4 @@
-"""The ready configs: each loads and, made narrow, builds a detector."""
+"""The ready configs: each loads and builds a detector, here with few channels."""
 
 import pathlib
 

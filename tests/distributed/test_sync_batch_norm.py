@@ -2,7 +2,7 @@
 
 import json
 
-# One program for two questions, since most of its time goes into starting.
+# One program for two tests, since most of its time goes into starting.
 PROGRAM = """
     import json
     import numpy as np

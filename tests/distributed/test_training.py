@@ -2,7 +2,7 @@
 
 import json
 
-# One program for two questions, since most of its time goes into starting and tracing.
+# One program for two tests, since most of its time goes into starting and tracing.
 STEPS = """
     import hashlib, json
     import numpy as np
@@ -20,7 +20,7 @@ STEPS = """
     model.fit(tf.data.Dataset.from_tensors(batch_of(TWO_IMAGES if rank == 0 else [[], []])).repeat(3), verbose=0)
     weights = hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.trainable_variables)).hexdigest()
 
-    # (b) One image a process with the normalisers summed, against both images in one process. Eager: no time to trace.
+    # (b) One image per process with the normalisers summed, against both images in one process. Eager, to save time.
     def gradients(data, world_or_none):
         model = small_detector()
         model.compile(SGD(0.01), world=world_or_none, loss_normalizer="global")

@@ -1,4 +1,4 @@
-"""The compiled 3x3 convolution in detectors that only find objects."""
+"""The compiled 3x3 convolution in detectors that are only used to find objects."""
 
 import numpy as np
 import pytest

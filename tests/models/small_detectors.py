@@ -36,9 +36,9 @@ def small_detector(*overrides, detector="mask_rcnn", seed=1):
 
 
 def batch_of(objects, size=(96, 128), seed=0):
-    """A batch dict; `objects` is, for each image, a list of (box, class, is_crowd).
+    """A batch dict. `objects`: for each image a list of (box, class, is_crowd).
 
-    Masks are the boxes, as polygons.
+    The mask of an object is its box, as a polygon.
     """
     random = np.random.default_rng(seed)
     slots = max([1, *map(len, objects)])

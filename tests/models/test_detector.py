@@ -85,7 +85,7 @@ def test_a_batch_is_its_images_whatever_else_is_in_it():
     together, _ = losses_and_gradients(model, both)
     for name in alone:
         assert float(together[name]) == pytest.approx(float(alone[name]), rel=1e-3)
-    # What lies in the padding is not looked at.
+    # Pixels in the padding make no difference.
     data = {**batch_of(TWO_IMAGES), "image_size": tf.constant([[70, 90], [96, 128]])}
     other = {**data, "image": tf.tensor_scatter_nd_update(data["image"], [[0, 80, 5], [0, 3, 100]], [[9, 8, 7]] * 2)}
     np.testing.assert_array_equal(model.normalize_images(data), model.normalize_images(other))

@@ -12,7 +12,7 @@ def test_target_is_the_iou_with_the_whole_object():
     targets, logits = np.zeros((4, 28, 28), np.float32), np.full((4, 28, 28), -3, np.float32)
     targets[0, :14] = 1  # 392 pixels, which are half of the object
     logits[0, :7] = 0.6  # 196 pixels, all of them right
-    targets[1, :14], logits[1, 7:21] = 1, 5  # the object lies in the RoI as a whole; half of the mask is right
+    targets[1, :14], logits[1, 7:21] = 1, 5  # the whole object lies in the RoI; half of the mask is right
     targets[2, :14], logits[2, :14] = 1, 0.4  # above 0, below the threshold: no mask
     ious = mask_iou_targets(logits, targets, tf.constant([0.5, 1, 1, 0]), 0.5)
     np.testing.assert_allclose(ious, [196 / 784, 196 / 588, 0, 0], rtol=1e-6)
@@ -41,7 +41,7 @@ def test_gradient_reaches_the_head_and_the_masks():
 
 
 def test_training_teaches_the_head():
-    """The same RoIs again and again: what all of the detector learns in few steps hangs on rounding."""
+    """With the same RoIs at every step, since what a whole detector learns in few steps depends on rounding."""
     head = MaskIoUHead(8, 14, 3, 4, 16, 2, 32, initializers=Initializers(1), dtype="float32")
     random = np.random.default_rng(0)
     pooled, logits = random.normal(size=(6, 14, 14, 8)), random.normal(size=(6, 28, 28))

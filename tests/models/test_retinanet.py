@@ -48,7 +48,7 @@ def test_images_without_objects_give_finite_losses_and_every_gradient():
 
 
 def test_an_image_smaller_than_its_batch_loses_nothing_by_it():
-    """Anchors of the padding take no part, and image sizes count for each image alone."""
+    """Anchors in the padding take no part, and each image has its own size."""
     model = retinanet()
     small = without_masks([TWO_IMAGES[1]], (64, 96))
     both = without_masks([TWO_IMAGES[1]], (128, 160))

@@ -66,7 +66,7 @@ def assert_equal(found, expected):
 
 
 def assert_equals_twin(stored, **where):
-    """Of one image: the operator's result, without the axis B, after comparing it with the twin's."""
+    """Compares the operator with its twin on one image. Returns the result without the axis B."""
     found, expected = (batch_of_one(module, stored, **where) for module in (compiled, plain))
     assert_equal(found, expected)
     return type(found)(*(value[0] for value in found))
@@ -217,7 +217,7 @@ def classes_left(stored, corner, window, min_visible=0.0):
 
 
 def test_which_objects_are_dropped():
-    """Cut to less than a pixel, or to less than the share; never what is not cut, nor a crowd for its share."""
+    """Drops rows cut to less than a pixel, or to less than the share; never uncut rows, nor crowds for their share."""
     boxes = [[0, 0, 10.5, 9], [0, 0, 11, 9], [0, 0, 20, 9], [12, 3, 0.5, 0.5], [25, 3, 9, 9], [0, 0, 20, 9]]
     stored = rows_of(boxes, crowds=(5,))
     assert classes_left(stored, [0, 10], [HEIGHT, 10]) == [1, 2, 3, 5]
@@ -227,7 +227,7 @@ def test_which_objects_are_dropped():
 
 
 def test_objects_whose_mask_is_cut_away_are_dropped():
-    """Of a box that reaches into the window, but whose mask does not."""
+    """A row whose box reaches into the window, but whose mask does not."""
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[2:9, 3:9] = True
     triangle = [0, 0, 9, 0, 0, 9]

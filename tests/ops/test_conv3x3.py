@@ -1,4 +1,4 @@
-"""The compiled 3x3 convolution against the definition in float64, and beside TensorFlow's own."""
+"""The compiled 3x3 convolution against the definition in float64 and against TensorFlow's own."""
 
 import numpy as np
 import pytest

@@ -15,7 +15,7 @@ FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "parity" / "ops.npz"
 
 
 def nms_by_definition(boxes, scores, classes, *, iou_threshold, score_threshold, max_output, method="hard", sigma=0.5):
-    """Indices and scores of one image: the best box, then the best of what it leaves, and so on; in float32."""
+    """Indices and scores of one image, in float32: the best box, then the best of the remaining ones, and so on."""
     one, scores = np.float32(1), scores.copy()
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     left = np.isfinite(boxes).all(axis=1) & (scores > np.float32(score_threshold))
@@ -39,7 +39,7 @@ def nms_by_definition(boxes, scores, classes, *, iou_threshold, score_threshold,
 
 
 def random_scene(random, images, count, classes=3, span=80.0):
-    """Boxes that overlap much; a tenth of them empty or inside out."""
+    """Boxes that overlap a lot; a tenth of them are empty or inside out."""
     corner = random.uniform(-20, span, (images, count, 2))
     boxes = np.concatenate([corner, corner + random.uniform(-3, 30, (images, count, 2))], axis=2).astype(np.float32)
     scores = random.uniform(size=(images, count)).astype(np.float32)
@@ -73,7 +73,7 @@ def test_equals_the_definition(method, seed):
 @pytest.mark.parametrize("scale", (1e-14, 1e-6, 1.0, 1e6, 1e16))
 @pytest.mark.parametrize("away", (0.0, 1e5))
 def test_many_kept_boxes_of_any_size_anywhere(scale, away):
-    """More than are looked through one by one; far from the origin coordinates have few digits and IoUs tie."""
+    """More boxes than are compared one by one; far from the origin, coordinates are coarse and IoUs tie."""
     random = np.random.default_rng(8)
     center = random.uniform(0, 400, (1, 900, 2))[:, random.integers(0, 500, 900)]
     size = np.exp(random.uniform(-1, 5, (1, 900, 2)))
@@ -228,7 +228,7 @@ def test_no_gradient():
 
 
 def nms_with(**changes):
-    """A call that is right but for the changes."""
+    """A valid call with some changes."""
     arguments = {
         "boxes": tf.zeros([2, 5, 4]),
         "scores": tf.zeros([2, 5]),

@@ -74,7 +74,7 @@ def test_one_pixel_and_extreme_values():
 
 
 def test_a_batch_is_its_images_one_by_one():
-    """Of all sizes, mirrored and not, among them a single pixel and a line, in a batch much larger than most."""
+    """Images of all sizes, even a single pixel and a line, mirrored and not, in an unusually large batch."""
     rng = np.random.default_rng(4)
     old = [(30, 40), (1, 1), (64, 3), (2, 200), (97, 131)]
     size = [(45, 60), (7, 96), (96, 5), (1, 90), (20, 27)]
@@ -91,7 +91,7 @@ def test_a_batch_is_its_images_one_by_one():
 
 @pytest.mark.parametrize("shrunk", [1.0, 2.9, 3.4, 3.6, 4.1, 9.0])
 def test_rows_that_shrink_a_lot(shrunk):
-    """On both sides of where a vector of the source no longer holds what a vector of the result is made of."""
+    """Scales just below and above that at which a vector of results needs more than one vector of the source."""
     rng = np.random.default_rng(5)
     for width in (700, 711, 2000):
         image, new = random_picture(rng, 5, width), [6, int(width / shrunk)]
@@ -107,7 +107,7 @@ def crop_placement(size, corner, window, flip=False):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_crop_is_a_slice_of_the_whole_resized_image(seed):
-    """To the last bit, windows of one pixel and of the whole image among them, enlarged and shrunk a lot."""
+    """To the last bit, for windows from one pixel to the whole image, strongly enlarged and shrunk."""
     rng = np.random.default_rng(seed)
     for _ in range(25):
         height, width, *size = np.exp(rng.uniform(0, np.log(400), 4)).astype(int)

@@ -1,4 +1,4 @@
-"""A data set, settings, and a run that has ended, shared by the tests of training."""
+"""A data set, settings and a finished run, shared by the tests of training."""
 
 import fcntl
 import json
@@ -14,7 +14,7 @@ CHECKPOINTS = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer
 
 @pytest.fixture(scope="session")
 def training_folder(tmp_path_factory, worker_id):
-    """A folder that all test processes of this session share; while it is held, the others wait."""
+    """A folder that all test processes share, with a finished run, which the first of them makes while others wait."""
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "train"
     folder.mkdir(exist_ok=True)

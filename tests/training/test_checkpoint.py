@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, the newest and the best, of this model or refused."""
+"""Checkpoints: they are whole or absent; the newest and the best are found; those of other models are refused."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def model_and_optimizer(name="sgd", precision="float32", seed=1, ema_decay=0.9):
 
 
 def train_steps(model, optimizer, steps):
-    """`steps` updates whose data depend on the step alone."""
+    """`steps` updates, whose data depend only on the step."""
 
     @tf.function
     def step(x):
@@ -89,7 +89,7 @@ def test_restored_state_goes_on_bit_for_bit(tmp_path, name, precision):
 
 @pytest.mark.parametrize("name", ["sgd", "novograd", "lamb"])
 def test_what_is_written_is_the_state_when_it_began(tmp_path, name):
-    """The run goes on, and changes every variable, before a byte is on disk."""
+    """The run goes on and changes every variable before anything is written."""
     model, its_optimizer = model_and_optimizer(name)
     train_steps(model, its_optimizer, 3)
     wanted = {name: variable.numpy() for name, variable in state_of(model, its_optimizer).items()}
@@ -104,7 +104,7 @@ def test_what_is_written_is_the_state_when_it_began(tmp_path, name):
 
 
 def test_the_run_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
-    """A disk that takes its time holds up nothing but the next checkpoint."""
+    """A slow disk delays only the next checkpoint."""
     disk_is_free, write = threading.Event(), Snapshot.write
     monkeypatch.setattr(Snapshot, "write", lambda *arguments: disk_is_free.wait(30) and write(*arguments))
     checkpoints, (model, its_optimizer) = Checkpoints(tmp_path), model_and_optimizer()
@@ -120,12 +120,12 @@ def test_the_run_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_written_is_said(tmp_path, caplog):
-    """At once in the log, then as an error of the run; nothing is left behind, and the ones before stay."""
+    """A failure is logged at once and then raised; nothing is left behind, and earlier checkpoints stay."""
     folder, elsewhere = tmp_path / "checkpoints", tmp_path / "elsewhere"
     checkpoints, (model, its_optimizer) = Checkpoints(folder), model_and_optimizer()
     first = checkpoints.save(model, its_optimizer, {"step": 1})
     folder.rename(elsewhere)
-    folder.touch()  # a file where the folder has to be
+    folder.touch()  # a file at the path of the folder
     checkpoints.begin(model, its_optimizer, {"step": 2})
     checkpoints.settle()
     assert checkpoints.failed and "step-00000002 could not be written: " in caplog.text
@@ -204,7 +204,7 @@ def test_a_kill_at_any_instant_leaves_whole_checkpoints(tmp_path):
         while not checkpoints.best():
             pass
         for pause in np.random.default_rng(0).uniform(0, 0.05, 15):
-            # Frozen at some instant the disk holds what a kill at that instant would leave.
+            # While the process is stopped, the disk holds what a kill at this instant would leave.
             os.kill(process.pid, signal.SIGSTOP)
             assert checkpoints.best() is not None and len(checkpoints.all()) >= 1
             assert all(checkpoint.read_info(path)["files"] for path in checkpoints.all())
@@ -256,11 +256,12 @@ def test_weights_of_another_model_in_a_checkpoint_are_refused(finished_run, tmp_
 
 @pytest.mark.parametrize("name", ["mask_scoring_rcnn", "cascade_mask_rcnn", "retinanet"])
 def test_checkpoints_of_format_1_still_load_and_go_on(name):
-    """They were written by tf.train.Checkpoint, of detectors that were put together in another way."""
+    """They were written by tf.train.Checkpoint, from detectors whose objects were nested differently."""
     folder = REPOSITORY / "tests" / "fixtures" / "checkpoints" / name
     detector, info = checkpoint.load(folder)
     assert info["format"] == "awsdet checkpoint 1" and info["step"] == 2
-    with np.load(folder / "weights.npz") as wanted:  # exported by the version that wrote it, averages and all
+    # Exported, with averaged weights, by the version that wrote the checkpoint.
+    with np.load(folder / "weights.npz") as wanted:
         found = mmdet.export(detector)
         assert set(found) == set(wanted.files)
         for key in wanted.files:

@@ -1,4 +1,4 @@
-"""Runs from settings to pictures."""
+"""Whole training runs, from settings to pictures."""
 
 import json
 import logging as python_logging
@@ -57,7 +57,7 @@ def test_a_run_leaves_all_that_it_should(finished_run):
     assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
     wanted = {"epoch", "rpn_class_loss", "mask_loss", "learning_rate", "images_per_second", "data_wait", "memory_mb"}
     assert wanted <= set(steps[0]) and all(np.isfinite(line["loss"]) for line in steps)
-    # Warm-up of two updates from a thousandth of 0.02; the line of a step tells the rate of the next.
+    # Warm-up of two updates from a thousandth of 0.02; the line of a step shows the rate of the next step.
     np.testing.assert_allclose([line["learning_rate"] for line in steps[:3]], [0.01001, 0.02, 0.02], rtol=1e-3)
     assert [line["step"] for line in logged if "box_ap" in line] == [3, 6]
 
@@ -81,7 +81,7 @@ def copy_of_run(finished_run, tmp_path):
     return tmp_path / "run"
 
 
-# A detector that is quicker to trace, for what does not depend on it.
+# A detector that is quick to trace, for tests that do not depend on the detector.
 QUICK = ("model.detector=faster_rcnn", "train.evaluate_every_epochs=0")
 AS_FINISHED = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")
 
@@ -94,7 +94,7 @@ def test_resuming_a_finished_run_trains_and_evaluates_no_more(finished_run, conf
 
 
 def test_run_killed_while_it_evaluated_catches_up(finished_run, config_file, tmp_path, log):
-    """The missing evaluation is made up for, with the same numbers; then the run ends without meeting its target."""
+    """The missing evaluation is done, with the same numbers; then the run ends without meeting its target."""
     run = copy_of_run(finished_run, tmp_path)
     newest = RunFolder(run).checkpoints.newest()
     RunFolder(run).checkpoints.record_metrics(newest, None)
@@ -105,7 +105,7 @@ def test_run_killed_while_it_evaluated_catches_up(finished_run, config_file, tmp
 
 
 def test_run_stops_at_the_evaluation_that_meets_the_target(config_file, tmp_path, log, monkeypatch):
-    """The numbers of the evaluations are given, as a detector that learns would give them."""
+    """The evaluations are replaced by numbers that a learning detector would have."""
     answers = [{"box_ap": 0.1}, {"box_ap": 0.5}]
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: answers.pop(0))
     changes = ("train.evaluate_every_epochs=1", "train.epochs=5", "train.pictures=0", "train.box_ap_target=0.4")
@@ -120,7 +120,7 @@ def test_run_stops_at_the_evaluation_that_meets_the_target(config_file, tmp_path
 
 @pytest.mark.parametrize("epochs, mask_ap, exit_code", [(2, 0.1, 1), (5, 0.5, 0)])
 def test_both_targets_must_be_met(finished_run, config_file, tmp_path, epochs, mask_ap, exit_code):
-    """A resumed run whose last evaluation met both trains no more; one at its end that missed one has failed."""
+    """A resumed run trains no more if its last evaluation met both targets; at its end, one that missed one fails."""
     run = copy_of_run(finished_run, tmp_path)
     checkpoints = RunFolder(run).checkpoints
     checkpoints.record_metrics(checkpoints.newest(), {**finished_run[1].metrics, "box_ap": 0.5, "mask_ap": mask_ap})
@@ -131,7 +131,7 @@ def test_both_targets_must_be_met(finished_run, config_file, tmp_path, epochs, m
 
 
 def test_mask_target_needs_masks_to_evaluate_on(training_folder, config_file, tmp_path):
-    """A mistake told at the start, not a KeyError after the first evaluation."""
+    """The mistake is reported at the start, not by a KeyError after the first evaluation."""
     truth = json.loads((training_folder / "annotations" / "instances_val.json").read_text())
     for annotation in truth["annotations"]:
         del annotation["segmentation"]
@@ -145,7 +145,7 @@ def test_mask_target_needs_masks_to_evaluate_on(training_folder, config_file, tm
 
 
 def test_split_without_an_image_to_train_on(training_folder, config_file, tmp_path):
-    """Found before any process starts, for what several say at once reads badly."""
+    """This is found before any process starts, since messages of several processes are hard to read."""
     truth = json.loads((training_folder / "annotations" / "instances_train.json").read_text())
     (tmp_path / "empty.json").write_text(json.dumps({**truth, "annotations": []}))
     images = training_folder / "images" / "train"
@@ -167,7 +167,7 @@ def test_settings_newer_than_a_checkpoint_had_their_defaults(finished_run, confi
 
 
 def test_metrics_without_masks_meet_no_mask_target(finished_run, config_file, tmp_path):
-    """As a resumed run has them whose last evaluation was on records without masks."""
+    """A resumed run has such metrics if its last evaluation was on records without masks."""
     run = copy_of_run(finished_run, tmp_path)
     checkpoints = RunFolder(run).checkpoints
     checkpoints.record_metrics(checkpoints.newest(), {"box_ap": 0.5})
@@ -176,7 +176,7 @@ def test_metrics_without_masks_meet_no_mask_target(finished_run, config_file, tm
 
 
 def test_one_trace_serves_every_size(config_file, tmp_path):
-    """Of the training step and of detection, over epochs that draw images of several sizes, and a resumed one."""
+    """One trace of the training step and of detection, over epochs with images of several sizes, and when resumed."""
     seen, sizes = [], set()
 
     class Watch(tf.keras.callbacks.Callback):
@@ -204,14 +204,14 @@ def test_one_trace_serves_every_size(config_file, tmp_path):
         assert detector._detect_any_size.experimental_get_tracing_count() == 1
 
 
-def test_run_ends_soon_where_a_checkpoint_cannot_be_written(config_file, tmp_path, monkeypatch):
-    """And not at its next checkpoint, at step 12."""
+def test_run_ends_soon_if_a_checkpoint_cannot_be_written(config_file, tmp_path, monkeypatch):
+    """It does not go on to the next checkpoint, at step 12."""
     write = RunFolder.log
 
     def write_and_block(self, record):
         write(self, record)
         if record["step"] == 2:
-            self.checkpoints.root.touch()  # a file where the folder has to be
+            self.checkpoints.root.touch()  # a file at the path of the folder
 
     monkeypatch.setattr(RunFolder, "log", write_and_block)
     changes = ("data.batch_size=1", "train.epochs=100")
@@ -245,7 +245,7 @@ def test_loss_that_is_not_finite_stops_the_run(config_file, tmp_path, log):
         assert part in report, report
     images = report.split("image ids ")[1].splitlines()[0].split()
     assert len(images) == 2 and all(image.isdigit() for image in images)
-    for path in RunFolder(tmp_path / "run").checkpoints.all():  # those from before the step that failed
+    for path in RunFolder(tmp_path / "run").checkpoints.all():  # those before the step that failed
         assert checkpoint.read_info(path)["step"] < 6
 
 
@@ -327,7 +327,7 @@ def test_resuming_with_other_classes(finished_run, config_file, tmp_path):
 
 
 def test_fewer_processes_with_larger_batches_continue(finished_run, config_file):
-    """The same images a step, dealt otherwise, is the same run."""
+    """With as many images per step it is the same run, however they are distributed."""
     config = load_config(config_file, *AS_FINISHED, "data.batch_size=1")
     inputs = prepare(config, finished_run[0], resume=True, processes=2)
     assert inputs.start.name == "step-00000006"
@@ -342,7 +342,7 @@ def test_fewer_processes_with_larger_batches_continue(finished_run, config_file)
     ],
 )
 def test_layers_frozen_at_random_values_are_refused(config_file, finished_run, tmp_path, overrides, named):
-    """One line names what is frozen and three ways out; each of them is let through."""
+    """The error names what is frozen and three ways out, each of which is accepted."""
     with pytest.raises(UserError) as refused:
         prepare(load_config(config_file, *overrides), tmp_path / "run", resume=False, processes=1)
     said = str(refused.value)

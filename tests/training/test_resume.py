@@ -1,4 +1,4 @@
-"""A run that was killed ends where it would have ended."""
+"""A run that was killed and resumed ends like one that was not."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
-# `awsdet train`, killed the hard way when step 5 is logged, two steps after a checkpoint, and that one is on disk.
+# `awsdet train`, killed by SIGKILL when step 5 is logged, two steps after a checkpoint that is already on disk.
 KILLED = """
 import os, signal, sys, time
 from awsdet.cli.main import main
@@ -32,7 +32,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def start_training(program, config_file, output, *arguments):
-    """`awsdet train` of six steps in a process of its own."""
+    """Starts `awsdet train` of six steps in its own process."""
     settings = {
         "train.deterministic": "true",
         "train.evaluate_every_epochs": 0,
@@ -87,6 +87,6 @@ def test_six_steps_are_three_a_kill_and_three(config_file, tmp_path):
     assert all(any(name.endswith(end) for name in wanted) for end in ("/average", "/momentum", "/accumulated"))
     different = [name for name in wanted if not np.array_equal(wanted[name], found[name])]
     assert not different
-    # The test would see a difference: the last steps did change nearly all.
+    # The test would notice a difference: the last steps changed nearly all variables.
     reader = tf.train.load_checkpoint(str(tmp_path / "killed" / "checkpoints" / "step-00000003" / "state"))
     assert sum(np.array_equal(wanted[name], reader.get_tensor(name)) for name in wanted) < len(wanted) / 2

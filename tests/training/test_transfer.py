@@ -1,4 +1,4 @@
-"""Starting from the weights of others: what is taken, what is new, and what is refused."""
+"""Starting from the weights of another detector: what is taken, what is new, and what is refused."""
 
 import functools
 import json
@@ -37,13 +37,13 @@ def detector_of(names, *overrides, detector="faster_rcnn", seed=1):
 
 @functools.lru_cache
 def arrays_and_preset(count, *overrides, detector="faster_rcnn"):
-    """(made arrays, preset) of such a detector with so many classes; tests leave them as they are."""
+    """(arrays, preset) of such a detector with `count` classes. Tests must not change them."""
     source = detector_of(["?"] * count, *overrides, detector=detector)
     return foreign.arrays_for(source), presets.of_detector("made", source)
 
 
 def weights_file(folder, names, *overrides, detector="faster_rcnn", named=True):
-    """A file of made weights of such a detector: (path, arrays)."""
+    """Writes a file with the weights of such a detector. Returns (path, arrays)."""
     arrays, preset = arrays_and_preset(len(names), *overrides, detector=detector)
     path = folder / "weights.safetensors"
     load.write(path, arrays, preset=preset, class_names=names if named else None)
@@ -71,7 +71,7 @@ def per_class(arrays, key, count, rows):
 
 @pytest.mark.parametrize("kind", ["mask_rcnn", "retinanet"])
 def test_rows_of_classes_in_common_are_taken(kind, tmp_path, log):
-    """From a, b, c to b, d: b's rows of every head, and the background's, are those of the file; d's are new."""
+    """From classes a, b, c to b, d: in every head the rows of b and background are those of the file; d's are new."""
     path, theirs = weights_file(tmp_path, ["a", "b", "c"], detector=kind)
     detector = detector_of(["b", "d"], detector=kind, seed=5)
     new = arrays_of(detector)
@@ -143,7 +143,7 @@ def test_detectors_that_name_no_classes(count, ours, said, tmp_path, log):
     assert said in log.text
 
 
-def test_heads_that_one_of_the_two_has_not(tmp_path, log):
+def test_heads_that_one_of_the_two_lacks(tmp_path, log):
     path, theirs = weights_file(tmp_path, ["a"], detector="mask_rcnn")
     detector = detector_of(["a"], "model.box_head.channels=20")
     take_weights(detector, path)
@@ -157,7 +157,7 @@ def test_heads_that_one_of_the_two_has_not(tmp_path, log):
 
 
 def test_a_backbone_alone(tmp_path, log):
-    """tensorpack's ImageNet weights, with the settings that the refusal of the defaults names."""
+    """tensorpack's ImageNet weights need other settings, which the error for the default settings names."""
     detector = detector_of(["a"])
     backbone = foreign.backbone_part(arrays_and_preset(1)[0])
     path = tmp_path / "ImageNet-R50-AlignPadding.npz"
@@ -207,7 +207,7 @@ def test_files_that_do_not_say_their_pixels_are_taken_with_a_warning(tmp_path, l
 
 
 def renamed_records(folder):
-    """Records of the shapes whose classes are rectangle and ring: circles, renamed; the others are left out."""
+    """Records of shapes with the classes rectangle and ring (renamed circles); other shapes are left out."""
     shapes.generate(folder, train_images=4, val_images=2, image_size=64, seed=3)
     path = folder / "annotations/instances_train.json"
     content = json.loads(path.read_text())

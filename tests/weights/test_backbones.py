@@ -1,4 +1,4 @@
-"""ImageNet backbones of other systems, at their real names and shapes: ours computes what theirs computes."""
+"""ImageNet backbones of other systems, at their real names and shapes: ours computes the same features."""
 
 import functools
 import pickle
@@ -21,7 +21,7 @@ BLOCKS = (3, 4, 6, 3)
 
 @functools.lru_cache
 def resnet50(style):
-    """(backbone of the published widths, its config.model, made arrays by mmdetection's names)."""
+    """(backbone of the published widths, its config.model, arrays by mmdetection's names)."""
     model = config_lib.mask_rcnn().model
     model.backbone.style = style
     backbone = build_backbone(model.backbone, initializers=Initializers(1), dtype="float32")
@@ -35,7 +35,7 @@ def _table(backbone):
 
 
 def backbone_with(style, weights):
-    """The backbone with these weights: every one of its variables, and no more."""
+    """The backbone with these weights, which must be those of its variables and no others."""
     backbone, model, _ = resnet50(style)
     table = _table(backbone)
     assert sorted(table) == sorted(weights.arrays)
@@ -107,7 +107,7 @@ def test_imagenet_r50_alignpadding(tmp_path, suffix):
 
 
 def test_keras_applications(tmp_path):
-    """Their ResNet50 itself, with biases and statistics that are no longer those of a new model."""
+    """The ResNet50 of Keras itself, with biases and statistics unlike those of a new model."""
     theirs = tf.keras.applications.ResNet50(weights=None, include_top=True, input_shape=(64, 96, 3))
     for variable in theirs.variables:
         name = variable.name.partition(":")[0]
@@ -129,7 +129,7 @@ def test_keras_applications(tmp_path):
 
 
 def test_keras_epsilon_counts_where_a_variance_is_small():
-    """What the fold does to a variance, at one where it shows: 1.001e-5 under the root instead of 1e-5."""
+    """How folding affects a variance, for one where it matters: 1.001e-5 under the root instead of 1e-5."""
     from awsdet.weights.formats import fold_keras
 
     arrays = {
@@ -174,7 +174,7 @@ def test_msra_r50(tmp_path):
 
 
 def hrnet_classifier(channels):
-    """What HRNet's image classification has beyond the backbone: names as published, on branches of `channels`."""
+    """The weights of HRNet's image classifier beyond the backbone, by published names. `channels`: of its branches."""
     names = {"classifier": ("weight", "bias"), "final_layer.0": ("weight", "bias")}
     batch_norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     names["final_layer.1"] = batch_norm

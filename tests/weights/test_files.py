@@ -1,4 +1,4 @@
-"""Files of weights: each format is known by its content; broken, large and untrusted ones end in one line."""
+"""Files of weights: each format is known by its content; broken, large and untrusted files end in a one-line error."""
 
 import io
 import json
@@ -19,7 +19,7 @@ ARRAYS = {"backbone.conv1.weight": np.arange(8, dtype=np.float32).reshape(2, 2, 
 
 @pytest.fixture
 def write_arrays(tmp_path):
-    """Writes ARRAYS in a format, under a name that tells nothing. Returns the path."""
+    """Writes ARRAYS in a format, if possible under a name that does not tell it. Returns the path."""
 
     def write_as(kind):
         path = tmp_path / "weights"
@@ -92,7 +92,7 @@ def entry(dtype="F32", shape=(2,), offsets=(0, 8)):
     [
         (safetensors(entry(shape=(4,), offsets=(0, 16))), "no readable safetensors file"),  # beyond its end
         (safetensors(entry(), b"\0" * 4), "no readable safetensors file"),  # cut short
-        (safetensors(entry(), b"\0" * 12), "no readable safetensors file"),  # more than its header speaks of
+        (safetensors(entry(), b"\0" * 12), "no readable safetensors file"),  # more than its header announces
         (safetensors(entry(offsets=(0, 16))), "invalid shape, data type, or offset"),
         (safetensors(entry(offsets=(-8, 0))), "integer `-8`"),
         (safetensors(entry(shape=(3,))), "invalid shape, data type, or offset"),

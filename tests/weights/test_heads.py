@@ -1,4 +1,4 @@
-"""Heads of tensorpack's and Detectron's COCO models at their real shapes: what a layer means, not where it goes."""
+"""Heads of tensorpack's and Detectron's COCO models at their real shapes: what the numbers of their layers mean."""
 
 import pickle
 

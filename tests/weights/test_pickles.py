@@ -1,4 +1,4 @@
-"""Pickles: arrays and plain containers of every protocol come out, everything else is refused and named."""
+"""Pickles: arrays and plain containers of every protocol come out, everything else is refused by name."""
 
 import collections
 import os
@@ -101,7 +101,7 @@ def test_nothing_is_run(tmp_path):
 
 
 def test_what_stands_for_a_name_cannot_be_changed(tmp_path):
-    """A pickle may set attributes of what it has: not of the reader's own objects."""
+    """A pickle may set attributes of its own objects, but not of the reader's."""
     rebuilt = pickle.dumps(ARRAYS["matrix"], protocol=2)
     attack = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n}X\x08\x00\x00\x00__call__X\x01\x00\x00\x00xsb."
     with pytest.raises(UserError, match="no readable pickle"):
@@ -110,7 +110,7 @@ def test_what_stands_for_a_name_cannot_be_changed(tmp_path):
 
 
 def test_small_pickles_that_ask_for_much(tmp_path):
-    """A memo of two thousand million places; a dict that holds itself a thousand times."""
+    """A memo of two thousand million entries; a dict that contains itself a thousand times."""
     assert pickles.read(pickle_file(tmp_path, b"\x80\x02}r\xff\xff\xff\x7f.")) == {}
     itself = {}
     itself.update({index: itself for index in range(1000)})

@@ -1,4 +1,4 @@
-"""Presets: what goes together, and the one line that says what does not and how to mend it."""
+"""Presets: which settings go together, and the error that says which do not and how to correct them."""
 
 import re
 from types import SimpleNamespace
@@ -36,9 +36,9 @@ def parts_for(model):
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
-def test_the_overrides_that_the_refusal_names_mend_it(preset):
+def test_the_overrides_in_the_error_correct_it(preset):
     config = config_lib.mask_rcnn()
-    for _ in range(2):  # once as it is, once mended
+    for _ in range(2):  # first as it is, then corrected
         try:
             presets.check(preset, parts_for(config.model), "x.npz")
         except UserError as error:

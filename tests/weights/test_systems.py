@@ -1,4 +1,4 @@
-"""Weights in the names and layouts of other systems come out as the detector they were made from."""
+"""Weights in the names and layouts of other systems are read as those of the detector they were made from."""
 
 import functools
 import pickle
@@ -15,7 +15,7 @@ from tests.weights import foreign
 
 @functools.lru_cache
 def detector_and_arrays(name, *options):
-    """A small detector and made arrays for it; tests change neither."""
+    """A small detector and arrays for it. Tests must not change them."""
     detector = small_detector(*options, detector=name)
     return detector, foreign.arrays_for(detector)
 
@@ -37,7 +37,7 @@ def assert_same_arrays(found, expected):
 
 
 def assert_fills(weights, detector):
-    """The file tells which model it is of, and holds all that it needs."""
+    """The file shows which model it belongs to, and holds all weights of that model."""
     config, classes = infer(weights)
     assert classes == detector.num_classes and config.model.detector == detector.name
     mmdet.assign(detector, weights.arrays)
@@ -77,7 +77,7 @@ def test_detectron_mask_rcnn(tmp_path, affine):
     for key, value in arrays.items():
         if affine and key.endswith("running_mean"):
             value = np.zeros_like(value)
-        if affine and key.endswith("running_var"):  # with our epsilon the scale is the weight to its last bit
+        if affine and key.endswith("running_var"):  # with our epsilon the scale equals the weight to the last bit
             assert (weights.arrays[key] + np.float32(1e-5) == 1).all()
         else:
             np.testing.assert_array_equal(weights.arrays[key], value, key)
@@ -89,7 +89,7 @@ def test_detectron2(tmp_path, name):
     detector, arrays = detector_and_arrays(name)
     content = {"model": foreign.detectron2(arrays), "__author__": "Detectron2 Model Zoo"}
     weights = load.read(saved_pkl(tmp_path, content, protocol=4))
-    relu = {presets.RELU: True} if name == "retinanet" else {}  # theirs has one before P7
+    relu = {presets.RELU: True} if name == "retinanet" else {}  # theirs has a ReLU before P7
     assert weights.system == "detectron2" and not weights.unknown
     assert weights.preset.settings == {**presets.MSRA.settings, **relu}
     assert_same_arrays(weights.arrays, arrays)
@@ -148,7 +148,7 @@ def test_detectron_resnext_has_other_pixels(tmp_path):
 
 @pytest.mark.parametrize("options", [(), ("model.backbone.name=resnet_v1d",)])
 def test_torchvision_names_in_a_file_of_any_kind(options, tmp_path):
-    """As torchvision and OpenMMLab name backbones; with a classifier they are torchvision's, and RGB."""
+    """torchvision and OpenMMLab use the same names; with a classifier the file is torchvision's, and expects RGB."""
     arrays = foreign.backbone_part(detector_and_arrays("mask_rcnn", *options)[1])
     theirs = {key.removeprefix("backbone."): value for key, value in arrays.items()}
     for classifier, preset in ({}, None), ({"fc.weight": np.ones((10, 8))}, presets.TORCHVISION):

@@ -60,7 +60,7 @@ def test_mmdetection(arrays, meta, classes, preset, tmp_path):
 
 
 class Other:
-    """What a weights-only reader does not make."""
+    """A class that a weights-only reader does not load."""
 
 
 def test_anything_but_weights_is_refused(tmp_path):

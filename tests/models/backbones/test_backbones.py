@@ -1,4 +1,4 @@
-"""Backbones at their real sizes against PyTorch's; tests/fixtures/backbones/make.py tells how the numbers were made."""
+"""Backbones at their real sizes against PyTorch's; tests/fixtures/backbones/make.py made the numbers."""
 
 import pathlib
 
@@ -32,7 +32,7 @@ TINY = {
 
 
 def full_size_backbone_and_neck(*overrides):
-    """A backbone and neck of the published widths with made weights."""
+    """A backbone and neck of the published widths with weights made from their names."""
     config = config_lib.mask_rcnn()
     for override in overrides:
         config_lib.apply_override(config, override)
@@ -70,7 +70,7 @@ def test_equals_pytorch(name):
 
 @pytest.mark.parametrize("name", TINY)
 def test_trains_and_detects_in_low_precision(name):
-    """Eager: no time to trace. Every loss is near float32's, every variable gets a finite gradient."""
+    """The loss is near that in float32, and every variable gets a finite gradient. Eager, since tracing is slow."""
     data = batch_of(TWO_IMAGES, size=(64, 64))
     losses = {}
     for precision in ("float32", "mixed_bfloat16"):

@@ -1,4 +1,4 @@
-"""What the heads may be besides the default: convolutions, group norm, one box for all classes, GIoU, Soft-NMS."""
+"""Heads other than the default: convolutions, group norm, one box for all classes, GIoU, Soft-NMS."""
 
 import numpy as np
 import pytest

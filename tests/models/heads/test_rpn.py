@@ -1,4 +1,4 @@
-"""The RPN at some anchors alone against the RPN everywhere: outputs and gradients."""
+"""The RPN at selected anchors against the RPN at all anchors: outputs and gradients."""
 
 import numpy as np
 import pytest
