@@ -75,7 +75,7 @@ def listed(module):
 
 
 def test_every_module_has_a_floor():
-    """A new file or folder right under awsdet/ must be given one, or the next test would say nothing of it."""
+    """A new file or folder directly under awsdet/ needs a floor, or the next test would not cover it."""
     homeless = [module for module in SOURCES if listed(module) == "awsdet" != module]
     assert not homeless, f"give {homeless} a floor in FLOORS"
 
@@ -108,7 +108,7 @@ def test_no_circles():
 
 
 def test_nothing_depends_on_the_twins():
-    """They are the oracles of the operators' tests, slow and plain; production code has the operators."""
+    """They are slow and plain, for the tests of the operators; production code uses the operators."""
     for module in SOURCES:
         if not module.startswith("awsdet.ops.reference"):
             twins = [(name, line) for name, line in imports(module) if name.startswith("awsdet.ops.reference")]
@@ -116,7 +116,7 @@ def test_nothing_depends_on_the_twins():
 
 
 def test_only_the_builder_of_the_data_sees_a_config():
-    """What else is in awsdet.data takes typed values (`ReaderOptions` and its parts)."""
+    """The rest of awsdet.data takes typed values (`ReaderOptions` and its parts)."""
     for module, path in SOURCES.items():
         if module.startswith("awsdet.data") and module != "awsdet.data.reader.builder":
             for name, line in imports(module):
@@ -144,7 +144,7 @@ def test_no_code_out_of_data():
 
 
 def test_only_commands_print():
-    """Everything else speaks through absl's log, which rank 0 alone is let through."""
+    """Everything else writes to absl's log, which only rank 0 shows."""
     for module, path in SOURCES.items():
         if module.startswith("awsdet.cli"):
             continue
@@ -244,7 +244,7 @@ def _does_nothing(statement):
 
 
 def test_inference_knows_nothing_of_training():
-    """Nor does anything that it imports, directly or not."""
+    """Neither does anything that it imports, directly or indirectly."""
     seen, waiting = set(), [module for module in SOURCES if module.startswith("awsdet.inference")]
     while waiting:
         module = waiting.pop()

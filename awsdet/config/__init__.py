@@ -1,8 +1,8 @@
 """Configuration: the families of detectors, files that change their settings, overrides from the command line.
 
 A config is an `ml_collections.ConfigDict`; `awsdet.config.defaults` lists every setting. A config file is Python with a
-`get_config()` that starts from one of the families (`mask_rcnn()`, …) and changes what differs;
-`--config.section.key=value` changes one value more. Unknown keys and wrong types are refused.
+`get_config()` that starts from one of the families (`mask_rcnn()`, …) and changes some of its settings;
+`--config.section.key=value` changes one more. Unknown keys and wrong types are refused.
 """
 
 from awsdet.config.families import (

@@ -18,11 +18,11 @@ def model():
             "depth": 50,  # 50, 101 or 152
             "style": "pytorch",  # stride on the 3x3 convolution (also called v1b); caffe: on the first 1x1
             "base_width": 64,  # channels of the stem; stages have 4, 8, 16 and 32 times as many
-            "groups": 1,  # of the 3x3 convolutions; more make a ResNeXt
-            "width_per_group": 64,  # ResNeXt: channels of a group in the first stage
+            "groups": 1,  # of the 3x3 convolutions; more than 1 makes a ResNeXt
+            "width_per_group": 64,  # ResNeXt: channels per group in the first stage
             "branch_width": 32,  # hrnet: channels of its finest branch
             "frozen_stages": 1,  # -1: none; 0: stem; k: stem and stages 1..k
-            "norm": "frozen_batch_norm",  # statistics fixed; or batch_norm (live), sync_batch_norm, group_norm
+            "norm": "frozen_batch_norm",  # fixed statistics; or batch_norm (live), sync_batch_norm, group_norm
             "norm_affine_trainable": True,  # False: gamma and beta are fixed too (Detectron)
         }
     )
@@ -31,10 +31,10 @@ def model():
             "name": "fpn",  # or hrfpn, HRNet's own
             "channels": 256,
             "norm": "none",  # or batch_norm, sync_batch_norm, group_norm
-            # What makes the levels beyond P5: none, subsampling; convolutions of C5 (on_input), of its lateral
-            # (on_lateral) or of P5 (on_output).
+            # What makes the levels beyond P5. none: subsampling. on_input, on_lateral, on_output: convolutions, of C5,
+            # of its lateral or of P5.
             "extra_convs": "none",
-            "relu_before_extra_convs": False,  # before the second of them
+            "relu_before_extra_convs": False,  # a ReLU before the second of these convolutions
         }
     )
     model.anchors = ConfigDict({"scales": (8.0,), "ratios": (0.5, 1.0, 2.0)})  # height / width
@@ -45,9 +45,8 @@ def model():
             "negative_iou": 0.3,
             "min_positive_iou": 0.3,
             "low_quality_matches": True,
-            # The share of an anchor or RoI that must lie in a crowd region for it to be left out of the loss. The
-            # reference never leaves any out (-1); ours ignores them, since a crowd is neither an object nor
-            # background.
+            # An anchor or RoI of which more than this share lies in a crowd region is left out of the loss, since a
+            # crowd is neither an object nor background. -1: none is left out, as in the reference.
             "ignore_iof": 0.5,
             "allowed_border": -1.0,  # px; anchors that reach further out of the image take no part; negative: all do
             "sample_size": 256,
@@ -59,21 +58,21 @@ def model():
             "box_stds": (1.0, 1.0, 1.0, 1.0),
             "nms_iou": 0.7,
             "min_size": 0.0,
-            "pre_nms_train": 2000,  # a level
-            "post_nms_train": 1000,  # an image
+            "pre_nms_train": 2000,  # per level
+            "post_nms_train": 1000,  # per image
             "pre_nms_test": 1000,
             "post_nms_test": 1000,
         }
     )
     model.box_head = ConfigDict(
         {
-            "convs": 0,  # before the dense layers: 0 makes the head with two of these, more the one with one
+            "convs": 0,  # before the dense layers; with 0 there are two dense layers, otherwise one
             "conv_channels": 256,
             "norm": "none",  # of the convolutions; or group_norm
             "channels": 1024,  # of the dense layers
             "class_agnostic": False,
             "pool_size": 7,
-            "sampling_ratio": 0,  # samples a bin and axis; 0: adaptive, as many as feature pixels
+            "sampling_ratio": 0,  # samples per bin and axis; 0: as many as the bin has feature pixels
             "aligned": True,
             "finest_scale": 56.0,  # RoIs of this size (px) and up to twice it are pooled from P2
             "positive_iou": 0.5,
@@ -111,14 +110,14 @@ def model():
             "fc_layers": 2,
             "fc_channels": 1024,
             "loss_weight": 0.5,  # of the squared error of the IoU
-            # A pixel counts as mask in the target IoU where its logit, not its probability, is above this. The
-            # reference compares logits with 0.5; the paper's own code with 0.0, as masks are cut at test.
+            # A pixel counts as mask in the target IoU if its logit, not its probability, is above this. The reference
+            # compares logits with 0.5. The paper's own code compares them with 0.0, at which masks are cut at test.
             "logit_threshold": 0.5,
         }
     )
-    model.cascade = ConfigDict(  # of each stage; its box head is otherwise as box_head says
+    model.cascade = ConfigDict(  # one value per stage; otherwise each box head is as box_head says
         {
-            "ious": (0.5, 0.6, 0.7),  # from which on a RoI is positive, below which it is negative
+            "ious": (0.5, 0.6, 0.7),  # a RoI is positive from this IoU on, and negative below it
             "box_stds": ((0.1, 0.1, 0.2, 0.2), (0.05, 0.05, 0.1, 0.1), (0.033, 0.033, 0.067, 0.067)),
             "loss_weights": (1.0, 0.5, 0.25),
         }
@@ -139,10 +138,10 @@ def model():
             "class_loss_weight": 1.0,
             "box_loss_weight": 1.0,
             "box_stds": (1.0, 1.0, 1.0, 1.0),
-            # 0: losses are divided by the positives of the batch. Else by their running mean over the steps, of which
-            # this share is kept at each (Detectron2: 0.9).
+            # 0: losses are divided by the number of positives in the batch. Otherwise by its running mean over the
+            # steps, of which each step keeps this share (Detectron2: 0.9).
             "normalizer_momentum": 0.0,
-            "pre_nms": 1000,  # a level, at test
+            "pre_nms": 1000,  # per level, at test
             "min_size": 0.0,
             "score_threshold": 0.05,
             **_suppression(),
@@ -156,7 +155,7 @@ def _suppression():
         "nms_iou": 0.5,
         "nms_method": "hard",  # or linear, gaussian: Soft-NMS
         "nms_sigma": 0.5,  # of gaussian
-        "nms_min_score": 1e-3,  # Soft-NMS: a box goes when its score was lowered to this
+        "nms_min_score": 1e-3,  # Soft-NMS: a box is dropped when its score has fallen to this
         "max_detections": 100,
     }
 
@@ -176,20 +175,21 @@ def data():
             "pad_multiple": 32,  # batches are padded to multiples of this; itself a multiple of 32
             "keep_empty": True,  # train on images without objects too
             "reader_threads": 0,  # 0: one per core
-            # Augmentation, of training alone; docs/data.md has the rules. As mmdetection's and Detectron2's default.
+            # Augmentation, in training only; docs/data.md has the rules. Defaults as in mmdetection and Detectron2.
             "flip_probability": 0.5,
-            "short_sides": (800,),  # px; one of these is drawn for each image
-            "short_side_range": (0, 0),  # instead: any number from the first to the second, as in (640, 800); 0, 0: off
-            # Crops a share of height and width, drawn between these and 1, before the resize; 1, 1: off.
+            "short_sides": (800,),  # px; one of these is drawn per image
+            "short_side_range": (0, 0),  # or any number in a range, as in (640, 800), is drawn; 0, 0: off
+            # Before the resize, crops to a share of the height and a share of the width, each drawn between its value
+            # here and 1; 1, 1: off.
             "crop": (1.0, 1.0),
-            "crop_keeps_object": False,  # a crop then holds the centre of one of the image's objects, drawn at random
-            "canvas": 0,  # px; large-scale jitter on a square of this side, as in 1024, instead of short_sides; 0: off
-            "jitter_scales": (0.1, 2.0),  # with a canvas: the long side is this much of it
-            "min_visible": 0.0,  # objects of whose box a crop leaves a smaller share are dropped
-            "brightness": 0.0,  # 0.4: a factor between 0.6 and 1.4 is drawn; 0: off; so too the next two
+            "crop_keeps_object": False,  # True: a crop holds the centre of one of the image's objects, drawn at random
+            "canvas": 0,  # px; side of the square for large-scale jitter, which replaces short_sides; say 1024; 0: off
+            "jitter_scales": (0.1, 2.0),  # with a canvas: length of the long side, as a share of the canvas
+            "min_visible": 0.0,  # an object is dropped if a crop leaves less than this share of its box
+            "brightness": 0.0,  # 0.4: a factor between 0.6 and 1.4 is drawn; 0: off; contrast and saturation alike
             "contrast": 0.0,
             "saturation": 0.0,
-            "hue": 0.0,  # 0.1: turned by a share of the colour circle between -0.1 and 0.1; 0: off
+            "hue": 0.0,  # 0.1: turns hues by between -0.1 and 0.1 of the colour circle; 0: off
         }
     )
 
@@ -199,12 +199,12 @@ def optimizer():
     return ConfigDict(
         {
             "name": "sgd",  # or novograd, lamb
-            "learning_rate": 0.02,  # for base_batch images a step
+            "learning_rate": 0.02,  # for base_batch images per update
             "base_batch": 16,
-            "scale_learning_rate": True,  # by images a step / base_batch
+            "scale_learning_rate": True,  # by images per update / base_batch
             "momentum": 0.9,  # beta 1 of novograd and lamb
-            # Of novograd and lamb: share of the second moment that a step keeps; 0: that of their papers, 0.98 for
-            # novograd (arXiv:1905.11286) and 0.999 for lamb (arXiv:1904.00962).
+            # Of novograd and lamb: share of the second moment that each update keeps. 0: the value of the paper, 0.98
+            # for novograd (arXiv:1905.11286) and 0.999 for lamb (arXiv:1904.00962).
             "beta_2": 0.0,
             "weight_decay": 1e-4,
             "clip_norm": 0.0,  # global norm; 0: off
@@ -222,7 +222,7 @@ def schedule():
             "warmup_ratio": 0.001,
             "decay_epochs": (8, 11),
             "decay_factor": 0.1,
-            "final_ratio": 0.0,  # cosine: share of the learning rate that is left at the end
+            "final_ratio": 0.0,  # cosine: share of the peak learning rate that is left at the end
         }
     )
 
@@ -232,11 +232,11 @@ def train():
     return ConfigDict(
         {
             "epochs": 12,
-            "max_steps": 0,  # stop after so many steps; 0: epochs decide
+            "max_steps": 0,  # stop after this many steps; 0: epochs decide
             "accumulate_steps": 1,
             "loss_normalizer": "process",  # or global: summed over the ranks
-            "init_from": "",  # a run, a checkpoint or a file of weights (docs/weights.md): where training starts from
-            # Frozen layers keep the weights they start with; without init_from those are random, and a run is refused
+            "init_from": "",  # a run, a checkpoint or a file of weights to start training from (docs/weights.md)
+            # Frozen layers keep the weights they start with. Without init_from these are random, so a run is refused
             # unless this is set.
             "allow_random_frozen": False,
             "checkpoint_every_steps": 0,  # 0: at the end of each epoch only
@@ -244,12 +244,12 @@ def train():
             "keep_best": True,
             "evaluate_every_epochs": 1,  # 0: never
             "log_every_steps": 50,
-            "log_metrics": False,  # accuracies and the like in the log's lines too; metrics.jsonl always has them
+            "log_metrics": False,  # show accuracies and the like in the log too; metrics.jsonl always has them
             "tensorboard": True,
             "pictures": 8,  # images drawn beside their ground truth at the end
-            "box_ap_target": 0.0,  # stop once both are met; 0: no target
+            "box_ap_target": 0.0,  # stop once this and mask_ap_target are met; 0: no target
             "mask_ap_target": 0.0,
-            "stall_seconds": 600,  # a rank that keeps the others waiting longer ends the job
+            "stall_seconds": 600,  # if a rank keeps the others waiting for longer, the job ends
             "deterministic": False,
         }
     )

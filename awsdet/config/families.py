@@ -1,4 +1,4 @@
-"""The families of detectors: each function makes a complete config, the defaults with what that family changes."""
+"""The families of detectors: each function makes a complete config from the defaults."""
 
 from ml_collections import ConfigDict
 
@@ -18,7 +18,7 @@ def mask_rcnn():
 
 
 def faster_rcnn():
-    """The same detector without the mask head. Returns a locked ConfigDict."""
+    """Mask R-CNN without the mask head. Returns a locked ConfigDict."""
     config = mask_rcnn()
     config.model.detector = "faster_rcnn"
     config.model.box_head.low_quality_matches = False
@@ -52,7 +52,7 @@ def cascade_mask_rcnn():
 
 
 def cascade_rcnn():
-    """The same detector without mask heads. Returns a locked ConfigDict."""
+    """Cascade Mask R-CNN without the mask heads. Returns a locked ConfigDict."""
     config = cascade_mask_rcnn()
     config.model.detector = "cascade_rcnn"
     return config

@@ -29,7 +29,7 @@ def load(path, overrides=()):
         config = module.get_config()
     except UserError:
         raise
-    except Exception as error:  # the file is the user's program: whatever it raises is theirs to mend
+    except Exception as error:  # the file is the user's program, so any error in it is theirs to fix
         raise UserError(f"config file {path}: {type(error).__name__}: {_first_line(error)}") from error
     if not isinstance(config, ConfigDict):
         raise UserError(f"config file {path}: get_config() returned {type(config).__name__}, not a ConfigDict")
@@ -77,7 +77,7 @@ def _update(config, values, prefix):
         if isinstance(config[name], ConfigDict):
             _update(config[name], value, f"{prefix}{name}.")
         else:
-            config[name] = _tuples(value)  # JSON knows lists alone, no config has one
+            config[name] = _tuples(value)  # JSON has only lists, and configs have only tuples
 
 
 def _tuples(value):

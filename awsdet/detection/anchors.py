@@ -1,7 +1,9 @@
 """Anchors: the boxes that a dense head scores at every cell of every feature level.
 
-Order (that of mmdetection): level by level, cells row by row, the A shapes of a cell last; among shapes the scale
-changes fastest.
+Their order is that of mmdetection: level by level, then cell by cell, row by row, then the A shapes of a cell, among
+which the scale changes fastest.
+
+Symbols: B images, H x W cells of a level, A anchors per cell, N anchors of all levels together.
 """
 
 import dataclasses
@@ -30,8 +32,8 @@ class Anchors:
     def of_level(self, feature_size, stride):
         """The anchors of one level, float32 [H * W * A, 4] in image pixels.
 
-        `feature_size` is (H, W), integers or scalar tensors. Centres lie on the upper left corner of each cell (offset
-        0, as in the reference).
+        `feature_size` is (H, W), integers or scalar tensors. Anchors are centred on the upper left corner of their cell
+        (offset 0, as in the reference).
         """
         height, width = feature_size
         x = tf.cast(tf.range(width), tf.float32) * stride
@@ -45,10 +47,10 @@ class Anchors:
         return [self.of_level(_cells(features), stride) for features, stride in zip(pyramid, strides)]
 
     def valid(self, pyramid, strides, image_size, pad_multiple):
-        """Which anchors of all levels together lie inside the padded image they belong to: bool [B, N].
+        """Which anchors lie inside the padded image that they belong to: bool [B, N].
 
-        An image smaller than its batch has anchors in the batch's padding. Those beyond its own padding, which rounds
-        `image_size` int32 [B, 2] up to multiples of `pad_multiple`, take no part in the loss.
+        `image_size` int32 [B, 2]. An image is padded to multiples of `pad_multiple`, and then further, to the size of
+        the largest in its batch. Anchors in the second padding take no part in the loss.
         """
         padded = (image_size + pad_multiple - 1) // pad_multiple * pad_multiple
         cells = [valid_cells(_cells(features), stride, padded) for features, stride in zip(pyramid, strides)]
@@ -75,7 +77,7 @@ def valid_cells(feature_size, stride, padded_size):
 def inside(anchors, image_size, border):
     """Which of `anchors` [N, 4] reach no further than `border` px beyond each image: bool [B, N].
 
-    `image_size` int32 [B, 2]. To the right and below an anchor must stay short of the limit, as in mmdetection.
+    `image_size` int32 [B, 2]. On the right and at the bottom the limit itself counts as outside, as in mmdetection.
     """
     height, width = tf.unstack(tf.cast(image_size, tf.float32)[:, :, tf.newaxis], axis=1)
     x1, y1, x2, y2 = tf.unstack(anchors, axis=-1)

@@ -9,7 +9,7 @@ import math
 
 import tensorflow as tf
 
-# Deltas of width and height are clamped to this on both sides before exp (mmdetection's wh_ratio_clip, 16 / 1000).
+# The deltas of width and height are clamped to plus or minus this before exp (mmdetection's wh_ratio_clip, 16 / 1000).
 MAX_LOG_RATIO = abs(math.log(16.0 / 1000.0))
 _TINY = 1e-6
 
@@ -34,13 +34,15 @@ def iou(boxes, others):
 
 
 def iof(boxes, regions):
-    """Intersection over the area of `boxes` [..., N, 4] with `regions` [..., M, 4]: float32 [..., N, M]."""
+    """The share of each of `boxes` [..., N, 4] that lies in each of `regions` [..., M, 4]: float32 [..., N, M]."""
     return intersection(boxes, regions) / tf.maximum(area(boxes)[..., tf.newaxis], _TINY)
 
 
 def generalized_iou(boxes, others):
-    """GIoU (Rezatofighi et al. 2019) of each of `boxes` [..., 4] with its partner in `others` [..., 4]: [...], in
-    [-1, 1]; finite, and so is its gradient, for boxes without area too."""
+    """GIoU (Rezatofighi et al. 2019) of `boxes` [..., 4] with their partners in `others` [..., 4]: [...], in [-1, 1].
+
+    It and its gradient are finite for boxes without area too.
+    """
     overlap = _overlap(boxes, others)
     union = tf.maximum(area(boxes) + area(others) - overlap, _TINY)
     low, high = tf.minimum(boxes[..., :2], others[..., :2]), tf.maximum(boxes[..., 2:], others[..., 2:])
@@ -73,7 +75,7 @@ class BoxCoder:
     def encode(self, boxes, anchors):
         """Deltas [..., 4] = dx, dy, dw, dh that take `anchors` [..., 4] to `boxes` [..., 4].
 
-        Boxes without width or height (padding) give finite numbers that mean nothing.
+        For boxes without width or height (padding) the deltas are finite but meaningless.
         """
         ax, ay, aw, ah = _centre_form(anchors)
         bx, by, bw, bh = _centre_form(boxes)

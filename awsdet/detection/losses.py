@@ -1,4 +1,4 @@
-"""Losses, as sums beside the counts that divide them, and the metrics that let a run be watched."""
+"""Losses, as sums and the counts to divide them by, and metrics that show how a run is doing."""
 
 import dataclasses
 from typing import NamedTuple
@@ -11,20 +11,20 @@ BOX_LOSSES = ("l1", "smooth_l1", "giou")
 
 
 class Mean(NamedTuple):
-    """A mean as the two float32 scalars it is made of, so that those of several ranks can be joined."""
+    """A mean as two float32 scalars, its sum and its count, so that the means of several ranks can be combined."""
 
     total: tf.Tensor
     count: tf.Tensor
 
 
 class Terms(NamedTuple):
-    """What a training step makes of a batch: dicts from names to Mean. Losses are minimised, metrics only shown."""
+    """The losses and metrics of a batch, dicts from names to Mean. Losses are minimised, metrics only reported."""
 
     losses: dict
     metrics: dict
 
     def prefixed(self, prefix):
-        """The same under names that begin with `prefix`."""
+        """The same terms, with `prefix` before each name."""
         return Terms(*({f"{prefix}{name}": mean for name, mean in part.items()} for part in self))
 
 
@@ -37,12 +37,12 @@ def merged(terms):
 
 
 def share(marked, among):
-    """Mean of how many of `among` bool [...] are `marked` bool [...]."""
+    """The share of `among` bool [...] that is also `marked` bool [...], as a Mean."""
     return Mean(count(marked & among), count(among))
 
 
 def count(marked):
-    """How many are True: float32 scalar."""
+    """The number of True values: float32 scalar."""
     return tf.reduce_sum(tf.cast(marked, tf.float32))
 
 
@@ -51,8 +51,8 @@ class BoxLoss:
     """How far predicted deltas are from their targets.
 
     Attributes:
-        kind: l1, the absolute differences of the deltas; smooth_l1, the same, but quadratic, difference^2 / (2 beta),
-            below beta; giou, 1 - GIoU of the decoded boxes, one term per box where the others have four.
+        kind: l1: the absolute differences of the deltas. smooth_l1: the same, but below beta it is quadratic,
+            difference^2 / (2 beta). giou: 1 - GIoU of the decoded boxes, so one term per box instead of four.
         beta: of smooth_l1.
         weight: factor of the loss.
     """
@@ -68,8 +68,8 @@ class BoxLoss:
     def total(self, predicted, target, mask, anchors, coder):
         """The sum of the losses of deltas `predicted` [..., 4] against `target` [..., 4]: float32 scalar.
 
-        `mask` bool [...] marks the boxes that count; `anchors` float32 [..., 4] are the boxes that the deltas move, by
-        `coder`, a BoxCoder.
+        `mask` bool [...] marks the boxes that count. `anchors` float32 [..., 4] are the boxes that the deltas move;
+        `coder` is the BoxCoder that moves them.
         """
         return self._sum(predicted, target, mask, anchors, coder) * self.weight
 
@@ -87,10 +87,10 @@ class BoxLoss:
 
 @dataclasses.dataclass(frozen=True)
 class FocalLoss:
-    """Focal loss (Lin et al. 2017), each class a sigmoid of its own.
+    """Focal loss (Lin et al. 2017), with a separate sigmoid for each class.
 
-    With p the probability that was given to what is so, a term is -a (1 - p)^gamma log p; a is alpha for the class of
-    an object and 1 - alpha for all others.
+    A term is -a (1 - p)^gamma log p. For the class of an object p is the predicted probability and a is alpha; for
+    every other class p is 1 minus the predicted probability and a is 1 - alpha.
 
     Attributes:
         alpha, gamma: see above.
@@ -112,8 +112,8 @@ class FocalLoss:
         is_class = tf.one_hot(labels, logits.shape[-1], True, False, dtype=tf.bool)
         weight = tf.where(is_class, self.alpha, 1.0 - self.alpha) * tf.cast(mask, tf.float32)[..., tf.newaxis]
 
-        # The gradient is written out: it needs the logits only, where the chain rule would keep half a dozen tensors as
-        # large, and it is finite for any gamma and logit.
+        # The gradient is written out. It needs only the logits, while automatic differentiation would keep half a dozen
+        # tensors of their size, and it is finite for any gamma and logit.
         @tf.custom_gradient
         def total(logits):
             def gradient(upstream):
@@ -125,7 +125,7 @@ class FocalLoss:
             return -tf.reduce_sum(weight * tf.exp(self.gamma * log_wrong) * log_p), gradient
 
         def logarithms(logits):
-            """Of p and of 1 - p."""
+            """log p and log (1 - p)."""
             margin = tf.where(is_class, logits, -logits)
             log_p = -tf.nn.softplus(-margin)
             return log_p, log_p - margin

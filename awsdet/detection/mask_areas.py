@@ -1,6 +1,6 @@
 """How much of an object's mask lies in a window: exact areas of polygons, pixel counts of run lengths.
 
-Symbols: P windows, each with the object it is about; coordinates in pixels of the resized image.
+Symbols: B images, P windows, each of which belongs to one object; coordinates in pixels of the resized image.
 """
 
 import tensorflow as tf
@@ -9,10 +9,10 @@ _TINY = 1e-7
 
 
 def shares_inside(masks, image_size, windows, image_index, truth):
-    """The share, 0 to 1, of its object's mask that lies in each window: float32 [P]; 0 for an object without mask.
+    """For each window the share, 0 to 1, of its object's mask that lies in it: float32 [P]; 0 without a mask.
 
     `masks`: the batch's dict of ragged polygons and rles; `image_size` int32 [B, 2]; `windows` float32 [P, 4];
-    `image_index`, `truth` int32 [P]: the image and the object in it.
+    `image_index`, `truth` int32 [P]: the image of each window, and the object's index in that image.
     """
     row = tf.gather(tf.cast(masks["polygons"].row_starts(), tf.int32), image_index) + truth
     polygons, rles = tf.gather(masks["polygons"].values, row), tf.gather(masks["rles"].values, row)
@@ -26,9 +26,9 @@ def shares_inside(masks, image_size, windows, image_index, truth):
 def polygon_areas(polygons, windows):
     """Areas of polygons inside windows: float64 [P].
 
-    `polygons` ragged float32 [P, (parts), (x y x y …)]; parts are taken not to overlap; `windows` float32 [P, 4].
+    `polygons` ragged float32 [P, (parts), (x y x y …)]; parts are assumed not to overlap; `windows` float32 [P, 4].
 
-    By Green's theorem: with y clamped to the window, the integral of y dx along the boundary.
+    By Green's theorem, the area is the integral of y dx along the boundary, with y clamped to the window.
     """
     parts = polygons.values
     points = tf.cast(tf.reshape(parts.values, [-1, 2]), tf.float64)
@@ -45,14 +45,14 @@ def polygon_areas(polygons, windows):
 
 
 def _next_point(splits, part):
-    """For each point of the parts that `splits` bounds the index of the point after it, the first after the last."""
+    """The index of the point after each point; the last of a part is followed by its first. `splits`: of the parts."""
     after = tf.range(1, tf.shape(part, tf.int64)[0] + 1)
     first, end = tf.gather(splits, part), tf.gather(splits, part + 1)
     return tf.where(after == end, first, after)
 
 
 def _mean_clamped(start, end, limit):
-    """The mean of clamp(v, 0, limit) for v evenly from `start` to `end`."""
+    """The mean of clamp(v, 0, limit) for v evenly spread from `start` to `end`."""
 
     def integral(v):
         inside = tf.clip_by_value(v, 0.0, limit)
@@ -65,9 +65,9 @@ def _mean_clamped(start, end, limit):
 
 
 def rle_areas(rles, sizes, windows):
-    """Pixels of masks inside windows cut down to whole pixels, one at least, as mmdetection does: float64 [P].
+    """Pixels of masks inside windows: float64 [P]. Windows are cut to whole pixels, at least one, as mmdetection does.
 
-    `rles` ragged int32 [P, (runs)], column-major, the first run outside; `sizes` int32 [P, 2]: height and width;
+    `rles` ragged int32 [P, (runs)], column-major, zeros first; `sizes` int32 [P, 2]: height and width;
     `windows` float32 [P, 4].
     """
     sizes = tf.cast(sizes, tf.int64)
@@ -83,7 +83,7 @@ def rle_areas(rles, sizes, windows):
     width, height = tf.unstack(tf.gather(extent, row), axis=1)
 
     def before(position):
-        """Pixels of the window among the first `position` of the image."""
+        """Number of pixels of the window among the first `position` pixels of the image."""
         x, y = position // rows, position % rows
         whole = tf.clip_by_value(x - column, 0, width) * height
         partial = tf.clip_by_value(y - line, 0, height)

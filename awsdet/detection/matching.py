@@ -1,6 +1,6 @@
-"""Matching: which ground truth, if any, each candidate box (anchor or RoI) stands for.
+"""Matching: the ground truth, if any, that each candidate box (anchor or RoI) is to learn.
 
-Symbols: N candidates, G ground-truth slots. The rule is mmdetection's MaxIoUAssigner; any leading batch dimensions.
+The rule is mmdetection's MaxIoUAssigner. Symbols: N candidates, G ground-truth slots, ... any batch dimensions.
 """
 
 import dataclasses
@@ -18,12 +18,12 @@ class GroundTruth(NamedTuple):
 
     boxes: tf.Tensor  # float32 [..., G, 4]
     classes: tf.Tensor  # int32 [..., G], -1 in padding
-    is_target: tf.Tensor  # bool [..., G]: objects to find
-    is_crowd: tf.Tensor  # bool [..., G]: regions to leave alone
+    is_target: tf.Tensor  # bool [..., G]: objects to learn
+    is_crowd: tf.Tensor  # bool [..., G]: regions to leave out of the loss
 
 
 def ground_truth(batch):
-    """The GroundTruth of a batch, the dict that the reader makes."""
+    """The GroundTruth of a batch, a dict as the reader makes it."""
     is_object = batch["classes"] >= 0
     return GroundTruth(batch["boxes"], batch["classes"], is_object & ~batch["is_crowd"], is_object & batch["is_crowd"])
 
@@ -35,16 +35,16 @@ class Match(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Matcher:
-    """Decides by IoU which candidates are positive, which negative.
+    """Decides by IoU which candidates are positive and which are negative.
 
     Attributes:
-        positive_iou: from this IoU with an object on a candidate is positive.
-        negative_iou: below this IoU with every object it is negative; in between it is ignored.
-        low_quality_matches: each object also takes the candidates of its own highest IoU (the last object wins), if
-            that is at least min_positive_iou.
-        min_positive_iou: see there.
-        ignore_iof: candidates of which a larger share lies in a crowd region are ignored and take part in nothing;
-            negative: none is.
+        positive_iou: a candidate is positive if its IoU with an object is at least this.
+        negative_iou: a candidate is negative if its IoU with every object is below this; in between it is ignored.
+        low_quality_matches: each object also gets the candidates with which it has its highest IoU, if that is at least
+            min_positive_iou. If several objects claim a candidate, the last one gets it.
+        min_positive_iou: see low_quality_matches.
+        ignore_iof: a candidate is ignored, and matched to nothing, if more than this share of it lies in a crowd
+            region; negative: none is.
     """
 
     positive_iou: float = 0.5
@@ -56,7 +56,7 @@ class Matcher:
     def match(self, candidates, truth, valid=None):
         """Matches `candidates` float32 [..., N, 4] to a GroundTruth. Returns Match.
 
-        `valid` bool [..., N]: False excludes a candidate altogether.
+        `valid` bool [..., N]: False has a candidate ignored and matched to nothing.
         """
         usable = tf.ones(tf.shape(candidates)[:-1], tf.bool) if valid is None else valid
         if self.ignore_iof >= 0:
@@ -80,5 +80,5 @@ class Matcher:
 
 
 def _max(values):
-    """Maximum over the last axis, which may be empty: then 0."""
+    """Maximum over the last axis and 0, so that the axis may be empty."""
     return tf.reduce_max(tf.pad(values, [[0, 0]] * (values.shape.rank - 1) + [[0, 1]]), axis=-1)

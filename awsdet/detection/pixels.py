@@ -1,4 +1,4 @@
-"""From the pixels of images to the numbers that a network was trained on."""
+"""Normalises the pixels of images as a network expects them."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ class Pixels:
     bgr: bool = False
 
     def normalize(self, image, image_size):
-        """uint8 RGB [B, H, W, 3] -> float32 of the same shape; what lies beyond `image_size` int32 [B, 2] becomes 0."""
+        """uint8 RGB [B, H, W, 3] -> float32 of the same shape; pixels beyond `image_size` int32 [B, 2] become 0."""
         pixels = tf.cast(image[..., ::-1] if self.bgr else image, tf.float32)
         pixels = (pixels - tf.constant(self.mean, tf.float32)) / tf.constant(self.std, tf.float32)
         rows = tf.sequence_mask(image_size[:, 0], tf.shape(image)[1])

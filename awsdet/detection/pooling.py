@@ -1,4 +1,7 @@
-"""RoI features: each RoI pooled from the pyramid level that suits its size."""
+"""RoI features: each RoI is pooled from the pyramid level that suits its size.
+
+Symbols: B images, R RoIs, S RoIs per image, P side of the pooled features.
+"""
 
 import dataclasses
 
@@ -13,7 +16,7 @@ class RoIPooler:
 
     Attributes:
         size: P, side of the pooled features.
-        strides: image pixels per feature pixel of the levels that are pooled from, finest first.
+        strides: image pixels per feature pixel, for each level to pool from, finest first.
         sampling_ratio: samples per bin and axis; 0: as many as the bin has feature pixels.
         aligned: pixel centres lie at half-integer coordinates; False is the original Detectron rule.
         finest_scale: RoIs of this size (px) and up to twice it are pooled from the finest level.
@@ -26,8 +29,10 @@ class RoIPooler:
     finest_scale: float = 56.0
 
     def pool(self, pyramid, rois, image_index):
-        """`pyramid`: list of [B, H, W, C], of which the first levels are used; `rois` float32 [R, 4] in image pixels;
-        `image_index` int32 [R] -> [R, P, P, C]."""
+        """The features [R, P, P, C] of `rois` float32 [R, 4], in image pixels, of the images `image_index` int32 [R].
+
+        `pyramid`: list of [B, H, W, C]; levels beyond those of `strides` are not used.
+        """
         return roi_align(
             pyramid[: len(self.strides)],
             rois,
@@ -40,6 +45,6 @@ class RoIPooler:
         )
 
     def pool_batch(self, pyramid, rois):
-        """The same of `rois` float32 [B, S, 4], S RoIs of each image -> [B * S, P, P, C]."""
+        """The features [B * S, P, P, C] of `rois` float32 [B, S, 4]."""
         batch, per_image = tf.unstack(tf.shape(rois)[:2])
         return self.pool(pyramid, tf.reshape(rois, [-1, 4]), tf.repeat(tf.range(batch), per_image))

@@ -1,4 +1,4 @@
-"""From a detector's padded outputs for a batch to the objects of one image, in pixels of the original image."""
+"""Turns a detector's padded outputs for a batch into the objects of each image, in pixels of the original image."""
 
 import itertools
 from typing import NamedTuple
@@ -29,15 +29,15 @@ class Found(NamedTuple):
 
 
 def batch_results(outputs, image_size, original_size, mask_threshold, score_threshold=0.0):
-    """The objects of each image of a batch; all masks are pasted together, by all threads.
+    """The objects of each image of a batch. All masks are pasted in one call, by all threads.
 
     Args:
       outputs: dict of arrays as `Detector.detect` returns: boxes [B, D, 4] in pixels of the resized image, scores
-        [B, D], classes [B, D], count [B] and, with masks, masks [B, D, M, M] probabilities, and perhaps iou_scores
-        [B, D].
+        [B, D], classes [B, D], count [B]; if it finds masks, masks [B, D, M, M], probabilities; if it predicts them,
+        iou_scores [B, D]. B images, D detections per image, M side of a mask.
       image_size: [B, 2], height and width of each resized image without padding.
       original_size: [B, 2], height and width of each source image.
-      mask_threshold: probability from which on a pixel belongs to the object.
+      mask_threshold: a pixel belongs to the object if its probability is at least this.
       score_threshold: objects below it are left out.
 
     Returns a list of B Found.
@@ -72,7 +72,7 @@ def batch_results(outputs, image_size, original_size, mask_threshold, score_thre
 def _original_boxes(boxes, resized, original):
     """Boxes [N, 4] in pixels of the original image, clipped to it; both sizes are (height, width)."""
     height, width = (int(side) for side in original)
-    # The two axes were rounded to whole pixels each for itself, so each has its own scale.
+    # Height and width were rounded to whole pixels separately, so each has its own scale.
     scale = np.array([width, height, width, height], np.float32) / np.asarray(resized, np.float32)[[1, 0, 1, 0]]
     return np.clip(boxes * scale, 0, np.array([width, height, width, height], np.float32))
 
@@ -80,8 +80,7 @@ def _original_boxes(boxes, resized, original):
 def coco_objects(found, category_ids):
     """The objects as dicts of a COCO results file, without the image id: bbox, score, category_id, segmentation.
 
-    If masks are scored (Mask Scoring R-CNN), there are also iou_score and mask_score = score * iou_score; `score` is
-    the box's.
+    `score` is that of the box. With Mask Scoring R-CNN there are also iou_score and mask_score = score * iou_score.
 
     Args:
       found: Found.

@@ -1,7 +1,8 @@
 """Sampling: a fixed number of positives and negatives for the loss.
 
-Candidates with the smallest keys are taken, so that random keys sample at random and a test can hand in keys of its
-own.
+The candidates with the smallest keys are taken: random keys give a random sample, and a test can choose its own keys.
+
+Symbols: B images, N candidates per image, S samples per image.
 """
 
 import dataclasses
@@ -13,15 +14,15 @@ from awsdet.detection.matching import NEGATIVE, POSITIVE
 
 
 class Sample(NamedTuple):
-    # int32 [B, S]: the chosen candidates, positives first, each part by rising key; 0 in unused slots
+    # int32 [B, S]: the chosen candidates, positives first, then negatives, each by rising key; 0 in unused slots
     index: tf.Tensor
     positive: tf.Tensor  # bool [B, S]
-    valid: tf.Tensor  # bool [B, S]: False in slots that no candidate was left for
+    valid: tf.Tensor  # bool [B, S]: False in unused slots
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """mmdetection's RandomSampler: negatives fill what positives leave.
+    """mmdetection's RandomSampler: negatives fill the slots that positives leave.
 
     Attributes:
         size: S, candidates per image.
@@ -48,8 +49,7 @@ class Sampler:
 
 
 def _smallest(keys, allowed, limit):
-    """Indices int32 [B, limit] of the allowed candidates with the smallest keys, and how many there are, int32 [B,
-    1]."""
+    """(Indices int32 [B, limit] of the allowed candidates with the smallest keys, their number int32 [B, 1])."""
     available = tf.shape(keys)[1]
     top = tf.math.top_k(tf.where(allowed, -keys, -tf.float32.max), tf.minimum(limit, available))
     index = tf.pad(top.indices, [[0, 0], [0, limit - tf.shape(top.indices)[1]]])

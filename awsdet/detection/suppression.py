@@ -1,4 +1,4 @@
-"""The last step of every detector: the best of many scored boxes, each object once.
+"""The last step of every detector: keeps the best of many scored boxes, one per object.
 
 Symbols: B images, N boxes, D detections.
 """
@@ -14,23 +14,23 @@ METHODS = ("hard", "linear", "gaussian")
 
 
 class Detections(NamedTuple):
-    boxes: tf.Tensor  # float32 [B, D, 4], pixels of the resized image, zeros where there are fewer
-    scores: tf.Tensor  # float32 [B, D], falling
-    classes: tf.Tensor  # int32 [B, D], -1 where there are fewer
-    count: tf.Tensor  # int32 [B]
+    boxes: tf.Tensor  # float32 [B, D, 4], pixels of the resized image, zeros in unused slots
+    scores: tf.Tensor  # float32 [B, D], highest first
+    classes: tf.Tensor  # int32 [B, D], -1 in unused slots
+    count: tf.Tensor  # int32 [B], number of detections
 
 
 @dataclasses.dataclass(frozen=True)
 class Suppression:
-    """Boxes above a score, after class-wise NMS, at most so many per image.
+    """Keeps boxes above a score, after NMS within each class, up to a number per image.
 
     Attributes:
-        score_threshold: only boxes with a higher score are looked at.
+        score_threshold: only boxes with a higher score are considered.
         max_detections: D, the most boxes per image.
-        iou: boxes of a class whose IoU with a better one is above this are dropped, or their scores lowered.
+        iou: a box whose IoU with a better one of its class is above this is dropped, or its score lowered.
         method: hard; or Soft-NMS (Bodla et al. 2017), which lowers scores instead: linear, gaussian.
-        sigma: of gaussian.
-        min_score: Soft-NMS: a box is dropped when its score was lowered to this (mmcv's min_score).
+        sigma: of gaussian Soft-NMS.
+        min_score: Soft-NMS drops a box whose score has fallen to this (mmcv's min_score).
     """
 
     score_threshold: float = 0.05

@@ -1,13 +1,13 @@
-"""Checkpoints as whoever uses a trained detector sees them: found, checked, read.
+"""Finds, checks and reads checkpoints.
 
     <run>/checkpoints/step-00001234/
-        checkpoint.json                      what it is: config, classes, step, metrics, versions, sizes of the files
+        checkpoint.json                      config, classes, step, metrics, versions, sizes of the files
         state.index, state.data-…            tensors by name: variables of the detector and of its optimizer
     <run>/checkpoints/best -> step-00001234  a link, so that it changes in one instant
 
-A tensor has the name of its variable ("backbone.conv1.kernel"), so files do not depend on how a detector is put
-together. A run that averages its weights (EMA) has the averages there too, as "backbone.conv1.kernel/average". Nothing
-in a checkpoint is unpickled.
+A tensor has the name of its variable ("backbone.conv1.kernel"), so the files do not depend on how the objects of a
+detector are nested. A run that averages its weights (EMA) stores the averages too, as "backbone.conv1.kernel/average".
+Nothing in a checkpoint is unpickled.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from awsdet.runtime.errors import UserError
 
 FORMAT = "awsdet checkpoint 2"
 _OBJECTS = (
-    "awsdet checkpoint 1"  # tf.train.Checkpoint's own: tensors by their place among objects, which knows the names
+    "awsdet checkpoint 1"  # of tf.train.Checkpoint: keys follow the nesting of objects; a graph in it has the names
 )
 INFO = "checkpoint.json"
 BEST = "best"
@@ -57,10 +57,10 @@ def load(path):
 
 
 def find(path):
-    """The checkpoint that a path means.
+    """The checkpoint folder that a path stands for.
 
-    `path`: one checkpoint folder; or a run folder or its folder `checkpoints`, which mean the best checkpoint, or the
-    newest if none is marked best. Raises UserError if there is none.
+    `path`: a checkpoint folder, a run folder or its folder `checkpoints`. The latter two stand for the best checkpoint,
+    or the newest if none is marked best. Raises UserError if there is none.
     """
     path = pathlib.Path(path)
     if not path.is_dir():
@@ -99,7 +99,7 @@ def best(root):
 
 
 def read_info(path):
-    """The dict in checkpoint.json of one checkpoint folder. Raises UserError if there is none or it is not ours."""
+    """The dict in checkpoint.json of one checkpoint folder. Raises UserError if it is not a checkpoint."""
     file = pathlib.Path(path) / INFO
     try:
         info = json.loads(file.read_text())
@@ -153,7 +153,7 @@ def name_of(variable):
 
 @contextlib.contextmanager
 def damage_named(path):
-    """Turns what is wrong with a checkpoint into one line."""
+    """Turns an error in a checkpoint into a UserError of one line."""
     try:
         yield
     except (ValueError, tf.errors.OpError) as error:
@@ -162,7 +162,7 @@ def damage_named(path):
 
 
 def _whole(path):
-    """Whether a folder holds all that its checkpoint.json lists; logs what is wrong."""
+    """Whether a folder holds every file that its checkpoint.json lists; logs what is wrong."""
     if not (path / INFO).is_file():
         return False
     try:
@@ -173,6 +173,6 @@ def _whole(path):
     for name, size in files.items():
         file = path / name
         if not file.is_file() or file.stat().st_size != size:
-            logging.warning("passing over the damaged checkpoint %s: %s is not of %d bytes", path, name, size)
+            logging.warning("passing over the damaged checkpoint %s: %s should have %d bytes", path, name, size)
             return False
     return True

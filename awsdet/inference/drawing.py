@@ -1,4 +1,4 @@
-"""Pictures of objects in images: masks, boxes and names in a colour of their class (Pillow)."""
+"""Draws objects in images with Pillow: masks, boxes and names, in a colour per class."""
 
 import colorsys
 from typing import Any, NamedTuple
@@ -41,10 +41,10 @@ def class_color(class_index):
 
 
 def draw(image: Any, found: Found, score_threshold: float = 0.5, scale: float = 1.0) -> Image.Image:
-    """A picture of what `Detector.find` found, which a notebook shows.
+    """A picture of what `Detector.find` found, ready for a notebook to show.
 
     Args:
-      image: the image, as it was given to `find`: a path, an array or a Pillow image.
+      image: the image that was given to `find`: a path, an array or a Pillow image.
       found: detection.results.Found.
       score_threshold: objects with a lower score are not drawn.
       scale: enlargement of the picture.
@@ -69,7 +69,7 @@ def draw_objects(image, objects, scale=1.0):
     """Draws objects on an image.
 
     Args:
-      image: uint8 [H, W, 3] RGB array or a Pillow image; it is left as it is.
+      image: uint8 [H, W, 3] RGB array or a Pillow image; it is not changed.
       objects: DrawnObjects in pixels of `image`. The first is drawn last, on top of the others.
       scale: enlargement of the picture; lines and text keep their size.
 
@@ -94,12 +94,12 @@ def draw_objects(image, objects, scale=1.0):
 
 
 def side_by_side(rows, titles=("predictions", "ground truth"), panel_side=480):
-    """One picture of several: each row shows an image twice, with two sets of objects.
+    """One picture of several images: each row shows an image twice, with two sets of objects.
 
     Args:
       rows: tuples (image, left objects, right objects); image as for `draw_objects`.
-      titles: what stands above the two columns.
-      panel_side: the longer side of each drawn image, pixels.
+      titles: of the two columns.
+      panel_side: the longer side of each drawn image, in pixels.
 
     Returns:
       An RGB Pillow image.
@@ -137,7 +137,7 @@ def _scaled_box(box, scale, size):
 
 
 def _write_label(canvas, item, box, size, font):
-    """The label on a field of the class's colour above the box, or inside its top where the picture ends."""
+    """Writes the label in a field of the class's colour, above the box or, if there is no room, inside its top."""
     left, top, right, bottom = canvas.textbbox((0, 0), item.label, font=font)
     width, height = right - left + 4, bottom - top + 4
     x = max(0, min(box[0], size[0] - width))

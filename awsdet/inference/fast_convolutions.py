@@ -1,14 +1,14 @@
-"""Lets a detector that only finds objects use the compiled 3x3 convolution, on CPUs that are faster with it."""
+"""Lets a detector find objects with the compiled 3x3 convolution, on CPUs where that is faster."""
 
 from awsdet.models.layers.conv import Conv
 from awsdet.ops import conv3x3
 
 
 def use_fast_convolutions(detector):
-    """Replaces the call of each convolution of pyramid and heads that `ops.conv3x3` can do; call it before `detect`.
+    """Makes each convolution of pyramid and heads use `ops.conv3x3` if it can; call this before `detect`.
 
-    The detector's scores change in their last digits, its weights and its training do not: that calls the layers as
-    they were. Does nothing where `conv3x3` does not pay. Returns the number of convolutions.
+    The detector's scores change in their last digits. Its weights do not change, nor does training, which uses the
+    layers as before. Does nothing on CPUs where `conv3x3` is not faster. Returns the number of changed convolutions.
     """
     layers = [layer for layer in detector.submodules if isinstance(layer, Conv) and _suits(layer)]
     if not layers or not conv3x3.pays():

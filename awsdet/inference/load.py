@@ -1,4 +1,4 @@
-"""A trained detector from whatever holds its weights."""
+"""Loads a trained detector from a run, a checkpoint or a file of weights."""
 
 import pathlib
 
@@ -15,13 +15,13 @@ from awsdet.weights.infer import infer
 
 
 def load(path: str | pathlib.Path) -> Detector:
-    """A detector that finds objects: `load("runs/mine").find("cat.jpg")`.
+    """A detector that is ready to find objects: `load("runs/mine").find("cat.jpg")`.
 
     Args:
-        path: a run folder, which means its best checkpoint; one of its checkpoints; or a file of weights of a whole
-            detector: exported by `awsdet weights`, or of another system (see docs/weights.md).
+        path: a run folder, for its best checkpoint; one of its checkpoints; or a file with the weights of a whole
+            detector, exported by `awsdet weights` or written by another system (see docs/weights.md).
 
-    Raises UserError if there is none of these, or the weights do not make a detector.
+    Raises UserError if there is none of these, or the weights are not those of a whole detector.
     """
     if pathlib.Path(path).is_file():
         detector = _of_weights(path)
@@ -35,11 +35,11 @@ def load(path: str | pathlib.Path) -> Detector:
 def _of_weights(path):
     weights = weights_lib.read(path)
     if weights.backbone_only:
-        raise UserError(f"{path} holds a backbone alone, which finds nothing; train from it with train.init_from")
+        raise UserError(f"{path} holds only a backbone, which cannot find objects; train from it with train.init_from")
     config, count = infer(weights)
     names = classes.names_of(weights) or tuple(f"class {index}" for index in range(count))
     detector = builder.build(config, names)
     if weights.preset is None:
-        logging.warning("%s does not say how its pixels are normalised; torchvision's way is taken", path)
+        logging.warning("%s does not say how pixels are normalised for it; they are normalised as in torchvision", path)
     mmdet.assign(detector, weights.arrays)
     return detector

@@ -1,7 +1,7 @@
-"""Prediction: image files in, objects out, as JSON and as pictures.
+"""Prediction: finds objects in image files and writes them as JSON.
 
-Images go through the network one by one, so that what is found in one does not depend on its neighbours; the next ones
-are read meanwhile. One trace of the graph serves all sizes.
+Images go through the network one by one, so that what is found in an image does not depend on the others; meanwhile
+the next images are read. One trace of the graph serves all sizes.
 """
 
 import concurrent.futures
@@ -21,7 +21,7 @@ _READERS = 4
 
 
 class Prediction(NamedTuple):
-    """What became of one image file; `error` alone is set where it could not be read."""
+    """The result for one image file; if it could not be read, only `error` is set."""
 
     path: pathlib.Path
     image: np.ndarray | None  # uint8 [H, W, 3] RGB, upright
@@ -30,9 +30,9 @@ class Prediction(NamedTuple):
 
 
 def find_images(source):
-    """The image files of a folder and its subfolders in order of their names, or the one file that `source` is.
+    """The image files of a folder and its subfolders, ordered by path, or `source` itself if it is a file.
 
-    Raises UserError where nothing is there.
+    Raises UserError if nothing is there.
     """
     source = pathlib.Path(source)
     if source.is_file():
@@ -51,7 +51,7 @@ def predict(detector, paths, score_threshold=0.0):
     Args:
       detector: Detector.
       paths: image files.
-      score_threshold: objects below it are left out; the detector's own threshold holds too.
+      score_threshold: objects below it are left out, in addition to those below the detector's own threshold.
 
     Yields:
       A Prediction for each path, in order.
@@ -68,7 +68,7 @@ def prediction_entry(prediction, name, class_names, category_ids):
 
     Args:
       prediction: a Prediction without error.
-      name: what the file calls the image.
+      name: of the image, in the JSON.
       class_names, category_ids: of each class.
 
     Returns:
@@ -84,10 +84,10 @@ def prediction_entry(prediction, name, class_names, category_ids):
 
 
 def write_predictions(path, entries, skipped, class_names, category_ids):
-    """Writes the JSON of all images in one piece: {"classes", "images", "skipped"}.
+    """Writes the JSON of all images: {"classes", "images", "skipped"}.
 
     Args:
-      path: the file; its folder is made.
+      path: the file; its folder is made if needed.
       entries: dicts of `prediction_entry`.
       skipped: dicts {"image", "reason"} of the images that could not be read.
       class_names, category_ids: of each class.
@@ -99,7 +99,7 @@ def write_predictions(path, entries, skipped, class_names, category_ids):
 
 
 def _read_ahead(paths):
-    """Yields (path, image, None) or (path, None, why not); a few files are read while one is used."""
+    """Yields (path, image, None) or (path, None, reason); a few files are read ahead."""
     with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
         paths = iter(paths)
         reading = [pool.submit(_read, path) for path in itertools.islice(paths, _READERS)]

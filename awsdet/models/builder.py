@@ -1,6 +1,6 @@
-"""Makes a detector from a config: the only file of the models that sees one.
+"""Makes a detector from a config. No other file of the models reads a config.
 
-Everything below takes plain numbers and the small values of `awsdet.detection`, and can be used without a config.
+The rest takes plain numbers and the small objects of `awsdet.detection`, and can be used without a config.
 """
 
 import json
@@ -37,25 +37,25 @@ from awsdet.runtime.errors import UserError
 
 
 def build(config, class_names):
-    """A detector with all its variables made.
+    """A detector with all its variables.
 
     Args:
-        config: ConfigDict; its sections model and data (the size of images that are searched), and its seed count.
-        class_names: the C class names, in the order of the records' class numbers.
+        config: ConfigDict, of which model, seed and data (for the size of images to find objects in) are used.
+        class_names: the C class names, in the order of the class numbers in the records.
 
-    Raises UserError if a setting is none of its choices or does not go with the others.
+    Raises UserError if a setting has an invalid value or does not go with the others.
     """
     check(config.model)
     return assemble(config, class_names)
 
 
 def has_masks(detector):
-    """Whether the detector of that name, one of DETECTORS, finds masks and must be given them to train."""
+    """Whether `detector`, a name in DETECTORS, finds masks and needs them to train."""
     return detector in _WITH_MASKS
 
 
 def check(model):
-    """Raises UserError if a setting of config.model is none of its choices."""
+    """Raises UserError if a setting of config.model is not among its choices."""
     for key, choices in _CHOICES.items():
         value = model
         for part in key.split("."):
@@ -86,12 +86,12 @@ def assemble(config, class_names):
 
 
 class _FromConfig:
-    """A detector that knows its config, so that Keras can make it anew; `recipe` is the JSON of `get_config`."""
+    """A detector that knows its config, so that Keras can make it again; `recipe` is the JSON of `get_config`."""
 
     recipe = "null"
 
     def get_config(self):
-        """A dict that JSON can hold; `from_config` makes an untrained detector of it."""
+        """A JSON-ready dict from which `from_config` makes an untrained detector."""
         return json.loads(self.recipe)
 
     @classmethod
@@ -111,7 +111,7 @@ class _RetinaNet(_FromConfig, RetinaNet):
 
 
 def _two_stage(model, common, options):
-    """Faster, Mask and Mask Scoring R-CNN: one stage."""
+    """Faster, Mask or Mask Scoring R-CNN: one stage of RoI heads."""
     masks = None
     if has_masks(model.detector):
         iou_head = _mask_iou_head(model, options, common) if model.detector == "mask_scoring_rcnn" else None
@@ -123,7 +123,7 @@ def _two_stage(model, common, options):
 
 
 def _cascade(model, common, options):
-    """Cascade R-CNN: a stage for each entry of config.model.cascade, which changes what config.model.box_head says."""
+    """Cascade R-CNN: one stage per entry of config.model.cascade, which overrides config.model.box_head."""
     cascade, stages = model.cascade, []
     counts = [len(cascade[key]) for key in ("ious", "box_stds", "loss_weights")]
     if len(set(counts)) > 1 or not counts[0]:
@@ -177,7 +177,7 @@ def _retinanet(model, common, options):
     )
 
 
-# Name of a detector -> the function (config.model, options of all layers, options of the detector) that makes it.
+# Name of a detector -> the function that makes it, of config.model, options of all layers, options of the detector.
 DETECTORS = {
     "faster_rcnn": _two_stage,
     "mask_rcnn": _two_stage,
@@ -207,8 +207,8 @@ def _hrnet(settings, **options):
     return HRNet(branch_width=settings.branch_width, **options)
 
 
-# Name of a backbone -> the function (config.model.backbone, **options of all backbones) that makes it: a layer from
-# normalised images to features at strides 4, 8, 16, 32, with their numbers of channels as `out_channels`.
+# Name of a backbone -> the function that makes it, of config.model.backbone and the options of all backbones. A
+# backbone is a layer from normalised images to features at strides 4, 8, 16, 32; `out_channels` are their channels.
 BACKBONES = {"resnet": _resnet, "resnet_v1d": _resnet_v1d, "hrnet": _hrnet}
 
 
@@ -232,8 +232,9 @@ def _hrfpn(settings, in_channels, **options):
     return HRFPN(in_channels, settings.channels, norm=settings.norm, **options)
 
 
-# Name of a neck -> the function (config.model.fpn, channels of the features, **options) that makes it: a layer from the
-# backbone's features to `num_outs` levels, each of half the size of the one before, from the `start_level`-th on.
+# Name of a neck -> the function that makes it, of config.model.fpn, the channels of the features and options. A neck is
+# a layer from the features of the backbone, from number `start_level` on, to `num_outs` levels, each half the size of
+# the one before.
 NECKS = {"fpn": _fpn, "hrfpn": _hrfpn}
 
 
@@ -342,7 +343,7 @@ def _pooler(model, head):
 
 
 def _stage_rules(model):
-    """What all stages have alike."""
+    """What all stages have in common."""
     return {
         "pooler": _pooler(model, model.box_head),
         "sampler": _sampler(model.box_head),
@@ -351,7 +352,7 @@ def _stage_rules(model):
     }
 
 
-_HEAD_NORMS = ("none", "group_norm")  # a batch norm's statistics would hold unused RoIs
+_HEAD_NORMS = ("none", "group_norm")  # the statistics of a batch norm would include unused RoIs
 _CHOICES = {
     "detector": DETECTORS,
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),

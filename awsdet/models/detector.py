@@ -1,4 +1,7 @@
-"""What every detector shares: preparing images, the training step, finding objects, the face that Keras knows."""
+"""What all detectors share: preparing images, the training step, finding objects, the methods of a Keras model.
+
+Symbols: B images, D detections per image, C classes.
+"""
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +15,7 @@ from awsdet.ops.placement import whole
 from awsdet.ops.resize import resize
 from awsdet.runtime.world import World
 
-# What detection needs of a batch; one trace serves every number and size of images.
+# The part of a batch that detection needs; one trace serves any number and size of images.
 IMAGES_SPEC = {
     "image": tf.TensorSpec([None, None, None, 3], tf.uint8),
     "image_size": tf.TensorSpec([None, 2], tf.int32),
@@ -22,16 +25,16 @@ IMAGES_SPEC = {
 class Detector(tf.keras.Model):
     """Base of the detectors: a `tf.keras.Model` that trains by `compile` and `fit` and finds objects by `find`.
 
-    A subclass computes `training_outputs(images, batch, keys, training)`, a tuple with `terms`, which are
+    A subclass defines `training_outputs(images, batch, keys, training)`, which returns a tuple with `terms`, a
     detection.losses.Terms; `pyramid(images)`; and `detect_in_pyramid(pyramid, image_size)`.
 
     Args:
         class_names: names of the C classes in the order of their numbers.
         pixels: Pixels that the backbone expects.
         precision: Keras' name of the precision policy.
-        input_size: InputSize that `find` brings images to.
-        mask_threshold: probability from which on a pixel belongs to an object.
-        seed: of everything drawn while training.
+        input_size: InputSize that `find` resizes images to.
+        mask_threshold: a pixel belongs to an object if its probability is at least this.
+        seed: of everything that is drawn at random in training.
     """
 
     def __init__(
@@ -55,10 +58,10 @@ class Detector(tf.keras.Model):
 
         Args:
             image: path of an image file, uint8 RGB array [H, W, 3] or [H, W], or a Pillow image.
-            score_threshold: objects below it are left out; the detector's own threshold holds too.
+            score_threshold: objects below it are left out, in addition to those below the detector's own threshold.
 
-        Returns `detection.results.Found` in pixels of the image, turned upright as its EXIF tag says. Raises UserError
-        for a file that is no whole image.
+        Returns a `detection.results.Found` in pixels of the image, turned upright as its EXIF tag says. Raises
+        UserError for a file that is not a complete image.
         """
         image = as_array(image)
         size = self.input_size.resized(*image.shape[:2])
@@ -75,14 +78,14 @@ class Detector(tf.keras.Model):
         Args:
             batch: dict with `image` uint8 [B, H, W, 3], H and W multiples of 32, and `image_size` int32 [B, 2].
 
-        Returns a dict: boxes float32 [B, D, 4] in pixels of `image`, scores float32 [B, D] falling, classes int32
-        [B, D] with -1 as padding, count int32 [B]; with masks also masks float32 [B, D, 28, 28], probabilities in each
-        box; from Mask Scoring R-CNN also iou_scores float32 [B, D].
+        Returns a dict: boxes float32 [B, D, 4] in pixels of `image`; scores float32 [B, D], highest first; classes
+        int32 [B, D], padded with -1; count int32 [B]. A detector with masks adds masks float32 [B, D, 28, 28], the
+        probabilities inside each box; Mask Scoring R-CNN adds iou_scores float32 [B, D].
         """
         return self._detect_any_size({name: batch[name] for name in IMAGES_SPEC})
 
     def results(self, outputs, image_size, original_size, score_threshold=0.0):
-        """What `detect` found, as objects of the original images, their masks cut and pasted: list of B `Found`.
+        """The `outputs` of `detect` as objects in the original images, with masks of their size: list of B `Found`.
 
         `image_size`, `original_size`: [B, 2], height and width of the resized and of the original images.
         """
@@ -104,18 +107,18 @@ class Detector(tf.keras.Model):
     # ----------------------------------------------------------------------------------------------------------- saving
 
     def save(self, filepath, *arguments, **options):
-        """As Keras', in its own format: `filepath` ends in .keras. `tf.keras.models.load_model` loads it where awsdet
-        is imported; call `compile` before it trains.
+        """Saves the model in Keras' own format: `filepath` must end in .keras.
 
+        `tf.keras.models.load_model` loads it in a program that imports awsdet; call `compile` before training it.
         Raises ValueError for other formats: they would hold a graph that needs our compiled operators, or nothing.
         """
         _check_saving(filepath, (".keras",))
         super().save(filepath, *arguments, **options)
 
     def save_weights(self, filepath, *arguments, **options):
-        """As Keras': `filepath` ends in .weights.h5, or is the beginning of TensorFlow's own files.
+        """Saves the weights: `filepath` must end in .weights.h5, or is the prefix of files in TensorFlow's own format.
 
-        Raises ValueError for Keras' old HDF5 format, which tells layers apart by names alone.
+        Raises ValueError for the old HDF5 format of Keras, which tells layers apart only by their names.
         """
         _check_saving(filepath, (".weights.h5", ""))
         super().save_weights(filepath, *arguments, **options)
@@ -138,10 +141,10 @@ class Detector(tf.keras.Model):
         Args:
             optimizer: a Keras optimizer, a LossScaleOptimizer around one for mixed_float16, or a name.
             world: World of the processes; None for one process.
-            clip_norm: largest global norm of the averaged gradients; 0 leaves them.
-            accumulate_steps: batches whose mean gradient makes one update.
-            loss_normalizer: "process", or "global": losses are divided by counts summed over the ranks, as if all
-                images were in one batch.
+            clip_norm: largest global norm of the averaged gradients; 0: they are not clipped.
+            accumulate_steps: batches per update, which applies the mean of their gradients.
+            loss_normalizer: "process": each rank divides its losses by its own counts. "global": by the counts summed
+                over the ranks, as if all images were in one batch.
         """
         if loss_normalizer not in ("process", "global"):
             raise ValueError(f"loss_normalizer is {loss_normalizer!r}; it must be process or global")
@@ -151,7 +154,7 @@ class Detector(tf.keras.Model):
             if isinstance(layer, Conv):
                 layer.world = self.world
         self.loss_normalizer, self.clip_norm, self.accumulate_steps = loss_normalizer, clip_norm, accumulate_steps
-        # Made now, so that the training step is traced once: a trace that makes variables is followed by a second one.
+        # Made now, so that the training step is traced once: TensorFlow traces a function that makes variables twice.
         build = getattr(self.optimizer, "build", None) or self.optimizer._create_all_weights
         build(self.trainable_variables)
         if accumulate_steps > 1:
@@ -161,27 +164,27 @@ class Detector(tf.keras.Model):
             ]
 
     def make_train_function(self, force=False):
-        """What `fit` calls at each step: the compiled training step, which tells waiting for data from computing."""
+        """The compiled training step, which `fit` calls at each step; it measures the time spent waiting for data."""
         if self.train_function is None or force:
             self.train_function = TimedSteps(self.train_step, self.run_eagerly)
         return self.train_function
 
     def make_test_function(self, force=False):
-        """What `evaluate` calls at each step: the compiled test step, whose losses are averaged over the batches."""
+        """The compiled test step, which `evaluate` calls at each step; it averages the losses over the batches."""
         if self.test_function is None or force:
             self.test_function = MeanSteps(self.test_step, self.run_eagerly)
         return self.test_function
 
     def reset_metrics(self):
-        """Begins new means over the batches of an evaluation."""
+        """Starts the means over the batches of an evaluation again."""
         super().reset_metrics()
         if isinstance(self.test_function, MeanSteps):
             self.test_function.reset()
 
     @tf.autograph.experimental.do_not_convert  # nothing below needs it, and it doubles the time to the first step
     def train_step(self, data):
-        """One step of `fit`. Returns the sum of the losses, each of them, the norm of the averaged gradients and the
-        metrics, for the log. A metric is NaN if the batch has nothing that it is about."""
+        """One step of `fit`. Returns, for the log, the sum of the losses, each loss, the norm of the averaged gradients
+        and the metrics. A metric is NaN if its count is 0 in this batch."""
         batch = _batch_of(data)
         with tf.GradientTape() as tape:
             losses, metrics = self._losses_and_metrics(batch)
@@ -190,12 +193,12 @@ class Detector(tf.keras.Model):
         finite = self._assert_finite(losses, batch)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables)
-        # A term that saw no object still reaches its variables: every rank reduces the same tensors at every step.
+        # Without objects a loss still has gradients of zero: every rank must reduce the same tensors at every step.
         missing = [v.name for v, g in zip(variables, gradients) if g is None]
         if missing:
             raise ValueError(f"no loss depends on {', '.join(missing)}")
-        # What is not finite must not reach another rank or a variable. The gradients themselves need not wait for the
-        # check, which is made on the host.
+        # Values that are not finite must not reach another rank or a variable. Computing the gradients does not wait
+        # for the check, which runs on the host.
         with tf.control_dependencies([finite]):
             gradients = [tf.identity(tf.convert_to_tensor(g)) for g in gradients]
         if self._scales_loss:
@@ -206,7 +209,7 @@ class Detector(tf.keras.Model):
 
     @tf.autograph.experimental.do_not_convert
     def test_step(self, data):
-        """One step of `evaluate`: losses and metrics as in training, but normalised by stored statistics."""
+        """One step of `evaluate`: losses and metrics as in training, but batch norms use their stored statistics."""
         losses, metrics = self._losses_and_metrics(_batch_of(data), training=False)
         return {"loss": tf.add_n(list(losses.values())), **losses, **metrics}
 
@@ -215,7 +218,7 @@ class Detector(tf.keras.Model):
         return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
 
     def _update(self, gradients, variables):
-        """Averages over the ranks and applies. With accumulation only every accumulate_steps-th step does so."""
+        """Averages the gradients over the ranks and applies them; with accumulation, every accumulate_steps steps."""
         if self.accumulate_steps == 1:
             return self._apply(gradients, variables)
         for total, gradient in zip(self._accumulated, gradients):
@@ -251,34 +254,34 @@ class Detector(tf.keras.Model):
     def compute_losses(self, batch, keys=None, training=True):
         """Losses of one batch: a dict of float32 scalars.
 
-        `keys(name, shape)` gives the keys of whatever is sampled; by default they are random.
+        `keys(name, shape)` returns the sampling keys; by default they are random.
         """
         return self._losses_and_metrics(batch, keys, training)[0]
 
     def _losses_and_metrics(self, batch, keys=None, training=True):
-        """Two dicts of float32 scalars."""
+        """(losses, metrics), two dicts of float32 scalars."""
         terms = self.training_outputs(self.normalize_images(batch), batch, keys or self.sampling_keys, training).terms
         with tf.name_scope("losses"):
             return self.normalized(terms.losses), {name: m.total / m.count for name, m in terms.metrics.items()}
 
     def normalized(self, losses):
-        """Divides the total of each Mean of the dict `losses` by its count; see `loss_normalizer` of `compile`."""
+        """The dict `losses` with the total of each Mean divided by its count; see `loss_normalizer` of `compile`."""
         counts = tf.stack([mean.count for mean in losses.values()])
         if self.loss_normalizer == "global":
-            # Gradients are averaged over the ranks afterwards, which divides by the size once more.
+            # Gradients are averaged over the ranks afterwards, which divides by the number of ranks once more.
             counts = self.world.sum(counts) / self.world.size
         return {name: tf.math.divide_no_nan(mean.total, counts[i]) for i, (name, mean) in enumerate(losses.items())}
 
     def sampling_keys(self, name, shape):
-        """Uniform random keys float32 `shape` in [0, 1), fixed by the seed, the step, the rank and `name`."""
-        # 64 bits hold any seed, half a million steps and more, and 4096 ranks.
+        """Random keys float32 `shape`, uniform in [0, 1); they depend only on seed, step, rank and `name`."""
+        # 64 bits are enough for any seed and step, and for 4096 ranks.
         salt = tf.constant((self.seed * 7919 + sum(map(ord, name))) % 2**62, tf.int64)
         seed = tf.stack([salt, self.step * 4096 + self.world.rank])
         return tf.random.stateless_uniform(shape, seed)
 
 
 def _batch_of(data):
-    """The batch in what Keras hands to a step: `train_on_batch` wraps it in a tuple."""
+    """The batch in the data that Keras passes to a step; `train_on_batch` wraps it in a tuple."""
     return data[0] if isinstance(data, tuple) else data
 
 

@@ -1,4 +1,4 @@
-"""What Keras' `fit` and `evaluate` call at each step instead of functions that take the batch inside their graph."""
+"""The functions that Keras' `fit` and `evaluate` call at each step. They take the batch outside the graph."""
 
 import time
 
@@ -9,14 +9,14 @@ import tensorflow as tf
 class TimedSteps:
     """Takes a batch from an iterator and runs a step on it, compiled once for all batches of a dataset.
 
-    Keras' own takes the batch inside its graph, where the wait for data cannot be seen, and traces again for other
-    sizes. Here a dataset's own element_spec is the signature of the trace.
+    Keras' own function takes the batch inside its graph, where the wait for data cannot be measured, and traces again
+    for other sizes. Here the dataset's element_spec is the signature of the trace.
 
     Args:
         step: function of a batch that returns a dict of scalars.
-        eagerly: runs it as it is, for debugging.
+        eagerly: runs the step without compiling it, for debugging.
 
-    Attributes: data_seconds, waited for batches so far.
+    Attributes: data_seconds, the time spent waiting for batches so far.
     """
 
     def __init__(self, step, eagerly):
@@ -30,7 +30,7 @@ class TimedSteps:
         return self.compiled(iterator.element_spec)(batch)
 
     def compiled(self, element_spec):
-        """The step as it is called with each batch of a dataset that has this element_spec."""
+        """The compiled step for batches of a dataset with this element_spec."""
         if self._eagerly:
             return self._step
         key = str(element_spec)
@@ -40,14 +40,14 @@ class TimedSteps:
 
 
 class MeanSteps(TimedSteps):
-    """The same, but the scalars are means over the batches since `reset`; what is NaN in a batch is left out there."""
+    """As TimedSteps, but returns the means of the scalars over the batches since `reset`, leaving out NaN."""
 
     def __init__(self, step, eagerly):
         super().__init__(step, eagerly)
         self._sums, self._counts = {}, {}
 
     def reset(self):
-        """Begins anew."""
+        """Starts the means again."""
         self._sums.clear()
         self._counts.clear()
 

@@ -1,4 +1,4 @@
-"""RetinaNet (Lin et al. 2017): one stage, every anchor of P3 to P7 is classified and moved."""
+"""RetinaNet (Lin et al. 2017): a one-stage detector that classifies and moves every anchor of P3 to P7."""
 
 from typing import NamedTuple
 
@@ -16,11 +16,11 @@ from awsdet.models.heads.retina_head import (
 )
 
 STRIDES = (8, 16, 32, 64, 128)
-FIRST_POSITIVES = 100.0  # the initial value of the running mean of the positives, as Detectron2's
+FIRST_POSITIVES = 100.0  # the initial value of the running mean of the positives, as in Detectron2
 
 
 class RetinaNetStep(NamedTuple):
-    """What a training step makes of a batch."""
+    """The results of a training step."""
 
     output: RetinaOutput
     targets: RetinaTargets
@@ -28,17 +28,17 @@ class RetinaNetStep(NamedTuple):
 
 
 class RetinaNet(Detector):
-    """Backbone, a neck from C3 on with two coarser levels, and the head with its rules.
+    """Backbone, a neck from C3 on with two coarser levels, and the head with its settings.
 
     Args:
         backbone: layer from images to features at strides 4, 8, 16, 32. neck: layer from these to P3 to P7.
         head: RetinaHead.
         anchors: Anchors. matcher: Matcher. coder: BoxCoder.
         focal_loss: FocalLoss. box_loss: BoxLoss. suppression: Suppression.
-        pre_nms: pairs of anchor and class of each level that are looked at for detections.
-        min_size: boxes whose width or height (px) is not above this are dropped.
-        normalizer_momentum: 0: losses are divided by the positives of the batch; else by their running mean over the
-            steps, of which this share is kept at each (Detectron2: 0.9).
+        pre_nms: the number of best pairs of anchor and class per level that can become detections.
+        min_size: boxes must be wider and higher than this, in px.
+        normalizer_momentum: 0: losses are divided by the number of positives in the batch. Otherwise by its running
+            mean over the steps, of which each step keeps this share (Detectron2: 0.9).
         pad_multiple: images are padded to multiples of this, px.
         options: see `Detector`.
     """
@@ -73,10 +73,10 @@ class RetinaNet(Detector):
         self.built = True
 
     def training_outputs(self, images, batch, keys=None, training=True):
-        """RetinaNetStep of normalised `images`, as `normalize_images` gives them, and the batch they are of.
+        """The RetinaNetStep of `images`, normalised by `normalize_images`, and their batch.
 
-        Nothing is sampled, so `keys` are not asked for. With normalizer_momentum and `training`, each call is a step of
-        the running mean.
+        Nothing is sampled, so `keys` is not used. With normalizer_momentum and `training`, each call updates the
+        running mean.
         """
         pyramid = self.pyramid(images, training)
         with tf.name_scope("targets"):
@@ -91,7 +91,7 @@ class RetinaNet(Detector):
         return RetinaNetStep(output, targets, terms)
 
     def _smoothed(self, count, training):
-        """The running mean of `count`, the same on all ranks, if one is kept."""
+        """The running mean of `count`, the same on all ranks; without normalizer_momentum, `count` itself."""
         if self.positives is None:
             return count
         if not training:
@@ -105,7 +105,7 @@ class RetinaNet(Detector):
         return self.neck(self.backbone(images, training=training), training=training)
 
     def detect_in_pyramid(self, pyramid, image_size):
-        """`detect` from features P3 to P7 on."""
+        """The rest of `detect`, from the features P3 to P7 on."""
         anchors = self.anchors.of_pyramid(pyramid, STRIDES)
         rules = (self.coder, self.suppression, self.pre_nms, self.min_size)
         return retina_detections(self.bbox_head(pyramid), anchors, image_size, *rules)._asdict()

@@ -1,12 +1,12 @@
-"""What a two-stage detector does with its proposals: one stage (Faster, Mask, Mask Scoring R-CNN) or several (Cascade).
+"""The RoI heads of a two-stage detector: one stage (Faster, Mask, Mask Scoring R-CNN) or several (Cascade).
 
-A stage samples RoIs, pools their features, classifies and moves them (box head) and, if it has a mask head, outlines
-them. In a cascade (Cai and Vasconcelos 2018, as mmdetection 3 has it) each stage starts from the boxes that the one
-before it refined, with a higher IoU for positives; the class logits of all stages are averaged when objects are looked
-for.
+A stage samples RoIs, pools their features, classifies and moves them (box head) and, if it has a mask head, predicts
+their masks. In a cascade (Cai and Vasconcelos 2018, as in mmdetection 3) each stage starts from the boxes that the one
+before it refined, and requires a higher IoU of positives; when finding objects, the class logits of all stages are
+averaged.
 
-Symbols: B images, G objects per image, K proposals per image, P positive RoIs of a batch, D detections per image,
-M = 28 side of a mask.
+Symbols: B images, G objects per image, K proposals per image, S sampled RoIs per image, P positive RoIs of a batch, D
+detections per image, M = 28 side of a mask.
 """
 
 from typing import NamedTuple
@@ -29,7 +29,7 @@ from awsdet.models.heads.mask_iou_head import mask_iou_targets, mask_iou_terms
 
 
 class StageStep(NamedTuple):
-    """What a training step makes in one stage; masks are None without a mask head, IoUs without a mask IoU head."""
+    """The results of a training step in one stage. Masks are None without a mask head, IoUs without a mask IoU head."""
 
     rois: RoISample
     boxes: BoxOutput
@@ -41,7 +41,7 @@ class StageStep(NamedTuple):
 
 
 class MaskBranch(tf.keras.layers.Layer):
-    """The mask head of a stage with its rules and, in Mask Scoring R-CNN, the mask IoU head.
+    """The mask head of a stage with its settings and, in Mask Scoring R-CNN, the mask IoU head.
 
     Args:
         head: MaskHead. pooler: RoIPooler. loss_weight: factor of the mask loss.
@@ -57,9 +57,9 @@ class MaskBranch(tf.keras.layers.Layer):
         self.built = True
 
     def training_step(self, pyramid, sampled, batch, training):
-        """What masks add to a StageStep, a dict: of the positives of the whole batch, however many.
+        """The fields that masks add to a StageStep, a dict. Computed from all positives of the batch.
 
-        If there is none, sums and gradients are zeros.
+        Without positives, sums and gradients are zeros.
         """
         positives = positive_rois(sampled)
         boxes, image_index, truth = positives.real()
@@ -90,14 +90,14 @@ class MaskBranch(tf.keras.layers.Layer):
 
 
 class Stage(tf.keras.layers.Layer):
-    """One stage: a box head with its rules, and perhaps a mask branch.
+    """One stage: a box head with its settings, and perhaps a mask branch.
 
     Args:
         box_head: BoxHead or ConvBoxHead. pooler: RoIPooler of its features.
         matcher: Matcher. sampler: Sampler. coder: BoxCoder. box_loss: BoxLoss. class_loss_weight: of the class loss.
         masks: MaskBranch or None.
         weight: factor of all losses of the stage.
-        key: name of its sampling keys. prefix: of the names of its losses and metrics.
+        key: name of the sampling keys. prefix: put before the names of the losses and metrics.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Stage(tf.keras.layers.Layer):
         self.built = True
 
     def training_step(self, pyramid, candidates, truth, batch, keys, training=True):
-        """StageStep of Candidates. `keys(name, shape)` gives the sampling keys, [B, G + K], ground truth first."""
+        """The StageStep of Candidates. `keys(name, shape)` returns the sampling keys [B, G + K], ground truth first."""
         with tf.name_scope("targets"):
             drawn = keys(self.key, tf.shape(truth.classes) + [0, tf.shape(candidates.boxes)[1]])
             num_classes = self.box_head.num_classes
@@ -135,11 +135,11 @@ class Stage(tf.keras.layers.Layer):
         return StageStep(sampled, output, self._weighted(terms), **masks)
 
     def classify(self, pyramid, rois, training=False):
-        """BoxOutput of `rois` float32 [B, S, 4]."""
+        """The BoxOutput of `rois` float32 [B, S, 4]."""
         return self.box_head(self.pooler.pool_batch(pyramid, rois), training=training)
 
     def refined(self, step, image_size):
-        """The Candidates of the next stage, which is given the objects themselves anew."""
+        """The Candidates of the next stage, without the objects themselves, which that stage adds again."""
         boxes = refine(step.boxes, step.rois.rois, step.rois.labels, image_size, self.coder)
         return Candidates(boxes, step.rois.valid & ~step.rois.is_object)
 
@@ -149,7 +149,7 @@ class Stage(tf.keras.layers.Layer):
 
 
 class RoIHeads(tf.keras.layers.Layer):
-    """The stages in a row. `stages`: list of Stage; `suppression`: Suppression of the detections."""
+    """The stages, one after another. `stages`: list of Stage; `suppression`: Suppression of the detections."""
 
     def __init__(self, stages, suppression):
         super().__init__(name="roi_heads")
@@ -157,7 +157,7 @@ class RoIHeads(tf.keras.layers.Layer):
         self.built = True
 
     def training_steps(self, pyramid, proposals, truth, batch, keys, training=True):
-        """The StageStep of each stage, a list."""
+        """A list with the StageStep of each stage."""
         steps = []
         candidates = Candidates(proposals.boxes, tf.sequence_mask(proposals.count, tf.shape(proposals.boxes)[1]))
         for before, stage in zip([None, *self.stages], self.stages):
@@ -167,20 +167,20 @@ class RoIHeads(tf.keras.layers.Layer):
         return steps
 
     def detect(self, pyramid, proposals, image_size):
-        """A dict: the fields of Detections; `masks` float32 [B, D, M, M], the probability of the detected class in each
-        box; `iou_scores` float32 [B, D], the IoU that each mask is expected to have (a mask's score is its box's times
-        that). The latter two only if there are heads for them."""
+        """A dict with the fields of Detections and, if there are heads for them, `masks` float32 [B, D, M, M], the
+        probability of the detected class inside each box, and `iou_scores` float32 [B, D], the IoU that each mask is
+        expected to have. The score of a mask is the score of its box times that IoU."""
         proposals, output = self.classify(pyramid, proposals, image_size)
         found = box_detections(output, proposals, image_size, self.stages[-1].coder, self.suppression)
         branches = [stage.masks for stage in self.stages if stage.masks is not None]
         return {**found._asdict(), **(_detected_masks(branches, pyramid, found) if branches else {})}
 
     def classify(self, pyramid, proposals, image_size):
-        """(Proposals, BoxOutput): the boxes that the last stage starts from, and its deltas beside the mean logits."""
+        """(Proposals, BoxOutput): the boxes that the last stage starts from; its deltas and the mean logits of all."""
         logits, output = [], None
         for before, stage in zip([None, *self.stages], self.stages):
             if before is not None:
-                # Background everywhere: of each box its best class counts.
+                # With the label background everywhere, each box is moved by the deltas of its best class.
                 background = tf.fill(tf.shape(proposals.boxes)[:2], stage.box_head.num_classes)
                 boxes = refine(output, proposals.boxes, background, image_size, before.coder)
                 proposals = proposals._replace(boxes=boxes)
@@ -190,7 +190,7 @@ class RoIHeads(tf.keras.layers.Layer):
 
 
 def _detected_masks(branches, pyramid, found):
-    """`masks` of Detections, the mean probability of all stages, and `iou_scores` if the last stage predicts them."""
+    """`masks`, the mean probabilities of all stages, and `iou_scores` if the last stage predicts them."""
     rois = detected_rois(found)
     pooled = branches[-1].pooler.pool(pyramid, rois.boxes, rois.slots[:, 0])
     logits = [branch.head(pooled, rois.classes) for branch in branches]

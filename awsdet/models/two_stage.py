@@ -1,6 +1,6 @@
 """The two-stage detector (Ren et al. 2015) with a feature pyramid: features, proposals, RoIs.
 
-Which of the family it is (Faster, Mask, Mask Scoring, Cascade R-CNN) depends on the RoI heads it is made of.
+Its RoI heads make it a Faster, Mask, Mask Scoring or Cascade R-CNN.
 """
 
 from typing import NamedTuple
@@ -11,15 +11,15 @@ from awsdet.models.detector import Detector
 from awsdet.models.heads.rpn import RPNStep
 
 STRIDES = (4, 8, 16, 32, 64)  # of the levels P2 to P6
-ROI_STRIDES = STRIDES[:4]  # of those that RoIs are pooled from
+ROI_STRIDES = STRIDES[:4]  # of the levels that RoIs are pooled from
 
 
 class TwoStageStep(NamedTuple):
-    """What a training step makes of a batch."""
+    """The results of a training step."""
 
     rpn: RPNStep
-    stages: list  # StageStep of each
-    terms: Terms  # of all parts
+    stages: list  # the StageStep of each stage
+    terms: Terms  # of the RPN and all stages
 
 
 class TwoStage(Detector):
@@ -27,7 +27,7 @@ class TwoStage(Detector):
 
     Args:
         backbone: layer from images to features at strides 4, 8, 16, 32.
-        neck: layer from these to a pyramid P2 to P6.
+        neck: layer from these to the levels P2 to P6.
         rpn: RPN.
         roi_heads: RoIHeads.
         options: see `Detector`.
@@ -39,9 +39,10 @@ class TwoStage(Detector):
         self.built = True
 
     def training_outputs(self, images, batch, keys, training=True):
-        """TwoStageStep of normalised `images`, as `normalize_images` gives them, and the batch they are of.
+        """The TwoStageStep of `images`, normalised by `normalize_images`, and their batch.
 
-        `keys(name, shape)` gives the sampling keys. `training`: whether live normalisations use the batch's statistics.
+        `keys(name, shape)` returns the sampling keys. `training`: whether live normalisations use the batch's
+        statistics.
         """
         pyramid, truth = self.pyramid(images, training), ground_truth(batch)
         proposals, rpn = self.rpn.training_step(pyramid, truth, batch["image_size"], keys, training)
@@ -53,5 +54,5 @@ class TwoStage(Detector):
         return self.neck(self.backbone(images, training=training), training=training)
 
     def detect_in_pyramid(self, pyramid, image_size):
-        """`detect` from features P2 to P6 on."""
+        """The rest of `detect`, from the features P2 to P6 on."""
         return self.roi_heads.detect(pyramid, self.rpn.propose(pyramid, image_size), image_size)

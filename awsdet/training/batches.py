@@ -1,4 +1,4 @@
-"""The training batches of a run, from any step on."""
+"""The training batches of a run, starting at any step."""
 
 from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import steps_per_epoch, train_dataset
@@ -6,7 +6,7 @@ from awsdet.runtime.errors import UserError
 
 
 class RecordBatches:
-    """Those of the training records. Attributes: per_epoch, steps of an epoch.
+    """Batches of the training records. Attributes: per_epoch, the number of steps per epoch.
 
     Args:
         config: ConfigDict. manifest: Manifest of the records. world: World.
@@ -17,7 +17,7 @@ class RecordBatches:
         self.per_epoch = steps_per_epoch(manifest, reader_options(config.data), world.size)
 
     def from_step(self, step):
-        """A dataset from `step` on: the rest of an epoch that has begun, or all epochs that are left."""
+        """The batches from `step` on: the rest of its epoch if that has begun, otherwise all epochs that are left."""
         last = self._config.train.epochs
         return train_dataset(
             self._manifest,
@@ -31,9 +31,9 @@ class RecordBatches:
 
 
 class DatasetBatches:
-    """Those of a `tf.data.Dataset` of the user, which is an epoch. Attributes: per_epoch, its length.
+    """Batches of a `tf.data.Dataset` of the user, which is one epoch. Attributes: per_epoch, its length.
 
-    Raises UserError if its length is not known, or its batches have another size than data.batch_size.
+    Raises UserError if its length is unknown, or if the size of its batches is not data.batch_size.
     """
 
     def __init__(self, config, dataset):
@@ -47,11 +47,11 @@ class DatasetBatches:
         size = spec["image"].shape[0] if isinstance(spec, dict) and "image" in spec else config.data.batch_size
         if size not in (None, config.data.batch_size):
             raise UserError(
-                f"the batches of the dataset have {size} images and data.batch_size is {config.data.batch_size}, by "
-                "which the learning rate is scaled; make the two the same"
+                f"the batches of the dataset have {size} images, but data.batch_size is {config.data.batch_size}; make "
+                "them equal, since the learning rate is scaled by data.batch_size"
             )
 
     def from_step(self, step):
-        """See RecordBatches. An epoch that has begun goes on after as many batches as were taken."""
+        """See RecordBatches. An epoch that has begun goes on after the batches that were already used."""
         within = step % self.per_epoch
         return self._dataset.skip(within) if within else self._dataset.repeat()

@@ -1,7 +1,7 @@
-"""Writes the checkpoints of a run: the whole state, each in a folder that appears in one piece.
+"""Writes the checkpoints of a run. Each holds the whole state of the run.
 
-`awsdet.inference.checkpoint` says what they hold and reads them. A folder is written under another name, flushed to
-disk and renamed; a kill at any moment leaves the others whole. Training goes on meanwhile.
+`awsdet.inference.checkpoint` describes and reads them. The folder of a checkpoint is written under another name,
+flushed to disk and renamed, so a kill at any moment leaves only whole checkpoints. Training goes on meanwhile.
 """
 
 import concurrent.futures
@@ -32,7 +32,7 @@ class Checkpoints:
         self._pool = self._writing = None
 
     def clean(self):
-        """Removes what a process that was killed had half written or half removed."""
+        """Removes files that a killed process had written or removed only in part."""
         for folder in (self.root, *self.root.glob(f"{PREFIX}*")):
             remove_leftovers(folder)
 
@@ -55,10 +55,11 @@ class Checkpoints:
         return path
 
     def begin(self, detector, optimizer, info):
-        """Begins to write a checkpoint of the present state, which may change at once; `wait` tells when it is there.
+        """Begins to write a checkpoint of the present state. Returns its path; call `wait` before you use it.
 
-        `info`: JSON-able dict; what checkpoint.json says besides `format` and `files`. Needs `step`. Returns the path.
-        If the one before is still being written, waits for it first, and raises what `wait` raises.
+        `info`: JSON-ready dict for checkpoint.json, to which `format` and `files` are added; must contain `step`. The
+        state may change as soon as this returns. If the checkpoint before is still being written, waits for it first,
+        and raises what `wait` raises.
         """
         self.wait()
         path = self.root / f"{PREFIX}{info['step']:08d}"
@@ -68,13 +69,13 @@ class Checkpoints:
         return path
 
     def wait(self):
-        """Waits until the checkpoint that was begun is there. Raises UserError if it could not be written."""
+        """Waits until the checkpoint that was begun is complete. Raises UserError if it could not be written."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
     def settle(self):
-        """Waits as `wait` does and raises nothing: for a run that ends with an error of its own."""
+        """As `wait`, but raises nothing: for a run that is ending with another error."""
         if self._writing is not None:
             concurrent.futures.wait([self._writing])
 
@@ -107,15 +108,15 @@ class Checkpoints:
     def choose_best(self):
         """Links `best` to the checkpoint of the highest mask AP, or box AP if there are no masks."""
         scores = {path: _score(checkpoint.read_info(path).get("metrics")) for path in self.all()}
-        # Of equals the newest; those without metrics never.
+        # Of equally good ones the newest; never one without metrics.
         path = max((path for path in scores if scores[path] is not None), key=lambda path: (scores[path], path.name))
-        # In a copy of a run whose links became folders on the way, it replaces a folder.
+        # If copying the run has turned the link into a folder, this replaces the folder.
         with written_aside(self.root / BEST) as aside:
             aside.symlink_to(path.name)
         self._drop_old()
 
     def _drop_old(self):
-        """Deletes all but the last and the best; each disappears in one instant, as it appeared."""
+        """Deletes all but the last few and the best; each disappears in one instant."""
         best = self.best()
         for path in sorted(self.root.glob(f"{PREFIX}*"))[: -self.keep_last]:
             if path.resolve() != best:
@@ -123,7 +124,7 @@ class Checkpoints:
 
 
 def state_of(detector, optimizer):
-    """The variables that are the state of a run, by the names that a checkpoint gives them."""
+    """The variables that are the state of a run, by their names in a checkpoint."""
     variables = [*detector.variables, *state_variables(optimizer)]
     state = {name_of(variable): variable for variable in variables}
     if len(state) < len(variables):
@@ -132,14 +133,14 @@ def state_of(detector, optimizer):
 
 
 def restore(path, detector, optimizer):
-    """Gives model and optimizer, whose variables must all exist, the whole state of one checkpoint folder.
+    """Gives detector and optimizer, whose variables must all exist, the state in a checkpoint folder.
 
-    Raises UserError if the checkpoint lacks a part of it, or holds the variable of another model.
+    Raises UserError if the checkpoint lacks a variable, or holds a variable of another model.
     """
     with damage_named(path):
         state, wanted = State(path), state_of(detector, optimizer)
         assign(wanted.values(), state)
-        # What has no dot in its name are numbers of the optimizer, which the config says.
+        # Names without a dot are hyper-parameters of the optimizer, which come from the config.
         foreign = sorted(name for name in state.names() - set(wanted) if "." in name)
         if foreign:
             raise ValueError(f"the model has no {foreign[0]}")
@@ -147,13 +148,13 @@ def restore(path, detector, optimizer):
 
 @contextlib.contextmanager
 def _disk_named(path):
-    """Turns what goes wrong on disk into one line."""
+    """Turns an error of the disk into a UserError of one line."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         raise UserError(
-            f"checkpoint {path} could not be written: {reason}; solve that (make room, say) and go on with --resume"
+            f"checkpoint {path} could not be written: {reason}; correct that (make room, say) and go on with --resume"
         ) from error
 
 

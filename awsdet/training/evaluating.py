@@ -1,4 +1,4 @@
-"""Evaluates a run while it trains, and says whether it has reached its target."""
+"""Evaluates a run while it trains, and decides whether it has reached its target."""
 
 import tensorflow as tf
 from absl import logging
@@ -12,16 +12,16 @@ from awsdet.training.optimizer import averaged_weights
 class Evaluating(tf.keras.callbacks.Callback):
     """Evaluates every train.evaluate_every_epochs epochs and at the end of the run, and keeps the best checkpoint.
 
-    All ranks call its methods. Callbacks that come after it find the COCO metrics among the logs of the epoch.
+    All ranks call its methods. Callbacks that come after it find the COCO metrics in the logs of the epoch.
 
     Args:
         run: Run.
         saving: Saving.
-        stop: StopTogether; once it has stopped the run, there is no time left to evaluate.
+        stop: StopTogether; if it has stopped the run, there is no time left to evaluate.
         writer: a tf.summary writer, or None.
-        metrics: of the checkpoint that the run goes on from, or None.
+        metrics: those of the checkpoint that the run goes on from, or None.
 
-    Attributes: metrics, of the last evaluation, or None.
+    Attributes: metrics, those of the last evaluation, or None.
     """
 
     def __init__(self, run, saving, stop, writer=None, metrics=None):
@@ -32,7 +32,7 @@ class Evaluating(tf.keras.callbacks.Callback):
         self.metrics = metrics
 
     def due(self):
-        """Whether an evaluation belongs to the present step."""
+        """Whether there is to be an evaluation at the present step."""
         steps, every = self._run.steps, self._run.config.train.evaluate_every_epochs
         if not every or not steps.at_epoch_end:
             return False
@@ -49,7 +49,7 @@ class Evaluating(tf.keras.callbacks.Callback):
             self.model.stop_training = True
 
     def evaluate(self):
-        """Evaluates, now."""
+        """Evaluates now."""
         run, folder = self._run, self._run.inputs.folder
         with averaged_weights(run.optimizer, run.detector.trainable_variables):
             options = reader_options(run.config.data)
@@ -68,7 +68,7 @@ class Evaluating(tf.keras.callbacks.Callback):
 
     def met_target(self):
         """Whether there is a target, and the last evaluation reached it."""
-        # What a resumed run was evaluated on may have had no masks: then it says nothing of them.
+        # A resumed run may have been evaluated on records without masks; its metrics then lack mask AP.
         return bool(self._targets) and all(self.metrics.get(k, -1.0) >= target for k, target in self._targets.items())
 
     def summary(self):

@@ -21,19 +21,19 @@ def train(
     class_names: Sequence[str] | None = None,
     verbose: bool = True,
 ) -> Outcome:
-    """Does in this process what `awsdet train` does.
+    """Trains a detector in this process, as `awsdet train` does.
 
     Args:
         config: ConfigDict, as `awsdet.configs.mask_rcnn()` makes one.
         output: the run's folder.
         resume: go on from the newest checkpoint in the folder.
-        callbacks: Keras callbacks; at the end of an epoch that was evaluated they find box_ap, mask_ap, … in its logs.
-        dataset: batches to train on instead of config.data.train_records; one epoch, of known length.
-        class_names: of `dataset`; None: those of the evaluation records.
-        verbose: shows the log of the run.
+        callbacks: Keras callbacks; the logs of each evaluated epoch contain box_ap, mask_ap, ….
+        dataset: one epoch of batches, of known length, to train on instead of config.data.train_records.
+        class_names: of `dataset`; None: the class names of the evaluation records.
+        verbose: whether to show the log of the run.
 
     Returns:
-        Outcome: exit_code (0: done; 1: failed, or short of its target) and the COCO metrics of the last evaluation.
+        Outcome: exit_code (0: done; 1: failed, or target missed) and the COCO metrics of the last evaluation.
 
     Raises awsdet.runtime.errors.UserError for a mistake that you can correct.
     """

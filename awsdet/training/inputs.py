@@ -1,4 +1,4 @@
-"""What a run starts from: finds every mistake of the user that can be found before work begins."""
+"""What a run starts from. Finds all mistakes of the user that can be found before the run begins."""
 
 import pathlib
 from typing import NamedTuple
@@ -21,9 +21,9 @@ class Inputs(NamedTuple):
     evaluation: Manifest | None  # None if nothing is evaluated
     class_names: tuple
     category_ids: tuple
-    images: int  # of an epoch; 0 if the user gives a dataset
+    images: int  # per epoch; 0 if the user gives a dataset
     folder: RunFolder
-    start: pathlib.Path | None  # folder of the checkpoint to resume; on the chief only
+    start: pathlib.Path | None  # folder of the checkpoint to resume from; on the chief only
 
 
 def prepare(config, output, resume, processes, chief=True, dataset=None, class_names=None):
@@ -51,12 +51,12 @@ def _classes(train_manifest, eval_manifest, class_names):
     """(class names, category ids)."""
     known = train_manifest or eval_manifest
     if known is None and not class_names:
-        raise UserError("a dataset without evaluation records does not say its classes; give class_names")
+        raise UserError("without evaluation records, the classes of a dataset are unknown; give class_names")
     if known is None:
         return tuple(class_names), tuple(range(1, len(class_names) + 1))
     difference = class_difference(class_names or known.class_names, known.class_names)
     if difference is not None:
-        raise UserError(f"class_names are not those of the records {known.directory} ({difference})")
+        raise UserError(f"class_names differ from those of the records {known.directory} ({difference})")
     return known.class_names, known.category_ids
 
 
@@ -70,7 +70,7 @@ def _training_records(config):
     if has_masks(detector) and not manifest.has_masks:
         boxes_alone = "cascade_rcnn" if detector == "cascade_mask_rcnn" else "faster_rcnn"
         raise UserError(
-            f"records {manifest.directory} ({manifest.split}) have no masks; train boxes alone with "
+            f"records {manifest.directory} ({manifest.split}) have no masks; train without masks by "
             f"--config.model.detector={boxes_alone}"
         )
     return manifest
@@ -95,6 +95,6 @@ def _evaluation_records(config, train_manifest):
     if config.train.mask_ap_target and not manifest.has_masks:
         raise UserError(
             f"train.mask_ap_target needs masks, which the evaluation records {manifest.directory} "
-            f"({manifest.split}) have not; use train.box_ap_target alone"
+            f"({manifest.split}) do not have; use only train.box_ap_target"
         )
     return manifest

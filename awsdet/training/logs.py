@@ -1,4 +1,4 @@
-"""What a run says of itself while it trains: lines in the log, metrics.jsonl, TensorBoard, a progress bar."""
+"""What a run reports while it trains: lines in the log, metrics.jsonl, TensorBoard, a progress bar."""
 
 import math
 import os
@@ -11,28 +11,28 @@ from absl import logging
 
 from awsdet.runtime.progress import clock
 
-_BAR_SECONDS = 0.5  # from one look at the losses to the next
-# What a record holds besides losses and metrics.
+_BAR_SECONDS = 0.5  # between two updates of the bar
+# The fields of a record that are neither losses nor metrics.
 _NOT_METRICS = ("step", "epoch", "gradient_norm", "learning_rate", "images_per_second", "data_wait", "memory_mb")
 
 
 class Log(tf.keras.callbacks.Callback):
-    """Every so many steps: a line in the log, one in metrics.jsonl, points in TensorBoard. For rank 0.
+    """Every few steps writes to the log, metrics.jsonl and TensorBoard. For rank 0.
 
-    The losses are means over the steps since the last line, of this rank's images.
+    The losses are means over this rank's images since the last line.
 
     Args:
         steps: Steps.
-        every: steps per line.
+        every: number of steps per line.
         images: images per step, over all ranks.
-        learning_rate: function that returns the present rate.
+        learning_rate: function that returns the present learning rate.
         write: function that takes the record (dict) for metrics.jsonl.
         writer: a tf.summary writer, or None.
-        show: whether to write lines to the log (a progress bar stands for them on a terminal).
-        show_metrics: whether those lines tell the metrics too.
+        show: whether to write lines to the log (on a terminal a progress bar replaces them).
+        show_metrics: whether those lines show the metrics too.
     """
 
-    _supports_tf_logs = True  # tensors come as they are; reading them at every step would make the device wait
+    _supports_tf_logs = True  # gets tensors; reading their values at every step would make the device wait
 
     def __init__(self, steps, every, images, learning_rate, write, writer=None, show=True, show_metrics=False):
         super().__init__()
@@ -45,15 +45,15 @@ class Log(tf.keras.callbacks.Callback):
         self._first = True
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Restarts the clock: there may have been an evaluation."""
+        """Restarts the clock, since there may have been an evaluation."""
         self._restart_clock()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Takes the step's losses."""
+        """Collects the losses of the step."""
         self._pending.append(logs)
         if self._first:
             self._first = False
-            self._restart_clock(uncounted=1)  # the first step holds the tracing of the graph
+            self._restart_clock(uncounted=1)  # the first step includes the tracing of the graph
         if self._steps.step % self._every == 0 or self._steps.at_epoch_end:
             self._flush()
 
@@ -83,9 +83,9 @@ class Log(tf.keras.callbacks.Callback):
             logging.info("%s", self._line(record))
 
     def _means(self):
-        """The means of losses and metrics since the last line, by their names; without those of nothing."""
+        """The means of losses and metrics since the last line, by name; without those that were NaN at every step."""
         names = list(self._pending[0])
-        # One tensor, so that a GPU is asked for all the numbers at once.
+        # One tensor, so that all numbers are copied from a GPU at once.
         values = tf.stack([logs[name] for logs in self._pending for name in names]).numpy()
         self._pending = []
         values = values.reshape(-1, len(names)).astype(np.float64)
@@ -113,9 +113,9 @@ class Log(tf.keras.callbacks.Callback):
 
 
 class Bar(tf.keras.callbacks.ProgbarLogger):
-    """Keras' progress bar, which looks at the losses twice a second only: reading them makes a GPU wait.
+    """Keras' progress bar, updated only twice per second, since reading the losses makes a GPU wait.
 
-    The losses beside it are means over the steps that it looked at.
+    It shows the means of the losses over the steps at which it was updated.
     """
 
     def __init__(self):
@@ -123,7 +123,7 @@ class Bar(tf.keras.callbacks.ProgbarLogger):
         self._shown = -math.inf
 
     def on_train_batch_end(self, batch, logs=None):
-        """Draws it if it is time to; what would be shown in between is never seen. Metrics would make it too long."""
+        """Updates the bar if it is time to. Leaves out the metrics, which would make it too long."""
         if time.perf_counter() > self._shown + _BAR_SECONDS:
             super().on_train_batch_end(batch, {name: v for name, v in logs.items() if name.endswith("loss")})
             self._shown = time.perf_counter()
@@ -139,9 +139,9 @@ def write_scalars(writer, prefix, record):
 
 
 def resident_megabytes():
-    """Memory that this process holds, in 10^6 bytes."""
+    """Memory that this process uses, in 10^6 bytes."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    except OSError:  # no Linux: the most it ever held, in kB
+    except OSError:  # not Linux: the most it has ever used, in kB
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

@@ -30,23 +30,23 @@ from awsdet.training.transfer import take_weights
 class Outcome(NamedTuple):
     """How a run ended."""
 
-    exit_code: int  # 0 done, or stopped by SIGTERM; 1 failed or short of its target
+    exit_code: int  # 0: done, or stopped by SIGTERM; 1: failed, or target missed
     metrics: dict | None  # of the last evaluation
 
 
 def train(config, output, world=None, resume=False, callbacks=(), dataset=None, class_names=None):
-    """Trains a detector, evaluates it and keeps its checkpoints; every rank calls it.
+    """Trains a detector, evaluates it and keeps its checkpoints. Every rank calls this.
 
     Args:
         config: ConfigDict.
         output: the run's folder; rank 0 writes it.
         world: World; None for one process.
         resume: go on from the newest checkpoint in the folder.
-        callbacks: Keras callbacks, called after our own. At the end of an epoch that was evaluated they find the COCO
-            metrics (box_ap, mask_ap, …) among its logs.
-        dataset: a `tf.data.Dataset` of batches (see docs/data.md) of this rank, to train on instead of
-            config.data.train_records. It is one epoch, so it must have a length.
-        class_names: of `dataset`; None: those of the evaluation records.
+        callbacks: Keras callbacks, called after our own. The logs of each evaluated epoch contain the COCO metrics
+            (box_ap, mask_ap, …).
+        dataset: a `tf.data.Dataset` of batches for this rank (see docs/data.md), to train on instead of
+            config.data.train_records. It is one epoch, so its length must be known.
+        class_names: of `dataset`; None: the class names of the evaluation records.
 
     Returns:
         Outcome, the same on all ranks.
@@ -105,7 +105,7 @@ def _schedule(config, world, steps):
 
 
 def _compile(config, world, detector, schedule):
-    """The optimizer, with all its variables made; the detector is ready for `fit`."""
+    """Makes the detector ready for `fit`. Returns the optimizer, with all its variables."""
     made = optimizer.build_optimizer(config.optimizer, schedule, config.model.precision)
     detector.compile(
         made,
@@ -119,7 +119,7 @@ def _compile(config, world, detector, schedule):
 
 
 def _set_state(run, start):
-    """Gives all ranks the same state: new, or that of the checkpoint with the info `start`."""
+    """Gives all ranks the same state: a new one, or that of the checkpoint with the info `start`."""
     if start:
         run.timer.add(start["seconds"])
         together(run.world, lambda: _restore(run, start) if run.world.is_chief else None)
@@ -132,7 +132,7 @@ def _restore(run, start):
 
 
 def _open_folder(run):
-    """Begins the run's folder. Returns the TensorBoard writer, or None."""
+    """Prepares the folder of the run. Returns the TensorBoard writer, or None."""
     if not run.world.is_chief:
         return None
     run.inputs.folder.open(run.config, run.steps.step)
@@ -143,7 +143,7 @@ def _open_folder(run):
 
 
 def _evaluated_to_target(evaluating):
-    """Whether a resumed run has met its target already; evaluates what a killed run left unevaluated."""
+    """Whether a resumed run has already met its target. If it was killed before an evaluation, evaluates first."""
     if not evaluating.due():
         return False
     if evaluating.metrics is None:
@@ -152,7 +152,7 @@ def _evaluated_to_target(evaluating):
 
 
 def _loggers(run, schedule, writer):
-    """The callbacks that speak of the run: on the chief."""
+    """The callbacks that report on the run; only the chief has any."""
     if not run.world.is_chief:
         return []
     log = Log(
@@ -173,7 +173,7 @@ def _has_bar(world):
 
 
 def _fit(run, batches, callbacks):
-    """Keras' fit; twice if the run goes on in the middle of an epoch, since Keras knows whole ones only."""
+    """Calls Keras' fit; twice if the run goes on in the middle of an epoch, since Keras knows only whole epochs."""
     steps = run.steps
     logging.info("training to step %d; the first step builds the graph, which takes a while", steps.total)
     last = -(-steps.total // steps.per_epoch)
@@ -195,7 +195,7 @@ def _fit(run, batches, callbacks):
 
 
 def _finish(run, saving, evaluating, stop):
-    saving.save()  # unless the last step was saved
+    saving.save()  # does nothing if the last step was saved
     saving.wait()
     metrics = evaluating.metrics
     if stop.stopped:
@@ -203,7 +203,7 @@ def _finish(run, saving, evaluating, stop):
         run.world.barrier()
         return Outcome(0, metrics)
     _draw(run)
-    run.world.barrier()  # a rank that leaves early would break off what the others still exchange
+    run.world.barrier()  # a rank that ended early would disturb exchanges between the others
     train, seconds = run.config.train, run.timer.seconds()
     logging.info("done: step %d after %s", run.steps.step, clock(seconds))
     if not (train.box_ap_target or train.mask_ap_target):
@@ -212,7 +212,7 @@ def _finish(run, saving, evaluating, stop):
     if evaluating.met_target():
         logging.info("target met (%s): time to train %s (%.0f s)", target, clock(seconds), seconds)
         return Outcome(0, metrics)
-    logging.error("the run ended short of the target (%s): %s", target, evaluating.summary())
+    logging.error("the run ended without meeting the target (%s): %s", target, evaluating.summary())
     return Outcome(1, metrics)
 
 

@@ -1,6 +1,6 @@
 """Optimizers: SGD as PyTorch defines it, NovoGrad and LAMB, averaged weights, loss scaling.
 
-They are `tf.keras.optimizers.legacy` optimizers, as those of tensorflow-addons are.
+They are `tf.keras.optimizers.legacy` optimizers, like those of tensorflow-addons.
 """
 
 import contextlib
@@ -13,9 +13,9 @@ from absl import logging
 from awsdet.runtime.errors import UserError
 
 OPTIMIZERS = ("sgd", "novograd", "lamb")
-# Of the papers; what config.optimizer.beta_2 = 0 stands for. config.optimizer.momentum is beta 1.
+# The values of the papers, used if config.optimizer.beta_2 is 0. config.optimizer.momentum is beta 1.
 BETA_2 = {"novograd": 0.98, "lamb": 0.999}
-# LAMB's paper decays neither biases nor the parameters of normalisations, nor rescales their updates.
+# LAMB neither decays biases and the parameters of normalisations nor rescales their updates, as in its paper.
 LAMB_PLAIN_VARIABLES = ["bias", "gamma", "beta"]
 
 
@@ -26,22 +26,22 @@ def peak_learning_rate(settings, images):
 
 
 def scaled_learning_rate(settings, batch_size, world_size, accumulate_steps):
-    """The peak learning rate: config.optimizer.learning_rate is for `base_batch` images an update; logs what it does.
+    """The peak learning rate, scaled from that for `base_batch` images per update; logs how it was scaled.
 
     Args:
         settings: config.optimizer.
-        batch_size: images a process and step.
-        world_size: processes.
-        accumulate_steps: steps an update.
+        batch_size: images per process and step.
+        world_size: number of processes.
+        accumulate_steps: steps per update.
     """
     images = batch_size * world_size * accumulate_steps
-    parts = f"{batch_size} a process x {world_size} x {accumulate_steps} accumulated"
+    parts = f"{batch_size} per process x {world_size} processes x {accumulate_steps} accumulated steps"
     if not settings.scale_learning_rate:
-        logging.info("learning rate %g as given, for %d images an update (%s)", settings.learning_rate, images, parts)
+        logging.info("learning rate %g as given, for %d images per update (%s)", settings.learning_rate, images, parts)
         return settings.learning_rate
     rate = peak_learning_rate(settings, images)
     logging.info(
-        "learning rate %g: %g is for %d images an update, this run has %d (%s)",
+        "learning rate %g: the config gives %g for %d images per update, and this run has %d (%s)",
         rate,
         settings.learning_rate,
         settings.base_batch,
@@ -59,7 +59,7 @@ def build_optimizer(settings, schedule, precision="float32"):
         schedule: learning rate, a number or a LearningRateSchedule.
         precision: config.model.precision; mixed_float16 gets dynamic loss scaling.
 
-    Raises UserError where a setting cannot be.
+    Raises UserError if a setting is invalid.
     """
     check_settings(settings)
     if settings.name == "sgd":
@@ -67,7 +67,7 @@ def build_optimizer(settings, schedule, precision="float32"):
     else:
         optimizer = _from_addons(settings, schedule)
     if settings.ema_decay:
-        # The decay grows to its value, (1 + t) / (10 + t), so that a short run's average is not its initial weights.
+        # The decay starts lower, at (1 + t) / (10 + t), so that the average of a short run is not its initial weights.
         optimizer = _addons().MovingAverage(optimizer, average_decay=settings.ema_decay, dynamic_decay=True)
     if precision == "mixed_float16":
         optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
@@ -75,7 +75,7 @@ def build_optimizer(settings, schedule, precision="float32"):
 
 
 def check_settings(settings):
-    """Raises UserError where config.optimizer holds a value that cannot be."""
+    """Raises UserError if a setting of config.optimizer is invalid."""
     if settings.name not in OPTIMIZERS:
         raise UserError(f"optimizer.name is {settings.name!r}; it must be one of {', '.join(OPTIMIZERS)}")
     if settings.learning_rate <= 0 or settings.base_batch < 1:
@@ -91,17 +91,17 @@ def check_settings(settings):
             raise UserError(f"optimizer.{name} is {settings[name]}; it must be 0 or more")
     if settings.beta_2 and settings.name not in BETA_2:
         raise UserError(
-            f"optimizer.beta_2 is {settings.beta_2}, but {settings.name} has none; leave it 0, or use "
+            f"optimizer.beta_2 is {settings.beta_2}, but {settings.name} has none; leave it at 0, or use "
             f"optimizer.name={' or '.join(BETA_2)}"
         )
 
 
 @tf.keras.utils.register_keras_serializable(package="awsdet")
 class SGD(tf.keras.optimizers.legacy.Optimizer):
-    """Momentum SGD as PyTorch, and with it mmdetection and Detectron2, defines it.
+    """Momentum SGD as defined by PyTorch, which mmdetection and Detectron2 use.
 
     buffer = momentum * buffer + gradient + weight_decay * variable; variable -= learning_rate * buffer. (Keras' SGD
-    has the learning rate inside the buffer, which differs whenever the rate changes, and no weight decay.)
+    has no weight decay, and applies the learning rate inside the buffer, which differs whenever the rate changes.)
     """
 
     _HAS_AGGREGATE_GRAD = True
@@ -110,7 +110,7 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
         super().__init__(name, **kwargs)
         self._set_hyper("learning_rate", learning_rate)
         self._set_hyper("decay", self._initial_decay)
-        # Plain numbers: as Keras hyper-parameters they would come back from a checkpoint and undo a changed setting.
+        # Plain numbers: hyper-parameters of Keras would be restored from a checkpoint and undo a changed setting.
         self._momentum, self._weight_decay = momentum, weight_decay
 
     def _create_slots(self, var_list):
@@ -130,7 +130,7 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
         )
 
     def _resource_apply_sparse(self, grad, var, indices, apply_state=None):
-        # Momentum and weight decay move every row, whichever rows the gradient has.
+        # Momentum and weight decay change every row, not only the rows of the gradient.
         dense = tf.IndexedSlices(grad, indices, tf.shape(var))
         return self._resource_apply_dense(tf.convert_to_tensor(dense), var, apply_state)
 
@@ -141,13 +141,13 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
 
 
 def create_slots(optimizer, variables):
-    """Makes the optimizer's variables now; by itself it makes them at the first update, too late to restore them."""
+    """Makes the variables of the optimizer now. It would make them at the first update, too late to restore them."""
     with tf.init_scope():
-        optimizer._create_all_weights(variables)  # nothing public makes them without an update
+        optimizer._create_all_weights(variables)  # there is no public way without an update
 
 
 def state_variables(optimizer):
-    """All variables of an optimizer: updates counted, slots, and the loss scale where there is one."""
+    """All variables of an optimizer: number of updates, slots, and the loss scale if it has one."""
     found = list(optimizer.weights)
     if isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
         found += [optimizer._loss_scale.current_loss_scale, optimizer.dynamic_counter]  # the first has no public name
@@ -155,7 +155,7 @@ def state_variables(optimizer):
 
 
 def averages(optimizer, variables):
-    """The averaged values (EMA) of `variables`, a list of variables in their order; None where none are kept."""
+    """The averaged values (EMA) of `variables`, a list of variables in their order; None if none are kept."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if "average" not in inner.get_slot_names():
         return None
@@ -164,7 +164,7 @@ def averages(optimizer, variables):
 
 @contextlib.contextmanager
 def averaged_weights(optimizer, variables):
-    """While inside, `variables` hold their averages (EMA), if the optimizer keeps them; exactly restored afterwards."""
+    """A context in which `variables` hold their averages (EMA), if there are any; restores them exactly at its end."""
     means = averages(optimizer, variables)
     if means is None:
         yield
@@ -194,6 +194,6 @@ def _from_addons(settings, schedule):
 
 def _addons():
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that it is no longer developed, which its users cannot change
+        warnings.simplefilter("ignore")  # it warns that it is no longer developed, which users cannot change
         import tensorflow_addons.optimizers as addons
     return addons

@@ -12,22 +12,22 @@ from awsdet.training.steps import Steps
 
 
 class Timer:
-    """Seconds that a run has taken, those before it was resumed included."""
+    """The seconds that a run has taken, including those before it was resumed."""
 
     def __init__(self):
         self._start, self._before = time.monotonic(), 0.0
 
     def add(self, seconds):
-        """Counts what the run took before it was resumed."""
+        """Adds the seconds that the run took before it was resumed."""
         self._before += seconds
 
     def seconds(self):
-        """All together."""
+        """The seconds until now."""
         return self._before + time.monotonic() - self._start
 
 
 class Run(NamedTuple):
-    """A run, put together."""
+    """The parts of a run."""
 
     config: Any  # ConfigDict
     inputs: Inputs

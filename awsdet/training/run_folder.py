@@ -1,8 +1,8 @@
 """The folder of a run.
 
-config.json      the settings as resolved            checkpoints/     see awsdet.inference.checkpoint
-versions.json    what the run was made with          tensorboard/     events
-metrics.jsonl    one JSON object a line              results.json     detections of the last evaluation (COCO)
+config.json      all settings of the run             checkpoints/     see awsdet.inference.checkpoint
+versions.json    software and machine of the run     tensorboard/     events
+metrics.jsonl    one JSON object per line            results.json     detections of the last evaluation (COCO)
                                                      examples.png     predictions beside ground truth
 """
 
@@ -25,7 +25,7 @@ _PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "tensorflow-addons", "horo
 
 
 class RunFolder:
-    """Where one run writes; only rank 0 does.
+    """The folder that a run writes to. Only rank 0 writes.
 
     Args:
         path: the folder; need not exist.
@@ -42,7 +42,7 @@ class RunFolder:
     def find_start(self, resume):
         """The checkpoint to resume from, or None for a new run.
 
-        Raises UserError where there is nothing to resume, or another run that nobody asked to resume.
+        Raises UserError if there is nothing to resume, or if there is a run but `resume` is False.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"output {self.path} is a file; give a folder")
@@ -59,7 +59,7 @@ class RunFolder:
         return newest
 
     def open(self, config, step):
-        """Writes what describes the run. `step`: where it starts; later lines of metrics.jsonl are taken back."""
+        """Writes the files that describe the run. `step`: where it starts; drops later lines of metrics.jsonl."""
         self.path.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.path)
         self.checkpoints.clean()
@@ -69,12 +69,12 @@ class RunFolder:
         write_text(self._metrics, "".join(f"{line}\n" for line in kept))
 
     def log(self, record):
-        """Appends one JSON-able dict to metrics.jsonl."""
+        """Appends one JSON-ready dict to metrics.jsonl."""
         with self._metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
     def _metric_lines(self):
-        """The whole lines of metrics.jsonl; a kill may have left half of the last one."""
+        """The complete lines of metrics.jsonl; a kill may have left the last one incomplete."""
         if not self._metrics.is_file():
             return []
         text = self._metrics.read_text()
@@ -82,7 +82,7 @@ class RunFolder:
 
 
 def versions():
-    """JSON-able dict of what a run depends on: packages, Python, machine, devices."""
+    """JSON-ready dict of what a run depends on: packages, Python, machine, devices."""
     found = {"awsdet": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Saves a run while it trains."""
+"""Saves checkpoints of a run while it trains."""
 
 import tensorflow as tf
 
@@ -24,12 +24,12 @@ class Saving(tf.keras.callbacks.Callback):
 
     @property
     def path(self):
-        """Path of the last checkpoint; None on other ranks than the chief."""
+        """Path of the last checkpoint; None on all ranks but the chief."""
         return self._saved[1]
 
     @property
     def failed(self):
-        """Whether the checkpoint that is being written could not be."""
+        """Whether the checkpoint that was begun could not be written."""
         return self._checkpoints.failed
 
     def on_train_batch_end(self, batch, logs=None):
@@ -39,8 +39,8 @@ class Saving(tf.keras.callbacks.Callback):
             self.save()
 
     def save(self):
-        """Begins to write a checkpoint, unless there is one of this step. Raises UserError, on all ranks, if the one
-        before could not be written."""
+        """Begins to write a checkpoint, unless there is one of this step. Raises UserError, on all ranks, if the
+        checkpoint before could not be written."""
         step = self._run.steps.step
         if self._saved and self._saved[0] == step:
             return
@@ -48,15 +48,15 @@ class Saving(tf.keras.callbacks.Callback):
         self._saved = (step, together(self._run.world, self._begin))
 
     def wait(self):
-        """Waits until the checkpoint is there. Raises UserError, on all ranks, if it could not be written."""
+        """Waits until the checkpoint is complete. Raises UserError, on all ranks, if it could not be written."""
         together(self._run.world, self._checkpoints.wait)
 
     def settle(self):
-        """Waits as `wait` does and raises nothing: for a run that ends with an error of its own."""
+        """As `wait`, but raises nothing: for a run that is ending with another error."""
         self._checkpoints.settle()
 
     def _begin(self):
-        """On the chief; returns the checkpoint's path, and None on the others."""
+        """On the chief, begins to write a checkpoint and returns its path; on other ranks returns None."""
         run = self._run
         if not run.world.is_chief:
             return None
@@ -77,7 +77,7 @@ class Saving(tf.keras.callbacks.Callback):
 
 
 def _share_statistics(detector, world):
-    """Gives all ranks the mean of the statistics of live BatchNorm, which each has of its own images."""
+    """Gives all ranks the mean of the statistics of live batch norms, which each rank computed from its own images."""
     if world.size == 1:
         return
     live = [

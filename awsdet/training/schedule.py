@@ -1,7 +1,7 @@
 """Learning rate as a function of the number of updates: linear warm-up, then steps or a cosine.
 
-The rates are those of mmdetection: the warm-up multiplies whatever the schedule gives. An update is one call of the
-optimizer, that is `accumulate_steps` training steps.
+The rates are those of mmdetection: the warm-up multiplies the rate of the schedule. An update is one call of the
+optimizer, which is `accumulate_steps` training steps.
 """
 
 import math
@@ -17,10 +17,10 @@ def build_schedule(settings, peak, steps_per_epoch, total_steps, accumulate_step
     Args:
         settings: config.schedule.
         peak: the learning rate after warm-up.
-        steps_per_epoch, total_steps: training steps of an epoch and of the run.
-        accumulate_steps: training steps an update.
+        steps_per_epoch, total_steps: training steps per epoch and in the whole run.
+        accumulate_steps: training steps per update.
 
-    Raises UserError where a setting cannot be.
+    Raises UserError if a setting is invalid.
     """
     check_settings(settings)
     warm_up = (peak, settings.warmup_steps, settings.warmup_ratio)
@@ -61,7 +61,7 @@ class _WarmUp(tf.keras.optimizers.schedules.LearningRateSchedule):
 
 @tf.keras.utils.register_keras_serializable(package="awsdet")
 class StepDecay(_WarmUp):
-    """Multiplied by `decay_factor` from each of the updates `boundaries` on."""
+    """The rate is multiplied by `decay_factor` at each of the updates `boundaries`."""
 
     def __init__(self, peak, warmup_steps, warmup_ratio, boundaries, decay_factor):
         super().__init__(peak, warmup_steps, warmup_ratio)
@@ -78,7 +78,7 @@ class StepDecay(_WarmUp):
 
 @tf.keras.utils.register_keras_serializable(package="awsdet")
 class Cosine(_WarmUp):
-    """Half a cosine from the end of the warm-up to `updates`, where `final_ratio` of the peak is left."""
+    """Half a cosine from the end of the warm-up to update number `updates`, where `final_ratio` of the peak is left."""
 
     def __init__(self, peak, warmup_steps, warmup_ratio, updates, final_ratio):
         super().__init__(peak, warmup_steps, warmup_ratio)
@@ -95,7 +95,7 @@ class Cosine(_WarmUp):
 
 
 def check_settings(settings):
-    """Raises UserError where config.schedule holds a value that cannot be."""
+    """Raises UserError if a setting of config.schedule is invalid."""
     if settings.name not in SCHEDULES:
         raise UserError(f"schedule.name is {settings.name!r}; it must be one of {', '.join(SCHEDULES)}")
     if settings.warmup_steps < 0:
@@ -104,4 +104,4 @@ def check_settings(settings):
         if not 0 <= settings[name] <= 1:
             raise UserError(f"schedule.{name} is {settings[name]}; it must lie between 0 and 1")
     if list(settings.decay_epochs) != sorted(set(settings.decay_epochs)) or min(settings.decay_epochs, default=1) < 0:
-        raise UserError(f"schedule.decay_epochs is {settings.decay_epochs}; it must rise, as in 8,11")
+        raise UserError(f"schedule.decay_epochs is {settings.decay_epochs}; its epochs must rise, as in 8,11")

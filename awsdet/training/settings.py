@@ -1,4 +1,4 @@
-"""Whether the settings of a run can be, and whether they continue a run that a checkpoint stopped."""
+"""Checks the settings of a run, and whether a run with these settings can go on from a checkpoint."""
 
 import json
 
@@ -26,7 +26,7 @@ _AT_LEAST = {
 
 
 def check_settings(config):
-    """Raises UserError where a value of the sections train, optimizer and schedule cannot be."""
+    """Raises UserError if a setting of the sections train, optimizer and schedule is invalid."""
     train = config.train
     for name, least in _AT_LEAST.items():
         if train[name] < least:
@@ -41,13 +41,13 @@ def check_settings(config):
             raise UserError(f"train.{name} is {train[name]}; an AP lies between 0 and 1, as in 0.377")
     detector = config.model.detector
     if train.mask_ap_target and not has_masks(detector):
-        raise UserError(f"train.mask_ap_target needs masks, which {detector} has not; use train.box_ap_target alone")
+        raise UserError(f"train.mask_ap_target needs masks, and {detector} has none; use only train.box_ap_target")
     optimizer.check_settings(config.optimizer)
     schedule.check_settings(config.schedule)
 
 
 def check_start(config):
-    """Raises UserError if a new run would leave frozen layers at their random initial values for good."""
+    """Raises UserError if a new run would never train layers that start at random values."""
     backbone, train = config.model.backbone, config.train
     frozen = [f"frozen_stages={backbone.frozen_stages}"] if backbone.frozen_stages >= 0 else []
     frozen += ["norm=frozen_batch_norm"] if backbone.norm == "frozen_batch_norm" else []
@@ -61,15 +61,15 @@ def check_start(config):
 
 
 def check_continues(info, config, class_names, images, images_per_step):
-    """Raises UserError where a run with these settings cannot go on from a checkpoint; logs what else has changed.
+    """Raises UserError if a run with these settings cannot go on from a checkpoint; logs all other changes.
 
     Args:
-        info: of the checkpoint, as `checkpoint.read_info` gives it.
-        config: ConfigDict of the run that is to go on.
-        class_names: of its data. images: of an epoch of it.
-        images_per_step: images of one step over all ranks.
+        info: of the checkpoint, as `checkpoint.read_info` returns it.
+        config: ConfigDict of the run.
+        class_names: of its data. images: per epoch.
+        images_per_step: images per step, over all ranks.
     """
-    # Settings that are newer than the checkpoint had their defaults.
+    # Settings that did not exist when the checkpoint was written had their defaults.
     before = config_module.from_json(json.dumps(info["config"]))
     before, now = (json.loads(config_module.to_json(c)) for c in (before, config))
     at = f"cannot resume from step {info['step']}"
@@ -80,20 +80,22 @@ def check_continues(info, config, class_names, images, images_per_step):
     fixed = {"seed", "optimizer.name", "optimizer.ema_decay", "train.accumulate_steps"}
     for key, old, new in differences:
         if key.startswith("model.") or key in fixed:
-            raise UserError(f"{at}: {key} was {old} and is now {new}; train.init_from takes weights into another model")
+            raise UserError(
+                f"{at}: {key} was {old} and is now {new}; to start a new run from its weights, use train.init_from"
+            )
     if info["images_per_step"] != images_per_step:
         raise UserError(
-            f"{at}: a step had {info['images_per_step']} images and has {images_per_step} now; make data.batch_size x "
+            f"{at}: a step had {info['images_per_step']} images and now has {images_per_step}; make data.batch_size x "
             "processes what it was"
         )
     if info["images"] != images:
-        raise UserError(f"{at}: an epoch had {info['images']} images and has {images} now; give it the same data")
+        raise UserError(f"{at}: an epoch had {info['images']} images and now has {images}; use the same data")
     for key, old, new in differences:
         logging.info("changed since the checkpoint: %s was %s and is now %s", key, old, new)
 
 
 def _differences(before, now, prefix=""):
-    """(key, old, new) of each setting that two nested dicts do not share."""
+    """(key, old, new) of each setting that differs between two nested dicts."""
     for name in sorted({*before, *now}):
         old, new = before.get(name), now.get(name)
         if isinstance(old, dict) and isinstance(new, dict):

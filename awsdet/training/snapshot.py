@@ -6,8 +6,8 @@ import tensorflow as tf
 class Snapshot:
     """The values of variables at this instant; `write` writes them later, in any thread.
 
-    Nothing is copied here on a CPU: a value that was read shares the variable's memory, and TensorFlow gives the
-    variable memory of its own before the next update changes it. What lies on a GPU is copied to the host.
+    On a CPU nothing is copied here: a value that was read shares the memory of its variable, and TensorFlow gives the
+    variable new memory before the next update changes it. Values on a GPU are copied to the host.
 
     Args:
         variables: dict name -> variable.
@@ -18,7 +18,7 @@ class Snapshot:
             self._values = {name: tf.identity(variable) for name, variable in variables.items()}
 
     def write(self, prefix):
-        """Writes `prefix`.index and `prefix`.data-…, TensorFlow's own format. Raises tf.errors.OpError."""
+        """Writes `prefix`.index and `prefix`.data-… in TensorFlow's own format. Raises tf.errors.OpError."""
         names, values = list(self._values), list(self._values.values())
         with tf.device("CPU:0"):
             tf.raw_ops.SaveV2(prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=values)

@@ -1,12 +1,12 @@
-"""Where a run is."""
+"""How far a run has got."""
 
 import tensorflow as tf
 
 
 class Steps(tf.keras.callbacks.Callback):
-    """Counts the training steps of the run; Keras counts those of an epoch. The other callbacks come after this one.
+    """Counts the training steps of the run (Keras counts those of an epoch). Must be the first of the callbacks.
 
-    Attributes: step (training steps done), per_epoch, total (where the run ends).
+    Attributes: step, the number of training steps done; per_epoch, steps per epoch; total, the step where the run ends.
     """
 
     _supports_tf_logs = True
@@ -17,7 +17,7 @@ class Steps(tf.keras.callbacks.Callback):
 
     @property
     def epoch(self):
-        """Whole epochs done."""
+        """The number of whole epochs done."""
         return self.step // self.per_epoch
 
     @property
@@ -26,5 +26,5 @@ class Steps(tf.keras.callbacks.Callback):
         return self.step % self.per_epoch == 0 or self.step == self.total
 
     def on_train_batch_end(self, batch, logs=None):
-        """One more."""
+        """Counts one more step."""
         self.step += 1

@@ -1,4 +1,4 @@
-"""How `fit` is stopped: at the same step on all ranks."""
+"""Stops `fit` at the same step on all ranks."""
 
 import signal
 import threading
@@ -6,22 +6,22 @@ import time
 
 import tensorflow as tf
 
-_AGREE_SECONDS = 2.0  # how often, about, the ranks ask each other whether one of them was told to stop
+_AGREE_SECONDS = 2.0  # about how often the ranks ask each other whether one of them was told to stop
 _AGREE_MOST_STEPS = 100
 
 
 class StopTogether(tf.keras.callbacks.Callback):
     """Ends `fit` at the same step on all ranks: at the end of the run, or soon after one of them was told to stop.
 
-    The ranks must agree on a step, or those that go on wait for the others for ever. They ask each other every few
-    seconds, at steps that all of them know from the last answer.
+    The ranks must agree on a step, or those that go on would wait for the others for ever. They ask each other every
+    few seconds; each answer tells all of them at which step to ask next.
 
     Args:
         steps: Steps.
         world: World.
-        told: function that returns whether this process was told to stop, by SIGTERM, say.
+        told: function that returns whether this process was told to stop, for example by SIGTERM.
 
-    Attributes: stopped, whether that ended the run.
+    Attributes: stopped, whether the run was ended because a rank was told to stop.
     """
 
     _supports_tf_logs = True
@@ -33,18 +33,18 @@ class StopTogether(tf.keras.callbacks.Callback):
         self.stopped = False
 
     def on_train_batch_end(self, batch, logs=None):
-        """Asks where it is time to."""
+        """Asks if it is time to."""
         if self._steps.step >= self._next or self._steps.at_epoch_end:
             self.ask()
         if self._steps.step >= self._steps.total:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        """Asks: an evaluation takes long, and SIGTERM leaves little time."""
+        """Asks, since an evaluation takes long and SIGTERM leaves little time."""
         self.ask()
 
     def ask(self):
-        """Sets `stopped` and ends `fit` where any rank has been told to stop. All ranks call it at the same step."""
+        """Sets `stopped` and ends `fit` if any rank has been told to stop. All ranks call it at the same step."""
         if self._world.size == 1:
             self.stopped = self.stopped or self._told()
         else:
@@ -65,7 +65,7 @@ class StopFlag:
         self._event, self._installed, self._before = threading.Event(), False, None
 
     def __enter__(self):
-        # Python allows handlers in the main thread only; elsewhere SIGTERM stays what it was.
+        # Python allows signal handlers only in the main thread; in other threads SIGTERM keeps its effect.
         self._installed = threading.current_thread() is threading.main_thread()
         if self._installed:
             self._before = signal.signal(signal.SIGTERM, self._set)

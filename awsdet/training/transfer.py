@@ -1,7 +1,7 @@
-"""Weights to start from: those of a run of ours or of any system that `awsdet.weights` reads, into a new detector.
+"""Starts a new detector from the weights of an awsdet run or of any system that `awsdet.weights` reads.
 
-The backbone must fit as a whole. Neck and heads take what fits. Layers with outputs for each class keep the rows of the
-classes that both class lists name; their other rows are new, as are layers of another shape. The log says which.
+The backbone must fit as a whole. Neck and heads take the layers that fit. Layers with outputs per class take the rows
+of the classes in both class lists; their other rows are newly made, as are layers of another shape. The log names them.
 """
 
 import pathlib
@@ -13,11 +13,11 @@ from awsdet.inference import checkpoint
 from awsdet.runtime.errors import UserError
 from awsdet.weights import classes, load, mmdet, presets
 
-_LISTED = 5  # keys that an error names
+_LISTED = 5  # the most keys that an error names
 
 
 def read(path):
-    """load.Weights of a checkpoint (see `checkpoint.find`) or a file of weights."""
+    """The load.Weights of a checkpoint (see `checkpoint.find`) or a file of weights."""
     if not pathlib.Path(path).is_dir():
         return load.read(path)
     detector, info = checkpoint.load(path)
@@ -29,14 +29,14 @@ def read(path):
 
 
 def take_weights(detector, path):
-    """Gives a detector the weights in `path` that fit; says in the log which were not taken and which are new.
+    """Gives a detector the weights in `path` that fit; logs which were not taken and which layers are newly made.
 
-    Raises UserError where the backbone does not fit or was trained on other pixels: such a start would be none.
+    Raises UserError if the backbone does not fit or expects other pixels, since its weights would be of no use.
     """
     weights = read(path)
     if weights.preset is None:
         logging.warning(
-            "%s does not say which pixels it was trained on: model.image and model.backbone.style must be right",
+            "%s does not say which pixels it was trained on: check that model.image and model.backbone.style suit it",
             weights.path,
         )
     else:
@@ -56,7 +56,7 @@ def take_weights(detector, path):
 
 
 def _fitting(key, variable, sides, detector, weights, names):
-    """The value in our layout for a variable; None where the weights have none that fits."""
+    """The value for a variable, in our layout; None if the weights have none that fits."""
     value = weights.arrays.get(key)
     if value is not None and classes.depends_on_classes(key) and names != detector.class_names:
         ours = mmdet.to_source(key, variable.numpy(), sides)
@@ -67,7 +67,7 @@ def _fitting(key, variable, sides, detector, weights, names):
 
 
 def _check_backbone(path, detector, weights, table, new, unused):
-    """Raises UserError where an array of the backbone is left over on either side."""
+    """Raises UserError if an array of the backbone is missing in the weights or in the detector."""
     faults = []
     for key in (key for key in new if key.startswith("backbone.")):
         ours = mmdet.to_source(key, table[key].numpy(), {}).shape
@@ -80,13 +80,13 @@ def _check_backbone(path, detector, weights, table, new, unused):
     if faults:
         more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
         raise UserError(
-            f"init_from {path}: its backbone is not that of the config: {'; '.join(faults[:_LISTED])}{more}; set "
-            "model.backbone to what the weights are of"
+            f"init_from {path}: its backbone differs from that of the config: {'; '.join(faults[:_LISTED])}{more}; set "
+            "model.backbone to that of the weights"
         )
 
 
 def _class_names(weights, detector):
-    """The class list of the weights. Where they do not tell and have as many classes as the detector, its own."""
+    """The class list of the weights. If unknown, but of the same length as the detector's, the detector's."""
     names, count = classes.names_of(weights), classes.count(weights.arrays)
     if names is not None or weights.backbone_only:
         if weights.class_names is None and names is not None:
@@ -107,19 +107,19 @@ def _report(detector, weights, names, values, new, unused):
         len(values) + len(new),
     )
     if weights.backbone_only:
-        logging.info("it holds a backbone alone: neck and heads are newly made")
+        logging.info("it holds only a backbone: neck and heads are newly made")
         return
     if names != detector.class_names:
         common = [name for name in detector.class_names if name in names]
         layers = _layers(key for key in [*values, *new] if classes.depends_on_classes(key))
         logging.info(
-            "its class list is another one: newly made are %s, but for the rows of classes in common (%s)",
+            "its class list is different: newly made are %s, except for the rows of classes in common (%s)",
             layers,
             ", ".join(common) or "none",
         )
         new = [key for key in new if not classes.depends_on_classes(key) or key not in weights.arrays]
     if new:
-        logging.info("not in it, or of another shape, so newly made: %s", _layers(new))
+        logging.info("newly made, since it lacks them or has them in another shape: %s", _layers(new))
     if unused or weights.unknown:
         logging.info("in it, but not in the model: %s", ", ".join([*_layers(unused).split(", "), *weights.unknown]))
 

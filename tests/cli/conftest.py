@@ -1,4 +1,4 @@
-"""What the tests of commands share."""
+"""Fixtures for the tests of all commands."""
 
 import logging as python_logging
 import os
@@ -9,7 +9,7 @@ from absl import logging
 
 @pytest.fixture(autouse=True)
 def restored_logging():
-    """main() sets the process's logging up; put back what the test process had."""
+    """Puts back the logging of the test process, which main() changes."""
     root = python_logging.getLogger()
     level, handlers, verbosity = root.level, list(root.handlers), logging.get_verbosity()
     variable = os.environ.get("TF_CPP_MIN_LOG_LEVEL")

@@ -6,12 +6,12 @@ import pytest
 
 from awsdet.cli import main as cli
 from awsdet.data.records.read import read_manifest
-from tests.evaluation.saved import save_checkpoint
-from tests.evaluation.truth import shape_records
+from tests.evaluation.saved_checkpoint import save_checkpoint
+from tests.evaluation.truth_detector import shape_records
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def folder(tmp_path_factory):
     """A folder with records/ (split val) and run/, whose checkpoint has their classes."""
     folder = tmp_path_factory.mktemp("evaluate")
     manifest = shape_records(folder, images=5)
@@ -19,18 +19,18 @@ def made(tmp_path_factory):
     return folder
 
 
-def arguments(made, **changed):
-    values = {"checkpoint": made / "run", "records": made / "records", **changed}
+def arguments(folder, **changed):
+    values = {"checkpoint": folder / "run", "records": folder / "records", **changed}
     return ["evaluate", *(f"--{name}={value}" for name, value in values.items())]
 
 
-def test_table_and_results(made, capsys):
-    results = made / "results.json"
-    assert cli.main(arguments(made, output=results, batch_size=2)) == 0
+def test_table_and_results(folder, capsys):
+    results = folder / "results.json"
+    assert cli.main(arguments(folder, output=results, batch_size=2)) == 0
     out = capsys.readouterr().out
     assert out.startswith("COCO metrics") and "AP   IoU 0.50:0.95" in out and "rectangle" in out and str(results) in out
     found = json.loads(results.read_text())
-    manifest = read_manifest(made / "records", "val")
+    manifest = read_manifest(folder / "records", "val")
     assert {r["image_id"] for r in found} <= set(manifest.image_id.tolist()) and found
     sizes = dict(zip(manifest.image_id.tolist(), zip(manifest.height.tolist(), manifest.width.tolist())))
     for result in found:
@@ -49,21 +49,21 @@ def test_table_and_results(made, capsys):
         ({"batch_size": -1}, "batch_size"),
     ],
 )
-def test_mistakes_end_in_one_line(made, changed, words, capsys):
-    assert cli.main(arguments(made, **changed)) == 2
+def test_mistakes_end_in_one_line(folder, changed, words, capsys):
+    assert cli.main(arguments(folder, **changed)) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("awsdet evaluate: ") and words in last
 
 
-def test_checkpoint_of_another_class_list(made, tmp_path, capsys):
+def test_checkpoint_of_another_class_list(folder, tmp_path, capsys):
     save_checkpoint(tmp_path / "other", ("circle", "square", "triangle", "star"), (2, 3, 7, 11))
-    assert cli.main(arguments(made, checkpoint=tmp_path / "other")) == 2
+    assert cli.main(arguments(folder, checkpoint=tmp_path / "other")) == 2
     assert "class 1 is 'square' against 'rectangle'" in capsys.readouterr().err
 
 
-def test_truncated_shard(made, tmp_path, capsys):
+def test_truncated_shard(folder, tmp_path, capsys):
     shape_records(tmp_path, images=3)
     shard = next((tmp_path / "records").glob("val-*.tfrecord"))
     shard.write_bytes(shard.read_bytes()[:-100])
-    assert cli.main(arguments(made, records=tmp_path / "records")) == 2
+    assert cli.main(arguments(folder, records=tmp_path / "records")) == 2
     assert shard.name in capsys.readouterr().err.splitlines()[-1]

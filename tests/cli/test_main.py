@@ -142,7 +142,7 @@ def test_a_mistake_is_one_line_even_where_its_message_has_several(capsys, tmp_pa
 
 
 def test_installed_command_exits_with_the_code():
-    """The console script itself: sys.exit gets main's return value, and stderr has the line alone."""
+    """The console script itself: sys.exit gets main's return value, and stderr has nothing but the line."""
     script = os.path.join(os.path.dirname(sys.executable), "awsdet")
     done = subprocess.run([script, "convert", "--bogus=1"], capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from awsdet.cli import main as cli
-from tests.evaluation.saved import save_checkpoint
+from tests.evaluation.saved_checkpoint import save_checkpoint
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def folder(tmp_path_factory):
     """A folder with run/ and images/: two good images."""
     folder = tmp_path_factory.mktemp("predict")
     save_checkpoint(folder / "run", ("cat", "dog", "bird"), (3, 17, 90))
@@ -23,14 +23,14 @@ def made(tmp_path_factory):
     return folder
 
 
-def arguments(made, output, **changed):
-    values = {"checkpoint": made / "run", "input": made / "images", "output": output, **changed}
+def arguments(folder, output, **changed):
+    values = {"checkpoint": folder / "run", "input": folder / "images", "output": output, **changed}
     return ["predict", *(f"--{name}={value}" for name, value in values.items())]
 
 
-def test_folder_to_json_and_pictures(made, tmp_path, capsys):
+def test_folder_to_json_and_pictures(folder, tmp_path, capsys):
     output = tmp_path / "new/out.json"
-    assert cli.main(arguments(made, output, draw=tmp_path / "drawn", draw_threshold=0)) == 0
+    assert cli.main(arguments(folder, output, draw=tmp_path / "drawn", draw_threshold=0)) == 0
     content = json.loads(output.read_text())
     assert content["classes"] == [
         {"category_id": 3, "name": "cat"},
@@ -42,17 +42,17 @@ def test_folder_to_json_and_pictures(made, tmp_path, capsys):
     objects = sum(len(image["predictions"]) for image in content["images"])
     assert objects and f"{objects} objects in 2 images" in capsys.readouterr().out
     drawn = np.asarray(Image.open(tmp_path / "drawn/a.png"))
-    assert drawn.shape == (96, 160, 3) and (drawn != np.asarray(Image.open(made / "images/a.png"))).any()
+    assert drawn.shape == (96, 160, 3) and (drawn != np.asarray(Image.open(folder / "images/a.png"))).any()
     assert Image.open(tmp_path / "drawn/deeper/b.bmp.png").size == (80, 144)
 
 
-def test_a_broken_image_is_named_and_the_rest_done(made, tmp_path, capsys):
+def test_a_broken_image_is_named_and_the_rest_done(folder, tmp_path, capsys):
     images = tmp_path / "images"
     images.mkdir()
-    data = (made / "images/a.png").read_bytes()
+    data = (folder / "images/a.png").read_bytes()
     (images / "1.png").write_bytes(data[: len(data) // 2])
     (images / "2.png").write_bytes(data)
-    assert cli.main(arguments(made, tmp_path / "out.json", input=images)) == 1
+    assert cli.main(arguments(folder, tmp_path / "out.json", input=images)) == 1
     content = json.loads((tmp_path / "out.json").read_text())
     assert [image["image"] for image in content["images"]] == ["2.png"]
     assert [entry["image"] for entry in content["skipped"]] == ["1.png"]
@@ -60,9 +60,9 @@ def test_a_broken_image_is_named_and_the_rest_done(made, tmp_path, capsys):
     assert "images could not be read" in error and "1 of 2 images could not be read" in error
 
 
-def test_one_image_and_score_threshold(made, tmp_path):
+def test_one_image_and_score_threshold(folder, tmp_path):
     output = tmp_path / "out.json"
-    assert cli.main(arguments(made, output, input=made / "images/a.png", score_threshold=1.0)) == 0
+    assert cli.main(arguments(folder, output, input=folder / "images/a.png", score_threshold=1.0)) == 0
     content = json.loads(output.read_text())
     assert [(i["image"], i["predictions"]) for i in content["images"]] == [("a.png", [])]
 
@@ -76,18 +76,18 @@ def test_one_image_and_score_threshold(made, tmp_path):
         ({"score_threshold": 2}, "score_threshold"),
     ],
 )
-def test_mistakes_end_in_one_line(made, tmp_path, changed, words, capsys):
-    assert cli.main(arguments(made, tmp_path / "out.json", **changed)) == 2
+def test_mistakes_end_in_one_line(folder, tmp_path, changed, words, capsys):
+    assert cli.main(arguments(folder, tmp_path / "out.json", **changed)) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("awsdet predict: ") and words in last
     assert not (tmp_path / "out.json").exists()
 
 
-def test_folder_without_images(made, tmp_path, capsys):
-    assert cli.main(arguments(made, tmp_path / "out.json", input=tmp_path)) == 2
+def test_folder_without_images(folder, tmp_path, capsys):
+    assert cli.main(arguments(folder, tmp_path / "out.json", input=tmp_path)) == 2
     assert "has no images" in capsys.readouterr().err
 
 
-def test_pictures_never_overwrite_the_images(made, tmp_path, capsys):
-    assert cli.main(arguments(made, tmp_path / "out.json", draw=made / "images")) == 2
+def test_pictures_never_overwrite_the_images(folder, tmp_path, capsys):
+    assert cli.main(arguments(folder, tmp_path / "out.json", draw=folder / "images")) == 2
     assert "would be overwritten" in capsys.readouterr().err

@@ -6,15 +6,15 @@ import pytest
 from awsdet.cli import main as cli
 from awsdet.inference import checkpoint
 from awsdet.weights import load, mmdet
-from tests.evaluation.saved import save_checkpoint
-from tests.models.made import small_config, small_detector
+from tests.evaluation.saved_checkpoint import save_checkpoint
+from tests.models.small_detectors import small_config, small_detector
 from tests.weights import foreign
 
 
 @pytest.fixture(scope="module")
 def arrays():
-    """Made weights of a small Faster R-CNN with three classes."""
-    return foreign.made_arrays(small_detector(detector="faster_rcnn"))
+    """Weights of a small Faster R-CNN with three classes."""
+    return foreign.arrays_for(small_detector(detector="faster_rcnn"))
 
 
 @pytest.fixture

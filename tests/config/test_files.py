@@ -1,4 +1,4 @@
-"""The ready configs: each loads and, made narrow, builds a detector."""
+"""The ready configs: each loads and builds a detector, here with few channels."""
 
 import pathlib
 
@@ -8,14 +8,19 @@ from awsdet import config as config_lib
 from awsdet.models.builder import build
 from awsdet.models.retinanet import RetinaNet
 from awsdet.models.two_stage import TwoStage
-from tests.models.made import SMALL
+from tests.models.small_detectors import SMALL_SETTINGS
 
 PATHS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_config_builds(path):
-    narrow = (*SMALL, "model.backbone.branch_width=4", "model.backbone.width_per_group=1", "model.mask_head.convs=1")
+    narrow = (
+        *SMALL_SETTINGS,
+        "model.backbone.branch_width=4",
+        "model.backbone.width_per_group=1",
+        "model.mask_head.convs=1",
+    )
     config = config_lib.load(path, narrow)
     detector = build(config, ["a", "b"])
     assert detector.name == config.model.detector and isinstance(detector, (TwoStage, RetinaNet))

@@ -1,4 +1,4 @@
-"""Configuration: files, overrides, the stored form, and the mistakes one can make in each."""
+"""Configuration: files, overrides, the stored form, and mistakes in each."""
 
 import pytest
 

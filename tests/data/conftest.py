@@ -12,7 +12,7 @@ COCO_TINY = pathlib.Path(__file__).parents[3] / "shared" / "data" / "coco_tiny"
 
 @pytest.fixture(scope="session")
 def coco_tiny():
-    """The folder of 160 real COCO images, kept beside the repository; tests that need it skip where it is absent."""
+    """The folder of 160 real COCO images, kept beside the repository; tests that need it are skipped without it."""
     if not COCO_TINY.is_dir():
         pytest.skip(f"needs the real COCO images in {COCO_TINY}")
     return COCO_TINY

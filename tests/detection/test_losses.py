@@ -1,4 +1,4 @@
-"""Losses against their definitions written out in NumPy, and gradients against finite differences of those."""
+"""Losses against their definitions in NumPy, and gradients against finite differences of these."""
 
 import math
 
@@ -70,7 +70,7 @@ def test_focal_loss_of_logits_beyond_all_bounds_is_finite(gamma):
     value, gradient = value_and_gradient(
         lambda x: FocalLoss(0.25, gamma).total(x, labels, tf.ones([1, 3], tf.bool)), logits
     )
-    # Wrong with certainty costs |logit|; one logit is an even chance.
+    # A confidently wrong logit costs |logit|; one logit is 0, a probability of 1/2.
     even = 0.75 * 0.5**gamma * math.log(2)
     wrong = 0.75 * (88.0 + 1e4 + 104.0) + 0.25 * 1e4
     assert value == pytest.approx(wrong + even, rel=1e-5)
@@ -140,7 +140,7 @@ def test_box_loss_is_its_definition(kind):
 
 @pytest.mark.parametrize("kind", BOX_LOSSES)
 def test_box_loss_takes_no_gradient_from_boxes_that_are_none(kind):
-    """Unused slots hold zeros, or whatever; positives may have no area, or deltas beyond reason."""
+    """Unused slots hold zeros or arbitrary values; positives may have no area or extreme deltas."""
     anchors = np.array([[0, 0, 0, 0], [5, 5, 5, 5], [3, 4, 30, 4], [10, 10, 20, 20], [10, 10, 20, 20]], np.float32)
     predicted = np.array([[np.nan] * 4, [1, 2, 3, 4], [0, 0, 0, 0], [1e4, -1e4, 1e4, -1e4], [0, 0, 0, 0]], np.float32)
     target = np.array([[np.inf] * 4, [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], np.float32)

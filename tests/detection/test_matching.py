@@ -70,13 +70,13 @@ def test_equals_the_reference_rule_written_with_loops(seed):
     candidates, objects = boxes[:60], boxes[60:]
     objects[1] = objects[0]  # two objects in one place: the last one takes the low-quality match
     result = match(candidates, objects, np.ones(10, bool), np.zeros(10, bool))
-    state, index = loops(candidates.astype(np.float64), objects.astype(np.float64))
+    state, index = match_by_loops(candidates.astype(np.float64), objects.astype(np.float64))
     np.testing.assert_array_equal(result.state, state)
     chosen = state == POSITIVE
     np.testing.assert_array_equal(result.index.numpy()[chosen], index[chosen])
 
 
-def loops(candidates, objects):
+def match_by_loops(candidates, objects):
     overlaps = np.zeros((len(candidates), len(objects)))
     for i, a in enumerate(candidates):
         for j, b in enumerate(objects):

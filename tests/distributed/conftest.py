@@ -1,4 +1,4 @@
-"""Runs Python programs in several processes, as users do: with the horovodrun beside this Python."""
+"""Runs Python programs in several processes, as users do, with the horovodrun of this Python."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ class Finished(NamedTuple):
     """A job that has ended."""
 
     code: int
-    output: str  # stdout and stderr, each line with the rank before it
+    output: str  # stdout and stderr; each line begins with its rank
 
     def lines(self, rank):
         """What a rank printed to stdout."""

@@ -12,7 +12,7 @@ from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.horovod import build_features
 
-# One program for several questions, since most of its time goes into starting.
+# One program for several tests, since most of its time goes into starting.
 EXCHANGES = """
     import json, time
     import tensorflow as tf

@@ -6,8 +6,8 @@ from awsdet.data.reader.builder import reader_options
 from awsdet.evaluation import evaluate, format_table
 from awsdet.inference import checkpoint
 from awsdet.runtime.world import World
-from tests.evaluation.saved import save_checkpoint
-from tests.evaluation.truth import shape_records
+from tests.evaluation.saved_checkpoint import save_checkpoint
+from tests.evaluation.truth_detector import shape_records
 
 
 def test_two_ranks_give_the_numbers_of_one(horovodrun, tmp_path):

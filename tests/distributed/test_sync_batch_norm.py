@@ -2,7 +2,7 @@
 
 import json
 
-# One program for two questions, since most of its time goes into starting.
+# One program for two tests, since most of its time goes into starting.
 PROGRAM = """
     import json
     import numpy as np
@@ -10,7 +10,7 @@ PROGRAM = """
     from awsdet.runtime import processes
     from awsdet.models.layers.conv import Conv
     from awsdet.models.layers.initializers import Initializers
-    from tests.models.made import TWO, batch, index_keys, small_detector
+    from tests.models.small_detectors import TWO_IMAGES, batch_of, keys_in_index_order, small_detector
 
     world = processes.start(2)
     rank = world.rank
@@ -71,13 +71,13 @@ PROGRAM = """
         )
         model.compile(world=world, loss_normalizer="global")
         with tf.GradientTape() as tape:
-            losses = list(model.compute_losses(data, index_keys).values())
+            losses = list(model.compute_losses(data, keys_in_index_order).values())
             total = tf.add_n(losses)
         gradients = [tf.convert_to_tensor(g) for g in tape.gradient(total, model.trainable_variables)]
         statistics = [v for v in model.variables if v.name.endswith((".mean:0", ".variance:0"))]
         return model.world.average(losses), model.world.average(gradients), statistics
 
-    both = batch(TWO, size=(64, 64))
+    both = batch_of(TWO_IMAGES, size=(64, 64))
     mine = tf.nest.map_structure(lambda t: t[rank : rank + 1], both)
     expected = detector_step("sync_batch_norm", both, None)
     synced, apart = (detector_step(norm, mine, world) for norm in ("sync_batch_norm", "batch_norm"))

@@ -2,14 +2,14 @@
 
 import json
 
-# One program for two questions, since most of its time goes into starting and tracing.
+# One program for two tests, since most of its time goes into starting and tracing.
 STEPS = """
     import hashlib, json
     import numpy as np
     import tensorflow as tf
     from awsdet.runtime import processes
     from awsdet.training.optimizer import SGD
-    from tests.models.made import TWO, batch, index_keys, small_detector
+    from tests.models.small_detectors import TWO_IMAGES, batch_of, keys_in_index_order, small_detector
 
     world = processes.start(2)
     rank = world.rank
@@ -17,16 +17,16 @@ STEPS = """
     # (a) Rank 1 sees no object at all, rank 0 does.
     model = small_detector("model.backbone.norm=batch_norm")
     model.compile(SGD(0.01), world=world, clip_norm=10.0)
-    model.fit(tf.data.Dataset.from_tensors(batch(TWO if rank == 0 else [[], []])).repeat(3), verbose=0)
+    model.fit(tf.data.Dataset.from_tensors(batch_of(TWO_IMAGES if rank == 0 else [[], []])).repeat(3), verbose=0)
     weights = hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.trainable_variables)).hexdigest()
 
-    # (b) One image a process with the normalisers summed, against both images in one process. Eager: no time to trace.
+    # (b) One image per process with the normalisers summed, against both images in one process. Eager, to save time.
     def gradients(data, world_or_none):
         model = small_detector()
         model.compile(SGD(0.01), world=world_or_none, loss_normalizer="global")
 
         with tf.GradientTape() as tape:
-            loss = tf.add_n(list(model.compute_losses(data, index_keys).values()))
+            loss = tf.add_n(list(model.compute_losses(data, keys_in_index_order).values()))
         return [tf.convert_to_tensor(g) for g in model.world.average(tape.gradient(loss, model.trainable_variables))]
 
     def distance(ours, theirs):
@@ -35,7 +35,7 @@ STEPS = """
     def one_image(data, index):
         return tf.nest.map_structure(lambda t: t[index : index + 1], data)
 
-    both = batch(TWO)
+    both = batch_of(TWO_IMAGES)
     shared = gradients(one_image(both, rank), world)
     alone = gradients(both, None)
     world.close()

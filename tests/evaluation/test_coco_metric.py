@@ -1,4 +1,4 @@
-"""The COCO metric: known answers, and plain pycocotools driven the usual way on real annotations."""
+"""The COCO metric: known answers, and agreement with pycocotools on real annotations."""
 
 import contextlib
 import copy
@@ -64,7 +64,7 @@ def small_truth():
 
 
 def as_results(truth, rng=None, jitter=0.0):
-    """Ground truth as detections; `jitter` (pixels) moves them, and some change class or come twice."""
+    """Ground truth as detections, moved by `jitter` (pixels); some have another class or appear twice."""
     sizes = {i["id"]: (i["height"], i["width"]) for i in truth["images"]}
     category_ids = [c["id"] for c in truth["categories"]]
     results = []
@@ -158,7 +158,7 @@ def test_masks_are_ranked_by_their_own_score_and_boxes_by_theirs():
     truth = small_truth()
     good = as_results(truth)
     elsewhere = {"size": [240, 320], "counts": coco_mask.encode(np.zeros((240, 320), np.uint8, "F"))["counts"].decode()}
-    # Above each object a box as good as it with an empty mask, which its mask score alone puts last.
+    # For each object there is an equally good box with an empty mask; only its mask score ranks it last.
     empty = [{**r, "segmentation": elsewhere, "score": 0.95} for r in good]
     first = coco_metrics(truth, good + empty, with_masks=True)
     assert first["box_ap"] == pytest.approx(1) and first["mask_ap"] < 0.6

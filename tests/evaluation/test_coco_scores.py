@@ -1,4 +1,4 @@
-"""The scores are those of pycocotools' COCOeval, number by number, on random data with all that is special in it."""
+"""The scores equal those of pycocotools' COCOeval, number by number, on random data with all special cases."""
 
 import contextlib
 import io
@@ -61,7 +61,7 @@ def as_masks(truth, crowd, found, scores):
 
 
 def by_pycocotools(truth, crowd, found, scores, images, kind):
-    """COCOeval after all its steps; images and classes have the numbers that they have in the arrays, and one."""
+    """COCOeval after all its steps; ids of images and classes are their numbers in the arrays plus 1."""
     field = {"bbox": "bbox", "segm": "segmentation"}[kind]
 
     def entries(objects, more):

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from awsdet.evaluation import draw_examples, evaluate, format_table
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
-from tests.evaluation.truth import TruthDetector, shape_records, small_reader_options
+from tests.evaluation.truth_detector import TruthDetector, shape_records, small_reader_options
 from tests.runtime.thread_world import ThreadWorld
 
 
@@ -35,7 +35,7 @@ def truth(manifest):
 
 @pytest.fixture(scope="module")
 def spoiled(manifest):
-    """Finds the objects a little beside their places."""
+    """Finds the objects, but slightly misplaced."""
     rng = np.random.default_rng(2)
 
     def changed(image_id, boxes, scores):
@@ -61,7 +61,7 @@ def test_truth_fed_back_is_perfect(truth, manifest, folder):
 
 
 def test_results_file_and_source_annotations_give_the_same_numbers(spoiled, manifest, folder):
-    """The records' ground truth is the annotation file's, and boxes were put back into original pixels."""
+    """The ground truth of the records is that of the annotation file, and boxes are in original pixels."""
     file = folder / "results.json"
     metrics = evaluate(spoiled, manifest, small_reader_options(), World(), output=file)
     assert 0.05 < metrics["box_ap"] < 0.95
@@ -77,7 +77,7 @@ def test_results_file_and_source_annotations_give_the_same_numbers(spoiled, mani
 
 @pytest.mark.parametrize("size", [2, 7])
 def test_any_number_of_ranks_gives_the_same_numbers(size, spoiled, manifest, folder):
-    """Seven ranks are more than there are batches: some have none."""
+    """With seven ranks there are fewer batches than ranks, so some ranks have none."""
     one, many = folder / "one.json", folder / "many.json"
     alone = evaluate(spoiled, manifest, small_reader_options(), World(), output=one)
     together = ThreadWorld.run(

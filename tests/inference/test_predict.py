@@ -34,7 +34,7 @@ def detector(config):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Images of several shapes and kinds, one of them broken, one not an image at all."""
+    """Images of several shapes and kinds, one of them broken, and a file that is not an image."""
     folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(1)
     (folder / "deeper").mkdir()
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
     picture(96, 160).save(folder / "b.png")
     picture(200, 80).save(folder / "a.jpg")
     exif = Image.Exif()
-    exif[274] = 6  # stored lying, shown upright
+    exif[274] = 6  # stored rotated, shown upright
     picture(80, 120).save(folder / "turned.JPG", format="JPEG", exif=exif)
     picture(64, 64).convert("L").save(folder / "deeper/grey.png")
     (folder / "broken.jpg").write_bytes((folder / "a.jpg").read_bytes()[:400])

@@ -5,12 +5,12 @@ import pytest
 import tensorflow as tf
 
 from awsdet.runtime.errors import UserError
-from tests.models.made import TWO, batch, index_keys, small_detector
+from tests.models.small_detectors import TWO_IMAGES, batch_of, keys_in_index_order, small_detector
 
 
 def losses_and_gradients(detector, data):
     with tf.GradientTape() as tape:
-        terms = detector.compute_losses(data, index_keys)
+        terms = detector.compute_losses(data, keys_in_index_order)
         total = tf.add_n(list(terms.values()))
     gradients = tape.gradient(total, detector.trainable_variables)
     return terms, gradients
@@ -19,7 +19,7 @@ def losses_and_gradients(detector, data):
 def test_fit_learns_one_batch():
     model = small_detector("model.backbone.norm=group_norm", "model.backbone.frozen_stages=-1")
     model.compile(tf.keras.optimizers.legacy.SGD(0.02, momentum=0.9), clip_norm=10.0)
-    data = batch(TWO)
+    data = batch_of(TWO_IMAGES)
     before = float(tf.add_n(list(model.compute_losses(data).values())))
     model.fit(tf.data.Dataset.from_tensors(data).repeat(40), verbose=0)
     after = float(tf.add_n(list(model.compute_losses(data).values())))
@@ -29,15 +29,15 @@ def test_fit_learns_one_batch():
 
 def test_faster_rcnn_is_the_same_without_masks():
     model = small_detector(detector="faster_rcnn")
-    terms, gradients = losses_and_gradients(model, batch(TWO))
+    terms, gradients = losses_and_gradients(model, batch_of(TWO_IMAGES))
     assert set(terms) == {"rpn_class_loss", "rpn_box_loss", "class_loss", "box_loss"}
-    assert all(g is not None for g in gradients) and "masks" not in model._detect(batch(TWO))
+    assert all(g is not None for g in gradients) and "masks" not in model._detect(batch_of(TWO_IMAGES))
 
 
 def test_eager_and_graph_agree():
-    model, data = small_detector(), batch(TWO)
-    eager = model.compute_losses(data, index_keys)
-    graph = tf.function(lambda b: model.compute_losses(b, index_keys))(data)
+    model, data = small_detector(), batch_of(TWO_IMAGES)
+    eager = model.compute_losses(data, keys_in_index_order)
+    graph = tf.function(lambda b: model.compute_losses(b, keys_in_index_order))(data)
     for name in eager:
         np.testing.assert_allclose(eager[name], graph[name], rtol=1e-4)
     for ours, theirs in zip(tf.nest.flatten(model._detect(data)), tf.nest.flatten(model.detect(data))):
@@ -53,7 +53,11 @@ def test_one_trace_serves_every_size_and_batch():
         return model.compute_losses(data)
 
     step = tf.function(counted, input_signature=[READER_SPEC])
-    for data in (batch(TWO), batch(TWO[:1], (64, 160)), batch([*TWO, [], TWO[0]], (160, 96))):
+    for data in (
+        batch_of(TWO_IMAGES),
+        batch_of(TWO_IMAGES[:1], (64, 160)),
+        batch_of([*TWO_IMAGES, [], TWO_IMAGES[0]], (160, 96)),
+    ):
         assert np.isfinite([value.numpy() for value in step(data).values()]).all()
     assert len(traces) == 1
 
@@ -75,21 +79,21 @@ READER_SPEC = {
 def test_a_batch_is_its_images_whatever_else_is_in_it():
     """The losses of an image do not depend on its neighbours, nor on pixels beyond its size."""
     model = small_detector()
-    alone, _ = losses_and_gradients(model, batch(TWO[:1]))
-    both = batch([TWO[0], TWO[0]])
+    alone, _ = losses_and_gradients(model, batch_of(TWO_IMAGES[:1]))
+    both = batch_of([TWO_IMAGES[0], TWO_IMAGES[0]])
     both["image"] = tf.repeat(both["image"][:1], 2, axis=0)
     together, _ = losses_and_gradients(model, both)
     for name in alone:
         assert float(together[name]) == pytest.approx(float(alone[name]), rel=1e-3)
-    # What lies in the padding is not looked at.
-    data = {**batch(TWO), "image_size": tf.constant([[70, 90], [96, 128]])}
+    # Pixels in the padding make no difference.
+    data = {**batch_of(TWO_IMAGES), "image_size": tf.constant([[70, 90], [96, 128]])}
     other = {**data, "image": tf.tensor_scatter_nd_update(data["image"], [[0, 80, 5], [0, 3, 100]], [[9, 8, 7]] * 2)}
     np.testing.assert_array_equal(model.normalize_images(data), model.normalize_images(other))
 
 
 def test_image_without_objects_gives_zero_losses_and_every_gradient():
     model = small_detector()
-    terms, gradients = tf.function(lambda data: losses_and_gradients(model, data), autograph=False)(batch([[], []]))
+    terms, gradients = tf.function(lambda data: losses_and_gradients(model, data), autograph=False)(batch_of([[], []]))
     assert terms["mask_loss"] == 0 and terms["box_loss"] == 0 and terms["rpn_box_loss"] == 0
     assert terms["rpn_class_loss"] > 0 and terms["class_loss"] > 0
     assert all(g is not None and np.isfinite(tf.convert_to_tensor(g)).all() for g in gradients)
@@ -98,10 +102,10 @@ def test_image_without_objects_gives_zero_losses_and_every_gradient():
 def test_crowd_is_no_target():
     model = small_detector()
     crowd = [([10.0, 10, 60, 70], 0, True), ([40.0, 30, 120, 90], 2, True)]
-    terms, gradients = losses_and_gradients(model, batch([crowd]))
+    terms, gradients = losses_and_gradients(model, batch_of([crowd]))
     assert terms["mask_loss"] == 0 and terms["box_loss"] == 0
     assert all(g is not None for g in gradients)
-    mixed, _ = losses_and_gradients(model, batch([[TWO[0][0], crowd[1]]]))
+    mixed, _ = losses_and_gradients(model, batch_of([[TWO_IMAGES[0][0], crowd[1]]]))
     assert mixed["mask_loss"] > 0
 
 
@@ -118,27 +122,27 @@ def test_other_backbones(depth, style):
     model = small_detector(f"model.backbone.depth={depth}", f"model.backbone.style={style}")
     blocks = {50: 16, 101: 33}[depth]
     assert sum(v.name.endswith("conv3.kernel:0") for v in model.variables) == blocks
-    assert np.isfinite([value.numpy() for value in model.compute_losses(batch(TWO)).values()]).all()
+    assert np.isfinite([value.numpy() for value in model.compute_losses(batch_of(TWO_IMAGES)).values()]).all()
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_stays_near_float32(precision):
-    expected, _ = losses_and_gradients(small_detector(), batch(TWO))
+    expected, _ = losses_and_gradients(small_detector(), batch_of(TWO_IMAGES))
     model = small_detector(f"model.precision={precision}")
-    terms, _ = losses_and_gradients(model, batch(TWO))
+    terms, _ = losses_and_gradients(model, batch_of(TWO_IMAGES))
     for name, value in expected.items():
         assert float(terms[name]) == pytest.approx(float(value), rel=0.15, abs=0.02)
     if precision == "mixed_float16":
         optimizer = tf.keras.mixed_precision.LossScaleOptimizer(tf.keras.optimizers.legacy.SGD(0.01), initial_scale=64)
         model.compile(optimizer, run_eagerly=True)
         before = model.neck.lateral[0].kernel.numpy()
-        assert np.isfinite(model.train_on_batch(batch(TWO), return_dict=True)["gradient_norm"])
+        assert np.isfinite(model.train_on_batch(batch_of(TWO_IMAGES), return_dict=True)["gradient_norm"])
         assert np.any(before != model.neck.lateral[0].kernel)
     assert {v.dtype for v in model.trainable_variables} == {tf.float32}
 
 
 def test_accumulated_steps_equal_their_mean_gradient():
-    data = [batch(TWO[:1], seed=1), batch(TWO[1:], seed=2)]
+    data = [batch_of(TWO_IMAGES[:1], seed=1), batch_of(TWO_IMAGES[1:], seed=2)]
     expected = small_detector()
     gradients = []
     for part in data:
@@ -164,7 +168,7 @@ def test_non_finite_loss_stops_and_names_its_terms():
     model.roi_heads.stages[0].box_head.logits.bias.assign([np.nan] * 4)
     before = model.neck.lateral[0].kernel.numpy()
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-        model.train_on_batch(batch(TWO))
+        model.train_on_batch(batch_of(TWO_IMAGES))
     message = str(caught.value)
     for part in ("non-finite loss", "class_loss=", "mask_loss=", "step=", "rank=", "image_id=", "100 101"):
         assert part in message
@@ -174,7 +178,7 @@ def test_non_finite_loss_stops_and_names_its_terms():
 def test_run_eagerly_debugs():
     model = small_detector()
     model.compile(tf.keras.optimizers.legacy.SGD(0.01), run_eagerly=True)
-    logs = model.train_on_batch(batch(TWO), return_dict=True)
+    logs = model.train_on_batch(batch_of(TWO_IMAGES), return_dict=True)
     assert logs["loss"] > 0 and logs["gradient_norm"] > 0
 
 
@@ -191,7 +195,7 @@ def test_sampling_keys_differ_by_step_rank_and_name_and_repeat_by_seed():
 
 def test_detections_are_padded_sorted_and_inside_the_image():
     model = small_detector("model.box_head.score_threshold=0.0")
-    data = batch(TWO)
+    data = batch_of(TWO_IMAGES)
     data["image_size"] = tf.constant([[90, 100], [96, 128]])
     found = model.detect(data)
     for image, (height, width) in enumerate(data["image_size"].numpy()):
@@ -207,7 +211,7 @@ def test_detections_are_padded_sorted_and_inside_the_image():
 
 def test_finding_nothing_is_no_error():
     model = small_detector("model.box_head.score_threshold=0.999")
-    found = model.detect(batch(TWO))
+    found = model.detect(batch_of(TWO_IMAGES))
     assert found["count"].numpy().tolist() == [0, 0] and not found["masks"].numpy().any()
 
 
@@ -220,7 +224,7 @@ def test_settings_outside_their_choices_are_named():
 
 def test_a_model_call_is_a_detection_and_compile_names_bad_arguments():
     model = small_detector()
-    found = model(batch(TWO))
+    found = model(batch_of(TWO_IMAGES))
     assert set(found) == {"boxes", "scores", "classes", "count", "masks"}
     with pytest.raises(ValueError, match="loss_normalizer"):
         model.compile("sgd", loss_normalizer="batch")

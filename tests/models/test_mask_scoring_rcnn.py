@@ -5,14 +5,14 @@ import tensorflow as tf
 
 from awsdet.models.heads.mask_iou_head import MaskIoUHead, mask_iou_targets, mask_iou_terms
 from awsdet.models.layers.initializers import Initializers
-from tests.models.made import TWO, batch, index_keys, small_detector
+from tests.models.small_detectors import TWO_IMAGES, batch_of, keys_in_index_order, small_detector
 
 
 def test_target_is_the_iou_with_the_whole_object():
     targets, logits = np.zeros((4, 28, 28), np.float32), np.full((4, 28, 28), -3, np.float32)
     targets[0, :14] = 1  # 392 pixels, which are half of the object
     logits[0, :7] = 0.6  # 196 pixels, all of them right
-    targets[1, :14], logits[1, 7:21] = 1, 5  # the object lies in the RoI as a whole; half of the mask is right
+    targets[1, :14], logits[1, 7:21] = 1, 5  # the whole object lies in the RoI; half of the mask is right
     targets[2, :14], logits[2, :14] = 1, 0.4  # above 0, below the threshold: no mask
     ious = mask_iou_targets(logits, targets, tf.constant([0.5, 1, 1, 0]), 0.5)
     np.testing.assert_allclose(ious, [196 / 784, 196 / 588, 0, 0], rtol=1e-6)
@@ -30,9 +30,9 @@ def test_loss_counts_masks_that_meet_their_object():
 def test_gradient_reaches_the_head_and_the_masks():
     overrides = ("model.backbone.norm=group_norm", "model.backbone.frozen_stages=-1", "model.box_head.sample_size=16")
     model = small_detector(*overrides, detector="mask_scoring_rcnn")
-    data = batch(TWO)
+    data = batch_of(TWO_IMAGES)
     with tf.GradientTape() as tape:
-        terms = model.compute_losses(data, index_keys)
+        terms = model.compute_losses(data, keys_in_index_order)
         only = terms["mask_iou_loss"]
     assert set(terms) >= {"mask_loss", "mask_iou_loss"} and only > 0
     gradients = dict(zip((v.name for v in model.trainable_variables), tape.gradient(only, model.trainable_variables)))
@@ -41,7 +41,7 @@ def test_gradient_reaches_the_head_and_the_masks():
 
 
 def test_training_teaches_the_head():
-    """The same RoIs again and again: what all of the detector learns in few steps hangs on rounding."""
+    """With the same RoIs at every step, since what a whole detector learns in few steps depends on rounding."""
     head = MaskIoUHead(8, 14, 3, 4, 16, 2, 32, initializers=Initializers(1), dtype="float32")
     random = np.random.default_rng(0)
     pooled, logits = random.normal(size=(6, 14, 14, 8)), random.normal(size=(6, 28, 28))
@@ -66,7 +66,7 @@ def test_no_objects_in_a_graph():
             total = tf.add_n(list(terms.values()))
         return terms, tape.gradient(total, model.trainable_variables)
 
-    terms, gradients = tf.function(losses, autograph=False)(batch([[], []]))
+    terms, gradients = tf.function(losses, autograph=False)(batch_of([[], []]))
     assert terms["mask_iou_loss"] == 0 and terms["mask_loss"] == 0
     for variable, gradient in zip(model.trainable_variables, gradients):
         assert gradient is not None and np.isfinite(tf.convert_to_tensor(gradient)).all()
@@ -76,13 +76,16 @@ def test_no_objects_in_a_graph():
 
 def test_detections_carry_iou_scores_in_one_trace():
     model = small_detector(detector="mask_scoring_rcnn")
-    for objects, size in ((TWO, (96, 128)), (TWO[:1], (64, 160))):
-        found = {name: value.numpy() for name, value in model.detect(batch(objects, size)).items()}
+    for objects, size in ((TWO_IMAGES, (96, 128)), (TWO_IMAGES[:1], (64, 160))):
+        found = {name: value.numpy() for name, value in model.detect(batch_of(objects, size)).items()}
         used = found["classes"] >= 0
         assert found["iou_scores"].shape == used.shape and used.any()
         assert np.any(found["iou_scores"][used]) and not found["iou_scores"][~used].any()
         assert found["masks"].min() >= 0 and found["masks"].max() <= 1
     assert model._detect_any_size.experimental_get_tracing_count() == 1
     nothing = small_detector("model.box_head.score_threshold=0.999", detector="mask_scoring_rcnn")
-    for found in (nothing.detect(batch(TWO)), nothing._detect(batch(TWO))):  # in a graph, and eagerly
+    for found in (
+        nothing.detect(batch_of(TWO_IMAGES)),
+        nothing._detect(batch_of(TWO_IMAGES)),
+    ):  # in a graph, and eagerly
         assert not found["iou_scores"].numpy().any() and not found["masks"].numpy().any()

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.models.made import TWO, batch, small_detector
+from tests.models.small_detectors import TWO_IMAGES, batch_of, small_detector
 
 
 def without_masks(objects, size=(96, 128)):
-    data = batch(objects, size)
+    data = batch_of(objects, size)
     del data["masks"]
     return data
 
@@ -29,8 +29,8 @@ def test_fit_learns_a_batch_in_one_trace_for_all_sizes():
     model.compile(tf.keras.optimizers.legacy.Adam(0.001))
     traces, normalized = [], model.normalized
     model.normalized = lambda losses: traces.append(1) or normalized(losses)
-    data = without_masks(TWO)
-    odd = without_masks([*TWO, []], (96, 160))  # P6 and P7 are rounded up
+    data = without_masks(TWO_IMAGES)
+    odd = without_masks([*TWO_IMAGES, []], (96, 160))  # P6 and P7 are rounded up
     dataset = tf.data.Dataset.from_tensors(odd).concatenate(tf.data.Dataset.from_tensors(data).repeat(12))
     history = model.fit(dataset, verbose=0).history
     assert len(traces) == 1 and np.isfinite(history["loss"]).all()
@@ -48,10 +48,10 @@ def test_images_without_objects_give_finite_losses_and_every_gradient():
 
 
 def test_an_image_smaller_than_its_batch_loses_nothing_by_it():
-    """Anchors of the padding take no part, and image sizes count for each image alone."""
+    """Anchors in the padding take no part, and each image has its own size."""
     model = retinanet()
-    small = without_masks([TWO[1]], (64, 96))
-    both = without_masks([TWO[1]], (128, 160))
+    small = without_masks([TWO_IMAGES[1]], (64, 96))
+    both = without_masks([TWO_IMAGES[1]], (128, 160))
     image = tf.image.pad_to_bounding_box(small["image"], 0, 0, 128, 160)
     padded = {**both, "image": image, "image_size": tf.constant([[64, 96]])}
     outputs = model.training_outputs(model.normalize_images(padded), padded)
@@ -63,7 +63,7 @@ def test_an_image_smaller_than_its_batch_loses_nothing_by_it():
 
 def test_losses_are_divided_by_the_positives_of_all_images():
     model = retinanet()
-    data = without_masks(TWO)
+    data = without_masks(TWO_IMAGES)
     outputs = model.training_outputs(model.normalize_images(data), data)
     positives = float(tf.reduce_sum(tf.cast(outputs.targets.positive, tf.float32)))
     losses = outputs.terms.losses
@@ -82,7 +82,7 @@ def test_losses_are_divided_by_the_positives_of_all_images():
 
 def test_running_mean_of_the_positives_divides_where_it_is_asked_for():
     model = retinanet("model.retina_head.normalizer_momentum=0.9")
-    data = without_masks(TWO)
+    data = without_masks(TWO_IMAGES)
     own = retinanet().compute_losses(data)
     count = float(retinanet().training_outputs(model.normalize_images(data), data).targets.normalizer)
     mean = 100.0
@@ -97,7 +97,7 @@ def test_running_mean_of_the_positives_divides_where_it_is_asked_for():
 
 def test_detections_are_sorted_padded_and_inside_the_image():
     model = retinanet("model.retina_head.score_threshold=0.0", "model.retina_head.max_detections=30")
-    data = without_masks(TWO)
+    data = without_masks(TWO_IMAGES)
     data["image_size"] = tf.constant([[90, 100], [96, 128]])
     found = model.detect(data)
     assert set(found) == {"boxes", "scores", "classes", "count"} and found["count"].numpy().tolist() == [30, 30]
@@ -110,7 +110,7 @@ def test_detections_are_sorted_padded_and_inside_the_image():
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_low_precision_stays_near_float32(precision):
-    data = without_masks(TWO)
+    data = without_masks(TWO_IMAGES)
     expected = retinanet().compute_losses(data)
     for name, value in retinanet(f"model.precision={precision}").compute_losses(data).items():
         assert value.dtype == tf.float32 and float(value) == pytest.approx(float(expected[name]), rel=0.05)

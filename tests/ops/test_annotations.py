@@ -20,7 +20,7 @@ def doubles(values):
     return tf.constant(np.asarray(values, "<f8").tobytes())
 
 
-def record(rng, objects, crowds, others=2, size=(HEIGHT, WIDTH)):
+def random_record(rng, objects, crowds, others=2, size=(HEIGHT, WIDTH)):
     """A record's lists: objects with polygons, runs or no mask, then crowds with runs, then rows to leave out."""
     total = objects + crowds + others
     parts, lengths, runs, counts = [], [], [], []
@@ -45,7 +45,7 @@ def record(rng, objects, crowds, others=2, size=(HEIGHT, WIDTH)):
     }
 
 
-def placed(size, flip=False, corner=(0, 0), window=None):
+def placement_of(size, flip=False, corner=(0, 0), window=None):
     """The Placement of one image."""
     return Placement([size], [corner], [window or size], [flip])
 
@@ -65,8 +65,8 @@ def assert_equal(found, expected):
         np.testing.assert_array_equal(one, other)
 
 
-def assert_same(stored, **where):
-    """Of one image: the operator's result, without the axis B, after comparing it with the twin's."""
+def assert_equals_twin(stored, **where):
+    """Compares the operator with its twin on one image. Returns the result without the axis B."""
     found, expected = (batch_of_one(module, stored, **where) for module in (compiled, plain))
     assert_equal(found, expected)
     return type(found)(*(value[0] for value in found))
@@ -77,10 +77,10 @@ def test_equals_the_twin_in_every_bit(seed):
     rng = np.random.default_rng(seed)
     for new_size in ((HEIGHT, WIDTH), (40, 57), (9, 12), (1, 1), (97, 5)):
         objects, crowds = (int(count) for count in rng.integers(0, 7, 2))
-        stored = record(rng, objects, crowds)
+        stored = random_record(rng, objects, crowds)
         rows = objects + crowds + int(rng.integers(0, 4))
-        placement = placed(new_size, bool(rng.integers(2)))
-        found = assert_same(stored, size=[HEIGHT, WIDTH], placement=placement, rows=rows)
+        placement = placement_of(new_size, bool(rng.integers(2)))
+        found = assert_equals_twin(stored, size=[HEIGHT, WIDTH], placement=placement, rows=rows)
         assert found.polygons.shape[0] == found.rles.shape[0] == objects + crowds
         lengths = tf.reduce_sum(found.rles, axis=1).numpy()
         assert set(lengths) <= {0, new_size[0] * new_size[1]} and not lengths[objects:].any()
@@ -88,29 +88,29 @@ def test_equals_the_twin_in_every_bit(seed):
 
 def test_hundreds_of_objects_and_none():
     rng = np.random.default_rng(10)
-    where = {"size": [HEIGHT, WIDTH], "placement": placed([64, 86], True)}
-    found = assert_same(record(rng, 400, 30), rows=430, **where)
+    where = {"size": [HEIGHT, WIDTH], "placement": placement_of([64, 86], True)}
+    found = assert_equals_twin(random_record(rng, 400, 30), rows=430, **where)
     assert found.polygons.flat_values.shape[0] > 1000 and found.rles.flat_values.shape[0] > 1000
-    empty = assert_same(record(rng, 0, 0, others=0), rows=1, **where)
+    empty = assert_equals_twin(random_record(rng, 0, 0, others=0), rows=1, **where)
     assert empty.classes.numpy().tolist() == [-1] and empty.polygons.to_list() == [] == empty.rles.to_list()
 
 
 @pytest.mark.parametrize("counts", [[12], [0, 12], [0, 5, 0, 3, 4], [5, 0, 0, 7, 0], [4, 3, 0, 0, 5]], ids=str)
 @pytest.mark.parametrize("new_size", [(3, 4), (7, 6)])
 def test_runs_of_no_length(counts, new_size):
-    stored = record(np.random.default_rng(0), 0, 0, others=1, size=(3, 4))
+    stored = random_record(np.random.default_rng(0), 0, 0, others=1, size=(3, 4))
     stored.update(trainable=tf.constant(1, tf.int64), is_crowd=ints([0]))
     stored.update(rle_runs=ints([len(counts)]), rle_counts=ints(counts))
-    assert_same(stored, size=[3, 4], placement=placed(new_size), rows=1)
+    assert_equals_twin(stored, size=[3, 4], placement=placement_of(new_size), rows=1)
 
 
 def test_wrong_arguments_are_named():
-    good = record(np.random.default_rng(1), 5, 1)
+    good = random_record(np.random.default_rng(1), 5, 1)
     good["rle_runs"], good["rle_counts"] = ints([2, 0, 0, 0, 0, 0]), ints([3, HEIGHT * WIDTH - 3])
     good["polygon_parts"], good["polygon_lengths"] = ints([0, 1, 1, 0, 0, 0]), ints([6, 8])
     good["polygon_numbers"] = doubles(range(14))
-    where = {"size": [HEIGHT, WIDTH], "placement": placed([40, 50]), "rows": 6}
-    assert_same(good, **where)
+    where = {"size": [HEIGHT, WIDTH], "placement": placement_of([40, 50]), "rows": 6}
+    assert_equals_twin(good, **where)
     for changes, message in [
         ({"trainable": tf.constant(-1, tf.int64)}, "trainable must be 0 at least, got -1"),
         ({"trainable": tf.constant(60, tf.int64)}, "rows is 6, which is less than trainable, 60"),
@@ -131,10 +131,10 @@ def test_wrong_arguments_are_named():
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"original_size must .*{message}"):
             batch_of_one(compiled, good, **{**where, "size": size})
     for placement, message in [
-        (placed([0, 5]), "size must be 1 x 1 at least"),
-        (placed([9, 9], window=[0, 5]), "window must be 1 x 1 at least"),
-        (placed([9, 9], corner=[5, 0], window=[5, 9]), r"window 5 x 9 at corner \(5, 0\) does not lie"),
-        (placed([9, 9], flip=[True]), r"flip must be \[1\], got shape \[1,1\]"),
+        (placement_of([0, 5]), "size must be 1 x 1 at least"),
+        (placement_of([9, 9], window=[0, 5]), "window must be 1 x 1 at least"),
+        (placement_of([9, 9], corner=[5, 0], window=[5, 9]), r"window 5 x 9 at corner \(5, 0\) does not lie"),
+        (placement_of([9, 9], flip=[True]), r"flip must be \[1\], got shape \[1,1\]"),
     ]:
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             batch_of_one(compiled, good, **{**where, "placement": placement})
@@ -145,7 +145,7 @@ def test_a_batch_is_its_images_one_by_one(counts):
     rng = np.random.default_rng(7)
     old_size = rng.integers(5, 40, (len(counts), 2)).astype(np.int32)
     new_size = rng.integers(1, 60, (len(counts), 2)).astype(np.int32)
-    stored = [record(rng, count, count // 3, size=tuple(size)) for count, size in zip(counts, old_size)]
+    stored = [random_record(rng, count, count // 3, size=tuple(size)) for count, size in zip(counts, old_size)]
     placement = Placement(new_size, np.zeros_like(new_size), new_size, rng.random(len(counts)) < 0.5)
     where = {"original_size": old_size, "placement": placement, "rows": 533}
     found = compiled.place_annotations(stored, **where)
@@ -161,7 +161,7 @@ def test_a_batch_is_its_images_one_by_one(counts):
 
 
 def test_the_record_at_fault_is_found_among_good_ones():
-    good, bad = (record(np.random.default_rng(seed), 4, 1) for seed in (1, 2))
+    good, bad = (random_record(np.random.default_rng(seed), 4, 1) for seed in (1, 2))
     bad["classes"] = ints([1])
     placement = Placement([[9, 9]] * 3, [[0, 0]] * 3, [[9, 9]] * 3, [False] * 3)
     where = {"original_size": [[HEIGHT, WIDTH]] * 3, "placement": placement, "rows": 5}
@@ -176,13 +176,13 @@ def test_windows_equal_the_twin_in_every_bit(seed):
     dropped = 0
     for _ in range(8):
         objects, crowds = (int(count) for count in rng.integers(0, 9, 2))
-        stored, rows = record(rng, objects, crowds), objects + crowds + int(rng.integers(0, 4))
+        stored, rows = random_record(rng, objects, crowds), objects + crowds + int(rng.integers(0, 4))
         size = [int(side) for side in np.exp(rng.uniform(0, np.log(120), 2))]
         window = [int(rng.integers(1, side + 1)) for side in size]
         corner = [int(rng.integers(0, side - part + 1)) for side, part in zip(size, window)]
-        placement = placed(size, bool(rng.integers(2)), corner, window)
+        placement = placement_of(size, bool(rng.integers(2)), corner, window)
         share = float(rng.choice([0.0, 0.3, 1.0]))
-        found = assert_same(stored, size=[HEIGHT, WIDTH], placement=placement, rows=rows, min_visible=share)
+        found = assert_equals_twin(stored, size=[HEIGHT, WIDTH], placement=placement, rows=rows, min_visible=share)
         real = int((found.classes.numpy() >= 0).sum())
         assert (found.classes[:real].numpy() >= 0).all() and not found.boxes[real:].numpy().any()
         assert found.polygons.shape[0] == found.rles.shape[0] == real
@@ -209,15 +209,15 @@ def rows_of(boxes, polygons=None, masks=None, crowds=()):
 
 
 def classes_left(stored, corner, window, min_visible=0.0):
-    placement = placed([HEIGHT, WIDTH], False, corner, window)
-    found = assert_same(
+    placement = placement_of([HEIGHT, WIDTH], False, corner, window)
+    found = assert_equals_twin(
         stored, size=[HEIGHT, WIDTH], placement=placement, rows=len(stored["classes"]), min_visible=min_visible
     )
     return [label for label in found.classes.numpy().tolist() if label >= 0]
 
 
 def test_which_objects_are_dropped():
-    """Cut to less than a pixel, or to less than the share; never what is not cut, nor a crowd for its share."""
+    """Drops rows cut to less than a pixel, or to less than the share; never uncut rows, nor crowds for their share."""
     boxes = [[0, 0, 10.5, 9], [0, 0, 11, 9], [0, 0, 20, 9], [12, 3, 0.5, 0.5], [25, 3, 9, 9], [0, 0, 20, 9]]
     stored = rows_of(boxes, crowds=(5,))
     assert classes_left(stored, [0, 10], [HEIGHT, 10]) == [1, 2, 3, 5]
@@ -227,7 +227,7 @@ def test_which_objects_are_dropped():
 
 
 def test_objects_whose_mask_is_cut_away_are_dropped():
-    """Of a box that reaches into the window, but whose mask does not."""
+    """A row whose box reaches into the window, but whose mask does not."""
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[2:9, 3:9] = True
     triangle = [0, 0, 9, 0, 0, 9]
@@ -239,9 +239,9 @@ def test_objects_whose_mask_is_cut_away_are_dropped():
 
 def test_hundreds_of_objects_in_a_window_and_none_left():
     rng = np.random.default_rng(12)
-    stored, size = record(rng, 300, 30), {"size": [HEIGHT, WIDTH]}
-    some = assert_same(stored, placement=placed([64, 86], True, [20, 30], [20, 20]), rows=330, **size)
+    stored, size = random_record(rng, 300, 30), {"size": [HEIGHT, WIDTH]}
+    some = assert_equals_twin(stored, placement=placement_of([64, 86], True, [20, 30], [20, 20]), rows=330, **size)
     assert 20 < int((some.classes.numpy() >= 0).sum()) < 330
     far = rows_of([[0, 0, 5, 5]] * 3)
-    none = assert_same(far, placement=placed([64, 86], False, [40, 40], [24, 46]), rows=3, **size)
+    none = assert_equals_twin(far, placement=placement_of([64, 86], False, [40, 40], [24, 46]), rows=3, **size)
     assert none.classes.numpy().tolist() == [-1] * 3 and none.polygons.to_list() == [] == none.rles.to_list()

@@ -1,4 +1,4 @@
-"""The compiled 3x3 convolution against the definition in float64, and beside TensorFlow's own."""
+"""The compiled 3x3 convolution against the definition in float64 and against TensorFlow's own."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def operands(images, height, width, channels, filters, seed=0):
     return [value.astype(np.float32) for value in (features, kernel, random.normal(size=filters))]
 
 
-def exact(features, kernel, bias, relu):
+def conv_by_definition(features, kernel, bias, relu):
     """In float64, tap by tap."""
     height, width = features.shape[1:3]
     padded = np.pad(features.astype(np.float64), [(0, 0), (1, 1), (1, 1), (0, 0)])
@@ -37,7 +37,7 @@ def exact(features, kernel, bias, relu):
 )
 def test_is_the_definition_up_to_rounding(shape, relu):
     features, kernel, bias = operands(*shape)
-    wanted = exact(features, kernel, bias, relu)
+    wanted = conv_by_definition(features, kernel, bias, relu)
     found = conv3x3.conv3x3(features, kernel, bias, relu).numpy()
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 

@@ -25,7 +25,7 @@ def run(tmp_path, *arguments, **environment):
 
 @needs_nvcc
 def test_emulated_kernels_equal_those_of_the_cpu(tmp_path):
-    """RoIAlign, its gradients and NMS on random, odd and degenerate input, as far as one CPU thread can tell."""
+    """RoIAlign, its gradients and NMS on random, odd and degenerate input, as far as one CPU thread can show."""
     done = run(tmp_path, "--emulate", "1", "3", AWSDET_SANITIZE="")
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(re.search(r"(\d+) checks, 0 failed", done.stdout).group(1)) > 20

@@ -11,7 +11,7 @@ from awsdet.runtime.errors import UserError
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    """Where the library is looked for, for one test."""
+    """The path at which the library is expected in one test."""
     library.load.cache_clear()
     monkeypatch.setattr(library, "PATH", tmp_path / "libawsdet_ops.so")
     yield library.PATH

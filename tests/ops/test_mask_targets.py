@@ -81,7 +81,7 @@ def test_polygons_equal_the_twin_bit_for_bit(seed):
 
 @pytest.mark.parametrize("parts", [[SQUARE], [SQUARE, HOLE], [BOW], [SQUARE, BOW, HOLE], [SQUARE + HOLE]])
 def test_parts_and_holes(parts):
-    """Parts are united, as pycocotools does; inside one part what is wound round twice is a hole."""
+    """Parts are united, as pycocotools does; inside one part, a region that is enclosed twice is a hole."""
     rois = np.array([[0, 0, 40, 40], [12, 8, 33, 29]], np.float32)
     found = compiled.polygon_targets(ragged([[], parts]), [1, 1], rois, 40).numpy()
     np.testing.assert_array_equal(found, plain.polygon_targets(ragged([[], parts]), [1, 1], rois, 40).numpy())
@@ -113,7 +113,7 @@ def test_odd_polygons_and_rois_give_zeros(targets):
     rois = np.array([[nan, 0, 40, 40], [-inf, 0, 40, 40], [20, 20, 20, 20], [3e38, 0, 3.1e38, 9]], np.float32)
     found = targets(ragged([[SQUARE]]), [0] * 4, rois, 28).numpy()
     assert not found[[0, 1, 3]].any() and np.isfinite(found).all()
-    # A part that is no part leaves the others as they are.
+    # An invalid part does not affect the others.
     both = targets(ragged([[[nan, 1, 2, 3, 4, 5], SQUARE]]), [0], np.array([[0, 0, 40, 40]], np.float32), 40).numpy()
     assert both.sum() == 400
 
@@ -127,7 +127,7 @@ def test_polygons_far_outside_the_roi_cover_it_or_not():
 
 
 def test_rois_do_not_depend_on_each_other():
-    """However they are dealt to threads: all together are the same as one by one."""
+    """All together give the same result as one by one, however they are distributed to threads."""
     rng = np.random.default_rng(9)
     polygons, count = random_polygons(rng, 6), 60
     rles, sizes = rle([random_bitmap(rng) for _ in range(6)])
@@ -143,7 +143,7 @@ def test_rois_do_not_depend_on_each_other():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_rle_equals_the_definition(seed):
-    """The twin's sums lie up to 1e-6 beside the exact ones; there alone the compiled ones may decide otherwise."""
+    """The sums of the twin are off by up to 1e-6; only within that may the compiled operator decide otherwise."""
     rng = np.random.default_rng(seed)
     size, count = int(rng.choice([1, 7, 14, 28])), 12
     bitmaps = [random_bitmap(rng) for _ in range(5)]

@@ -14,8 +14,8 @@ METHODS = ("hard", "linear", "gaussian")
 FIXTURE = pathlib.Path(__file__).parents[1] / "fixtures" / "parity" / "ops.npz"
 
 
-def definition(boxes, scores, classes, *, iou_threshold, score_threshold, max_output, method="hard", sigma=0.5):
-    """Indices and scores of one image: the best box, then the best of what it leaves, and so on; in float32."""
+def nms_by_definition(boxes, scores, classes, *, iou_threshold, score_threshold, max_output, method="hard", sigma=0.5):
+    """Indices and scores of one image, in float32: the best box, then the best of the remaining ones, and so on."""
     one, scores = np.float32(1), scores.copy()
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     left = np.isfinite(boxes).all(axis=1) & (scores > np.float32(score_threshold))
@@ -38,19 +38,19 @@ def definition(boxes, scores, classes, *, iou_threshold, score_threshold, max_ou
     return kept
 
 
-def scene(random, images, count, classes=3, span=80.0):
-    """Boxes that overlap much; a tenth of them empty or inside out."""
+def random_scene(random, images, count, classes=3, span=80.0):
+    """Boxes that overlap a lot; a tenth of them are empty or inside out."""
     corner = random.uniform(-20, span, (images, count, 2))
     boxes = np.concatenate([corner, corner + random.uniform(-3, 30, (images, count, 2))], axis=2).astype(np.float32)
     scores = random.uniform(size=(images, count)).astype(np.float32)
     return boxes, scores, random.integers(-classes, classes, (images, count)).astype(np.int32)
 
 
-def check(boxes, scores, classes, **options):
+def assert_as_defined(boxes, scores, classes, **options):
     kept = nms(boxes, scores, classes, **options)
     with np.errstate(all="ignore"):
         for image in range(len(boxes)):
-            expected = definition(boxes[image], scores[image], classes[image], **options)
+            expected = nms_by_definition(boxes[image], scores[image], classes[image], **options)
             count = kept.count[image]
             assert kept.indices[image, :count].numpy().tolist() == [index for index, _ in expected]
             np.testing.assert_allclose(kept.scores[image, :count], [score for _, score in expected], rtol=1e-5)
@@ -63,17 +63,17 @@ def check(boxes, scores, classes, **options):
 def test_equals_the_definition(method, seed):
     random = np.random.default_rng(seed)
     images, count = int(random.integers(1, 4)), int(random.choice([1, 15, 16, 17, 70, 600]))
-    boxes, scores, classes = scene(random, images, count, classes=int(random.choice([1, 3, 400])))
+    boxes, scores, classes = random_scene(random, images, count, classes=int(random.choice([1, 3, 400])))
     for iou_threshold in (0.0, 0.3, 0.7, 1.0):
         limit = int(random.choice([1, 10, count, count + 7]))
         options = {"iou_threshold": iou_threshold, "score_threshold": 0.1, "max_output": limit, "method": method}
-        check(boxes, scores, classes, **options)
+        assert_as_defined(boxes, scores, classes, **options)
 
 
 @pytest.mark.parametrize("scale", (1e-14, 1e-6, 1.0, 1e6, 1e16))
 @pytest.mark.parametrize("away", (0.0, 1e5))
 def test_many_kept_boxes_of_any_size_anywhere(scale, away):
-    """More than are looked through one by one; far from the origin coordinates have few digits and IoUs tie."""
+    """More boxes than are compared one by one; far from the origin, coordinates are coarse and IoUs tie."""
     random = np.random.default_rng(8)
     center = random.uniform(0, 400, (1, 900, 2))[:, random.integers(0, 500, 900)]
     size = np.exp(random.uniform(-1, 5, (1, 900, 2)))
@@ -83,12 +83,12 @@ def test_many_kept_boxes_of_any_size_anywhere(scale, away):
     classes = random.integers(0, 2, (1, 900)).astype(np.int32)
     for iou_threshold in (0.1, 0.25, 0.5, 0.7, 0.95):
         options = {"iou_threshold": iou_threshold, "score_threshold": 0.0, "max_output": 900}
-        check(boxes.astype(np.float32), scores, classes, **options)
+        assert_as_defined(boxes.astype(np.float32), scores, classes, **options)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_image_does_not_depend_on_its_batch(method):
-    boxes, scores, classes = scene(np.random.default_rng(9), 5, 500)
+    boxes, scores, classes = random_scene(np.random.default_rng(9), 5, 500)
     options = {"iou_threshold": 0.5, "score_threshold": 0.1, "max_output": 60, "method": method}
     together = nms(boxes, scores, classes, **options)
     for image in range(5):
@@ -99,8 +99,8 @@ def test_an_image_does_not_depend_on_its_batch(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_ties_in_score_keep_their_order(method):
-    boxes, scores, classes = scene(np.random.default_rng(7), 2, 400)
-    check(
+    boxes, scores, classes = random_scene(np.random.default_rng(7), 2, 400)
+    assert_as_defined(
         np.round(boxes / 4) * 4,  # so that IoUs tie, too
         np.round(scores * 8).astype(np.float32) / 8,
         classes,
@@ -120,7 +120,7 @@ def test_zero_and_minus_zero_are_one_score():
 @pytest.mark.parametrize("method", METHODS)
 def test_agrees_with_the_twin(method):
     twin_in_a_graph = tf.function(plain.nms)  # loops are faster there
-    boxes, scores, classes = scene(np.random.default_rng(3), 2, 600)
+    boxes, scores, classes = random_scene(np.random.default_rng(3), 2, 600)
     scores[0, ::7], boxes[1, ::9, 2], boxes[0, 5::9, 1], scores[1, 3] = np.nan, np.inf, np.nan, np.inf
     for limit in (0, 40, 600):
         options = {"iou_threshold": 0.4, "score_threshold": 0.05, "max_output": limit, "method": method, "sigma": 0.3}
@@ -131,7 +131,7 @@ def test_agrees_with_the_twin(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_not_finite_is_not_there(method):
-    boxes, scores, classes = scene(np.random.default_rng(11), 1, 300)
+    boxes, scores, classes = random_scene(np.random.default_rng(11), 1, 300)
     bad = np.arange(300) % 3 == 0
     for value in (np.nan, np.inf, -np.inf):
         for side in range(4):
@@ -159,7 +159,7 @@ def test_huge_and_tiny_boxes():
 def test_iou_at_the_threshold_is_decided_as_the_reference_does():
     """The quotient in float32 is compared, strictly: every threshold between neighbouring floats around an IoU."""
     random = np.random.default_rng(5)
-    boxes, scores, classes = scene(random, 1, 2, classes=1, span=-10.0)
+    boxes, scores, classes = random_scene(random, 1, 2, classes=1, span=-10.0)
     for _ in range(200):
         corner = random.uniform(0, 300, (1, 2, 2)).astype(np.float32)
         boxes[0] = np.concatenate([corner[0], corner[0] + random.uniform(300, 600, (2, 2))], axis=1)
@@ -172,7 +172,7 @@ def test_iou_at_the_threshold_is_decided_as_the_reference_does():
 
 
 def test_many_boxes_with_one_class_each_are_all_kept():
-    boxes, scores, _ = scene(np.random.default_rng(2), 1, 5000)
+    boxes, scores, _ = random_scene(np.random.default_rng(2), 1, 5000)
     classes = np.random.default_rng(3).permutation(np.arange(-(2**31), 2**31, 2**32 // 5000)[:5000])
     kept = nms(boxes, scores, classes[None].astype(np.int32), iou_threshold=0.0, score_threshold=-1.0, max_output=5000)
     assert kept.indices[0].numpy().tolist() == np.argsort(-scores[0], kind="stable").tolist()
@@ -180,9 +180,9 @@ def test_many_boxes_with_one_class_each_are_all_kept():
 
 def test_proposals_of_five_levels_with_early_stop_and_without():
     """Many boxes, so that all branches run: rounds, radix sort, several vectors of kept boxes."""
-    boxes, scores, _ = scene(np.random.default_rng(4), 2, 3000, span=350.0)
+    boxes, scores, _ = random_scene(np.random.default_rng(4), 2, 3000, span=350.0)
     levels = np.repeat(np.arange(5, dtype=np.int32), 600)[None].repeat(2, axis=0)
-    full = check(boxes, scores, levels, iou_threshold=0.3, score_threshold=0.0, max_output=3000)
+    full = assert_as_defined(boxes, scores, levels, iou_threshold=0.3, score_threshold=0.0, max_output=3000)
     for limit in (1, 100, 700):
         some = nms(boxes, scores, levels, iou_threshold=0.3, score_threshold=0.0, max_output=limit)
         assert np.array_equal(some.indices, full.indices[:, :limit])
@@ -207,7 +207,7 @@ def test_static_shapes_survive_a_graph():
         assert kept.indices.shape == kept.scores.shape == [3, 7] and kept.count.shape == [3]
         return kept
 
-    inputs = scene(np.random.default_rng(0), 3, 50)
+    inputs = random_scene(np.random.default_rng(0), 3, 50)
     eager = nms(*inputs, iou_threshold=0.5, score_threshold=0.0, max_output=7)
     for ours, theirs in zip(graph(*inputs), eager):
         assert np.array_equal(ours, theirs)
@@ -220,15 +220,15 @@ def test_static_shapes_survive_a_graph():
 
 
 def test_no_gradient():
-    boxes, scores, classes = (tf.constant(values) for values in scene(np.random.default_rng(0), 1, 20))
+    boxes, scores, classes = (tf.constant(values) for values in random_scene(np.random.default_rng(0), 1, 20))
     with tf.GradientTape() as tape:
         tape.watch([boxes, scores])
         kept = nms(boxes, scores, classes, iou_threshold=0.5, score_threshold=0.0, max_output=7).scores
     assert tape.gradient(kept, [boxes, scores]) == [None, None]
 
 
-def wrong(**changes):
-    """A call that is right but for the changes."""
+def nms_with(**changes):
+    """A valid call with some changes."""
     arguments = {
         "boxes": tf.zeros([2, 5, 4]),
         "scores": tf.zeros([2, 5]),
@@ -263,13 +263,13 @@ def wrong(**changes):
 )
 def test_wrong_argument_is_named(changes):
     with pytest.raises(tf.errors.InvalidArgumentError, match=next(iter(changes))):
-        wrong(**changes)
+        nms_with(**changes)
 
 
 def test_wrong_shape_is_found_when_traced_and_when_run():
     with pytest.raises(ValueError, match="scores must be"):
-        tf.function(wrong)(scores=tf.zeros([2, 6]))
-    unknown = tf.function(lambda scores: wrong(scores=scores), input_signature=[tf.TensorSpec(None)])
+        tf.function(nms_with)(scores=tf.zeros([2, 6]))
+    unknown = tf.function(lambda scores: nms_with(scores=scores), input_signature=[tf.TensorSpec(None)])
     with pytest.raises(tf.errors.InvalidArgumentError, match="scores must be"):
         unknown(tf.zeros([2, 6]))
 

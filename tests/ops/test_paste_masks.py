@@ -43,7 +43,7 @@ def test_equals_the_twin_byte_for_byte(seed):
 
 
 def test_masks_do_not_depend_on_each_other():
-    """However they are dealt to threads: all together are the same as one by one."""
+    """All together give the same result as one by one, however they are distributed to threads."""
     rng = np.random.default_rng(10)
     masks, boxes, sizes = blobs(rng, 60, 28, 28), random_boxes(rng, 60, 300, 100), rng.integers(1, 400, (60, 2))
     alone = [compiled.paste_masks(masks[i : i + 1], boxes[i : i + 1], sizes[i])[0] for i in range(60)]
@@ -51,7 +51,7 @@ def test_masks_do_not_depend_on_each_other():
 
 
 def test_counts_are_those_of_pycocotools():
-    """Decoded and encoded again they are the same bytes: also runs above 2^15, which take four characters."""
+    """Decoded and encoded again, they give the same bytes, even for runs above 2^15, which take four characters."""
     rng = np.random.default_rng(20)
     masks = blobs(rng, 30, 28, 28)
     found = compiled.paste_masks(masks, random_boxes(rng, 30, 700, 300), (801, 1203))
@@ -101,7 +101,7 @@ def test_edges_of_the_image_and_odd_boxes(side):
 
 
 def test_odd_probabilities():
-    """A pixel next to NaN, or between inf and -inf, is in no mask; the others are as they were."""
+    """A pixel next to NaN, or between inf and -inf, is in no mask; all others are unchanged."""
     masks = np.ones((4, 6, 6), np.float32)
     masks[0, 2, 3], masks[1, 1, 1], masks[2] = np.nan, np.inf, 1e30
     masks[3, :, 3], masks[3, :, 4] = np.inf, -np.inf

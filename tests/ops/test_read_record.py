@@ -31,7 +31,7 @@ def test_reads_what_tensorflow_wrote(shard):
 
 
 def test_reads_no_more_than_the_record(shard, tmp_path):
-    """A place late in a large file must not cost what lies before it."""
+    """A record late in a large file must not cost the time or memory to read what lies before it."""
     path = tmp_path / "sparse.tfrecord"
     start, record = 1 << 40, b"far away"
     framed = shard[0].parent / "framed.tfrecord"

@@ -93,7 +93,7 @@ def test_low_precision_is_float32_rounded_once(seed, dtype):
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16], ids=lambda dtype: dtype.name)
 def test_every_16_bit_number_passes_through(dtype):
-    """Of a map of one pixel, whose weight is 1: half's subnormal numbers, infinities and NaN too."""
+    """Maps of one pixel, whose weight is 1, with subnormal numbers, infinities and NaN."""
     features = tf.bitcast(tf.constant(np.arange(2**16), tf.uint16), dtype)[None, None, None]
     box = tf.constant([[0.0, 0, 1, 1]])
     pooled = roi_align([features], box, tf.constant([0]), strides=[1], output_size=1)
@@ -173,7 +173,7 @@ def test_boxes_of_nothing_give_zeros(aligned, sampling_ratio):
 @pytest.mark.parametrize("sampling_ratio", [0, 2, 1000])
 @pytest.mark.parametrize("aligned", [True, False])
 def test_odd_boxes_equal_the_twin(aligned, sampling_ratio):
-    """Empty, turned around, and so large that samples are limited; among them one of nothing."""
+    """Boxes that are empty, inverted, not finite, or so large that samples are limited."""
     boxes = [[3, 4, 3, 4], [0, 0, 0, 0], [9, 9, 2, 3], [9, 2, 3, 12], [-4e3, -3e3, 5e3, 4e3], [-1e6, 0, 1e6, 9]]
     boxes += [[0, 0, 8, -INF], [0, 0, 24, 16], [-1, -1, 0, 0], [23.5, 15.5, 24.5, 16.5], [NAN, 0, 1, 1]]
     features = [tf.random.stateless_normal([2, 16, 24, 3], [0, 0])]
@@ -262,7 +262,7 @@ def test_mistakes_are_named(name, in_graph):
 
 
 def test_gradient_checks_its_arguments():
-    """Nobody calls it by hand, but a wrong call must not reach beyond memory."""
+    """Nobody calls it directly, but an invalid call must not read or write outside its memory."""
     good = {
         "gradient": tf.zeros([5, 7, 7, 3]),
         "boxes": tf.zeros([5, 4]),

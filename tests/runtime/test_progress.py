@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, lines in the log elsewhere, nothing where it is not wanted."""
+"""Progress: a bar on a terminal, lines in the log elsewhere, nothing if it is turned off."""
 
 import io
 import os

@@ -9,7 +9,7 @@ from tests.runtime.thread_world import ThreadWorld
 
 
 def run(size, errors):
-    """What each rank gets where rank r raises errors[r], if there is one."""
+    """What each rank gets if rank r raises errors[r], for each r in `errors`."""
 
     def work(world):
         def function():

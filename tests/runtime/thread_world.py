@@ -1,10 +1,10 @@
-"""Ranks without processes."""
+"""Ranks as threads instead of processes."""
 
 import threading
 
 
 class ThreadWorld:
-    """One of several ranks that are threads of this process; as much of `World` as passes objects on."""
+    """One of several ranks that are threads of this process, with the methods of `World` that exchange objects."""
 
     def __init__(self, rank, size, shared):
         self.rank, self.size, self._shared = rank, size, shared

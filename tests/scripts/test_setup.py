@@ -1,6 +1,6 @@
-"""scripts/setup.sh on machines that lack something: it names the thing and the one command that mends it, and stops.
+"""scripts/setup.sh on machines that lack something: it names it and the one command that fixes it, and stops.
 
-Each test runs the real script in a copy of the checkout, with a PATH that holds only the programs it is to find. None
+Each test runs the real script in a copy of the checkout, with a PATH that holds only the programs it may find. None
 gets as far as installing anything.
 """
 

@@ -15,7 +15,7 @@ from awsdet.inference import checkpoint
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.world import World
 from awsdet.training.checkpoint import Checkpoints
-from tests.training.made import make_records, write_config
+from tests.training.tiny_run import make_records, write_config
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "scripts" / "train_ec2_single_node.sh"
@@ -90,7 +90,7 @@ def test_two_processes_train_score_and_stop_on_sigterm(tmp_path, config_file, mo
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
-    assert "learning rate 0.04: 0.02 is for 2 images an update, this run has 4" in out + err
+    assert "learning rate 0.04: the config gives 0.02 for 2 images per update, and this run has 4" in out + err
 
     newest = checkpoint.read_info(Checkpoints(run / "checkpoints").newest())
     assert f"saved at step {newest['step']}; go on with --resume" in out + err

@@ -1,4 +1,4 @@
-"""A data set, settings, and a run that has ended, shared by the tests of training."""
+"""A data set, settings and a finished run, shared by the tests of training."""
 
 import fcntl
 import json
@@ -7,14 +7,14 @@ import pytest
 
 from awsdet.runtime.world import World
 from awsdet.training.loop import Outcome, train
-from tests.training.made import load_config, make_records, write_config
+from tests.training.tiny_run import load_config, make_records, write_config
 
 CHECKPOINTS = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory, worker_id):
-    """A folder that all test processes of this session share; while it is held, the others wait."""
+def training_folder(tmp_path_factory, worker_id):
+    """A folder that all test processes share, with a finished run, which the first of them makes while others wait."""
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "train"
     folder.mkdir(exist_ok=True)
@@ -28,12 +28,12 @@ def shared(tmp_path_factory, worker_id):
 
 
 @pytest.fixture(scope="session")
-def config_file(shared):
+def config_file(training_folder):
     """Config file of a run of 2 epochs of 3 steps."""
-    return shared / "tiny.py"
+    return training_folder / "tiny.py"
 
 
 @pytest.fixture(scope="session")
-def finished(shared):
+def finished_run(training_folder):
     """(run folder, its Outcome) of a run with evaluations, averaged weights and checkpoints between epochs."""
-    return shared / "finished", Outcome(*json.loads((shared / "outcome.json").read_text()))
+    return training_folder / "finished", Outcome(*json.loads((training_folder / "outcome.json").read_text()))

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, the newest and the best, of this model or refused."""
+"""Checkpoints: they are whole or absent; the newest and the best are found; those of other models are refused."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from awsdet.weights import mmdet
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
 
-class Small(tf.keras.Model):
+class TinyModel(tf.keras.Model):
     """Two layers, and the step counter that detectors have."""
 
     def __init__(self, width=4):
@@ -38,10 +38,10 @@ class Small(tf.keras.Model):
         return self.second(tf.nn.relu(self.first(inputs)))
 
 
-def made(name="sgd", precision="float32", seed=1, ema_decay=0.9):
+def model_and_optimizer(name="sgd", precision="float32", seed=1, ema_decay=0.9):
     """A model and its optimizer with all variables."""
     tf.keras.utils.set_random_seed(seed)
-    model = Small()
+    model = TinyModel()
     config = base.mask_rcnn()
     config.optimizer.update(name=name, ema_decay=ema_decay)
     made_optimizer = optimizer.build_optimizer(config.optimizer, 0.01, precision)
@@ -49,8 +49,8 @@ def made(name="sgd", precision="float32", seed=1, ema_decay=0.9):
     return model, made_optimizer
 
 
-def learn(model, optimizer, steps):
-    """`steps` updates whose data depend on the step alone."""
+def train_steps(model, optimizer, steps):
+    """`steps` updates, whose data depend only on the step."""
 
     @tf.function
     def step(x):
@@ -66,22 +66,22 @@ def learn(model, optimizer, steps):
         step(tf.random.stateless_normal([8, 3], [1, int(model.step)]))
 
 
-def values(model, optimizer_):
+def all_values(model, optimizer_):
     return [v.numpy() for v in [*model.variables, *optimizer.state_variables(optimizer_)]]
 
 
 @pytest.mark.parametrize("name", ["sgd", "novograd", "lamb"])
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_restored_state_goes_on_bit_for_bit(tmp_path, name, precision):
-    model, its_optimizer = made(name, precision)
-    learn(model, its_optimizer, 3)
+    model, its_optimizer = model_and_optimizer(name, precision)
+    train_steps(model, its_optimizer, 3)
     path = Checkpoints(tmp_path).save(model, its_optimizer, {"step": 3})
-    learn(model, its_optimizer, 3)
+    train_steps(model, its_optimizer, 3)
 
-    again, its_other = made(name, precision, seed=2)
+    again, its_other = model_and_optimizer(name, precision, seed=2)
     restore(path, again, its_other)
-    learn(again, its_other, 3)
-    wanted, found = values(model, its_optimizer), values(again, its_other)
+    train_steps(again, its_other, 3)
+    wanted, found = all_values(model, its_optimizer), all_values(again, its_other)
     assert len(wanted) == len(found) > 4 * 2
     for a, b in zip(wanted, found):
         np.testing.assert_array_equal(a, b)
@@ -89,12 +89,12 @@ def test_restored_state_goes_on_bit_for_bit(tmp_path, name, precision):
 
 @pytest.mark.parametrize("name", ["sgd", "novograd", "lamb"])
 def test_what_is_written_is_the_state_when_it_began(tmp_path, name):
-    """The run goes on, and changes every variable, before a byte is on disk."""
-    model, its_optimizer = made(name)
-    learn(model, its_optimizer, 3)
+    """The run goes on and changes every variable before anything is written."""
+    model, its_optimizer = model_and_optimizer(name)
+    train_steps(model, its_optimizer, 3)
     wanted = {name: variable.numpy() for name, variable in state_of(model, its_optimizer).items()}
     taken = Snapshot(state_of(model, its_optimizer))
-    learn(model, its_optimizer, 3)
+    train_steps(model, its_optimizer, 3)
     assert not any(np.array_equal(wanted[name], variable) for name, variable in state_of(model, its_optimizer).items())
     taken.write(str(tmp_path / "found"))
     found = tf.train.load_checkpoint(str(tmp_path / "found"))
@@ -104,12 +104,12 @@ def test_what_is_written_is_the_state_when_it_began(tmp_path, name):
 
 
 def test_the_run_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
-    """A disk that takes its time holds up nothing but the next checkpoint."""
+    """A slow disk delays only the next checkpoint."""
     disk_is_free, write = threading.Event(), Snapshot.write
     monkeypatch.setattr(Snapshot, "write", lambda *arguments: disk_is_free.wait(30) and write(*arguments))
-    checkpoints, (model, its_optimizer) = Checkpoints(tmp_path), made()
+    checkpoints, (model, its_optimizer) = Checkpoints(tmp_path), model_and_optimizer()
     path = checkpoints.begin(model, its_optimizer, {"step": 0})
-    learn(model, its_optimizer, 2)
+    train_steps(model, its_optimizer, 2)
     assert checkpoints.newest() is None and not checkpoints.failed
     disk_is_free.set()
     checkpoints.begin(model, its_optimizer, {"step": 2})
@@ -120,12 +120,12 @@ def test_the_run_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_written_is_said(tmp_path, caplog):
-    """At once in the log, then as an error of the run; nothing is left behind, and the ones before stay."""
+    """A failure is logged at once and then raised; nothing is left behind, and earlier checkpoints stay."""
     folder, elsewhere = tmp_path / "checkpoints", tmp_path / "elsewhere"
-    checkpoints, (model, its_optimizer) = Checkpoints(folder), made()
+    checkpoints, (model, its_optimizer) = Checkpoints(folder), model_and_optimizer()
     first = checkpoints.save(model, its_optimizer, {"step": 1})
     folder.rename(elsewhere)
-    folder.touch()  # a file where the folder has to be
+    folder.touch()  # a file at the path of the folder
     checkpoints.begin(model, its_optimizer, {"step": 2})
     checkpoints.settle()
     assert checkpoints.failed and "step-00000002 could not be written: " in caplog.text
@@ -140,7 +140,7 @@ def test_what_cannot_be_written_is_said(tmp_path, caplog):
 
 def test_keeps_the_last_and_the_best(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep_last=2)
-    model, its_optimizer = made()
+    model, its_optimizer = model_and_optimizer()
     for step, ap in enumerate([0.1, 0.4, 0.2, 0.3, 0.2], start=1):
         path = checkpoints.save(model, its_optimizer, {"step": step, "metrics": None})
         checkpoints.record_metrics(path, {"box_ap": 1 - ap, "mask_ap": ap})
@@ -153,7 +153,7 @@ def test_keeps_the_last_and_the_best(tmp_path):
 
 def test_best_survives_a_copy_that_follows_links(tmp_path):
     checkpoints = Checkpoints(tmp_path / "run", keep_last=1)
-    model, its_optimizer = made()
+    model, its_optimizer = model_and_optimizer()
     for step, ap in [(1, 0.2), (2, 0.1)]:
         path = checkpoints.save(model, its_optimizer, {"step": step, "metrics": {"box_ap": ap}})
         checkpoints.choose_best()
@@ -167,7 +167,7 @@ def test_best_survives_a_copy_that_follows_links(tmp_path):
 
 def test_damaged_and_half_written_ones_are_passed_over(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    model, its_optimizer = made()
+    model, its_optimizer = model_and_optimizer()
     paths = [checkpoints.save(model, its_optimizer, {"step": step}) for step in (1, 2, 3)]
     state = next(paths[2].glob("state.data*"))
     state.write_bytes(state.read_bytes()[:-1])
@@ -185,9 +185,9 @@ def test_damaged_and_half_written_ones_are_passed_over(tmp_path):
 KILLED = """
 import os, pathlib, sys, threading, time
 sys.path.insert(0, {repository!r})
-from tests.training.test_checkpoint import made
+from tests.training.test_checkpoint import model_and_optimizer
 from awsdet.training.checkpoint import Checkpoints
-model, optimizer = made()
+model, optimizer = model_and_optimizer()
 checkpoints = Checkpoints(sys.argv[1], keep_last=2)
 print("ready", flush=True)
 for step in range(10**6):
@@ -204,7 +204,7 @@ def test_a_kill_at_any_instant_leaves_whole_checkpoints(tmp_path):
         while not checkpoints.best():
             pass
         for pause in np.random.default_rng(0).uniform(0, 0.05, 15):
-            # Frozen at some instant the disk holds what a kill at that instant would leave.
+            # While the process is stopped, the disk holds what a kill at this instant would leave.
             os.kill(process.pid, signal.SIGSTOP)
             assert checkpoints.best() is not None and len(checkpoints.all()) >= 1
             assert all(checkpoint.read_info(path)["files"] for path in checkpoints.all())
@@ -212,7 +212,7 @@ def test_a_kill_at_any_instant_leaves_whole_checkpoints(tmp_path):
             signal.sigtimedwait([], pause)
         process.kill()
     newest = checkpoints.newest()
-    model, its_optimizer = made(seed=2)
+    model, its_optimizer = model_and_optimizer(seed=2)
     restore(newest, model, its_optimizer)
 
 
@@ -232,8 +232,8 @@ def test_other_folders_are_no_checkpoints(tmp_path):
         checkpoint.read_info(tmp_path)
 
 
-def test_inference_takes_the_averaged_weights(finished):
-    folder, _ = finished
+def test_inference_takes_the_averaged_weights(finished_run):
+    folder, _ = finished_run
     detector, info = checkpoint.load(folder)
     assert info["class_names"] == list(detector.class_names) and info["path"].endswith(pathlib.Path(info["path"]).name)
     state = checkpoint.State(info["path"])
@@ -243,8 +243,8 @@ def test_inference_takes_the_averaged_weights(finished):
     assert not np.array_equal(state.read(name), state.read(f"{name}/average"))
 
 
-def test_weights_of_another_model_in_a_checkpoint_are_refused(finished, tmp_path):
-    folder, _ = finished
+def test_weights_of_another_model_in_a_checkpoint_are_refused(finished_run, tmp_path):
+    folder, _ = finished_run
     copy = tmp_path / "copy"
     shutil.copytree(checkpoint.find(folder), copy)
     info = json.loads((copy / checkpoint.INFO).read_text())
@@ -256,11 +256,12 @@ def test_weights_of_another_model_in_a_checkpoint_are_refused(finished, tmp_path
 
 @pytest.mark.parametrize("name", ["mask_scoring_rcnn", "cascade_mask_rcnn", "retinanet"])
 def test_checkpoints_of_format_1_still_load_and_go_on(name):
-    """They were written by tf.train.Checkpoint, of detectors that were put together in another way."""
+    """They were written by tf.train.Checkpoint, from detectors whose objects were nested differently."""
     folder = REPOSITORY / "tests" / "fixtures" / "checkpoints" / name
     detector, info = checkpoint.load(folder)
     assert info["format"] == "awsdet checkpoint 1" and info["step"] == 2
-    with np.load(folder / "weights.npz") as wanted:  # exported by the version that wrote it, averages and all
+    # Exported, with averaged weights, by the version that wrote the checkpoint.
+    with np.load(folder / "weights.npz") as wanted:
         found = mmdet.export(detector)
         assert set(found) == set(wanted.files)
         for key in wanted.files:
@@ -276,7 +277,7 @@ def test_checkpoints_of_format_1_still_load_and_go_on(name):
 
 
 def test_a_state_that_lacks_a_variable_is_refused(tmp_path):
-    model, its_optimizer = made()
+    model, its_optimizer = model_and_optimizer()
     path = Checkpoints(tmp_path).save(model, its_optimizer, {"step": 3})
     model.extra = tf.Variable(0.0, name="extra.bias")
     with pytest.raises(UserError, match="it has no extra.bias"):

@@ -1,4 +1,4 @@
-"""What surrounds the steps, by itself."""
+"""The log and the progress bar, without a run."""
 
 from types import SimpleNamespace
 
@@ -25,14 +25,14 @@ def test_bar_looks_at_the_losses_now_and_then(monkeypatch, capsys, seconds, look
 
 
 def test_log_line_has_the_means_since_the_last():
-    """Five steps, a line each two and one at the end."""
+    """Five steps, with a line every two steps and one at the end."""
     steps, records = Steps(0, 5, 5), []
     log = logs.Log(steps, 2, 4, lambda: 0.1, records.append, show=False)
     log.set_model(SimpleNamespace(train_function=SimpleNamespace(data_seconds=0.0)))
     log.on_epoch_begin(0)
     for loss in (1.0, 2.0, 4.0, 8.0, 16.0):
         steps.step += 1
-        metric = tf.constant(loss if loss > 2 else np.nan)  # NaN: the batch had nothing that it is about
+        metric = tf.constant(loss if loss > 2 else np.nan)  # NaN: the batch had nothing to count
         log.on_train_batch_end(0, {"loss": tf.constant(loss), "box_loss": tf.constant(10 * loss), "accuracy": metric})
     assert [record["step"] for record in records] == [2, 4, 5]
     np.testing.assert_allclose([record["loss"] for record in records], [1.5, 6.0, 16.0])

@@ -1,4 +1,4 @@
-"""Runs from settings to pictures."""
+"""Whole training runs, from settings to pictures."""
 
 import json
 import logging as python_logging
@@ -22,11 +22,11 @@ from awsdet.training.inputs import prepare
 from awsdet.training.run_folder import RunFolder
 from awsdet.training.settings import check_continues
 from awsdet.training.transfer import take_weights
-from tests.models.made import TWO, batch
-from tests.training.made import load_config
+from tests.models.small_detectors import TWO_IMAGES, batch_of
+from tests.training.tiny_run import load_config
 
 
-def lines(folder):
+def logged_lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -37,8 +37,8 @@ def log(caplog):
     return caplog
 
 
-def test_a_run_leaves_all_that_it_should(finished):
-    folder, outcome = finished
+def test_a_run_leaves_all_that_it_should(finished_run):
+    folder, outcome = finished_run
     assert outcome.exit_code == 0 and {"box_ap", "mask_ap", "per_class"} <= set(outcome.metrics)
     names = {path.name for path in folder.iterdir()}
     assert names == {
@@ -52,18 +52,18 @@ def test_a_run_leaves_all_that_it_should(finished):
     info = checkpoint.read_info(folder / "checkpoints" / "step-00000006")
     assert info["metrics"] == outcome.metrics and info["step"] == 6 and info["epoch"] == 2
 
-    logged = lines(folder)
+    logged = logged_lines(folder)
     steps = [line for line in logged if "loss" in line]
     assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
     wanted = {"epoch", "rpn_class_loss", "mask_loss", "learning_rate", "images_per_second", "data_wait", "memory_mb"}
     assert wanted <= set(steps[0]) and all(np.isfinite(line["loss"]) for line in steps)
-    # Warm-up of two updates from a thousandth of 0.02; the line of a step tells the rate of the next.
+    # Warm-up of two updates from a thousandth of 0.02; the line of a step shows the rate of the next step.
     np.testing.assert_allclose([line["learning_rate"] for line in steps[:3]], [0.01001, 0.02, 0.02], rtol=1e-3)
     assert [line["step"] for line in logged if "box_ap" in line] == [3, 6]
 
 
-def test_tensorboard_shows_losses_and_metrics(finished):
-    folder, _ = finished
+def test_tensorboard_shows_losses_and_metrics(finished_run):
+    folder, _ = finished_run
     points = set()
     for file in (folder / "tensorboard").iterdir():
         for event in tf.compat.v1.train.summary_iterator(str(file)):
@@ -76,76 +76,79 @@ def test_tensorboard_shows_losses_and_metrics(finished):
     } <= points
 
 
-def copied(finished, tmp_path):
-    shutil.copytree(finished[0], tmp_path / "run", symlinks=True)
+def copy_of_run(finished_run, tmp_path):
+    shutil.copytree(finished_run[0], tmp_path / "run", symlinks=True)
     return tmp_path / "run"
 
 
-# A detector that is quicker to trace, for what does not depend on it.
+# A detector that is quick to trace, for tests that do not depend on the detector.
 QUICK = ("model.detector=faster_rcnn", "train.evaluate_every_epochs=0")
-SAME = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")
+AS_FINISHED = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")
 
 
-def test_resuming_a_finished_run_trains_and_evaluates_no_more(finished, config_file, tmp_path, log):
-    run = copied(finished, tmp_path)
-    outcome = loop.train(load_config(config_file, *SAME, "train.pictures=0"), run, World(), resume=True)
-    assert outcome == finished[1] and "resumed from" in log.text
-    assert lines(run) == lines(finished[0])
+def test_resuming_a_finished_run_trains_and_evaluates_no_more(finished_run, config_file, tmp_path, log):
+    run = copy_of_run(finished_run, tmp_path)
+    outcome = loop.train(load_config(config_file, *AS_FINISHED, "train.pictures=0"), run, World(), resume=True)
+    assert outcome == finished_run[1] and "resumed from" in log.text
+    assert logged_lines(run) == logged_lines(finished_run[0])
 
 
-def test_run_killed_while_it_evaluated_catches_up(finished, config_file, tmp_path, log):
-    """The missing evaluation is made up for, with the same numbers; then the schedule is short of the target."""
-    run = copied(finished, tmp_path)
+def test_run_killed_while_it_evaluated_catches_up(finished_run, config_file, tmp_path, log):
+    """The missing evaluation is done, with the same numbers; then the run ends without meeting its target."""
+    run = copy_of_run(finished_run, tmp_path)
     newest = RunFolder(run).checkpoints.newest()
     RunFolder(run).checkpoints.record_metrics(newest, None)
-    config = load_config(config_file, *SAME, "train.pictures=0", "train.box_ap_target=0.99")
+    config = load_config(config_file, *AS_FINISHED, "train.pictures=0", "train.box_ap_target=0.99")
     outcome = loop.train(config, run, World(), resume=True)
-    assert outcome == loop.Outcome(1, finished[1].metrics) and "short of the target" in log.text
-    assert checkpoint.read_info(newest)["metrics"] == finished[1].metrics
+    assert outcome == loop.Outcome(1, finished_run[1].metrics) and "without meeting the target" in log.text
+    assert checkpoint.read_info(newest)["metrics"] == finished_run[1].metrics
 
 
 def test_run_stops_at_the_evaluation_that_meets_the_target(config_file, tmp_path, log, monkeypatch):
-    """The numbers of the evaluations are given, as a detector that learns would give them."""
+    """The evaluations are replaced by numbers that a learning detector would have."""
     answers = [{"box_ap": 0.1}, {"box_ap": 0.5}]
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: answers.pop(0))
     changes = ("train.evaluate_every_epochs=1", "train.epochs=5", "train.pictures=0", "train.box_ap_target=0.4")
     outcome = loop.train(load_config(config_file, *QUICK, *changes), tmp_path / "run", World())
     assert outcome == loop.Outcome(0, {"box_ap": 0.5})
-    assert [line["step"] for line in lines(tmp_path / "run") if "loss" in line] == [1, 2, 3, 4, 5, 6]  # 2 epochs of 5
+    steps = [line["step"] for line in logged_lines(tmp_path / "run") if "loss" in line]
+    assert steps == [1, 2, 3, 4, 5, 6]  # 2 epochs of 5
     assert "time to train" in log.text
     best = RunFolder(tmp_path / "run").checkpoints.best()
     assert best.name == "step-00000006" and checkpoint.read_info(best)["metrics"] == outcome.metrics
 
 
 @pytest.mark.parametrize("epochs, mask_ap, exit_code", [(2, 0.1, 1), (5, 0.5, 0)])
-def test_both_targets_must_be_met(finished, config_file, tmp_path, epochs, mask_ap, exit_code):
-    """A resumed run whose last evaluation met both trains no more; one at its end that missed one has failed."""
-    run = copied(finished, tmp_path)
+def test_both_targets_must_be_met(finished_run, config_file, tmp_path, epochs, mask_ap, exit_code):
+    """A resumed run trains no more if its last evaluation met both targets; at its end, one that missed one fails."""
+    run = copy_of_run(finished_run, tmp_path)
     checkpoints = RunFolder(run).checkpoints
-    checkpoints.record_metrics(checkpoints.newest(), {**finished[1].metrics, "box_ap": 0.5, "mask_ap": mask_ap})
+    checkpoints.record_metrics(checkpoints.newest(), {**finished_run[1].metrics, "box_ap": 0.5, "mask_ap": mask_ap})
     changes = ("train.box_ap_target=0.4", "train.mask_ap_target=0.4", f"train.epochs={epochs}", "train.pictures=0")
-    assert loop.train(load_config(config_file, *SAME, *changes), run, World(), resume=True).exit_code == exit_code
-    assert lines(run) == lines(finished[0])
+    outcome = loop.train(load_config(config_file, *AS_FINISHED, *changes), run, World(), resume=True)
+    assert outcome.exit_code == exit_code
+    assert logged_lines(run) == logged_lines(finished_run[0])
 
 
-def test_mask_target_needs_masks_to_evaluate_on(shared, config_file, tmp_path):
-    """A mistake told at the start, not a KeyError after the first evaluation."""
-    truth = json.loads((shared / "annotations" / "instances_val.json").read_text())
+def test_mask_target_needs_masks_to_evaluate_on(training_folder, config_file, tmp_path):
+    """The mistake is reported at the start, not by a KeyError after the first evaluation."""
+    truth = json.loads((training_folder / "annotations" / "instances_val.json").read_text())
     for annotation in truth["annotations"]:
         del annotation["segmentation"]
     (tmp_path / "boxes.json").write_text(json.dumps(truth))
-    convert(tmp_path / "boxes.json", shared / "images" / "val", tmp_path / "records", "val", shards=1, workers=1)
+    images = training_folder / "images" / "val"
+    convert(tmp_path / "boxes.json", images, tmp_path / "records", "val", shards=1, workers=1)
     overrides = (f"data.eval_records={tmp_path / 'records'}", "train.mask_ap_target=0.3")
     with pytest.raises(UserError, match=r"mask_ap_target needs masks, which the evaluation records .*records \(val\)"):
         prepare(load_config(config_file, *overrides), tmp_path / "run", resume=False, processes=1)
     prepare(load_config(config_file, overrides[0], "train.box_ap_target=0.3"), tmp_path / "run", False, processes=1)
 
 
-def test_split_without_an_image_to_train_on(shared, config_file, tmp_path):
-    """Found before any process starts, for what several say at once reads badly."""
-    truth = json.loads((shared / "annotations" / "instances_train.json").read_text())
+def test_split_without_an_image_to_train_on(training_folder, config_file, tmp_path):
+    """This is found before any process starts, since messages of several processes are hard to read."""
+    truth = json.loads((training_folder / "annotations" / "instances_train.json").read_text())
     (tmp_path / "empty.json").write_text(json.dumps({**truth, "annotations": []}))
-    images = shared / "images" / "train"
+    images = training_folder / "images" / "train"
     convert(tmp_path / "empty.json", images, tmp_path / "records", "train", shards=1, workers=1)
     changes = ("model.detector=faster_rcnn", "train.evaluate_every_epochs=0", "data.keep_empty=false")
     config = load_config(config_file, *changes, f"data.train_records={tmp_path / 'records'}")
@@ -153,27 +156,27 @@ def test_split_without_an_image_to_train_on(shared, config_file, tmp_path):
         prepare(config, tmp_path / "run", resume=False, processes=2)
 
 
-def test_settings_newer_than_a_checkpoint_had_their_defaults(finished, config_file):
-    info = checkpoint.read_info(RunFolder(finished[0]).checkpoints.newest())
+def test_settings_newer_than_a_checkpoint_had_their_defaults(finished_run, config_file):
+    info = checkpoint.read_info(RunFolder(finished_run[0]).checkpoints.newest())
     settings = info["config"]["optimizer"]
     settings["name"] = "lamb"
     del settings["beta_2"]
-    config = load_config(config_file, *SAME, "optimizer.name=lamb")
+    config = load_config(config_file, *AS_FINISHED, "optimizer.name=lamb")
     manifest = read_manifest(config.data.train_records, "train")
     check_continues(info, config, manifest.class_names, manifest.num_images, images_per_step=2)
 
 
-def test_metrics_without_masks_meet_no_mask_target(finished, config_file, tmp_path):
-    """As a resumed run has them whose last evaluation was on records without masks."""
-    run = copied(finished, tmp_path)
+def test_metrics_without_masks_meet_no_mask_target(finished_run, config_file, tmp_path):
+    """A resumed run has such metrics if its last evaluation was on records without masks."""
+    run = copy_of_run(finished_run, tmp_path)
     checkpoints = RunFolder(run).checkpoints
     checkpoints.record_metrics(checkpoints.newest(), {"box_ap": 0.5})
     changes = ("train.box_ap_target=0.4", "train.mask_ap_target=0.4", "train.pictures=0")
-    assert loop.train(load_config(config_file, *SAME, *changes), run, World(), resume=True).exit_code == 1
+    assert loop.train(load_config(config_file, *AS_FINISHED, *changes), run, World(), resume=True).exit_code == 1
 
 
 def test_one_trace_serves_every_size(config_file, tmp_path):
-    """Of the training step and of detection, over epochs that draw images of several sizes, and a resumed one."""
+    """One trace of the training step and of detection, over epochs with images of several sizes, and when resumed."""
     seen, sizes = [], set()
 
     class Watch(tf.keras.callbacks.Callback):
@@ -201,20 +204,20 @@ def test_one_trace_serves_every_size(config_file, tmp_path):
         assert detector._detect_any_size.experimental_get_tracing_count() == 1
 
 
-def test_run_ends_soon_where_a_checkpoint_cannot_be_written(config_file, tmp_path, monkeypatch):
-    """And not at its next checkpoint, at step 12."""
+def test_run_ends_soon_if_a_checkpoint_cannot_be_written(config_file, tmp_path, monkeypatch):
+    """It does not go on to the next checkpoint, at step 12."""
     write = RunFolder.log
 
     def write_and_block(self, record):
         write(self, record)
         if record["step"] == 2:
-            self.checkpoints.root.touch()  # a file where the folder has to be
+            self.checkpoints.root.touch()  # a file at the path of the folder
 
     monkeypatch.setattr(RunFolder, "log", write_and_block)
     changes = ("data.batch_size=1", "train.epochs=100")
     with pytest.raises(UserError, match="step-00000006 could not be written: "):
         loop.train(load_config(config_file, *QUICK, *changes), tmp_path / "run", World())
-    assert 6 <= lines(tmp_path / "run")[-1]["step"] < 12
+    assert 6 <= logged_lines(tmp_path / "run")[-1]["step"] < 12
 
 
 def test_sigterm_finishes_the_step_saves_and_ends_well(config_file, tmp_path, log, monkeypatch):
@@ -242,16 +245,16 @@ def test_loss_that_is_not_finite_stops_the_run(config_file, tmp_path, log):
         assert part in report, report
     images = report.split("image ids ")[1].splitlines()[0].split()
     assert len(images) == 2 and all(image.isdigit() for image in images)
-    for path in RunFolder(tmp_path / "run").checkpoints.all():  # those from before the step that failed
+    for path in RunFolder(tmp_path / "run").checkpoints.all():  # those before the step that failed
         assert checkpoint.read_info(path)["step"] < 6
 
 
-def test_init_from_takes_what_fits(finished, config_file, log):
+def test_init_from_takes_what_fits(finished_run, config_file, log):
     config = load_config(config_file)
     detector = builder.build(config, ["one", "two"])
     fresh = {v.name: v.numpy() for v in detector.variables}
-    take_weights(detector, finished[0])
-    source = {v.name: v.numpy() for v in checkpoint.load(finished[0])[0].variables}
+    take_weights(detector, finished_run[0])
+    source = {v.name: v.numpy() for v in checkpoint.load(finished_run[0])[0].variables}
     for variable in detector.variables:
         fits = variable.name in source and source[variable.name].shape == variable.shape
         of = source if fits and variable.name != "step:0" else fresh
@@ -259,10 +262,10 @@ def test_init_from_takes_what_fits(finished, config_file, log):
     assert "weights taken from" in log.text and "roi_head.bbox_head.fc_cls, " in log.text
 
 
-def test_init_from_another_backbone_is_refused(finished, config_file):
+def test_init_from_another_backbone_is_refused(finished_run, config_file):
     config = load_config(config_file, "model.backbone.base_width=8")
-    with pytest.raises(UserError, match="its backbone is not that of the config: backbone.bn1.bias has the shape"):
-        take_weights(builder.build(config, ["one"]), finished[0])
+    with pytest.raises(UserError, match="its backbone differs from that of the config: backbone.bn1.bias has the"):
+        take_weights(builder.build(config, ["one"]), finished_run[0])
 
 
 @pytest.mark.parametrize(
@@ -287,12 +290,12 @@ def test_mistakes_in_the_settings(config_file, tmp_path, overrides, message):
         prepare(load_config(config_file, *overrides), tmp_path / "run", resume=False, processes=1)
 
 
-def test_mistakes_with_the_output_folder(finished, config_file, tmp_path):
-    config = load_config(config_file, *SAME)
+def test_mistakes_with_the_output_folder(finished_run, config_file, tmp_path):
+    config = load_config(config_file, *AS_FINISHED)
     with pytest.raises(UserError, match="nothing to resume"):
         prepare(config, tmp_path / "run", resume=True, processes=1)
     with pytest.raises(UserError, match="holds another run .*add --resume"):
-        prepare(config, finished[0], resume=False, processes=1)
+        prepare(config, finished_run[0], resume=False, processes=1)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file"):
         prepare(config, tmp_path / "file", resume=False, processes=1)
@@ -304,28 +307,29 @@ def test_mistakes_with_the_output_folder(finished, config_file, tmp_path):
         (["model.fpn.channels=16"], 1, "model.fpn.channels was 8 and is now 16"),
         (["model.detector=faster_rcnn"], 1, "model.detector was mask_rcnn and is now faster_rcnn"),
         (["optimizer.name=lamb"], 1, "optimizer.name was sgd"),
-        (["data.batch_size=1"], 1, "a step had 2 images and has 1 now"),
-        ([], 2, "a step had 2 images and has 4 now"),
+        (["data.batch_size=1"], 1, "a step had 2 images and now has 1"),
+        ([], 2, "a step had 2 images and now has 4"),
     ],
 )
-def test_resuming_with_what_does_not_continue(finished, config_file, overrides, processes, message):
+def test_resuming_with_what_does_not_continue(finished_run, config_file, overrides, processes, message):
     with pytest.raises(UserError, match=message):
-        prepare(load_config(config_file, *SAME, *overrides), finished[0], resume=True, processes=processes)
+        prepare(load_config(config_file, *AS_FINISHED, *overrides), finished_run[0], resume=True, processes=processes)
 
 
-def test_resuming_with_other_classes(finished, config_file, tmp_path):
-    run = copied(finished, tmp_path)
+def test_resuming_with_other_classes(finished_run, config_file, tmp_path):
+    run = copy_of_run(finished_run, tmp_path)
     newest = RunFolder(run).checkpoints.newest()
     info = checkpoint.read_info(newest)
     info["class_names"][0] = "zebra"
     (newest / checkpoint.INFO).write_text(json.dumps(info))
     with pytest.raises(UserError, match="another class list than the checkpoint .*zebra"):
-        prepare(load_config(config_file, *SAME), run, resume=True, processes=1)
+        prepare(load_config(config_file, *AS_FINISHED), run, resume=True, processes=1)
 
 
-def test_fewer_processes_with_larger_batches_continue(finished, config_file):
-    """The same images a step, dealt otherwise, is the same run."""
-    inputs = prepare(load_config(config_file, *SAME, "data.batch_size=1"), finished[0], resume=True, processes=2)
+def test_fewer_processes_with_larger_batches_continue(finished_run, config_file):
+    """With as many images per step it is the same run, however they are distributed."""
+    config = load_config(config_file, *AS_FINISHED, "data.batch_size=1")
+    inputs = prepare(config, finished_run[0], resume=True, processes=2)
     assert inputs.start.name == "step-00000006"
 
 
@@ -337,8 +341,8 @@ def test_fewer_processes_with_larger_batches_continue(finished, config_file):
         (["model.backbone.frozen_stages=4", "model.backbone.norm=frozen_batch_norm"], ["frozen_stages=4", "norm="]),
     ],
 )
-def test_layers_frozen_at_random_values_are_refused(config_file, finished, tmp_path, overrides, named):
-    """One line names what is frozen and three ways out; each of them is let through."""
+def test_layers_frozen_at_random_values_are_refused(config_file, finished_run, tmp_path, overrides, named):
+    """The error names what is frozen and three ways out, each of which is accepted."""
     with pytest.raises(UserError) as refused:
         prepare(load_config(config_file, *overrides), tmp_path / "run", resume=False, processes=1)
     said = str(refused.value)
@@ -364,7 +368,7 @@ def test_users_callbacks_see_the_metrics_and_stop_the_run(config_file, tmp_path,
 
 def test_a_dataset_of_the_user(config_file, tmp_path):
     """Two steps of batches made by hand, in the middle of an epoch; then the run goes on."""
-    batches = [batch(TWO, (64, 64), seed=seed) for seed in range(3)]
+    batches = [batch_of(TWO_IMAGES, (64, 64), seed=seed) for seed in range(3)]
     dataset = tf.data.Dataset.from_tensors(batches[0])
     for more in batches[1:]:
         dataset = dataset.concatenate(tf.data.Dataset.from_tensors(more))
@@ -377,7 +381,7 @@ def test_a_dataset_of_the_user(config_file, tmp_path):
     loop.train(load_config(config_file, *QUICK, "data.train_records=", "train.max_steps=2"), tmp_path / "run", **mine)
     outcome = loop.train(config, tmp_path / "run", resume=True, **mine)
     assert outcome.exit_code == 0
-    assert [line["step"] for line in lines(tmp_path / "run") if "loss" in line] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in logged_lines(tmp_path / "run") if "loss" in line] == [1, 2, 3, 4, 5, 6]
     loop.train(config, tmp_path / "whole", **mine)
     ours, whole = (checkpoint.load(tmp_path / run)[0].variables for run in ("run", "whole"))
     for a, b in zip(ours, whole):
@@ -388,6 +392,6 @@ def test_metrics_are_logged_on_request(config_file, tmp_path, log):
     wanted = {"rpn_recall", "rpn_positives", "accuracy", "foreground_accuracy", "false_negatives", "roi_positives"}
     changes = ("train.max_steps=2", "train.log_metrics=true")
     loop.train(load_config(config_file, *QUICK, *changes), tmp_path / "run")
-    (first, _) = lines(tmp_path / "run")
+    (first, _) = logged_lines(tmp_path / "run")
     assert wanted <= set(first) and all(0 <= first[name] <= 1 for name in wanted)
     assert "accuracy 0" in log.text or "accuracy 1" in log.text

@@ -26,7 +26,7 @@ def apply(optimizer, variables, gradients, graph=True):
 
 @pytest.mark.parametrize("graph", [True, False])
 def test_sgd_is_that_of_pytorch(graph):
-    """The rule written out in NumPy; the rate falls tenfold on the way, where Keras' own SGD would differ."""
+    """The rule written out in NumPy. The rate falls tenfold on the way, at which Keras' own SGD would differ."""
     variable = tf.Variable([1.0, -2.0])
     sgd = optimizers.SGD(StepDecay(0.5, 0, 0.0, [2], 0.1), momentum=0.9, weight_decay=0.01)
     value, buffer = np.array([1.0, -2.0]), np.zeros(2)
@@ -78,12 +78,12 @@ def test_each_optimizer_descends(name, precision):
     ],
 )
 def test_beta_2_is_the_share_of_the_second_moment_that_stays(changes, beta_2):
-    """From the slot after two steps of NovoGrad's and LAMB's rules, written out; NovoGrad's is one number."""
+    """Checks the slot after two steps against the rules of NovoGrad and LAMB; that of NovoGrad is one number."""
     optimizer = optimizers.build_optimizer(settings(weight_decay=0.0, **changes), 0.1)
     variable = tf.Variable([1.0, 2.0])
     for gradient in ([3.0, 4.0], [0.0, 0.0]):
         apply(optimizer, [variable], [tf.constant(gradient)])
-    # LAMB begins with (1 - beta 2) g^2; NovoGrad, whose average has no zero before it, with |g|^2.
+    # LAMB begins with (1 - beta 2) g^2; NovoGrad, whose average does not start from zero, with |g|^2.
     wanted = beta_2 * 25.0 if changes["name"] == "novograd" else beta_2 * (1 - beta_2) * np.array([9.0, 16.0])
     np.testing.assert_allclose(np.squeeze(optimizer.get_slot(variable, "v").numpy()), wanted, rtol=1e-4)
 

@@ -1,4 +1,4 @@
-"""A run that was killed ends where it would have ended."""
+"""A run that was killed and resumed ends like one that was not."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
-# `awsdet train`, killed the hard way when step 5 is logged, two steps after a checkpoint, and that one is on disk.
+# `awsdet train`, killed by SIGKILL when step 5 is logged, two steps after a checkpoint that is already on disk.
 KILLED = """
 import os, signal, sys, time
 from awsdet.cli.main import main
@@ -31,8 +31,8 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def start(program, config_file, output, *arguments):
-    """`awsdet train` of six steps in a process of its own."""
+def start_training(program, config_file, output, *arguments):
+    """Starts `awsdet train` of six steps in its own process."""
     settings = {
         "train.deterministic": "true",
         "train.evaluate_every_epochs": 0,
@@ -56,7 +56,7 @@ def start(program, config_file, output, *arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
-def state(folder):
+def saved_state(folder):
     reader = tf.train.load_checkpoint(str(folder / "checkpoints" / "step-00000006" / "state"))
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
@@ -69,12 +69,12 @@ def losses(folder):
 def test_six_steps_are_three_a_kill_and_three(config_file, tmp_path):
     """Weights, momentum, averages, accumulated gradients, counters: bit for bit, from three processes."""
     plain = ["-m", "awsdet.cli.main"]
-    killed = start(["-c", KILLED], config_file, tmp_path / "killed")
-    whole = start(plain, config_file, tmp_path / "whole")
+    killed = start_training(["-c", KILLED], config_file, tmp_path / "killed")
+    whole = start_training(plain, config_file, tmp_path / "whole")
     said = killed.communicate(timeout=300)[0]
     assert killed.returncode == -9, said
     assert [step for step, _ in losses(tmp_path / "killed")] == [1, 2, 3, 4, 5]
-    resumed = start(plain, config_file, tmp_path / "killed", "--resume")
+    resumed = start_training(plain, config_file, tmp_path / "killed", "--resume")
     said = resumed.communicate(timeout=300)[0]
     assert resumed.returncode == 0, said
     assert "step-00000003 at step 3" in said
@@ -82,11 +82,11 @@ def test_six_steps_are_three_a_kill_and_three(config_file, tmp_path):
     assert whole.returncode == 0, said
 
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
-    wanted, found = state(tmp_path / "whole"), state(tmp_path / "killed")
+    wanted, found = saved_state(tmp_path / "whole"), saved_state(tmp_path / "killed")
     assert wanted.keys() == found.keys()
     assert all(any(name.endswith(end) for name in wanted) for end in ("/average", "/momentum", "/accumulated"))
     different = [name for name in wanted if not np.array_equal(wanted[name], found[name])]
     assert not different
-    # The test would see a difference: the last steps did change nearly all.
+    # The test would notice a difference: the last steps changed nearly all variables.
     reader = tf.train.load_checkpoint(str(tmp_path / "killed" / "checkpoints" / "step-00000003" / "state"))
     assert sum(np.array_equal(wanted[name], reader.get_tensor(name)) for name in wanted) < len(wanted) / 2

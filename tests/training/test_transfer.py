@@ -1,4 +1,4 @@
-"""Starting from the weights of others: what is taken, what is new, and what is refused."""
+"""Starting from the weights of another detector: what is taken, what is new, and what is refused."""
 
 import functools
 import json
@@ -17,8 +17,8 @@ from awsdet.runtime.world import World
 from awsdet.training import loop
 from awsdet.training.transfer import take_weights
 from awsdet.weights import classes, load, mmdet, presets
-from tests.models.made import small_config
-from tests.training.made import load_config
+from tests.models.small_detectors import small_config
+from tests.training.tiny_run import load_config
 from tests.weights import foreign
 
 BOXES = "roi_head.bbox_head"
@@ -36,15 +36,15 @@ def detector_of(names, *overrides, detector="faster_rcnn", seed=1):
 
 
 @functools.lru_cache
-def made(count, *overrides, detector="faster_rcnn"):
-    """(made arrays, preset) of such a detector with so many classes; tests leave them as they are."""
+def arrays_and_preset(count, *overrides, detector="faster_rcnn"):
+    """(arrays, preset) of such a detector with `count` classes. Tests must not change them."""
     source = detector_of(["?"] * count, *overrides, detector=detector)
-    return foreign.made_arrays(source), presets.of_detector("made", source)
+    return foreign.arrays_for(source), presets.of_detector("made", source)
 
 
-def saved(folder, names, *overrides, detector="faster_rcnn", named=True):
-    """A file of made weights of such a detector: (path, arrays)."""
-    arrays, preset = made(len(names), *overrides, detector=detector)
+def weights_file(folder, names, *overrides, detector="faster_rcnn", named=True):
+    """Writes a file with the weights of such a detector. Returns (path, arrays)."""
+    arrays, preset = arrays_and_preset(len(names), *overrides, detector=detector)
     path = folder / "weights.safetensors"
     load.write(path, arrays, preset=preset, class_names=names if named else None)
     return path, arrays
@@ -55,7 +55,7 @@ def arrays_of(detector):
 
 
 def test_a_file_of_the_same_detector_fills_it(tmp_path, log):
-    path, arrays = saved(tmp_path, ["a", "b"], detector="mask_rcnn")
+    path, arrays = weights_file(tmp_path, ["a", "b"], detector="mask_rcnn")
     detector = detector_of(["a", "b"], detector="mask_rcnn")
     take_weights(detector, path)
     for key, value in arrays_of(detector).items():
@@ -71,8 +71,8 @@ def per_class(arrays, key, count, rows):
 
 @pytest.mark.parametrize("kind", ["mask_rcnn", "retinanet"])
 def test_rows_of_classes_in_common_are_taken(kind, tmp_path, log):
-    """From a, b, c to b, d: b's rows of every head, and the background's, are those of the file; d's are new."""
-    path, theirs = saved(tmp_path, ["a", "b", "c"], detector=kind)
+    """From classes a, b, c to b, d: in every head the rows of b and background are those of the file; d's are new."""
+    path, theirs = weights_file(tmp_path, ["a", "b", "c"], detector=kind)
     detector = detector_of(["b", "d"], detector=kind, seed=5)
     new = arrays_of(detector)
     take_weights(detector, path)
@@ -93,7 +93,7 @@ def test_rows_of_classes_in_common_are_taken(kind, tmp_path, log):
 
 
 def test_as_many_classes_in_another_order(tmp_path, log):
-    path, theirs = saved(tmp_path, ["a", "b", "c"])
+    path, theirs = weights_file(tmp_path, ["a", "b", "c"])
     detector = detector_of(["c", "x", "a"], seed=5)
     new = arrays_of(detector)
     take_weights(detector, path)
@@ -104,7 +104,7 @@ def test_as_many_classes_in_another_order(tmp_path, log):
 
 
 def test_no_class_in_common(tmp_path, log):
-    path, _ = saved(tmp_path, ["a", "b"])
+    path, _ = weights_file(tmp_path, ["a", "b"])
     detector = detector_of(["x", "y"], seed=5)
     new = arrays_of(detector)
     take_weights(detector, path)
@@ -112,11 +112,11 @@ def test_no_class_in_common(tmp_path, log):
         for part in ("weight", "bias"):
             key = f"{BOXES}.{layer}.{part}"
             np.testing.assert_array_equal(arrays_of(detector)[key], new[key], key)
-    assert f"newly made are {BOXES}.fc_cls, {BOXES}.fc_reg, but for the rows of classes in common (none)" in log.text
+    assert f"newly made are {BOXES}.fc_cls, {BOXES}.fc_reg, except for the rows of classes in common (none)" in log.text
 
 
 def test_class_agnostic_boxes_know_no_classes(tmp_path):
-    path, theirs = saved(tmp_path, ["a", "b"], "model.box_head.class_agnostic=true")
+    path, theirs = weights_file(tmp_path, ["a", "b"], "model.box_head.class_agnostic=true")
     detector = detector_of(["x", "y"], "model.box_head.class_agnostic=true")
     take_weights(detector, path)
     key = f"{BOXES}.fc_reg.weight"
@@ -132,7 +132,7 @@ def test_class_agnostic_boxes_know_no_classes(tmp_path):
     ],
 )
 def test_detectors_that_name_no_classes(count, ours, said, tmp_path, log):
-    path, theirs = saved(tmp_path, [f"class {i}" for i in range(count)], named=False)
+    path, theirs = weights_file(tmp_path, [f"class {i}" for i in range(count)], named=False)
     detector = detector_of(ours, seed=5)
     new = arrays_of(detector)
     take_weights(detector, path)
@@ -143,11 +143,11 @@ def test_detectors_that_name_no_classes(count, ours, said, tmp_path, log):
     assert said in log.text
 
 
-def test_heads_that_one_of_the_two_has_not(tmp_path, log):
-    path, theirs = saved(tmp_path, ["a"], detector="mask_rcnn")
+def test_heads_that_one_of_the_two_lacks(tmp_path, log):
+    path, theirs = weights_file(tmp_path, ["a"], detector="mask_rcnn")
     detector = detector_of(["a"], "model.box_head.channels=20")
     take_weights(detector, path)
-    said = re.search("or of another shape, so newly made: (.*)", log.text)[1]
+    said = re.search("newly made, since it lacks them or has them in another shape: (.*)", log.text)[1]
     assert set(said.split(", ")) == {f"{BOXES}.{name}" for name in ("shared_fcs.0", "shared_fcs.1", "fc_cls", "fc_reg")}
     assert arrays_of(detector)[f"{BOXES}.fc_cls.bias"].tolist() == [0, 0]  # taken with its kernel or not at all
     left = re.search("in it, but not in the model: (.*)", log.text)[1]
@@ -157,9 +157,9 @@ def test_heads_that_one_of_the_two_has_not(tmp_path, log):
 
 
 def test_a_backbone_alone(tmp_path, log):
-    """tensorpack's ImageNet weights, with the settings that the refusal of the defaults names."""
+    """tensorpack's ImageNet weights need other settings, which the error for the default settings names."""
     detector = detector_of(["a"])
-    backbone = foreign.backbone(made(1)[0])
+    backbone = foreign.backbone_part(arrays_and_preset(1)[0])
     path = tmp_path / "ImageNet-R50-AlignPadding.npz"
     np.savez(path, **{f"{key}:0": value for key, value in foreign.tensorpack(backbone).items()})
     with pytest.raises(UserError, match="tensorpack") as error:
@@ -175,7 +175,7 @@ def test_a_backbone_alone(tmp_path, log):
     take_weights(detector, path)
     for key, value in arrays_of(detector).items():
         np.testing.assert_array_equal(value, backbone.get(key, new[key]), key)
-    assert "it holds a backbone alone: neck and heads are newly made" in log.text
+    assert "it holds only a backbone: neck and heads are newly made" in log.text
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_backbone_alone(tmp_path, log):
     ],
 )
 def test_another_backbone_is_refused_whole(theirs, ours, reason, tmp_path):
-    path, _ = saved(tmp_path, ["a"], theirs)
+    path, _ = weights_file(tmp_path, ["a"], theirs)
     detector = detector_of(["a"], ours)
     new = arrays_of(detector)
     with pytest.raises(UserError, match=reason) as error:
@@ -201,13 +201,13 @@ def test_another_backbone_is_refused_whole(theirs, ours, reason, tmp_path):
 
 def test_files_that_do_not_say_their_pixels_are_taken_with_a_warning(tmp_path, log):
     detector = detector_of(["a"])
-    load.write(tmp_path / "weights.npz", made(1)[0], class_names=["a"])
+    load.write(tmp_path / "weights.npz", arrays_and_preset(1)[0], class_names=["a"])
     take_weights(detector, tmp_path / "weights.npz")
     assert "does not say which pixels it was trained on" in log.text
 
 
 def renamed_records(folder):
-    """Records of the shapes whose classes are rectangle and ring: circles, renamed; the others are left out."""
+    """Records of shapes with the classes rectangle and ring (renamed circles); other shapes are left out."""
     shapes.generate(folder, train_images=4, val_images=2, image_size=64, seed=3)
     path = folder / "annotations/instances_train.json"
     content = json.loads(path.read_text())
@@ -220,13 +220,13 @@ def renamed_records(folder):
     return folder / "records"
 
 
-def test_a_run_on_other_classes_starts_from_a_run(finished, config_file, tmp_path, log):
+def test_a_run_on_other_classes_starts_from_a_run(finished_run, config_file, tmp_path, log):
     """Six steps on circle, rectangle, triangle and star, then two on rectangle and ring. The learning rate is so
     low that the second run saves what it began with."""
     records = renamed_records(tmp_path)
     changes = (
         f"data.train_records={records}",
-        f"train.init_from={finished[0]}",
+        f"train.init_from={finished_run[0]}",
         "train.evaluate_every_epochs=0",
         "train.max_steps=2",
         "optimizer.learning_rate=1e-30",
@@ -234,7 +234,7 @@ def test_a_run_on_other_classes_starts_from_a_run(finished, config_file, tmp_pat
     )
     outcome = loop.train(load_config(config_file, *changes), tmp_path / "run", World())
     assert outcome.exit_code == 0
-    first, second = (checkpoint.load(path)[0] for path in (finished[0], tmp_path / "run"))
+    first, second = (checkpoint.load(path)[0] for path in (finished_run[0], tmp_path / "run"))
     assert first.class_names == ("circle", "rectangle", "triangle", "star")
     assert second.class_names == ("rectangle", "ring")
     before, after = mmdet.export(first), mmdet.export(second)

@@ -1,20 +1,20 @@
-"""Made weights, and how other systems would store them: the way back from mmdetection's names to theirs."""
+"""Weights made from their names, and how other systems would store them: from mmdetection's names to theirs."""
 
 import re
 
 import numpy as np
 
 from awsdet.weights import mmdet
-from tests.models.made_weights import made
+from tests.models.named_weights import array_named
 
 
-def made_arrays(detector):
-    """Made arrays for all weights of a detector: mmdetection's name -> array in mmdetection's layout."""
+def arrays_for(detector):
+    """An array for each weight of a detector: mmdetection's name -> array in mmdetection's layout."""
     shapes = {key: array.shape for key, array in mmdet.export(detector).items()}
-    return {key: made(key, shape) for key, shape in shapes.items()}
+    return {key: array_named(key, shape) for key, shape in shapes.items()}
 
 
-def backbone(arrays):
+def backbone_part(arrays):
     return {key: value for key, value in arrays.items() if key.startswith("backbone.")}
 
 
@@ -28,7 +28,7 @@ _TENSORPACK_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "mean/EMA
 
 
 def tensorpack(arrays):
-    """As examples/FasterRCNN of tensorpack names and lays them out, with a classifier and a training's leftovers."""
+    """Names and layouts of tensorpack's examples/FasterRCNN, with a classifier and other variables of training."""
     found = {"linear/W": np.ones((2048, 1000)), "linear/b": np.ones(1000), "global_step": np.array(7)}
     for key, value in arrays.items():
         *path, kind = key.split(".")
@@ -70,7 +70,7 @@ def _tensorpack_head(path, kind, value):
     }
     name = next((name(match) for p, name in names.items() if (match := re.fullmatch(p, path))), None)
     if name is None:
-        return {}  # the second and third mask head of a cascade, which tensorpack has not
+        return {}  # the second and third mask head of a cascade, which tensorpack lacks
     if path.endswith("fc_cls"):
         value = background_first(value)
     if path.endswith("fc_reg") and len(value) > 4:
@@ -89,7 +89,7 @@ _LAST_BLOCK = {"0": "res2_2", "1": "res3_3", "2": "res4_5", "3": "res5_2"}  # of
 
 
 def detectron(arrays, affine=True):
-    """As Caffe2's Detectron does. `affine`: BatchNorm as scale and offset alone; else with its statistics."""
+    """Names and layouts of Caffe2's Detectron. `affine`: BatchNorm has only scale and offset; else statistics too."""
     kinds = {"weight": "s", "bias": "b"} if affine else {"weight": "gamma", "bias": "beta"}
     if not affine:
         kinds.update(running_mean="running_mean", running_var="running_var")
@@ -150,7 +150,7 @@ def _detectron_head(path, value):
 
 
 def detectron2(arrays, prefix="backbone.bottom_up."):
-    """As Detectron2 does."""
+    """Names and layouts of Detectron2."""
     found = {"proposal_generator.anchor_generator.cell_anchors.0": np.zeros((3, 4))}
     first = 2 if "neck.lateral_convs.3.conv.weight" in arrays else 3
     for key, value in arrays.items():

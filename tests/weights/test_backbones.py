@@ -1,4 +1,4 @@
-"""ImageNet backbones of other systems, at their real names and shapes: ours computes what theirs computes."""
+"""ImageNet backbones of other systems, at their real names and shapes: ours computes the same features."""
 
 import functools
 import pickle
@@ -13,7 +13,7 @@ from awsdet.models.builder import build_backbone
 from awsdet.models.layers.initializers import Initializers
 from awsdet.weights import load, mmdet, presets
 from awsdet.weights.infer import infer
-from tests.models.made_weights import made
+from tests.models.named_weights import array_named
 from tests.weights import foreign
 
 BLOCKS = (3, 4, 6, 3)
@@ -21,12 +21,12 @@ BLOCKS = (3, 4, 6, 3)
 
 @functools.lru_cache
 def resnet50(style):
-    """(backbone of the published widths, its config.model, made arrays by mmdetection's names)."""
+    """(backbone of the published widths, its config.model, arrays by mmdetection's names)."""
     model = config_lib.mask_rcnn().model
     model.backbone.style = style
     backbone = build_backbone(model.backbone, initializers=Initializers(1), dtype="float32")
     shapes = {key: mmdet.to_source(key, variable.numpy(), {}).shape for key, variable in _table(backbone).items()}
-    return backbone, model, {key: made(key, shape) for key, shape in shapes.items()}
+    return backbone, model, {key: array_named(key, shape) for key, shape in shapes.items()}
 
 
 def _table(backbone):
@@ -34,8 +34,8 @@ def _table(backbone):
     return {mmdet.source_key(name, variables): variable for name, variable in variables.items()}
 
 
-def filled(style, weights):
-    """The backbone with these weights: every one of its variables, and no more."""
+def backbone_with(style, weights):
+    """The backbone with these weights, which must be those of its variables and no others."""
     backbone, model, _ = resnet50(style)
     table = _table(backbone)
     assert sorted(table) == sorted(weights.arrays)
@@ -44,11 +44,11 @@ def filled(style, weights):
     return backbone
 
 
-def picture():
+def random_picture():
     return tf.constant(np.random.RandomState(3).normal(size=(1, 64, 96, 3)).astype(np.float32))
 
 
-def near(found, expected, tolerance=1e-4):
+def assert_near(found, expected, tolerance=1e-4):
     for ours, theirs in zip(found, expected):
         assert ours.shape == theirs.shape
         difference = np.abs(np.asarray(ours) - np.asarray(theirs)).max()
@@ -97,17 +97,17 @@ def test_imagenet_r50_alignpadding(tmp_path, suffix):
     weights = load.read(tmp_path / "ImageNet-R50-AlignPadding.npz")
     assert weights.backbone_only and weights.preset == presets.TENSORPACK
     assert sorted(weights.ignored) == ["global_step", "linear/W", "linear/b"] and not weights.unknown
-    features = filled("pytorch", weights)(picture())
-    near(features, tensorpack_features(arrays, picture(), [3, 2]))
+    features = backbone_with("pytorch", weights)(random_picture())
+    assert_near(features, tensorpack_features(arrays, random_picture(), [3, 2]))
     with pytest.raises(AssertionError):
-        near(features, tensorpack_features(arrays, picture(), [2, 3]), 0.05)
+        assert_near(features, tensorpack_features(arrays, random_picture(), [2, 3]), 0.05)
 
 
 # --------------------------------------------------------------------------------------------------------------- Keras
 
 
 def test_keras_applications(tmp_path):
-    """Their ResNet50 itself, with biases and statistics that are no longer those of a new model."""
+    """The ResNet50 of Keras itself, with biases and statistics unlike those of a new model."""
     theirs = tf.keras.applications.ResNet50(weights=None, include_top=True, input_shape=(64, 96, 3))
     for variable in theirs.variables:
         name = variable.name.partition(":")[0]
@@ -115,8 +115,8 @@ def test_keras_applications(tmp_path):
         kind = kinds.get(name.rpartition("/")[2], "bias")
         shape = tuple(variable.shape)
         if kind == "kernel":
-            shape = shape[::-1]  # made() takes all but the first axis as the fan in
-        array = made(f"{name}.{kind}", shape)
+            shape = shape[::-1]  # array_named() takes all but the first axis as the fan in
+        array = array_named(f"{name}.{kind}", shape)
         variable.assign(array.T if kind == "kernel" else array)
     theirs.save_weights(tmp_path / "resnet50.h5")
     weights = load.read(tmp_path / "resnet50.h5")
@@ -125,11 +125,11 @@ def test_keras_applications(tmp_path):
     assert sorted(weights.ignored) == ["predictions/bias", "predictions/kernel"]
     names = [f"conv{stage}_block{blocks}_out" for stage, blocks in zip(range(2, 6), BLOCKS)]
     outputs = tf.keras.Model(theirs.inputs, [theirs.get_layer(name).output for name in names])
-    near(filled("caffe", weights)(picture()), outputs(picture()))
+    assert_near(backbone_with("caffe", weights)(random_picture()), outputs(random_picture()))
 
 
 def test_keras_epsilon_counts_where_a_variance_is_small():
-    """What the fold does to a variance, at one where it shows: 1.001e-5 under the root instead of 1e-5."""
+    """How folding affects a variance, for one where it matters: 1.001e-5 under the root instead of 1e-5."""
     from awsdet.weights.formats import fold_keras
 
     arrays = {
@@ -155,14 +155,14 @@ def test_msra_r50(tmp_path):
     (tmp_path / "R-50.pkl").write_bytes(pickle.dumps(theirs, protocol=2))
     weights = load.read(tmp_path / "R-50.pkl")
     assert weights.preset == presets.MSRA and weights.preset.settings["image.std"] == (1.0, 1.0, 1.0)
-    backbone = filled("caffe", weights)
-    features = picture()
+    backbone = backbone_with("caffe", weights)
+    features = random_picture()
     for conv in backbone.stem:
         features = conv(features)
     kernel = theirs["conv1_w"].transpose(2, 3, 1, 0)
-    expected = tf.nn.conv2d(picture(), kernel, 2, [[0, 0], [3, 3], [3, 3], [0, 0]])
+    expected = tf.nn.conv2d(random_picture(), kernel, 2, [[0, 0], [3, 3], [3, 3], [0, 0]])
     expected = tf.nn.relu(expected * theirs["res_conv1_bn_s"] + theirs["res_conv1_bn_b"])
-    near([features], [expected], 1e-6)
+    assert_near([features], [expected], 1e-6)
     scales = [key for key in theirs if re.fullmatch(r"res.*_bn_s", key)]
     assert len(scales) == 53  # every BatchNorm of the network was asked for
     for key, array in arrays.items():
@@ -174,7 +174,7 @@ def test_msra_r50(tmp_path):
 
 
 def hrnet_classifier(channels):
-    """What HRNet's image classification has beyond the backbone: names as published, on branches of `channels`."""
+    """The weights of HRNet's image classifier beyond the backbone, by published names. `channels`: of its branches."""
     names = {"classifier": ("weight", "bias"), "final_layer.0": ("weight", "bias")}
     batch_norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     names["final_layer.1"] = batch_norm
@@ -196,7 +196,9 @@ def test_hrnet_of_imagenet(tmp_path):
     model.backbone.update(name="hrnet", branch_width=2, base_width=4)
     backbone = build_backbone(model.backbone, initializers=Initializers(1), dtype="float32")
     table = _table(backbone)
-    expected = {key: made(key, mmdet.to_source(key, variable.numpy(), {}).shape) for key, variable in table.items()}
+    expected = {
+        key: array_named(key, mmdet.to_source(key, variable.numpy(), {}).shape) for key, variable in table.items()
+    }
     classifier = hrnet_classifier(backbone.out_channels)
     counters = {"bn1.num_batches_tracked": np.array(7), "stage4.2.fuse_layers.3.0.2.1.num_batches_tracked": np.array(7)}
     published = {key.removeprefix("backbone."): array for key, array in expected.items()}

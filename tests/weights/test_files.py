@@ -1,4 +1,4 @@
-"""Files of weights: each format is known by its content; broken, large and untrusted ones end in one line."""
+"""Files of weights: each format is known by its content; broken, large and untrusted files end in a one-line error."""
 
 import io
 import json
@@ -18,10 +18,10 @@ ARRAYS = {"backbone.conv1.weight": np.arange(8, dtype=np.float32).reshape(2, 2, 
 
 
 @pytest.fixture
-def make(tmp_path):
-    """Writes ARRAYS in a format, under a name that tells nothing. Returns the path."""
+def write_arrays(tmp_path):
+    """Writes ARRAYS in a format, if possible under a name that does not tell it. Returns the path."""
 
-    def write(kind):
+    def write_as(kind):
         path = tmp_path / "weights"
         if kind == "npz":
             with path.open("wb") as file:
@@ -38,12 +38,12 @@ def make(tmp_path):
             files.write(path, ARRAYS, {"by": "us"})
         return path
 
-    return write
+    return write_as
 
 
 @pytest.mark.parametrize("kind", ["npz", "h5", "pkl", "safetensors"])
-def test_formats_are_known_by_their_content(kind, make):
-    table = files.read(make(kind))
+def test_formats_are_known_by_their_content(kind, write_arrays):
+    table = files.read(write_arrays(kind))
     assert table.kind == kind and len(table.arrays) == 2
     for key, value in ARRAYS.items():
         np.testing.assert_array_equal(table.arrays[f"group/{key}" if kind == "h5" else key], value)
@@ -92,7 +92,7 @@ def entry(dtype="F32", shape=(2,), offsets=(0, 8)):
     [
         (safetensors(entry(shape=(4,), offsets=(0, 16))), "no readable safetensors file"),  # beyond its end
         (safetensors(entry(), b"\0" * 4), "no readable safetensors file"),  # cut short
-        (safetensors(entry(), b"\0" * 12), "no readable safetensors file"),  # more than its header speaks of
+        (safetensors(entry(), b"\0" * 12), "no readable safetensors file"),  # more than its header announces
         (safetensors(entry(offsets=(0, 16))), "invalid shape, data type, or offset"),
         (safetensors(entry(offsets=(-8, 0))), "integer `-8`"),
         (safetensors(entry(shape=(3,))), "invalid shape, data type, or offset"),

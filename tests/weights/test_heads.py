@@ -1,4 +1,4 @@
-"""Heads of tensorpack's and Detectron's COCO models at their real shapes: what a layer means, not where it goes."""
+"""Heads of tensorpack's and Detectron's COCO models at their real shapes: what the numbers of their layers mean."""
 
 import pickle
 
@@ -16,31 +16,31 @@ CLASSES = 80
 RANDOM = np.random.RandomState(11)
 
 
-def drawn(*shape):
+def random_array(*shape):
     return RANDOM.normal(size=shape).astype(np.float32)
 
 
 TENSORPACK = {
-    "conv0/W": drawn(7, 7, 3, 64),
-    "fastrcnn/fc6/W": drawn(256 * 7 * 7, 1024),
-    "fastrcnn/fc6/b": drawn(1024),
-    "fastrcnn/outputs/class/W": drawn(1024, CLASSES + 1),
-    "fastrcnn/outputs/class/b": drawn(CLASSES + 1),
-    "fastrcnn/outputs/box/W": drawn(1024, (CLASSES + 1) * 4),
-    "fastrcnn/outputs/box/b": drawn((CLASSES + 1) * 4),
-    "maskrcnn/deconv/W": drawn(2, 2, 256, 256),
-    "maskrcnn/deconv/b": drawn(256),
-    "maskrcnn/conv/W": drawn(1, 1, 256, CLASSES),
-    "maskrcnn/conv/b": drawn(CLASSES),
+    "conv0/W": random_array(7, 7, 3, 64),
+    "fastrcnn/fc6/W": random_array(256 * 7 * 7, 1024),
+    "fastrcnn/fc6/b": random_array(1024),
+    "fastrcnn/outputs/class/W": random_array(1024, CLASSES + 1),
+    "fastrcnn/outputs/class/b": random_array(CLASSES + 1),
+    "fastrcnn/outputs/box/W": random_array(1024, (CLASSES + 1) * 4),
+    "fastrcnn/outputs/box/b": random_array((CLASSES + 1) * 4),
+    "maskrcnn/deconv/W": random_array(2, 2, 256, 256),
+    "maskrcnn/deconv/b": random_array(256),
+    "maskrcnn/conv/W": random_array(1, 1, 256, CLASSES),
+    "maskrcnn/conv/b": random_array(CLASSES),
 }
 DETECTRON = {
-    "conv1_w": drawn(64, 3, 7, 7),
-    "cls_score_w": drawn(CLASSES + 1, 1024),
-    "cls_score_b": drawn(CLASSES + 1),
-    "bbox_pred_w": drawn((CLASSES + 1) * 4, 1024),
-    "bbox_pred_b": drawn((CLASSES + 1) * 4),
-    "mask_fcn_logits_w": drawn(CLASSES + 1, 256, 1, 1),
-    "mask_fcn_logits_b": drawn(CLASSES + 1),
+    "conv1_w": random_array(64, 3, 7, 7),
+    "cls_score_w": random_array(CLASSES + 1, 1024),
+    "cls_score_b": random_array(CLASSES + 1),
+    "bbox_pred_w": random_array((CLASSES + 1) * 4, 1024),
+    "bbox_pred_b": random_array((CLASSES + 1) * 4),
+    "mask_fcn_logits_w": random_array(CLASSES + 1, 256, 1, 1),
+    "mask_fcn_logits_b": random_array(CLASSES + 1),
 }
 
 FC6 = "roi_head.bbox_head.shared_fcs.0"
@@ -66,7 +66,7 @@ def layers(tmp_path_factory):
 
 
 def test_fc6_takes_features_flattened_channels_first(layers):
-    pooled = drawn(3, 7, 7, 256)  # ours: B, height, width, channels
+    pooled = random_array(3, 7, 7, 256)  # ours: B, height, width, channels
     kernel, bias = layers["tensorpack/fc6"]
     theirs = pooled.transpose(0, 3, 1, 2).reshape(3, -1) @ TENSORPACK["fastrcnn/fc6/W"] + TENSORPACK["fastrcnn/fc6/b"]
     np.testing.assert_allclose(pooled.reshape(3, -1) @ kernel + bias, theirs, rtol=1e-3, atol=1e-2)
@@ -74,7 +74,7 @@ def test_fc6_takes_features_flattened_channels_first(layers):
 
 @pytest.mark.parametrize("system", ["tensorpack", "detectron"])
 def test_background_is_first_there_and_last_here(layers, system):
-    hidden = drawn(5, 1024)
+    hidden = random_array(5, 1024)
     if system == "tensorpack":
         logits = hidden @ TENSORPACK["fastrcnn/outputs/class/W"] + TENSORPACK["fastrcnn/outputs/class/b"]
         deltas = hidden @ TENSORPACK["fastrcnn/outputs/box/W"] + TENSORPACK["fastrcnn/outputs/box/b"]
@@ -103,7 +103,7 @@ def test_deltas_are_dx_dy_dw_dh_there_too():
 
 
 def test_masks(layers):
-    features = drawn(2, 14, 14, 256)
+    features = random_array(2, 14, 14, 256)
     kernel, bias = layers["tensorpack/upsample"]
     upsample = Upsample(256, 256, name="up", dtype="float32", initializer=Initializers(1).normal("up", 0.1))
     upsample.kernel.assign(kernel)

@@ -9,7 +9,7 @@ from awsdet.models.builder import BACKBONES, DETECTORS, build
 from awsdet.runtime.errors import UserError
 from awsdet.weights import load, mmdet, presets
 from awsdet.weights.infer import infer
-from tests.models.made import small_detector
+from tests.models.small_detectors import small_detector
 
 OPTIONS = {
     "resnet_v1d": ("model.backbone.name=resnet_v1d",),
@@ -36,7 +36,7 @@ KINDS["norms and convolutions"] = (
 
 
 def randomized(detector):
-    """The detector with another number in every weight."""
+    """The detector with random weights."""
     random = np.random.default_rng(8)
     for variable in mmdet.table(detector).values():
         variable.assign(random.uniform(0.5, 1.5, variable.shape).astype(np.float32))
@@ -45,7 +45,7 @@ def randomized(detector):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_import_of_export_is_the_identity(kind, tmp_path):
-    """Neither names nor settings of the model are handed on beside the file, but what shapes tell nothing of."""
+    """The file carries no settings of the model except those that shapes do not show."""
     detector_name, options = KINDS[kind]
     detector = randomized(small_detector(*options, detector=detector_name))
     suffix = ".npz" if len(kind) % 2 else ".safetensors"

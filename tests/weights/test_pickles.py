@@ -1,4 +1,4 @@
-"""Pickles: arrays and plain containers of every protocol come out, everything else is refused and named."""
+"""Pickles: arrays and plain containers of every protocol come out, everything else is refused by name."""
 
 import collections
 import os
@@ -23,7 +23,7 @@ ARRAYS = {
 }
 
 
-def saved(folder, content):
+def pickle_file(folder, content):
     path = folder / "weights.pkl"
     path.write_bytes(content)
     return path
@@ -38,7 +38,7 @@ def test_every_protocol(protocol, tmp_path):
         "list": [1, (2.5, None)],
         "scalar": np.float32(0.25),
     }
-    found = pickles.read(saved(tmp_path, pickle.dumps(content, protocol=protocol)))
+    found = pickles.read(pickle_file(tmp_path, pickle.dumps(content, protocol=protocol)))
     assert found["author"] == "someone" and found["number"] == 3 and found["list"] == [1, (2.5, None)]
     assert found["scalar"] == np.float32(0.25)
     assert list(found["blobs"]) == list(ARRAYS)
@@ -55,7 +55,7 @@ def test_python_2(tmp_path):
         b"\x87Rq\x04(K\x01K\x02\x85cnumpy\ndtype\nq\x05U\x02f4K\x00K\x01\x87Rq\x06(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff"
         b"\xff\xffK\x00tb\x89T" + struct.pack("<i", len(data)) + data + b"tbs."
     )
-    found = pickles.read(saved(tmp_path, text))
+    found = pickles.read(pickle_file(tmp_path, text))
     assert list(found) == ["conv1_w"]
     np.testing.assert_array_equal(found["conv1_w"], np.float32([1.5, -2.25]))
 
@@ -87,7 +87,7 @@ class Calls:
 )
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_anything_else_is_refused_and_named(content, named, protocol, tmp_path):
-    path = saved(tmp_path, pickle.dumps({"conv1_w": content}, protocol=protocol))
+    path = pickle_file(tmp_path, pickle.dumps({"conv1_w": content}, protocol=protocol))
     with pytest.raises(UserError, match=named) as error:
         pickles.read(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
@@ -96,43 +96,43 @@ def test_anything_else_is_refused_and_named(content, named, protocol, tmp_path):
 def test_nothing_is_run(tmp_path):
     mark = tmp_path / "mark"
     with pytest.raises(UserError, match="refused"):
-        pickles.read(saved(tmp_path, pickle.dumps(Calls(os.mkdir, str(mark)))))
+        pickles.read(pickle_file(tmp_path, pickle.dumps(Calls(os.mkdir, str(mark)))))
     assert not mark.exists()
 
 
 def test_what_stands_for_a_name_cannot_be_changed(tmp_path):
-    """A pickle may set attributes of what it has: not of the reader's own objects."""
+    """A pickle may set attributes of its own objects, but not of the reader's."""
     rebuilt = pickle.dumps(ARRAYS["matrix"], protocol=2)
     attack = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n}X\x08\x00\x00\x00__call__X\x01\x00\x00\x00xsb."
     with pytest.raises(UserError, match="no readable pickle"):
-        pickles.read(saved(tmp_path, attack))
-    np.testing.assert_array_equal(pickles.read(saved(tmp_path, rebuilt)), ARRAYS["matrix"])
+        pickles.read(pickle_file(tmp_path, attack))
+    np.testing.assert_array_equal(pickles.read(pickle_file(tmp_path, rebuilt)), ARRAYS["matrix"])
 
 
 def test_small_pickles_that_ask_for_much(tmp_path):
-    """A memo of two thousand million places; a dict that holds itself a thousand times."""
-    assert pickles.read(saved(tmp_path, b"\x80\x02}r\xff\xff\xff\x7f.")) == {}
+    """A memo of two thousand million entries; a dict that contains itself a thousand times."""
+    assert pickles.read(pickle_file(tmp_path, b"\x80\x02}r\xff\xff\xff\x7f.")) == {}
     itself = {}
     itself.update({index: itself for index in range(1000)})
-    assert len(pickles.read(saved(tmp_path, pickle.dumps(itself)))) == 1000
+    assert len(pickles.read(pickle_file(tmp_path, pickle.dumps(itself)))) == 1000
     first, second = {}, {}
     first.update({index: second for index in range(1000)})
     second.update({index: first for index in range(1000)})
-    assert len(pickles.read(saved(tmp_path, pickle.dumps(first)))) == 1000
+    assert len(pickles.read(pickle_file(tmp_path, pickle.dumps(first)))) == 1000
 
 
 def test_references_out_of_the_file_are_refused(tmp_path):
     with pytest.raises(UserError, match="refers to 'elsewhere'"):
-        pickles.read(saved(tmp_path, b"\x80\x02X\x09\x00\x00\x00elsewhereQ."))
+        pickles.read(pickle_file(tmp_path, b"\x80\x02X\x09\x00\x00\x00elsewhereQ."))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80", b"nonsense", pickle.dumps(ARRAYS)[:-40]])
 def test_broken_files(content, tmp_path):
     with pytest.raises(UserError, match="no readable pickle"):
-        pickles.read(saved(tmp_path, content))
+        pickles.read(pickle_file(tmp_path, content))
 
 
 def test_arrays_of_another_size_than_their_bytes_are_refused(tmp_path):
     content = pickle.dumps(np.zeros((2, 3), np.float32), protocol=2).replace(b"K\x02K\x03\x86", b"K\x02K\x07\x86")
     with pytest.raises(UserError, match="cannot reshape"):
-        pickles.read(saved(tmp_path, content))
+        pickles.read(pickle_file(tmp_path, content))

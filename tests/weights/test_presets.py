@@ -1,4 +1,4 @@
-"""Presets: what goes together, and the one line that says what does not and how to mend it."""
+"""Presets: which settings go together, and the error that says which do not and how to correct them."""
 
 import re
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ model = dict(backbone=dict(type='ResNet', style='pytorch'))
 """
 
 
-def made_for(model):
+def parts_for(model):
     """The parts of a detector of config.model that its weights depend on."""
     image = model.image
     return SimpleNamespace(
@@ -36,16 +36,16 @@ def made_for(model):
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
-def test_the_overrides_that_the_refusal_names_mend_it(preset):
+def test_the_overrides_in_the_error_correct_it(preset):
     config = config_lib.mask_rcnn()
-    for _ in range(2):  # once as it is, once mended
+    for _ in range(2):  # first as it is, then corrected
         try:
-            presets.check(preset, made_for(config.model), "x.npz")
+            presets.check(preset, parts_for(config.model), "x.npz")
         except UserError as error:
             assert "x.npz" in str(error) and preset.name in str(error) and "\n" not in str(error)
             for override in re.findall(r"--config\.(\S+)", str(error)):
                 config_lib.apply_override(config, override)
-    presets.check(preset, made_for(config.model), "x.npz")
+    presets.check(preset, parts_for(config.model), "x.npz")
     assert ("RGB" in presets.describe(preset)) == (not config.model.image.bgr)
 
 
@@ -53,11 +53,11 @@ def test_only_differences_that_count_are_named():
     model = config_lib.mask_rcnn().model
     model.image.update(bgr=True, mean=(102.9801, 115.9465, 122.7717), std=(1.0, 1.0, 1.0))  # MSRA's first means
     model.backbone.style = "caffe"
-    presets.check(presets.MSRA, made_for(model), "x.pkl")
-    presets.check(presets.KERAS, made_for(model), "x.h5")
+    presets.check(presets.MSRA, parts_for(model), "x.pkl")
+    presets.check(presets.KERAS, parts_for(model), "x.h5")
     model.image.std = (1.0, 1.0, 1.5)
-    assert [key for key, _, _ in presets.differences(presets.MSRA, made_for(model))] == ["image.std"]
-    assert len(presets.differences(presets.TORCHVISION, made_for(model))) == 4
+    assert [key for key, _, _ in presets.differences(presets.MSRA, parts_for(model))] == ["image.std"]
+    assert len(presets.differences(presets.TORCHVISION, parts_for(model))) == 4
 
 
 @pytest.mark.parametrize(

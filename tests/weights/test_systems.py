@@ -1,4 +1,4 @@
-"""Weights in the names and layouts of other systems come out as the detector they were made from."""
+"""Weights in the names and layouts of other systems are read as those of the detector they were made from."""
 
 import functools
 import pickle
@@ -9,15 +9,15 @@ import pytest
 
 from awsdet.weights import load, mmdet, presets
 from awsdet.weights.infer import infer
-from tests.models.made import small_detector
+from tests.models.small_detectors import small_detector
 from tests.weights import foreign
 
 
 @functools.lru_cache
-def made(name, *options):
-    """A small detector and made arrays for it; tests change neither."""
+def detector_and_arrays(name, *options):
+    """A small detector and arrays for it. Tests must not change them."""
     detector = small_detector(*options, detector=name)
-    return detector, foreign.made_arrays(detector)
+    return detector, foreign.arrays_for(detector)
 
 
 def saved_npz(folder, arrays, suffix=":0"):
@@ -30,14 +30,14 @@ def saved_pkl(folder, content, protocol=2):
     return folder / "weights.pkl"
 
 
-def same(found, expected):
+def assert_same_arrays(found, expected):
     assert sorted(found) == sorted(expected)
     for key, value in expected.items():
         np.testing.assert_array_equal(found[key], value, key)
 
 
-def fits(weights, detector):
-    """The file tells which model it is of, and holds all that it needs."""
+def assert_fills(weights, detector):
+    """The file shows which model it belongs to, and holds all weights of that model."""
     config, classes = infer(weights)
     assert classes == detector.num_classes and config.model.detector == detector.name
     mmdet.assign(detector, weights.arrays)
@@ -45,17 +45,17 @@ def fits(weights, detector):
 
 @pytest.mark.parametrize("suffix", [":0", ""])
 def test_tensorpack_mask_rcnn(tmp_path, suffix):
-    detector, arrays = made("mask_rcnn")
+    detector, arrays = detector_and_arrays("mask_rcnn")
     weights = load.read(saved_npz(tmp_path, foreign.tensorpack(arrays), suffix))
     assert weights.system == "tensorpack" and not weights.unknown and len(weights.ignored) == 3
-    same(weights.arrays, arrays)
-    fits(weights, detector)
+    assert_same_arrays(weights.arrays, arrays)
+    assert_fills(weights, detector)
     # Without ":0" it may be a converted detector of Detectron2, whose pixels differ.
     assert weights.preset == (presets.TENSORPACK if suffix else None)
 
 
 def test_tensorpack_cascade_gives_its_mask_head_to_every_stage(tmp_path):
-    detector, arrays = made("cascade_mask_rcnn")
+    detector, arrays = detector_and_arrays("cascade_mask_rcnn")
     weights = load.read(saved_npz(tmp_path, foreign.tensorpack(arrays)))
     first = {key: value for key, value in arrays.items() if "mask_head.1" not in key and "mask_head.2" not in key}
     copies = {
@@ -64,44 +64,44 @@ def test_tensorpack_cascade_gives_its_mask_head_to_every_stage(tmp_path):
         for stage in (1, 2)
         if "mask_head.0" in key
     }
-    same(weights.arrays, {**first, **copies})
-    fits(weights, detector)
+    assert_same_arrays(weights.arrays, {**first, **copies})
+    assert_fills(weights, detector)
 
 
 @pytest.mark.parametrize("affine", [True, False])
 def test_detectron_mask_rcnn(tmp_path, affine):
-    detector, arrays = made("mask_rcnn")
+    detector, arrays = detector_and_arrays("mask_rcnn")
     weights = load.read(saved_pkl(tmp_path, {"blobs": foreign.detectron(arrays, affine), "cfg": "MODEL: …"}))
     assert weights.system == "detectron" and weights.preset == presets.MSRA and not weights.unknown
     assert {key.removesuffix("_momentum") for key in weights.ignored} >= {"fc1000_w", "fc6_w", "cls_score_b"}
     for key, value in arrays.items():
         if affine and key.endswith("running_mean"):
             value = np.zeros_like(value)
-        if affine and key.endswith("running_var"):  # with our epsilon the scale is the weight to its last bit
+        if affine and key.endswith("running_var"):  # with our epsilon the scale equals the weight to the last bit
             assert (weights.arrays[key] + np.float32(1e-5) == 1).all()
         else:
             np.testing.assert_array_equal(weights.arrays[key], value, key)
-    fits(weights, detector)
+    assert_fills(weights, detector)
 
 
 @pytest.mark.parametrize("name", ["mask_rcnn", "cascade_rcnn", "retinanet"])
 def test_detectron2(tmp_path, name):
-    detector, arrays = made(name)
+    detector, arrays = detector_and_arrays(name)
     content = {"model": foreign.detectron2(arrays), "__author__": "Detectron2 Model Zoo"}
     weights = load.read(saved_pkl(tmp_path, content, protocol=4))
-    relu = {presets.RELU: True} if name == "retinanet" else {}  # theirs has one before P7
+    relu = {presets.RELU: True} if name == "retinanet" else {}  # theirs has a ReLU before P7
     assert weights.system == "detectron2" and not weights.unknown
     assert weights.preset.settings == {**presets.MSRA.settings, **relu}
-    same(weights.arrays, arrays)
-    fits(weights, detector)
+    assert_same_arrays(weights.arrays, arrays)
+    assert_fills(weights, detector)
 
 
 def test_detectron2_backbone_of_torchvision_says_so(tmp_path):
-    arrays = foreign.backbone(made("mask_rcnn")[1])
+    arrays = foreign.backbone_part(detector_and_arrays("mask_rcnn")[1])
     content = {"model": foreign.detectron2(arrays, prefix=""), "__author__": "torchvision", "matching_heuristics": True}
     content["model"]["stem.fc.weight"] = np.ones((1000, 256))
     weights = load.read(saved_pkl(tmp_path, content))
-    same(weights.arrays, arrays)
+    assert_same_arrays(weights.arrays, arrays)
     assert (
         weights.preset == presets.TORCHVISION
         and weights.backbone_only
@@ -126,7 +126,7 @@ GROUP_NORM = (
 @pytest.mark.parametrize("system", ["detectron", "detectron2"])
 def test_group_norm_everywhere(system, tmp_path):
     """The models of Wu and He 2018; these have the stride on the 3x3."""
-    detector, arrays = made("mask_rcnn", *GROUP_NORM)
+    detector, arrays = detector_and_arrays("mask_rcnn", *GROUP_NORM)
     if system == "detectron":
         as_batch_norm = {re.sub(r"^(backbone\.(?:.*\.)?)gn(\d)", r"\1bn\2", key): v for key, v in arrays.items()}
         theirs = foreign.detectron(as_batch_norm)
@@ -135,38 +135,38 @@ def test_group_norm_everywhere(system, tmp_path):
         theirs = {"model": foreign.detectron2(arrays), "__author__": "Detectron2 Model Zoo"}
     weights = load.read(saved_pkl(tmp_path, theirs))
     assert weights.system == system and not weights.unknown and weights.preset == presets.DETECTRON_GROUP_NORM
-    same(weights.arrays, arrays)
-    fits(weights, detector)
+    assert_same_arrays(weights.arrays, arrays)
+    assert_fills(weights, detector)
 
 
 def test_detectron_resnext_has_other_pixels(tmp_path):
-    arrays = made("mask_rcnn", "model.backbone.groups=4", "model.backbone.width_per_group=4")[1]
-    weights = load.read(saved_pkl(tmp_path, foreign.detectron(foreign.backbone(arrays))))
+    arrays = detector_and_arrays("mask_rcnn", "model.backbone.groups=4", "model.backbone.width_per_group=4")[1]
+    weights = load.read(saved_pkl(tmp_path, foreign.detectron(foreign.backbone_part(arrays))))
     assert weights.preset.settings["image.std"] == (57.375, 57.12, 58.395)
     assert weights.preset.settings["backbone.style"] == "pytorch" and weights.preset.settings["image.bgr"]
 
 
 @pytest.mark.parametrize("options", [(), ("model.backbone.name=resnet_v1d",)])
 def test_torchvision_names_in_a_file_of_any_kind(options, tmp_path):
-    """As torchvision and OpenMMLab name backbones; with a classifier they are torchvision's, and RGB."""
-    arrays = foreign.backbone(made("mask_rcnn", *options)[1])
+    """torchvision and OpenMMLab use the same names; with a classifier the file is torchvision's, and expects RGB."""
+    arrays = foreign.backbone_part(detector_and_arrays("mask_rcnn", *options)[1])
     theirs = {key.removeprefix("backbone."): value for key, value in arrays.items()}
     for classifier, preset in ({}, None), ({"fc.weight": np.ones((10, 8))}, presets.TORCHVISION):
         weights = load.read(saved_npz(tmp_path, {**theirs, **classifier, "x.num_batches_tracked": np.array(3)}, ""))
-        same(weights.arrays, arrays)
+        assert_same_arrays(weights.arrays, arrays)
         assert weights.system == "torchvision" and weights.preset == preset and weights.backbone_only
         assert len(weights.ignored) == 1 + len(classifier) and infer(weights)[0].model.backbone.base_width == 8
 
 
 def test_mmdetection_names_in_a_file_of_any_kind(tmp_path):
-    detector, arrays = made("retinanet")
+    detector, arrays = detector_and_arrays("retinanet")
     weights = load.read(saved_npz(tmp_path, {f"module.{key}": value for key, value in arrays.items()}, ""))
-    same(weights.arrays, arrays)
+    assert_same_arrays(weights.arrays, arrays)
     assert weights.system == "mmdetection" and weights.preset is None
-    fits(weights, detector)
+    assert_fills(weights, detector)
 
 
 def test_names_that_no_rule_knows_are_reported(tmp_path):
-    arrays = foreign.tensorpack(foreign.backbone(made("mask_rcnn")[1]))
+    arrays = foreign.tensorpack(foreign.backbone_part(detector_and_arrays("mask_rcnn")[1]))
     weights = load.read(saved_npz(tmp_path, {**arrays, "group0/block0/attention/W": np.ones(3)}))
     assert weights.unknown == {"group0/block0/attention/W": (3,)}

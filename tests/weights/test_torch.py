@@ -5,7 +5,7 @@ import pytest
 
 from awsdet.runtime.errors import UserError
 from awsdet.weights import load, presets
-from tests.models.made import small_detector
+from tests.models.small_detectors import small_detector
 from tests.weights import foreign
 
 torch = pytest.importorskip("torch", reason='needs PyTorch: pip install "awsdet[torch]"')
@@ -17,12 +17,12 @@ def tensors(arrays):
 
 @pytest.fixture(scope="module")
 def arrays():
-    return foreign.made_arrays(small_detector(detector="mask_rcnn"))
+    return foreign.arrays_for(small_detector(detector="mask_rcnn"))
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_torchvision(arrays, zipped, tmp_path):
-    backbone = foreign.backbone(arrays)
+    backbone = foreign.backbone_part(arrays)
     state = tensors({key.removeprefix("backbone."): value for key, value in backbone.items()})
     state.update({"bn1.num_batches_tracked": torch.tensor(3), "fc.weight": torch.ones(9, 4), "fc.bias": torch.ones(9)})
     torch.save(state, tmp_path / "resnet50.pth", _use_new_zipfile_serialization=zipped)
@@ -60,7 +60,7 @@ def test_mmdetection(arrays, meta, classes, preset, tmp_path):
 
 
 class Other:
-    """What a weights-only reader does not make."""
+    """A class that a weights-only reader does not load."""
 
 
 def test_anything_but_weights_is_refused(tmp_path):

@@ -1,7 +1,7 @@
-"""COCO annotation files: read, checked, and each image's annotations cleaned.
+"""Reads and checks COCO annotation files, and cleans the annotations of each image.
 
-Terms: a *class* is 0 … C-1, a *category id* is the file's own number for it (any integers, gaps included); classes are
-ordered by category id. Coordinates are pixels of the image as it is stored, columns from 0 at the left edge.
+Terms: a *class* is a number 0 … C-1; a *category id* is the file's own number for it, which may be any integer. Classes
+are ordered by category id. Coordinates are pixels of the image as it is stored; 0 is its left and its top edge.
 """
 
 import collections
@@ -15,12 +15,12 @@ import numpy as np
 
 from awsdet.runtime.errors import UserError
 
-CLIP_TOLERANCE = 1.0  # px a box may reach out of the image before it counts as an anomaly: tools round that much
-MIN_SIDE = 1.0  # px of the original image; smaller boxes are nothing a detector can learn (mmdetection's rule)
+CLIP_TOLERANCE = 1.0  # px that a box may reach out of the image without being counted: tools round by as much
+MIN_SIDE = 1.0  # px of the original image; smaller boxes are not trained on (mmdetection's rule)
 
 
 class ImageEntry(NamedTuple):
-    """One image of the annotation file; height and width are 0 where the file does not say."""
+    """One image of the annotation file; height and width are 0 if the file does not give them."""
 
     id: int
     file_name: str
@@ -39,11 +39,11 @@ class CocoFile(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """A cleaned annotation. Numbers are the file's own, as float64, so that COCOeval sees what it would see there.
+    """A cleaned annotation. Its numbers are the file's own, as float64, so that COCOeval gives the same results.
 
     bbox: x, y, width, height. polygons: list of flat coordinate lists; counts: COCO run lengths (column-major, zeros
-    first) or None; both empty where the object has no mask. trainable: False for boxes kept for evaluation only.
-    order: the place among the image's annotations in the file.
+    first) or None. An object without a mask has no polygons, and its counts are None. trainable: False for boxes
+    that are kept for evaluation only. order: the place among the image's annotations in the file.
     """
 
     id: int
@@ -58,9 +58,9 @@ class Annotation(NamedTuple):
 
 
 def read_coco(path, anomalies):
-    """Reads and checks a COCO detection file. Returns a CocoFile; counts what it leaves out in `anomalies`.
+    """Reads and checks a COCO detection file. Returns a CocoFile; adds what it leaves out to `anomalies`.
 
-    Raises UserError where the file is missing, is not such a file, or its categories cannot be told apart.
+    Raises UserError if the file is missing, is not a COCO detection file, or has unusable categories.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -72,7 +72,7 @@ def read_coco(path, anomalies):
         raise UserError(f"annotation file {path} is not valid JSON: {error}") from None
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            raise UserError(f"annotation file {path} has no list '{key}'; a COCO detection file is wanted")
+            raise UserError(f"annotation file {path} has no list '{key}'; it must be a COCO detection file")
     category_ids, class_names = _read_categories(path, content["categories"])
     images = _read_images(content["images"], anomalies)
     annotations = _group_annotations(content["annotations"], images, category_ids, anomalies)
@@ -111,7 +111,7 @@ def _read_images(entries, anomalies):
 
 
 def _group_annotations(annotations, images, category_ids, anomalies):
-    """Annotations by image id, those of unknown images and categories left out, every id present, unique and not 0."""
+    """Annotations by image id, without those of unknown images and categories; each gets a unique id that is not 0."""
     groups = {image.id: [] for image in images}
     known = set(category_ids)
     ids = [_integer(a.get("id")) if isinstance(a, dict) else None for a in annotations]
@@ -130,7 +130,7 @@ def _group_annotations(annotations, images, category_ids, anomalies):
             anomalies.add("annotation_of_unknown_category", f"{name} (category {annotation.get('category_id')})")
             continue
         uses[number] += 1
-        if not number or uses[number] > 1:  # COCOeval takes the id 0 for "unmatched", so it cannot stay either
+        if not number or uses[number] > 1:  # to COCOeval the id 0 means "unmatched"
             anomalies.add("annotation_id", f"{name} -> {fresh}")
             number, fresh = fresh, fresh + 1
         groups[image_id].append({**annotation, "id": number, "category_id": category_id})
@@ -141,7 +141,7 @@ def clean_annotations(raw, height, width, classes, anomalies):
     """Cleans the annotations of one image of `height` x `width` px.
 
     raw: dicts of a CocoFile; classes: category id -> class. Returns Annotations in the order of the records: objects,
-    then crowds, then those for evaluation only.
+    then crowds, then annotations for evaluation only.
     """
     cleaned = []
     for order, annotation in enumerate(raw):
@@ -183,7 +183,7 @@ def _is_trainable(bbox, height, width, name, anomalies):
 
 
 def _read_mask(segmentation, height, width, name, anomalies):
-    """(polygons, counts) of an annotation, or None where the object must be left out."""
+    """(polygons, counts) of an annotation; None if the object must be left out."""
     if segmentation is None or segmentation == [] or segmentation == {}:
         anomalies.add("mask_absent", name)
         return [], None
@@ -211,7 +211,7 @@ def _read_mask(segmentation, height, width, name, anomalies):
 
 
 def _read_counts(rle, height, width):
-    """Run lengths of a COCO RLE dict, compressed or not; None where they are not those of a height x width mask."""
+    """Run lengths of a COCO RLE dict, compressed or not; None if they do not fit a height x width mask."""
     counts = rle.get("counts")
     try:
         if isinstance(counts, str):
@@ -225,8 +225,11 @@ def _read_counts(rle, height, width):
 
 
 def decompress_counts(text):
-    """Run lengths from COCO's compressed text: 5 bits a character, little end first, each run from the third on given
-    as its difference to the run two before it. Raises ValueError for a character or an end that cannot be."""
+    """Run lengths from COCO's compressed text, which holds 5 bits per character, lowest bits first.
+
+    From the third run on, the text gives each run as its difference from the run two places before it. Raises
+    ValueError for an invalid character and for a text that ends within a number.
+    """
     counts, value, shift = [], 0, 0
     for character in text:
         bits = ord(character) - 48
@@ -268,7 +271,7 @@ def _polygon_area(polygon):
 
 
 def _numbers(values):
-    """Finite floats, or None where `values` is not a list of finite numbers."""
+    """Finite floats, or None if `values` is not a list of finite numbers."""
     if not isinstance(values, (list, tuple)):
         return None
     try:
@@ -279,7 +282,7 @@ def _numbers(values):
 
 
 def _integer(value):
-    """An int from an int, a whole float or a numeral; None from anything else."""
+    """An int from an int, a whole float or a string of digits; None from anything else."""
     try:
         return int(value) if int(value) == float(value) else None
     except (TypeError, ValueError, OverflowError):

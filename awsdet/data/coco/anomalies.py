@@ -1,7 +1,7 @@
-"""The troubles that real annotations and images have: counted by kind, with the first few named.
+"""What is wrong with annotations and images: counted by kind, with the first few of each kind named.
 
-A kind that *skips* something leaves an image, an annotation or a part of one out of the records; `awsdet convert
---strict` refuses those. The other kinds are repaired or only worth knowing.
+A kind that *skips* leaves an image, an annotation or a part of one out of the records; `awsdet convert --strict`
+refuses such data. The other kinds are corrected, or only worth knowing.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ EXAMPLES = 5  # names kept of each kind
 
 
 class Kind(NamedTuple):
-    """What a kind of trouble is, in words, and whether something is left out because of it."""
+    """A kind of anomaly: in words, and whether something is left out because of it."""
 
     text: str
     skips: bool
@@ -23,7 +23,7 @@ KINDS = {
     "image_duplicate": Kind("image id used twice: the later entry skipped", True),
     "image_missing": Kind("image file missing: image skipped", True),
     "image_unreadable": Kind("truncated or corrupt image: skipped", True),
-    "image_size_differs": Kind("image size is not the annotation file's: image skipped", True),
+    "image_size_differs": Kind("image size differs from the annotation file: image skipped", True),
     "image_size_absent": Kind("no image size in the annotation file: taken from the image", False),
     "image_empty": Kind("image without annotations: kept", False),
     "image_exif_rotated": Kind("image rotated by its EXIF tag: stored upright", False),
@@ -48,7 +48,7 @@ KINDS = {
 
 
 class Anomalies:
-    """A count and the first few names for each kind of trouble.
+    """A count and the first few names for each kind of anomaly.
 
     `counts` maps a kind to its number, `examples` to the names of the first few.
     """
@@ -58,7 +58,7 @@ class Anomalies:
         self.examples = {}
 
     def add(self, kind, name):
-        """Counts one more trouble of `kind` (a key of KINDS); `name` says which image or annotation."""
+        """Counts one more anomaly of `kind` (a key of KINDS); `name` says which image or annotation has it."""
         assert kind in KINDS, kind
         self.counts[kind] = self.counts.get(kind, 0) + 1
         examples = self.examples.setdefault(kind, [])
@@ -73,13 +73,13 @@ class Anomalies:
             mine.extend(other.examples[kind][: EXAMPLES - len(mine)])
 
     def refuse_skips(self):
-        """Raises UserError, naming the first things, where any kind left something out."""
+        """Raises UserError, with an example, if any kind left something out."""
         for kind, count in self.counts.items():
             if KINDS[kind].skips:
                 more = f" and {count - 1} more" if count > 1 else ""
                 text = KINDS[kind].text
                 raise UserError(
-                    f"--strict: {text}: {self.examples[kind][0]}{more}; mend the data or leave --strict out"
+                    f"--strict: {text}: {self.examples[kind][0]}{more}; correct the data or leave out --strict"
                 )
 
     def to_json(self):
@@ -101,7 +101,7 @@ class Anomalies:
         return anomalies
 
     def table(self):
-        """A line for each kind, in the order of KINDS; an empty string when there is nothing to tell."""
+        """Lines on each kind, in the order of KINDS; an empty string if there are no anomalies."""
         lines = []
         for kind in (k for k in KINDS if k in self.counts):
             names = self.examples[kind]

@@ -1,7 +1,7 @@
-"""Image files: read upright and in 8-bit RGB, and made ready to be stored in records.
+"""Reads image files upright and as 8-bit RGB, and makes them ready to be stored in records.
 
-The records' reader decodes JPEG and PNG without looking at EXIF, so an image that needs more than that is stored anew:
-lossy sources as JPEG of high quality, the others as PNG. `load_image` shows prediction the same pixels.
+The reader of the records decodes JPEG and PNG and ignores EXIF. An image that needs more than that is encoded again:
+as JPEG of high quality if its format is lossy, else as PNG. Prediction reads the same pixels by `load_image`.
 """
 
 import io
@@ -14,7 +14,7 @@ from PIL import Image
 from awsdet.runtime.errors import UserError
 
 ORIENTATION = 274  # the EXIF tag
-TURNS = {  # what makes an image upright, by the tag's value
+TURNS = {  # value of the tag -> what makes the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -23,13 +23,13 @@ TURNS = {  # what makes an image upright, by the tag's value
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-QUALITY = {"quality": 95, "subsampling": 0}  # of re-encoded JPEG: differences are below what training can see
+QUALITY = {"quality": 95, "subsampling": 0}  # of re-encoded JPEG; the loss is too small to matter in training
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_BIT_DEPTH = 24  # its place in the file
+PNG_BIT_DEPTH = 24  # position of this byte in the file
 
 
 class StoredImage(NamedTuple):
-    """An image as the records hold it. format: "jpeg" or "png"; notes: kinds of anomalies met on the way."""
+    """An image as the records hold it. format: "jpeg" or "png"; notes: the kinds of anomalies it had."""
 
     encoded: bytes
     format: str
@@ -39,7 +39,7 @@ class StoredImage(NamedTuple):
 
 
 class ImageRefused(Exception):
-    """An image that cannot be stored. `kind` is the anomaly's."""
+    """An image that cannot be stored. `kind` is the kind of anomaly."""
 
     def __init__(self, kind, detail):
         super().__init__(detail)
@@ -47,9 +47,9 @@ class ImageRefused(Exception):
 
 
 def load_image(path):
-    """Reads an image file as uint8 RGB [H, W, 3]: upright by its EXIF tag; grey, CMYK, 16-bit and palette converted.
+    """Reads an image file of any colour mode as uint8 RGB [H, W, 3], turned upright as its EXIF tag says.
 
-    Raises UserError where the file is missing or is no whole image.
+    Raises UserError if the file is missing or is not a complete image.
     """
     try:
         with open(path, "rb") as file:
@@ -65,7 +65,7 @@ def as_array(image):
     `image`: a path, see `load_image`; an array uint8 [H, W], [H, W, 1] or [H, W, 3], which is taken to be upright; or a
     Pillow image, which is turned as its EXIF tag says.
 
-    Raises UserError for a file that is no whole image, ValueError for an array of another kind.
+    Raises UserError for a file that is not a complete image, ValueError for an array of another shape or dtype.
     """
     if isinstance(image, Image.Image):
         return np.asarray(_to_rgb(_upright(image)[0]))
@@ -82,9 +82,9 @@ def as_array(image):
 def prepare_image(data, height=0, width=0):
     """Makes the bytes of an image file ready for the records. Returns a StoredImage.
 
-    height, width: the size in the annotation file; 0 where it gives none. An EXIF rotation is applied where the upright
-    size is that size, ignored where only the unrotated size is. Raises ImageRefused for a file that is not a whole
-    image and for any other size.
+    height, width: the size that the annotation file gives; 0 if it gives none. The image is turned as its EXIF tag says
+    unless only the unturned image has that size. Raises ImageRefused for a file that is not a complete image and for
+    an image of another size.
     """
     raw = _open(data)
     image, rotated = _upright(raw)
@@ -110,7 +110,7 @@ def prepare_image(data, height=0, width=0):
 
 
 def _open(data):
-    """The fully decoded Pillow image of some bytes; raises ImageRefused where they are not a whole one."""
+    """The fully decoded Pillow image in `data`; raises ImageRefused if it is not a complete image."""
     try:
         image = Image.open(io.BytesIO(data))
         image.load()
@@ -122,7 +122,7 @@ def _open(data):
 
 
 def _upright(image):
-    """(the image turned as its EXIF tag says, whether that turned anything)."""
+    """(the image turned as its EXIF tag says, whether it had to be turned)."""
     try:
         turn = TURNS.get(image.getexif().get(ORIENTATION))
     except Exception:  # a broken EXIF block says nothing about the orientation

@@ -1,9 +1,9 @@
 """The built-in data set: overlapping geometric shapes in COCO format, made from a seed.
 
 Four classes (circle, rectangle, triangle, star) of random size, turn, colour and texture lie on noisy backgrounds,
-later ones over earlier ones. A shape in full view is annotated by its polygon, a partly hidden one by the RLE of what
-is seen of it, a cluster of tiny shapes of one class by one crowd region. Some images hold no object. Half the images
-are portraits.
+later ones on top of earlier ones. A shape in full view is annotated by its polygon, a partly hidden one by the RLE of
+its visible part, and a cluster of tiny shapes of one class by one crowd region. Some images have no object. Half of the
+images are portraits.
 """
 
 import json
@@ -25,11 +25,11 @@ OBJECTS = 6  # at most, in one image
 RADIUS = (0.11, 0.22)  # of a shape's outer circle, as a share of the long side
 TINY_RADIUS = (0.025, 0.04)  # of the shapes in a crowd
 CROWD_RADIUS = (0.14, 0.2)  # of the whole crowd
-MIN_DISTANCE = 0.7  # of two shapes' centres, as a share of the sum of their radii: they overlap, but moderately
-MIN_VISIBLE = 0.4  # a shape of which less is seen is not annotated
+MIN_DISTANCE = 0.7  # between the centres of two shapes, as a share of the sum of their radii: some overlap
+MIN_VISIBLE = 0.4  # a shape is not annotated if less than this share of it is visible
 EMPTY_SHARE, CROWD_SHARE = 0.04, 0.08  # of the images
-MIN_CONTRAST = 70.0  # between a shape's colour and what is under its middle, as a distance in RGB
-SUPERSAMPLING = 4  # drawing grid points a pixel and axis
+MIN_CONTRAST = 70.0  # distance in RGB between a shape's colour and the pixel under its centre
+SUPERSAMPLING = 4  # grid points per pixel and axis when drawing
 QUALITY = 92
 
 
@@ -44,13 +44,15 @@ class _Shape(NamedTuple):
 def generate(directory, *, train_images=1000, val_images=200, image_size=128, seed=1):
     """Writes the data set: `images/<split>/*.jpg` and `annotations/instances_<split>.json` for train and val.
 
-    directory: folder to write to; image_size: long side in px, at least 64; seed: same seed, same bytes.
-    Raises UserError for sizes that cannot be and a folder that cannot be written.
+    directory: folder to write to; image_size: long side in px, at least 64; the same seed gives the same bytes.
+    Raises UserError for too few or too small images, and for a folder that cannot be written.
     """
     if min(train_images, val_images) < 1:
-        raise UserError(f"train_images={train_images}, val_images={val_images}: each split needs an image at least")
+        raise UserError(f"train_images={train_images}, val_images={val_images}: each split needs at least one image")
     if image_size < 64:
-        raise UserError(f"image_size={image_size}: 64 px at least, or the shapes get too small to tell apart")
+        raise UserError(
+            f"image_size={image_size}: it must be at least 64 px, or the shapes get too small to tell apart"
+        )
     directory = pathlib.Path(directory)
     try:
         with Progress(train_images + val_images, "drawing shapes", "images") as progress:
@@ -66,7 +68,7 @@ def _generate_split(directory, number, count, image_size, seed, progress):
     folder.mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
     for index in range(count):
-        # Each image has a random stream of its own, so it does not depend on how many others there are.
+        # Each image has its own random stream, so it does not depend on how many others there are.
         pixels, objects = draw_image(image_size, np.random.default_rng([seed, number, index]))
         image_id = number * 1_000_000 + index + 1
         name = f"{image_id:012d}.jpg"
@@ -104,7 +106,7 @@ def draw_image(image_size, rng):
 
 
 def _background(height, width, rng):
-    """float32 [H, W, 3]: a soft blend of random colours, rougher at a second scale."""
+    """float32 [H, W, 3]: a smooth blend of random colours, with finer variation on top."""
     layers = np.zeros((height, width, 3), np.float32)
     for cells, low, high in ((2, 30, 225), (9, -22, 22)):
         grid = rng.uniform(low, high, (cells, cells, 3)).astype(np.float32)
@@ -115,7 +117,7 @@ def _background(height, width, rng):
 
 
 def _draw_object(image, owner, shapes, circles, image_size, rng):
-    """Draws one shape where it hides its neighbours at most partly; nothing if no such place is found."""
+    """Draws one shape where it hides no neighbour completely; draws nothing if no such place is found."""
     class_index = int(rng.integers(len(CATEGORIES)))
     for _ in range(20):
         radius = rng.uniform(*RADIUS) * image_size
@@ -174,7 +176,7 @@ def _outline(name, x, y, radius, rng):
 
 
 def _paint(image, owner, outline, index, colour, rng):
-    """Draws one outline, textured; `owner` gets `index` where it covers half a pixel. Returns how many pixels."""
+    """Draws one outline with texture; sets `owner` to `index` in pixels at least half covered. Returns their number."""
     left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int) - 1, 0)
     right, bottom = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + 1, owner.shape[::-1])
     fine = Image.new("L", ((right - left) * SUPERSAMPLING, (bottom - top) * SUPERSAMPLING))
@@ -189,7 +191,7 @@ def _paint(image, owner, outline, index, colour, rng):
 
 
 def _texture(size, rng):
-    """float64 [h, w]: stripes, checks or nothing, in grey levels."""
+    """float64 [h, w], in grey levels: stripes, checks or zeros."""
     kind, strength = rng.integers(3), rng.uniform(8, 22)
     if kind == 0:
         return np.zeros(size)
@@ -202,7 +204,7 @@ def _texture(size, rng):
 
 
 def _annotate(shape, seen):
-    """The COCO annotation of a shape of which the pixels `seen`, bool [H, W], are seen; None if they are too few."""
+    """The COCO annotation of a shape whose visible pixels are `seen`, bool [H, W]; None if they are too few."""
     area = int(seen.sum())
     if area == 0 or area < MIN_VISIBLE * shape.covered:
         return None

@@ -1,8 +1,8 @@
-"""COCO annotations and images to a record set, in parallel, one shard at a time.
+"""Converts COCO annotations and images to a record set, shard by shard, in parallel.
 
-A shard is written aside and renamed, then what is known of it (its state: size, checksum, index, anomalies) is
-written beside it. A rerun keeps the shards whose state fits what it would write. The manifest comes last; it takes
-over all the states.
+A shard is written under another name and renamed. Then its state (size, checksum, index, anomalies) is written beside
+it. A rerun keeps the shards whose state is that of the shard it would write. The manifest is written last and takes
+over all states.
 """
 
 import concurrent.futures
@@ -37,16 +37,16 @@ from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_leftovers, write_json
 from awsdet.runtime.progress import Progress
 
-SHARD_BYTES = 150e6  # images a shard; large enough for sequential reads, small enough to copy and to redo
-VERSION = 1  # of what is written for given inputs: raise it so that old shards are not kept
+SHARD_BYTES = 150e6  # of images per shard; large enough for sequential reads, small enough to copy and to redo
+VERSION = 1  # of the conversion; raise it when its output changes, so that a rerun keeps no old shards
 
 
 def convert(annotations, images, output, split, *, shards=0, workers=0, strict=False):
     """Writes the split `split` of a COCO data set to the folder `output`. Returns its Manifest.
 
     annotations: JSON file; images: folder that its file names are relative to; shards: number of shards (0: about 150
-    MB of images each); workers: processes (0: one a core); strict: raise instead of leaving anything out. Raises
-    UserError for inputs that cannot be used, an image set without a usable image, and a full or read-only disk.
+    MB of images each); workers: processes (0: one per core); strict: raise instead of leaving anything out. Raises
+    UserError for inputs that cannot be used, if no image can be used, and for a full or read-only disk.
     """
     if not re.fullmatch(r"[\w.-]+", split):
         raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only")
@@ -94,7 +94,7 @@ def _plan(coco, images, output, split, count):
 
 
 def _stat(path):
-    """(size, time of change) of a file; zeros where there is none."""
+    """(size, time of change) of a file; zeros if it does not exist."""
     try:
         stat = path.stat()
     except OSError:
@@ -103,7 +103,7 @@ def _stat(path):
 
 
 def _write_shards(tasks, output, split, workers, strict):
-    """Writes the shards that are not there yet. Returns the states of all, in order."""
+    """Writes the shards that do not exist yet. Returns the states of all shards, in order."""
     known = _known_states(output, split)
     states = {task.path: _reusable(task, known.get(task.path.name)) for task in tasks}
     pending = [task for task in tasks if states[task.path] is None]
@@ -132,7 +132,7 @@ def _known_states(output, split):
     for path in (*[manifest][: manifest.is_file()], *sorted(progress_folder(output, split).glob("*.json"))):
         try:
             content = read_json(path)
-        except UserError:  # damaged: what it spoke of is written again
+        except UserError:  # damaged: its shards are written again
             continue
         if content.get("layout", AWSDET) != AWSDET:
             raise UserError(f"{output} holds a split {split} that awsdet did not write; choose another folder")
@@ -141,7 +141,7 @@ def _known_states(output, split):
 
 
 def _reusable(task, state):
-    """The state of a shard that is there, whole and what the task would write; else None."""
+    """The state of a shard if it exists, is whole and is what the task would write; else None."""
     if not state or state.get("settings") != task.settings or not task.path.is_file():
         return None
     whole = task.path.stat().st_size == state["size"] and file_digest(task.path) == state["sha256"]
@@ -149,7 +149,7 @@ def _reusable(task, state):
 
 
 def _forget_manifest(output, split, known):
-    """Before shards change, the manifest that speaks of them goes; what it knew stays in the progress folder."""
+    """Deletes the manifest before its shards change; their states are kept in the progress folder."""
     folder = progress_folder(output, split)
     folder.mkdir(exist_ok=True)
     remove_leftovers(output, f"{split}-?????-of-?????.tfrecord")
@@ -159,7 +159,7 @@ def _forget_manifest(output, split, known):
 
 
 def _finish(coco, annotations, images, output, split, states, found):
-    """Writes the manifest, then removes what only the conversion needed. Returns the Manifest."""
+    """Writes the manifest, then removes what was needed only during the conversion. Returns the Manifest."""
     for state in states:
         found.merge(Anomalies.from_json(state["anomalies"]))
     manifest = manifest_from_json(
@@ -181,7 +181,7 @@ def _finish(coco, annotations, images, output, split, states, found):
         write_json(output / f"{split}{SUFFIX}", manifest_to_json(manifest, extra))
         folder = progress_folder(output, split)
         for stale in {path.stem for path in folder.glob("*.json")} - {state["file"] for state in states}:
-            (output / stale).unlink(missing_ok=True)  # of an earlier conversion into another number of shards
+            (output / stale).unlink(missing_ok=True)  # left by an earlier conversion into another number of shards
         shutil.rmtree(folder, ignore_errors=True)
     return manifest
 
@@ -217,18 +217,18 @@ def _run_processes(tasks, workers, progress):
         pool.shutdown(cancel_futures=True)
 
 
-_worker = {}  # of a worker process: the counter and the stop flag that its parent gave it
+_worker = {}  # in a worker process: the counter and the stop flag that its parent gave it
 
 
 def _start_worker(done, stop):
     _worker.update(done=done, stop=stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops its workers itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent():
     multiprocessing.parent_process().join()
-    os._exit(1)  # the parent was killed: its pool would leave this process waiting for ever
+    os._exit(1)  # the parent was killed, and this process would wait for work for ever
 
 
 def _write_shard_in_worker(task):

@@ -1,20 +1,20 @@
-"""One record: a `tf.train.Example` with an image, its objects and the exact numbers of its annotations.
+"""A record: a `tf.train.Example` with an image, its objects and the exact numbers of its annotations.
 
-The keys `image/…` are those of the TensorFlow Object Detection API, so its readers understand the records. The keys
+The keys `image/…` are those of the TensorFlow Object Detection API, so its readers can read the records. The keys
 `awsdet/…` hold what that format cannot: float64 numbers exactly as in the annotation file (as little-endian bytes),
-polygons and run lengths. In both, rows are the objects first, then the crowds; `awsdet/…` goes on with the
-annotations that are for evaluation only.
+polygons and run lengths. In both, the rows are the objects and then the crowds; in `awsdet/…` the annotations that are
+for evaluation only follow.
 
 | key | what | type |
 |---|---|---|
 | awsdet/image_id | COCO image id | int64 |
 | awsdet/trainable | rows to train on, crowds included | int64 |
-| awsdet/id, class, is_crowd, order | annotation id, class 0 … C-1, 0 or 1, place in the file; a row each | int64 |
+| awsdet/id, class, is_crowd, order | of each row: annotation id, class 0 … C-1, 0 or 1, place in the file | int64 |
 | awsdet/bbox, awsdet/area | x, y, width, height [rows, 4]; area [rows] | float64 bytes |
-| awsdet/polygon_parts | polygons of each row | int64 |
+| awsdet/polygon_parts | number of polygons of each row | int64 |
 | awsdet/polygon_lengths | numbers in each polygon | int64 |
 | awsdet/polygon_numbers | x0, y0, x1, … of all polygons | float64 bytes |
-| awsdet/rle_runs, awsdet/rle_counts | runs of each row; their lengths, column-major, zeros first | int64 |
+| awsdet/rle_runs, awsdet/rle_counts | number of runs of each row; run lengths, column-major, zeros first | int64 |
 """
 
 import hashlib

@@ -1,8 +1,7 @@
 """Shards written by the TensorFlow Object Detection API's COCO script (and by scripts made after it).
 
-They come without a manifest, with boxes as float32 shares of the image and, where there are masks, one PNG an object.
-They are indexed once; the manifest is then written beside them, or kept in memory where that folder cannot be
-written.
+They come without a manifest, with boxes as float32 shares of the image and, if there are masks, one PNG per object.
+They are indexed once. The manifest is then written beside them, or kept in memory if that folder cannot be written.
 """
 
 import io
@@ -35,16 +34,16 @@ SHARD_NAME = re.compile(r"(?P<split>.+?)(?:\.record|\.tfrecord)?-(?P<number>\d{5
 
 
 def splits_in(directory):
-    """Names of the splits whose shards lie in a folder, by the shards' names alone."""
+    """Names of the splits whose shards are in a folder, judged only by the names of the shards."""
     names = (SHARD_NAME.fullmatch(path.name) for path in pathlib.Path(directory).iterdir())
     return sorted({match["split"] for match in names if match})
 
 
 def index(directory, split):
-    """Indexes the shards in a folder. Returns the Manifest of `split`, or None where the folder has no such shards.
+    """Indexes the shards in a folder. Returns the Manifest of `split`, or None if the folder has no such shards.
 
-    A split is asked for by its full prefix ("coco_train") or its last word ("train"). The class list is that of all the
-    splits in the folder, since a small one may lack a class. Raises UserError for an incomplete split and a broken
+    `split` is the full prefix of the shards ("coco_train") or its last word ("train"). The class list is that of all
+    splits in the folder, since a small split may lack a class. Raises UserError for an incomplete split and a broken
     shard.
     """
     groups = _find_shards(directory)
@@ -75,7 +74,7 @@ def index(directory, split):
 
 
 def _index_split(paths, classes):
-    """The rows of a split's records; None where the records are awsdet's own (their conversion did not finish)."""
+    """The rows of a split's records; None for records of awsdet itself, whose conversion did not finish."""
     rows = []
     for number, path in enumerate(paths):
         for offset, payload in _scan(path):
@@ -112,11 +111,11 @@ def _write(manifest):
     try:
         write_json(manifest.directory / f"{manifest.split}{SUFFIX}", manifest_to_json(manifest))
     except OSError as error:
-        logging.warning("%s: %s; its shards will be indexed anew each time", manifest.directory, error.strerror)
+        logging.warning("%s: %s; its shards will be indexed again in every run", manifest.directory, error.strerror)
 
 
 def decode_annotations(features, height, width, manifest, first_id):
-    """The Annotations of a record of an image of height x width px, in its order; ids count up from `first_id`."""
+    """The Annotations of a record whose image has height x width px, in its order; ids count up from `first_id`."""
     boxes = box_array(features) * [width, height, width, height]
     crowds = crowd_flags(features, len(boxes))
     areas = features["image/object/area"].float_list.value
@@ -150,7 +149,7 @@ def class_indices(features, manifest):
 
 
 def crowd_flags(features, count):
-    """Whether each of the `count` objects of a record is a crowd; records without the key have none."""
+    """Whether each of the `count` objects of a record is a crowd; without the key, none is."""
     return [flag == 1 for flag in features["image/object/is_crowd"].int64_list.value] or [False] * count
 
 
@@ -161,7 +160,7 @@ def box_array(features):
 
 
 def _find_shards(directory):
-    """Split -> list of (path, number of shards that the name speaks of)."""
+    """Split -> list of (path, total number of shards according to the name)."""
     groups = {}
     for path in sorted(pathlib.Path(directory).iterdir()):
         match = SHARD_NAME.fullmatch(path.name)
@@ -194,7 +193,7 @@ def _parse(path, payload):
     try:
         return tf.train.Example.FromString(payload)
     except Exception as error:  # protobuf's DecodeError has no public home
-        raise UserError(f"shard {path} holds something else than tf.train.Example: {error}") from None
+        raise UserError(f"shard {path} holds something other than tf.train.Example: {error}") from None
 
 
 def _measure(path, features, row):
@@ -211,13 +210,13 @@ def _measure(path, features, row):
     if len(_object_keys(features)) != len(boxes):
         raise UserError(f"shard {path}: record {row} has boxes without a class")
     source_id = b"".join(features["image/source_id"].bytes_list.value)
-    image_id = int(source_id) if source_id.isdigit() else -1  # -1: the records get numbers of their own
+    image_id = int(source_id) if source_id.isdigit() else -1  # -1: all records will be numbered instead
     usable = usable_rows(boxes, height, width)
     return image_id, height, width, int(usable.sum()), bool(masks)
 
 
 def usable_rows(boxes, height, width):
-    """bool [objects]: the boxes (shares of the image) that have at least a pixel on each side."""
+    """bool [objects]: the boxes (shares of the image) that are at least one pixel wide and high."""
     size = np.clip(boxes[:, 2:], 0, 1) - np.clip(boxes[:, :2], 0, 1)
     return (size * [width, height] >= MIN_SIDE).all(axis=1)
 
@@ -231,18 +230,20 @@ def _object_keys(features):
 
 
 def _class_table(classes, directory):
-    """(names, category ids), by id; shards that give names alone get the ids 1, 2, … in the order of the names."""
+    """(names, category ids), by id; if the shards give only names, the ids are 1, 2, … in alphabetical order."""
     labels = sorted({label for label, _ in classes if label is not None})
     if not labels:
         names = sorted(text for _, text in classes)
         return tuple(names), tuple(range(1, len(names) + 1))
     texts = dict(classes)
     if len(texts) != len(labels):
-        raise UserError(f"the shards in {directory} give one class label several names; they are of different sets")
+        raise UserError(
+            f"the shards in {directory} give one class label several names; they come from different data sets"
+        )
     names = {label: text if text is not None else str(label) for label, text in classes}
     return tuple(names[label] for label in labels), tuple(labels)
 
 
 def _mask_counts(png):
-    """Run lengths (column-major, zeros first) of a PNG mask; any value but 0 is the object."""
+    """Run lengths (column-major, zeros first) of a PNG mask; every value other than 0 belongs to the object."""
     return run_lengths(np.asarray(Image.open(io.BytesIO(png))) != 0)

@@ -1,4 +1,4 @@
-"""What is in a record set, and whether it is whole: each shard is read in full and compared with the manifest."""
+"""Reads a record set in full: reports its contents, and compares each shard with the manifest."""
 
 import pathlib
 import re
@@ -19,7 +19,7 @@ BAR = 30  # characters of the longest bar in the histogram
 
 
 class Contents(NamedTuple):
-    """Numbers on the rows of a split, an array entry a row: class, area (px), is_crowd, is_trainable, mask.
+    """The annotations of a split, one array entry per annotation: class, area (px), is_crowd, is_trainable, mask.
 
     mask: "polygons", "RLE", "PNG" or "none".
     """
@@ -32,7 +32,7 @@ class Contents(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """A split that was read: its manifest, contents, and one line for each fault found (none: it is whole)."""
+    """A split that was read: its manifest, contents, and one line per fault (none: the split is whole)."""
 
     manifest: Manifest
     contents: Contents
@@ -42,7 +42,7 @@ class Inspection(NamedTuple):
 def inspect(records_dir, split=""):
     """Reads the splits of a record set in full (or one of them). Returns an Inspection for each.
 
-    Raises UserError where the folder or the split does not exist, or a manifest cannot be read.
+    Raises UserError if the folder or the split does not exist, or a manifest cannot be read.
     """
     directory = pathlib.Path(records_dir)
     if not str(records_dir) or not directory.is_dir():
@@ -55,7 +55,7 @@ def inspect(records_dir, split=""):
 
 def _inspect_split(directory, split):
     path = directory / f"{split}{SUFFIX}"
-    # Without the check that `read_manifest` makes, so that every broken shard gets named and not the first one.
+    # Without the check that `read_manifest` makes, so that every broken shard is named and not just the first.
     manifest = manifest_from_json(directory, read_json(path)) if path.is_file() else read_manifest(directory, split)
     faults, rows = [], []
     with Progress(manifest.num_images, f"inspect {split}", "images") as progress:
@@ -76,7 +76,7 @@ def _read_shard(manifest, number, rows, progress):
     if path.stat().st_size != shard.size:
         return f"broken: {path.stat().st_size} bytes, not {shard.size}"
     if shard.sha256 and file_digest(path) != shard.sha256:
-        return "broken: its checksum is not the manifest's"
+        return "broken: its checksum differs from the manifest"
     records = np.flatnonzero(manifest.shard == number)
     read = 0
     try:
@@ -84,13 +84,13 @@ def _read_shard(manifest, number, rows, progress):
             if read == len(records) or len(payload) != manifest.length[records[read]]:
                 return "not the one that the manifest describes"
             features = tf.train.Example.FromString(payload).features.feature
-            if manifest.layout != AWSDET:  # ours were decoded when they were written
+            if manifest.layout != AWSDET:  # awsdet decoded its own when it wrote them
                 prepare_image(features["image/encoded"].bytes_list.value[0])
             rows.append(_contents(features, manifest, records[read]))
             read += 1
             progress.add()
     except tf.errors.DataLossError as error:
-        what = re.search(r"\w+ record at \d+", error.message)  # the rest of it is about TensorFlow's graph
+        what = re.search(r"\w+ record at \d+", error.message)  # the rest of the message is about TensorFlow's graph
         return f"broken: {what.group() if what else error.message}"
     except ImageRefused as refusal:
         return f"not fully readable: the image with id {manifest.image_id[records[read]]}: {refusal}"
@@ -135,7 +135,7 @@ def report(inspection):
     lines += _object_lines(manifest, contents)
     lines += _histogram(manifest, contents)
     table = manifest.anomalies.table()
-    lines.append(f"  anomalies met when the records were written:\n{table}" if table else "  no anomalies")
+    lines.append(f"  anomalies found when the records were written:\n{table}" if table else "  no anomalies")
     return "\n".join(lines)
 
 
@@ -157,7 +157,7 @@ def _object_lines(manifest, contents):
     return [
         f"  objects      {objects.sum()}: {sizes[0]} small, {sizes[1]} medium, {sizes[2]} large; "
         f"{int(contents.is_crowd.sum())} crowd regions, {int((contents.is_trainable == 0).sum())} for evaluation only",
-        f"  an image     has {most} at most; {(manifest.num_objects == 0).sum()} images have none",
+        f"  per image    {most} at most; {(manifest.num_objects == 0).sum()} images have none",
         f"  masks        {', '.join(text for text in masks if not text.startswith('0 ')) or 'none'}",
     ]
 
@@ -165,7 +165,7 @@ def _object_lines(manifest, contents):
 def _histogram(manifest, contents):
     counts = np.bincount(contents.class_index.astype(int), minlength=len(manifest.class_names))
     width = max((len(name) for name in manifest.class_names), default=0)
-    lines = ["  annotations of each class (category id, name):"]
+    lines = ["  annotations per class (category id, name):"]
     for number, name, count in zip(manifest.category_ids, manifest.class_names, counts):
         bar = "#" * int(np.ceil(BAR * count / max(counts.max(), 1)))
         lines.append(f"  {number:>8} {name:<{width}} {count:>8} {bar}".rstrip())

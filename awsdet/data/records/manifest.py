@@ -1,7 +1,7 @@
 """The manifest of a record set, `<split>.manifest.json`.
 
-It says where each record lies, so that the reader fetches any record by its bytes, and carries the classes, the
-shards' sizes and checksums, and the anomalies met when the records were written.
+It says where each record lies in its shard, so that the reader can fetch any record. It also holds the classes, the
+sizes and checksums of the shards, and the anomalies found when the records were written.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from awsdet.runtime.errors import UserError
 
 FORMAT = "awsdet records 1"
 SUFFIX = ".manifest.json"
-HEADER = 12  # bytes before a record in a TFRecord file: its length and that number's checksum
-FOOTER = 4  # bytes after it: its checksum
+HEADER = 12  # bytes before a record in a TFRecord file: its length and the checksum of the length
+FOOTER = 4  # bytes after a record: its checksum
 COLUMNS = {  # per-record arrays of the manifest, by shard
     "offset": np.int64,
     "length": np.int64,
@@ -31,7 +31,7 @@ API = "object_detection_api"  # and the TensorFlow Object Detection API's
 
 
 class Shard(NamedTuple):
-    """A shard file: name in the records folder, bytes, checksum ("" where it has not been computed)."""
+    """A shard file: name in the records folder, bytes, checksum ("" if it was not computed)."""
 
     file: str
     size: int
@@ -41,7 +41,7 @@ class Shard(NamedTuple):
 class Manifest(NamedTuple):
     """A split of a record set. Class c is `class_names[c]`, category id `category_ids[c]`.
 
-    The arrays have one entry a record, in the order of the shards: shard (int32, index into `shards`), offset and
+    The arrays have one entry per record, in the order of the shards: shard (int32, index into `shards`), offset and
     length (int64, bytes; offset is where the record's header starts, length is that of its payload), image_id
     (int64), height and width (int32, px), num_objects (int32, rows of a batch's `boxes`, crowds included). has_masks:
     any object has a mask.
@@ -76,12 +76,12 @@ def splits_in(directory):
 
 
 def progress_folder(directory, split):
-    """Where a conversion keeps what it knows of its finished shards until the manifest is written."""
+    """Where a conversion keeps the states of its finished shards until the manifest is written."""
     return pathlib.Path(directory) / f".{split}.convert"
 
 
 def read_json(path):
-    """The dict in a JSON file; raises UserError where there is none."""
+    """The dict in a JSON file; raises UserError if there is none."""
     try:
         return dict(json.loads(pathlib.Path(path).read_text()))
     except (OSError, ValueError, TypeError) as error:
@@ -89,7 +89,7 @@ def read_json(path):
 
 
 def manifest_to_json(manifest, extra=()):
-    """The JSON-ready dict of a manifest. extra: a dict for each shard whose entries are kept beside the shard's own."""
+    """The JSON-ready dict of a manifest. extra: one dict per shard, merged into its entry."""
     shards = []
     for number, shard in enumerate(manifest.shards):
         rows = manifest.shard == number
@@ -112,7 +112,7 @@ def manifest_to_json(manifest, extra=()):
 
 
 def manifest_from_json(directory, content):
-    """A Manifest from `manifest_to_json`'s dict; raises UserError for a file of another kind."""
+    """A Manifest from `manifest_to_json`'s dict; raises UserError for a file of another format."""
     if content.get("format") != FORMAT:
         raise UserError(f"a manifest in {directory} is not of the format '{FORMAT}'; run awsdet convert again")
     try:
@@ -143,7 +143,7 @@ def _manifest(directory, content):
 
 
 def check_shards(manifest):
-    """Returns the manifest; raises UserError where a shard is missing or its size is not the manifest's."""
+    """Returns the manifest; raises UserError if a shard is missing or its size is not that in the manifest."""
     for shard in manifest.shards:
         path = manifest.directory / shard.file
         if not path.is_file():

@@ -23,7 +23,7 @@ __all__ = ["Manifest", "read_examples", "read_ground_truth", "read_manifest"]
 
 
 def read_manifest(records_dir, split):
-    """Reads the manifest of a split and checks that its shards are there in the right size. Returns a Manifest.
+    """Reads the manifest of a split and checks that its shards exist and have the right size. Returns a Manifest.
 
     Shards of the Object Detection API, which come without one, are indexed first. Raises UserError for a missing
     folder or split, an unfinished conversion, and a missing or damaged shard.
@@ -60,9 +60,9 @@ def read_examples(manifest):
 def read_ground_truth(manifest):
     """The split as a COCO detection dict: images, annotations, categories.
 
-    The numbers are those of the annotation file, bit for bit, and each image's annotations are in its order, so
-    COCOeval gives on it what it gives on the file. An object without a mask has an empty RLE. Records of the Object
-    Detection API hold float32 boxes as shares of the image and PNG masks; theirs are as exact as that.
+    The numbers are those of the annotation file, bit for bit, and the annotations of each image are in the file's
+    order, so COCOeval gives the same results as with the file. An object without a mask has an empty RLE. Records of
+    the Object Detection API are less exact: they hold float32 boxes, as shares of the image, and PNG masks.
     """
     images, annotations = [], []
     for row, example in enumerate(read_examples(manifest)):

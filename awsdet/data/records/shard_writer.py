@@ -1,4 +1,4 @@
-"""One shard of a record set: images read and checked, their annotations cleaned, both written. Runs in workers."""
+"""Writes one shard of a record set: reads and checks images, cleans their annotations. Runs in worker processes."""
 
 import contextlib
 import pathlib
@@ -15,16 +15,16 @@ from awsdet.runtime.files import write_json, written_aside
 
 
 class Task(NamedTuple):
-    """A shard to write: all that a worker needs."""
+    """A shard to write: everything that a worker needs."""
 
     path: pathlib.Path
     split: str
     images_dir: pathlib.Path
     entries: list
-    annotations: list  # raw, one list an entry
+    annotations: list  # raw, one list per entry
     class_names: tuple
     category_ids: tuple
-    settings: str  # digest of all that the shard depends on
+    settings: str  # digest of everything that the shard depends on
 
 
 def write_shard(task, count):
@@ -69,7 +69,7 @@ def _write_records(task, path, count):
 
 
 def _read_image(path, entry, raw, found):
-    """The StoredImage of an entry, or None, with what was amiss added to `found`."""
+    """The StoredImage of an entry, or None if it cannot be used; adds its anomalies to `found`."""
     name = f"{entry.file_name} (id {entry.id})"
     try:
         image = prepare_image(path.read_bytes(), entry.height, entry.width)

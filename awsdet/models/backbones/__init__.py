@@ -1,1 +1,1 @@
-"""Backbones: images in, features of rising strides out."""
+"""Backbones: from images to features at strides 4, 8, 16, 32."""

@@ -1,7 +1,7 @@
-"""HRNetV2 (Sun et al. 2019): branches of several resolutions side by side that exchange features again and again.
+"""HRNetV2 (Sun et al. 2019): parallel branches of several resolutions that exchange features repeatedly.
 
 Branch b has stride 4 * 2**b and width * 2**b channels. Stages 2, 3 and 4 have 2, 3 and 4 branches, each made of
-modules; a module runs four residual blocks a branch and then adds to every branch what all others have to say.
+modules. A module runs four residual blocks per branch and then adds to each branch the features of all others.
 """
 
 import tensorflow as tf
@@ -11,8 +11,8 @@ from awsdet.models.layers.chain import Chain
 from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.upsample import upsample_nearest
 
-MODULES = {2: 1, 3: 4, 4: 3}  # stage -> number of its modules
-BLOCKS = 4  # residual blocks of a branch in a module, and of the first stage
+MODULES = {2: 1, 3: 4, 4: 3}  # stage -> number of modules
+BLOCKS = 4  # residual blocks per branch of a module, and of the first stage
 
 
 class BasicBlock(tf.keras.layers.Layer):
@@ -40,7 +40,7 @@ class Module(tf.keras.layers.Layer):
             )
             for branch, width in enumerate(channels)
         ]
-        # The convolutions from each branch (source) to each (target), none from a branch to itself; target by target.
+        # The convolutions from each branch (source) to each other branch (target); the targets in order.
         self.fuse = [
             Chain(_path(channels, source, target, conv, f"{name}.fuse_layers"))
             for target in range(len(channels))
@@ -62,7 +62,7 @@ class Module(tf.keras.layers.Layer):
 
 
 class Transition(tf.keras.layers.Layer):
-    """What the branches of a stage, of `channels`, begin with, from those of the stage before, of channels `before`."""
+    """Makes the input of each branch of a stage, with `channels`, from the last stage, whose channels are `before`."""
 
     def __init__(self, before, channels, conv, name):
         super().__init__(name=name, autocast=False)
@@ -78,7 +78,7 @@ class Transition(tf.keras.layers.Layer):
 
     def call(self, features, training=False):
         """List of the branches' features -> a list that may have one more."""
-        # A new branch begins with the coarsest there is.
+        # A new branch starts from the coarsest one.
         sources = features + features[-1:] * (len(self.paths) - len(features))
         return [path(source, training=training) for path, source in zip(self.paths, sources)]
 

@@ -1,7 +1,7 @@
 """ResNet backbones (He et al. 2016) with bottleneck blocks and their variants: features C2 to C5.
 
-Variants: the stride on the 3x3 (pytorch style; GluonCV calls it v1b) or on the first 1x1 (caffe style); ResNet-D
-(He et al. 2019, v1d: a stem of three 3x3, average pooling in the shortcuts); ResNeXt (Xie et al. 2017: the 3x3 in
+Variants: the stride on the 3x3 (pytorch style; v1b in GluonCV) or on the first 1x1 (caffe style); ResNet-D (He et al.
+2019, v1d: a stem of three 3x3 convolutions, average pooling in the shortcuts); ResNeXt (Xie et al. 2017: the 3x3 in
 groups).
 """
 
@@ -18,10 +18,10 @@ class Bottleneck(tf.keras.layers.Layer):
     """1x1, 3x3, 1x1 convolutions and a shortcut; the output has four times `channels`.
 
     Args:
-        strides: on the 3x3 (pytorch style) or the first 1x1 (caffe style).
-        width: of the 3x3; None for `channels`.
+        strides: of the 3x3 (pytorch style) or the first 1x1 (caffe style).
+        width: of the 3x3; None: `channels`.
         groups: of the 3x3.
-        average_shortcut: a shortcut that projects takes the mean of each 2x2 before, not every other pixel (v1d).
+        average_shortcut: a strided shortcut takes the mean of each 2x2 instead of every second pixel (v1d).
         conv: makes a `Conv`; see `conv_maker`.
     """
 
@@ -47,7 +47,7 @@ class Bottleneck(tf.keras.layers.Layer):
         self.conv3 = conv(width, 4 * channels, 1, name=f"{name}.conv3")
         self.downsample, self.pool = None, strides if average_shortcut else 1
         if strides != 1 or in_channels != 4 * channels:
-            # The pooling is number 0 of mmdetection's sequence, so the convolution is number 1.
+            # In mmdetection's sequence the pooling is number 0 and the convolution number 1.
             path, strides = (f"{name}.downsample.1", 1) if average_shortcut else (f"{name}.downsample", strides)
             self.downsample = conv(in_channels, 4 * channels, 1, strides=strides, name=path)
         self.built = True
@@ -59,7 +59,7 @@ class Bottleneck(tf.keras.layers.Layer):
     def _shortcut(self, features, training):
         if self.downsample is None:
             return features
-        if self.pool > 1:  # at an odd border the mean is of what there is
+        if self.pool > 1:  # at an odd border the mean is over the pixels that exist
             features = tf.nn.avg_pool2d(features, self.pool, self.pool, "SAME")
         return self.downsample(features, training=training)
 
@@ -127,7 +127,7 @@ class ResNet(tf.keras.layers.Layer):
         features = images
         for conv in self.stem:
             features = conv(features, training=training)
-        # After a ReLU, padding with 0 is padding with minus infinity.
+        # After a ReLU, padding with 0 has the effect of padding with minus infinity.
         features = tf.nn.max_pool2d(tf.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
         outputs = []
         for stage in self.stages:
@@ -149,7 +149,7 @@ def _stem(channels, deep, conv, name):
         return [conv(3, channels, 7, strides=2, relu=True, name=f"{name}.conv1")]
     half = channels // 2
     sizes = [(3, half, 2), (half, half, 1), (half, channels, 1)]
-    # Numbers of mmdetection's sequence: convolution, norm and ReLU count one each.
+    # The numbers are those of mmdetection's sequence, in which convolution, norm and ReLU count separately.
     return [
         conv(ins, outs, 3, strides=strides, relu=True, name=f"{name}.stem.{3 * index}")
         for index, (ins, outs, strides) in enumerate(sizes)

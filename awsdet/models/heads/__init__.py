@@ -1,1 +1,1 @@
-"""Heads: features in, raw outputs out."""
+"""Heads: from features to raw outputs, targets, losses and detections."""

@@ -1,7 +1,7 @@
 """Box head (Girshick 2015): the network, the RoIs it trains on, its losses, refined boxes, detections.
 
-Symbols: B images, S sampled RoIs per image, R = B * S, K proposals per image, C classes, D detections per image, P side
-of the pooled features.
+Symbols: B images, G objects per image, S sampled RoIs per image, R = B * S RoIs of a batch, K proposals per image, C
+classes, P side of the pooled features.
 """
 
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class BoxOutput(NamedTuple):
 
 
 class BoxPredictor(tf.keras.layers.Layer):
-    """Class logits and box deltas from one vector per RoI: what the box heads, which make that vector, share."""
+    """Class logits and box deltas from one vector per RoI: the last part of each box head, which makes that vector."""
 
     def __init__(self, channels, num_classes, class_agnostic, *, initializers, dtype, name):
         super().__init__(name=name, dtype=dtype)
@@ -80,19 +80,19 @@ class RoISample(NamedTuple):
     rois: tf.Tensor  # float32 [B, S, 4], positives first, zeros in unused slots
     positive: tf.Tensor  # bool [B, S]
     valid: tf.Tensor  # bool [B, S]
-    truth: tf.Tensor  # int32 [B, S], ground-truth index of positives
+    truth: tf.Tensor  # int32 [B, S], index of the object that each positive was matched to
     labels: tf.Tensor  # int32 [B, S], class of positives, C (background) elsewhere
     deltas: tf.Tensor  # float32 [B, S, 4], box targets of positives
-    is_object: tf.Tensor  # bool [B, S], RoIs that are the very box of an object, not a candidate
+    is_object: tf.Tensor  # bool [B, S], RoIs that are the annotated box of an object, not a candidate
 
 
 def sample_rois(candidates, truth, keys, num_classes, matcher, sampler, coder):
-    """Chooses the RoIs to train on among the ground truth and the candidates, which are proposals or refined boxes.
+    """Chooses the RoIs to train on from the ground truth and the candidates, which are proposals or refined boxes.
 
     `candidates` Candidates; `truth` GroundTruth; `keys` float32 [B, G + K], ground truth first. Returns RoISample.
     """
     matched = matcher.match(candidates.boxes, truth, candidates.valid)
-    # Every object is also a candidate, matched to itself, so that none goes without a positive.
+    # Every object is a candidate too, matched to itself, so that each has a positive.
     slots = tf.broadcast_to(tf.range(tf.shape(truth.classes)[1]), tf.shape(truth.classes))
     state = tf.concat([tf.where(truth.is_target, POSITIVE, NEGATIVE - 1), matched.state], axis=1)
     index = tf.concat([slots, matched.index], axis=1)
@@ -108,10 +108,10 @@ def sample_rois(candidates, truth, keys, num_classes, matcher, sampler, coder):
 
 
 def refine(output, rois, labels, image_size, coder):
-    """Moves each RoI by the deltas of its class, and clips it to its image.
+    """Moves each RoI by the deltas of its class and clips it to its image.
 
-    `output` BoxOutput; `rois` float32 [B, S, 4]; `labels` int32 [B, S], C for background: there the best class
-    counts. Returns float32 [B, S, 4], which carry no gradient.
+    `output` BoxOutput; `rois` float32 [B, S, 4]; `labels` int32 [B, S], where C (background) stands for
+    the class of the highest logit. Returns float32 [B, S, 4] without gradient.
     """
     logits, deltas = tf.stop_gradient(output.logits), tf.stop_gradient(output.deltas)
     num_classes = logits.shape[1] - 1
@@ -127,11 +127,12 @@ def refine(output, rois, labels, image_size, coder):
 
 
 def box_terms(output, sampled, class_loss_weight, box_loss, coder):
-    """Losses and metrics of a BoxOutput against the RoISample it is of. Returns Terms.
+    """Losses and metrics of the BoxOutput of a RoISample. Returns Terms.
 
-    class_loss: softmax cross entropy of the valid RoIs; box_loss: box loss of the positives, both per valid RoI.
-    roi_positives: share of the RoIs that are positive; accuracy: share whose class is right; foreground_accuracy: the
-    same of the positives; false_negatives: share of the positives that are taken for background.
+    class_loss: softmax cross entropy of the valid RoIs; box_loss: box loss of the positives; both divided by the number
+    of valid RoIs. roi_positives: share of the RoIs that are positive; accuracy: share of the RoIs whose class is right;
+    foreground_accuracy: share of the positives whose class is right; false_negatives: share of the positives that are
+    classified as background.
     """
     labels = tf.reshape(sampled.labels, [-1])
     valid, positive = tf.reshape(sampled.valid, [-1]), tf.reshape(sampled.positive, [-1])
@@ -158,7 +159,7 @@ def box_terms(output, sampled, class_loss_weight, box_loss, coder):
 
 
 def box_detections(output, proposals, image_size, coder, suppression):
-    """The objects in the boxes of Proposals: every class of every box, then `suppression`. Returns Detections."""
+    """The objects found in Proposals: `suppression` gets every class of every box. Returns Detections."""
     batch, per_image = tf.unstack(tf.shape(proposals.boxes)[:2])
     num_classes = output.logits.shape[1] - 1
     probabilities = tf.reshape(tf.nn.softmax(output.logits), [batch, per_image, num_classes + 1])[..., :num_classes]

@@ -25,7 +25,7 @@ class ConvBoxHead(BoxPredictor):
         dtype,
         name="roi_head.bbox_head",
     ):
-        """`conv_channels`: of the convolutions; `norm`: theirs, none or group_norm; `channels`: of the dense layer."""
+        """`conv_channels`, `norm`: of the convolutions, norm none or group_norm; `channels`: of the dense layer."""
         super().__init__(channels, num_classes, class_agnostic, initializers=initializers, dtype=dtype, name=name)
         conv = conv_maker(initializers.kaiming_normal, norm=norm, relu=True, dtype=dtype)
         widths = [in_channels, *[conv_channels] * convs]

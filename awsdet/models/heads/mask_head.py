@@ -1,6 +1,7 @@
 """Mask head (He et al. 2017): the network, its targets, its loss, the masks of detections.
 
-Symbols: P positive RoIs of a batch, M = 28 side of a mask, C classes, B images, D detections per image.
+Symbols: B images, P positive RoIs of a batch, Q of them with filling, M = 28 side of a mask, C classes, D detections
+per image.
 """
 
 from typing import NamedTuple
@@ -13,12 +14,12 @@ from awsdet.models.layers.upsample import Upsample, interleave
 from awsdet.ops.mask_targets import polygon_targets, rle_targets
 
 # The positives of a batch are filled up to a multiple of this. Their number changes from step to step, and a GPU tunes
-# each convolution anew for every size that it has not seen; half of this, on average, is computed for nobody.
+# each convolution again for every new size. The cost is half of this many unused RoIs per batch, on average.
 ROUNDED = 8
 
 
 class MaskHead(tf.keras.layers.Layer):
-    """3x3 convolutions, a transposed one that doubles the size, and a 1x1 predictor for the class asked for only."""
+    """3x3 convolutions, a transposed one that doubles the size, and a 1x1 predictor, only for the class of each RoI."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class MaskHead(tf.keras.layers.Layer):
             features = conv(features, training=training)
         pixels = self.upsample(features)
         channel = tf.zeros_like(classes) if self.class_agnostic else classes
-        # The kernel column of each RoI's own class: the other C - 1 masks are wanted by nobody.
+        # Only the kernel column of each RoI's class: the other C - 1 masks are not needed.
         kernel = tf.gather(tf.transpose(self.logits.kernel[0, 0]), channel)
         kernel = tf.cast(kernel, pixels.dtype)[:, :, tf.newaxis]
         flat = tf.reshape(pixels, [-1, 4 * pooled.shape[1] * pooled.shape[2], pixels.shape[5]])
@@ -65,15 +66,15 @@ class MaskHead(tf.keras.layers.Layer):
 
 
 class PositiveRoIs(NamedTuple):
-    """The P positives of a batch, followed by empty RoIs that fill them up to Q, the next multiple of ROUNDED.
+    """The P positives of a batch and empty RoIs that fill them up to Q, a multiple of ROUNDED.
 
-    `real` cuts the filling off again.
+    `real` leaves out the filling.
     """
 
     boxes: tf.Tensor  # float32 [Q, 4]
     image_index: tf.Tensor  # int32 [Q]
-    truth: tf.Tensor  # int32 [Q], the object of its image that each stands for
-    labels: tf.Tensor  # int32 [Q], its class
+    truth: tf.Tensor  # int32 [Q], the index in its image of the object that each was matched to
+    labels: tf.Tensor  # int32 [Q], the class of that object
     count: tf.Tensor  # int32 scalar, P
 
     def real(self):
@@ -82,12 +83,12 @@ class PositiveRoIs(NamedTuple):
 
 
 def positive_rois(sampled):
-    """PositiveRoIs of a `box_head.RoISample`."""
+    """The PositiveRoIs of a `box_head.RoISample`."""
     slots = tf.cast(tf.where(sampled.positive), tf.int32)
     parts = [tf.gather_nd(sampled.rois, slots), slots[:, 0]]
     parts += [tf.gather_nd(part, slots) for part in (sampled.truth, sampled.labels)]
     number = tf.shape(slots)[0]
-    # At least one, even if there is no positive: oneDNN has no filter gradient of an empty batch.
+    # Without positives ROUNDED empty RoIs: oneDNN has no filter gradient of an empty batch.
     spare = tf.maximum(-(-number // ROUNDED) * ROUNDED, ROUNDED) - number
     return PositiveRoIs(*(tf.pad(part, [[0, spare]] + [[0, 0]] * (part.shape.rank - 1)) for part in parts), number)
 
@@ -96,7 +97,7 @@ def mask_targets(masks, image_size, rois, image_index, truth, size):
     """Targets float32 [P, size, size] of the positives.
 
     `masks`: the batch's dict of ragged polygons and rles; `image_size` int32 [B, 2]; `rois` float32 [P, 4];
-    `image_index`, `truth` int32 [P]: the image and the object in it that each RoI stands for.
+    `image_index`, `truth` int32 [P]: the image of each RoI, and the index in it of the object it was matched to.
     """
     polygons, rles = masks["polygons"], masks["rles"]
     objects = tf.gather(tf.cast(polygons.row_starts(), tf.int32), image_index) + truth
@@ -109,7 +110,8 @@ def mask_targets(masks, image_size, rois, image_index, truth, size):
 def mask_terms(logits, targets, loss_weight):
     """Losses and metrics of mask logits against targets, both [P, M, M]. Returns Terms.
 
-    mask_loss: binary cross entropy per pixel of the positives; mask_accuracy: share of the pixels that are right.
+    mask_loss: mean binary cross entropy over the pixels of the positives; mask_accuracy: share of the pixels that are
+    right.
     """
     total = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)) * loss_weight
     pixels = tf.cast(tf.size(targets), tf.float32)
@@ -122,18 +124,18 @@ def mask_terms(logits, targets, loss_weight):
 
 
 class DetectedRoIs(NamedTuple):
-    """The D' detections of all images of a batch; one empty RoI if there is none."""
+    """The D' detections of all images of a batch together; one empty RoI if there are none."""
 
-    slots: tf.Tensor  # int32 [D', 2], image and place in it
+    slots: tf.Tensor  # int32 [D', 2], image, and place among its detections
     boxes: tf.Tensor  # float32 [D', 4]
     classes: tf.Tensor  # int32 [D']
 
 
 def detected_rois(found):
-    """DetectedRoIs of Detections.
+    """The DetectedRoIs of Detections.
 
-    An empty RoI stands in if there is none, and `spread` leaves it out: an eager convolution by oneDNN gives an empty
-    batch the wrong number of channels.
+    If there are none, an empty RoI stands in, which `spread` leaves out: in eager mode a convolution by oneDNN gives an
+    empty batch the wrong number of channels.
     """
     slots = tf.cast(tf.where(found.classes >= 0), tf.int32)
     slots = tf.pad(slots, [[0, tf.cast(tf.shape(slots)[0] == 0, tf.int32)], [0, 0]])
@@ -141,7 +143,7 @@ def detected_rois(found):
 
 
 def spread(values, slots, found):
-    """Values [D', …] of all detections at their places among [B, D, …], zeros elsewhere."""
+    """Puts values [D', …] of all detections at their places in [B, D, …], which is zero elsewhere."""
     used = tf.math.count_nonzero(found.classes >= 0, dtype=tf.int32)
     shape = tf.concat([tf.shape(found.classes), tf.shape(values)[1:]], axis=0)
     return tf.scatter_nd(slots[:used], values[:used], shape)

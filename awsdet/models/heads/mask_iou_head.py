@@ -1,4 +1,7 @@
-"""Mask IoU head (Huang et al. 2019, "Mask Scoring R-CNN"): how good a mask is. P positives, C classes, M = 28."""
+"""Mask IoU head (Huang et al. 2019, "Mask Scoring R-CNN"): predicts how good a mask is.
+
+Symbols: P RoIs, C classes, M = 28 side of a mask.
+"""
 
 import tensorflow as tf
 
@@ -10,7 +13,7 @@ _TINY = 1e-7
 
 
 class MaskIoUHead(tf.keras.layers.Layer):
-    """3x3 convolutions, the last of stride 2, of RoI features and mask; dense layers; an IoU for each class."""
+    """3x3 convolutions over RoI features and mask, the last of stride 2; dense layers; one IoU per class."""
 
     def __init__(
         self,
@@ -50,8 +53,8 @@ class MaskIoUHead(tf.keras.layers.Layer):
     def call(self, pooled, mask_logits, classes, training=False):
         """The IoU that the mask of each RoI is expected to have with its object: float32 [P].
 
-        `pooled` [P, 14, 14, channels], what the mask head was given; `mask_logits` float32 [P, 28, 28], what it made
-        of it; `classes` int32 [P].
+        `pooled` [P, 14, 14, channels]: the input of the mask head; `mask_logits` float32 [P, 28, 28]: its output;
+        `classes` int32 [P].
         """
         masks = tf.cast(tf.sigmoid(mask_logits), pooled.dtype)[..., tf.newaxis]
         hidden = tf.concat([pooled, tf.nn.max_pool2d(masks, 2, 2, "VALID")], axis=-1)
@@ -64,10 +67,10 @@ class MaskIoUHead(tf.keras.layers.Layer):
 
 
 def mask_iou_targets(mask_logits, mask_targets, shares, logit_threshold):
-    """The IoU of each mask with its whole object: float32 [P], 0 where there is neither.
+    """The IoU of each mask with its whole object: float32 [P], 0 if both are empty.
 
-    `mask_logits`, `mask_targets` float32 [P, M, M]; `shares` float32 [P]: how much of its object lies in the RoI, by
-    which the object's area in pixels of the mask is known.
+    `mask_logits`, `mask_targets` float32 [P, M, M]; `shares` float32 [P]: the share of the object that lies in the
+    RoI, which gives the area of the whole object in pixels of the mask.
     """
     masks = tf.cast(mask_logits > logit_threshold, tf.float32)
     overlap = tf.reduce_sum(masks * mask_targets, axis=[1, 2])
@@ -78,7 +81,7 @@ def mask_iou_targets(mask_logits, mask_targets, shares, logit_threshold):
 def mask_iou_terms(predicted, targets, loss_weight):
     """Loss of predicted IoUs against targets, both float32 [P]. Returns Terms.
 
-    mask_iou_loss: squared error per mask that meets its object at all.
+    mask_iou_loss: mean squared error over the masks that overlap their object.
     """
     meets = targets > 0
     total = tf.reduce_sum(tf.where(meets, (predicted - targets) ** 2, 0.0))

@@ -1,6 +1,6 @@
 """RetinaNet's head (Lin et al. 2017): the network, the targets of every anchor, the losses, the detections.
 
-Symbols: B images, N anchors of all levels together, A anchors at each cell, C classes, D detections per image.
+Symbols: B images, H x W cells of a level, A anchors per cell, N anchors of all levels together, C classes.
 """
 
 import math
@@ -13,7 +13,7 @@ from awsdet.detection.losses import Mean, Terms, count, share
 from awsdet.detection.matching import IGNORED, POSITIVE
 from awsdet.models.layers.conv import conv_maker
 
-PRIOR = 0.01  # what the untrained head gives each class, so that the many background anchors do not swamp the start
+PRIOR = 0.01  # initial probability of each class, so that the many background anchors do not dominate at the start
 
 
 class RetinaOutput(NamedTuple):
@@ -61,7 +61,7 @@ class RetinaHead(tf.keras.layers.Layer):
 
 
 class RetinaTargets(NamedTuple):
-    """Of every anchor."""
+    """The targets of all anchors."""
 
     positive: tf.Tensor  # bool [B, N]
     valid: tf.Tensor  # bool [B, N]: positive or negative
@@ -72,7 +72,7 @@ class RetinaTargets(NamedTuple):
 
 
 def retina_targets(anchors, valid, truth, num_classes, matcher, coder):
-    """Matches all anchors; none is sampled.
+    """Matches all anchors, without sampling.
 
     `anchors` float32 [N, 4]; `valid` bool [B, N]: anchors that take part; `truth` GroundTruth.
     """
@@ -90,8 +90,8 @@ def retina_terms(output, targets, normalizer, focal_loss, box_loss, coder):
     """Losses and metrics of a RetinaOutput against RetinaTargets. Returns Terms.
 
     class_loss: focal loss of the valid anchors; box_loss: box loss of the positives; both divided by `normalizer`.
-    positives: positive anchors per image; foreground_accuracy: share of them whose class has the highest logit and a
-    probability above 1/2.
+    positives: positive anchors per image; foreground_accuracy: share of the positives whose class has the highest logit
+    and a probability above 1/2.
     """
     logits, deltas = tf.concat(output.logits, axis=1), tf.concat(output.deltas, axis=1)
     class_total = focal_loss.total(logits, targets.labels, targets.valid)
@@ -116,8 +116,8 @@ def retina_terms(output, targets, normalizer, focal_loss, box_loss, coder):
 def retina_detections(output, anchors, image_size, coder, suppression, pre_nms=1000, min_size=0.0):
     """The objects in a RetinaOutput. Returns Detections.
 
-    `anchors`: per level float32 [H*W*A, 4]; `image_size` int32 [B, 2]; the best `pre_nms` pairs of anchor and class of
-    each level go on to `suppression`, but for boxes whose width or height (px) is not above `min_size`.
+    `anchors`: per level float32 [H*W*A, 4]; `image_size` int32 [B, 2]. `suppression` gets the best `pre_nms` pairs of
+    anchor and class of each level, without boxes whose width or height is at most `min_size` px.
     """
     boxes, scores, classes = [], [], []
     for logits, deltas, level_anchors in zip(output.logits, output.deltas, anchors):
@@ -133,8 +133,8 @@ def retina_detections(output, anchors, image_size, coder, suppression, pre_nms=1
 def _best_pairs(logits, limit):
     """The best pairs of anchor and class of `logits` [B, N, C]: their logits, anchors and classes, each [B, K].
 
-    K is `limit` or all there are. A pair among the best K has an anchor among those of the best K by their best
-    class, so the long sort is over N and not N * C.
+    K is `limit`, or the number of all pairs if that is smaller. The anchor of a pair among the best K is always among
+    the best K anchors, ranked by their best class. So the long sort is over N and not N * C values.
     """
     anchors, classes = tf.shape(logits)[1], logits.shape[2]
     best = tf.math.top_k(tf.reduce_max(logits, axis=2), tf.minimum(limit, anchors))

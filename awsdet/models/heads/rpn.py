@@ -1,7 +1,7 @@
 """Region proposal network (Ren et al. 2015): the network, its proposals, its targets, its losses.
 
-Symbols: B images, N anchors of all levels together, A anchors at each cell, S sampled anchors per image, K proposals
-per image.
+Symbols: B images, H x W cells of a level, A anchors per cell, N anchors of all levels together, S sampled anchors per
+image, K proposals per image.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ class RPNOutput(NamedTuple):
 
 
 class AnchorOutput(NamedTuple):
-    """Of the S sampled anchors of each image."""
+    """The outputs at the S sampled anchors of each image."""
 
     logits: tf.Tensor  # float32 [B, S]
     deltas: tf.Tensor  # float32 [B, S, 4]
@@ -54,10 +54,10 @@ class RPNHead(tf.keras.layers.Layer):
         return RPNOutput(logits, deltas)
 
     def at(self, pyramid, anchor_index):
-        """AnchorOutput of the anchors `anchor_index` int32 [B, S], counted through all levels: what `call` gives there.
+        """The AnchorOutput at `anchor_index` int32 [B, S], counted through all levels: the outputs of `call` there.
 
-        Computed in S windows of 3x3 cells. The loss looks at 256 anchors per image; the gradient of the convolution
-        over every cell would cost twice its forward pass, nearly all of it to multiply zeros.
+        It is computed from S windows of 3x3 cells. The loss needs only 256 anchors per image; the gradient of the
+        convolution over all cells would cost twice its forward pass, nearly all of it to multiply zeros.
         """
         with tf.name_scope(self.name):
             batch, samples = tf.unstack(tf.shape(anchor_index))
@@ -74,7 +74,7 @@ class RPNHead(tf.keras.layers.Layer):
 
 
 def cell_windows(pyramid, cells):
-    """The 3x3 cells around each of `cells`, zeros beyond the border of its level.
+    """The 3x3 cells around each of `cells`, with zeros beyond the border of the level.
 
     `pyramid`: list of [B, H, W, C]; `cells` int32 [B, S], numbered through all levels, row by row, as anchors are.
     Returns [B, S, 9, C].
@@ -102,8 +102,8 @@ def cell_windows(pyramid, cells):
 
 class Proposals(NamedTuple):
     boxes: tf.Tensor  # float32 [B, K, 4], image pixels, zeros if there are fewer than K
-    scores: tf.Tensor  # float32 [B, K], probabilities by falling value
-    count: tf.Tensor  # int32 [B]
+    scores: tf.Tensor  # float32 [B, K], probabilities, highest first
+    count: tf.Tensor  # int32 [B], number of proposals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,10 +111,10 @@ class ProposalRule:
     """Which boxes of the RPN become proposals.
 
     Attributes:
-        pre_nms: the best so many of each level are decoded and put through NMS, level by level.
-        post_nms: K, the best so many of all levels together remain.
-        nms_iou: boxes of a level whose IoU with a better one is above this are dropped.
-        min_size: boxes whose width or height (px) is not above this are dropped.
+        pre_nms: number of best boxes of each level that go through NMS, which treats each level separately.
+        post_nms: K, number of best boxes of all levels together that remain.
+        nms_iou: a box whose IoU with a better one of its level is above this is dropped.
+        min_size: boxes must be wider and higher than this, in px.
     """
 
     pre_nms: int
@@ -123,9 +123,9 @@ class ProposalRule:
     min_size: float = 0.0
 
     def propose(self, output, anchors, image_size, coder):
-        """The Proposals, without gradient, of an RPNOutput.
+        """The Proposals from an RPNOutput, without gradient.
 
-        `anchors`: list of float32 [H*W*A, 4]; `image_size` int32 [B, 2], height and width, to which boxes are clipped.
+        `anchors`: list of float32 [H*W*A, 4]; `image_size` int32 [B, 2], height and width; boxes are clipped to it.
         """
         scores, boxes, levels = [], [], []
         for level, (logits, deltas, level_anchor) in enumerate(zip(output.logits, output.deltas, anchors)):
@@ -141,7 +141,7 @@ class ProposalRule:
             tf.where(box_lib.larger_than(boxes, self.min_size), scores, -1.0),
             levels,
             iou_threshold=self.nms_iou,
-            score_threshold=-0.5,  # all but the boxes that are too small
+            score_threshold=-0.5,  # drops only the boxes that are too small
             max_output=self.post_nms,
         )
         valid = tf.sequence_mask(kept.count, self.post_nms)
@@ -153,7 +153,7 @@ class ProposalRule:
 
 
 class RPNTargets(NamedTuple):
-    """Of the S sampled anchors of each image."""
+    """The targets of the S sampled anchors of each image."""
 
     sample: Sample
     deltas: tf.Tensor  # float32 [B, S, 4], meaningful for positives
@@ -180,10 +180,10 @@ def rpn_targets(anchors, valid, truth, keys, matcher, sampler, coder):
 
 
 def rpn_terms(output, targets, class_loss_weight, box_loss, coder):
-    """Losses and metrics of an AnchorOutput against RPNTargets of the same anchors. Returns Terms.
+    """Losses and metrics of an AnchorOutput and the RPNTargets of the same anchors. Returns Terms.
 
     rpn_class_loss: binary cross entropy of the samples; rpn_box_loss: box loss of the positives; rpn_positives: share
-    of the samples that are positive; rpn_recall: share of the positives that the network gives a probability above 1/2.
+    of the samples that are positive; rpn_recall: share of the positives with a probability above 1/2.
     """
     chosen = targets.sample
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(chosen.positive, tf.float32), output.logits)
@@ -205,7 +205,7 @@ def rpn_terms(output, targets, class_loss_weight, box_loss, coder):
 
 
 class RPNStep(NamedTuple):
-    """What a training step makes in the RPN."""
+    """The results of a training step in the RPN."""
 
     targets: RPNTargets
     output: AnchorOutput  # of the sampled anchors
@@ -213,7 +213,7 @@ class RPNStep(NamedTuple):
 
 
 class RPN(tf.keras.layers.Layer):
-    """The region proposal network with its rules.
+    """The region proposal network with its settings.
 
     Args:
         head: RPNHead.
@@ -222,7 +222,7 @@ class RPN(tf.keras.layers.Layer):
         matcher: Matcher. sampler: Sampler. coder: BoxCoder. box_loss: BoxLoss.
         class_loss_weight: factor of the class loss.
         training_proposals, test_proposals: ProposalRule.
-        allowed_border: px; anchors that reach further out of the image take no part; negative: all do.
+        allowed_border: px; anchors that reach further out of the image take no part; negative: all take part.
         pad_multiple: images are padded to multiples of this, px.
     """
 
@@ -251,14 +251,14 @@ class RPN(tf.keras.layers.Layer):
         self.built = True
 
     def propose(self, pyramid, image_size):
-        """The Proposals of images that are searched for objects."""
+        """The Proposals for finding objects."""
         anchors = self.anchors.of_pyramid(pyramid, self.strides)
         return self.test_proposals.propose(self.head(pyramid), anchors, image_size, self.coder)
 
     def training_step(self, pyramid, truth, image_size, keys, training=True):
-        """(Proposals to train on, RPNStep). `keys(name, shape)` gives the sampling keys, "rpn" [B, N]."""
+        """(Proposals to train on, RPNStep). `keys(name, shape)` returns the sampling keys [B, N]; the name is "rpn"."""
         anchors = self.anchors.of_pyramid(pyramid, self.strides)
-        # Proposals carry no gradient: the RPN learns from the sampled anchors, for which it is computed once more.
+        # Proposals have no gradient. The RPN learns from the sampled anchors, at which it is computed a second time.
         output = self.head(pyramid, training=training)
         with tf.name_scope("proposals"):
             proposals = self.training_proposals.propose(output, anchors, image_size, self.coder)

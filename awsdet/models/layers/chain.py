@@ -1,16 +1,16 @@
-"""Layers in a row."""
+"""A sequence of layers."""
 
 import tensorflow as tf
 
 
 class Chain(tf.keras.layers.Layer):
-    """Calls `layers`, one after the other, each on what the one before gives; none gives its input.
+    """Calls `layers` one after another, each on the output of the one before. Without layers it returns its input.
 
-    A list of lists of layers is one of Chains, since Keras saves no list within a list.
+    Use a list of Chains instead of a list of lists of layers, which Keras does not save.
     """
 
     def __init__(self, layers):
-        super().__init__(name="chain", autocast=False)  # its layers know their precision
+        super().__init__(name="chain", autocast=False)  # each layer has its own precision
         self.layers = list(layers)
         self.built = True
 

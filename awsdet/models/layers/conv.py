@@ -5,17 +5,18 @@ import tensorflow as tf
 from awsdet.models.layers import norms
 from awsdet.models.layers.parameters import parameter
 
-STATISTICS_RATE = 0.1  # share of the new batch in the running statistics
+STATISTICS_RATE = 0.1  # weight of the new batch in the running statistics
 
 
 class Conv(tf.keras.layers.Layer):
-    """Convolution, then normalisation, then ReLU, each as asked for.
+    """Convolution, then bias or normalisation, then ReLU if asked for.
 
-    Strided kernels are padded alike on both sides, as PyTorch does. `norm` is one of `norms.NORMS`; none is a bias
-    instead. A frozen batch norm is not folded into the kernel: on a CPU that was no faster in training, and it rounds
-    otherwise than the reference.
+    Strided kernels are padded equally on both sides, as in PyTorch. `norm` is one of `norms.NORMS`; "none" means a
+    bias. A frozen batch norm is not folded into the kernel: in training on a CPU that was no faster, and its rounding
+    would differ from the reference.
 
-    `world` is the run that a sync_batch_norm takes its statistics from; None, as it is at first, for this process.
+    `world`: a sync_batch_norm takes its statistics from all ranks of this World; None, the initial value, means this
+    process alone.
     """
 
     def __init__(
@@ -33,8 +34,8 @@ class Conv(tf.keras.layers.Layer):
         affine=True,
         relu=False,
     ):
-        """`affine`: gamma and beta of a frozen batch norm are trainable. `groups`: each sees its own share of
-        in_channels and makes its own share of filters. `initializer` takes a shape."""
+        """`affine`: gamma and beta of a batch norm are trainable. `groups`: each has its own share of in_channels and
+        of filters. `initializer`: function of a shape."""
         super().__init__(name=name, dtype=dtype)
         self.kernel_size, self.strides, self.norm, self.relu = kernel_size, strides, norm, relu
         self.groups, self.world = groups, None
@@ -70,8 +71,8 @@ class Conv(tf.keras.layers.Layer):
         padding = "SAME" if self.strides == 1 else "VALID"
         side = (self.kernel_size - 1) // 2
         if self.strides > 1 and side:
-            # By hand: of explicit padding oneDNN has no gradient, nor TensorFlow one of groups; TensorFlow's own took
-            # nine tenths of a whole training step in bfloat16.
+            # Padded by hand: oneDNN has no gradient of a convolution with explicit padding, and TensorFlow none with
+            # groups as well. TensorFlow's own gradient took nine tenths of a training step in bfloat16.
             features = tf.pad(features, [[0, 0], [side, side], [side, side], [0, 0]])
         if not self.splits_groups:
             return tf.nn.conv2d(features, kernel, self.strides, padding)
@@ -79,7 +80,7 @@ class Conv(tf.keras.layers.Layer):
         return tf.concat([tf.nn.conv2d(part, own, self.strides, padding) for part, own in parts], axis=3)
 
     def _batch_normalized(self, outputs, live):
-        """With the stored statistics or, if `live`, those of this batch, a tenth of which goes into the stored ones."""
+        """Normalises by the stored statistics or, if `live`, by those of the batch, which update the stored ones."""
         if not live:
             return norms.stored_batch_norm(outputs, self.gamma, self.beta, self.mean, self.variance)
         if self.norm == "sync_batch_norm" and self.world is not None and self.world.size > 1:
@@ -94,9 +95,10 @@ class Conv(tf.keras.layers.Layer):
 
 
 def conv_maker(initializer, **common):
-    """A function (in_channels, filters, kernel_size, *, name, **options) that makes each `Conv` of a part of a network.
+    """A function (in_channels, filters, kernel_size, *, name, **options) that makes a `Conv`.
 
-    `initializer`: function of the layer's name that gives the initializer of its kernel; `common`: options of all.
+    `initializer`: function of a layer's name that returns the initializer of its kernel; `common`: options of all
+    layers.
     """
 
     def conv(in_channels, filters, kernel_size, *, name, **options):
@@ -107,10 +109,10 @@ def conv_maker(initializer, **common):
 
 
 def _groups_have_gradients(dtype):
-    """Whether TensorFlow can differentiate a convolution in groups here: on GPUs and with oneDNN it can, a CPU
-    without oneDNN (an older one, or TF_ENABLE_ONEDNN_OPTS=0) runs it forward only.
+    """Whether TensorFlow has the gradient of a convolution in groups on this machine.
 
-    Where it can, that is about twice as fast on a CPU as a convolution for each group.
+    It has on GPUs and with oneDNN, but not on CPUs without oneDNN (older ones, or with TF_ENABLE_ONEDNN_OPTS=0). On a
+    CPU it is about twice as fast as one convolution per group.
     """
     with tf.init_scope():
         features, kernel = tf.zeros([1, 2, 2, 4], dtype), tf.zeros([1, 1, 2, 4], dtype)

@@ -8,8 +8,8 @@ from awsdet.models.layers.parameters import parameter
 class Dense(tf.keras.layers.Layer):
     """Fully connected layer with bias, and ReLU if asked for.
 
-    `window`: P if the input is RoI features [P, P, channels], flattened; other systems flatten them in another order,
-    which reading and writing their weights has to know.
+    `window`: P if the input is flattened RoI features [P, P, channels]. Other systems flatten them in another order, so
+    P is needed to read and write their weights.
     """
 
     def __init__(self, in_channels, units, *, name, dtype, initializer, relu=False, window=None):

@@ -7,8 +7,7 @@ import tensorflow as tf
 
 
 class Initializers:
-    """Initialisers by the names of the field, each variable with a seed of its own from one seed and the
-    variable's name."""
+    """Initialisers under their usual names. The seed of each variable comes from `seed` and the variable's name."""
 
     def __init__(self, seed):
         self._seed = seed
@@ -25,8 +24,8 @@ class Initializers:
         return tf.keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal", seed=self._seeded(name))
 
     def kaiming_upsample(self, name):
-        """`kaiming_normal` for the kernel [in, 2, 2, filters] of `Upsample`, as PyTorch takes it for a transposed
-        convolution: standard deviation sqrt(2 / (4 in)). VarianceScaling would read the fans off the wrong axes."""
+        """`kaiming_normal` for the kernel [in, 2, 2, filters] of `Upsample`, as PyTorch defines it for a transposed
+        convolution: standard deviation sqrt(2 / (4 in)). VarianceScaling would take the fans from the wrong axes."""
 
         def initializer(shape):
             rows, columns = shape[1:3]

@@ -1,14 +1,14 @@
 """Normalisation of features [B, H, W, C]: batch norm (frozen, live, over all ranks) and group norm.
 
-Plain functions; `layers.Conv` holds the variables. Parameters and statistics are float32 in every precision, and so is
-the arithmetic of those that compute statistics of low-precision features. C: channels.
+These are plain functions; `layers.Conv` holds the variables. Parameters and statistics are float32 in every precision;
+statistics of low-precision features are computed in float32. Symbols: B images, C channels.
 """
 
 import math
 
 import tensorflow as tf
 
-LIVE = "batch_norm"  # each process by itself
+LIVE = "batch_norm"  # statistics of the batch in each process
 BATCH_NORMS = ("frozen_batch_norm", LIVE, "sync_batch_norm")
 NORMS = ("none", *BATCH_NORMS, "group_norm")
 EPSILON = 1e-5
@@ -18,10 +18,10 @@ GROUPS = 32  # of group norm
 def stored_batch_norm(features, gamma, beta, mean, variance):
     """Batch norm with stored statistics; all parameters float32 [C]."""
     if features.dtype == tf.float32:
-        # The same arithmetic as the reference's, to its last bit or nearly: deep networks amplify what differs.
+        # The same arithmetic as in the reference, nearly to the last bit: deep networks amplify differences.
         scale = gamma * tf.math.rsqrt(variance + EPSILON)
         return features * scale + (beta - mean * scale)
-    # Fused: one rounding to low precision, not two.
+    # Fused, it rounds to low precision once and not twice.
     fused = tf.compat.v1.nn.fused_batch_norm
     return fused(features, gamma, beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False)[0]
 
@@ -37,14 +37,14 @@ def batch_norm(features, gamma, beta):
 def sync_batch_norm(features, gamma, beta, shift, world, name):
     """Batch norm with the statistics of all ranks' features, each pixel weighing the same.
 
-    Ranks may have different numbers and sizes of images. Two exchanges, named after `name`: the moments on the way
-    there, their gradients on the way back. The gradients of `features` are those of the sum of all ranks' losses,
-    the gradients of gamma and beta this rank's share of them, so that averaging over the ranks gives those of the
-    mean loss, as for any other variable.
+    Ranks may have different numbers and sizes of images. There are two exchanges, named after `name`: of the moments in
+    the forward pass, and of their gradients in the backward pass. The gradients of `features` are those of the sum of
+    all ranks' losses. The gradients of gamma and beta are this rank's share, so that averaging them over the ranks
+    gives those of the mean loss, as for any other variable.
 
     Args:
-        shift: float32 [C], the same on all ranks and near the mean: keeps the variance from being the small
-            difference of two large numbers. It changes nothing else.
+        shift: float32 [C], the same on all ranks and near the mean. It is subtracted first, so that the variance is
+            not the small difference of two large numbers; it does not change the result otherwise.
         world: `sum(tensor, name)` over the ranks.
 
     Returns the normalised features and float32 [C] mean and unbiased variance, the same on all ranks.
@@ -82,14 +82,14 @@ def sync_batch_norm(features, gamma, beta, shift, world, name):
 
 
 def group_norm(features, gamma, beta):
-    """Group norm (Wu and He 2018) in 32 groups, or in the largest power of two that divides C where 32 does not."""
+    """Group norm (Wu and He 2018) in 32 groups or, if 32 does not divide C, in the largest power of two that does."""
     channels = features.shape[3]
     groups = math.gcd(GROUPS, channels)
     shape = tf.shape(features)
     grouped = tf.reshape(tf.cast(features, tf.float32), [shape[0], shape[1] * shape[2], groups, channels // groups])
     mean, variance = tf.nn.moments(grouped, axes=[1, 3], keepdims=True)
-    # One multiply and one add a feature: the statistics are folded into a scale and an offset for each image and
-    # channel.
+    # The statistics are folded into a scale and an offset per image and channel: one multiplication and one addition
+    # per feature.
     scale = tf.math.rsqrt(variance + EPSILON) * tf.reshape(gamma, [1, 1, groups, -1])
     offset = tf.reshape(beta, [1, 1, groups, -1]) - mean * scale
     return tf.cast(tf.reshape(grouped * scale + offset, shape), features.dtype)

@@ -1,9 +1,9 @@
-"""The layers that networks are made of: convolution with its normalisation, transposed convolution, dense.
+"""Makes the variables of layers.
 
-They make their variables in the constructor, from explicit input channels, so that a detector has all its weights
-before it sees a batch. A layer's name is its path in the detector ("backbone.layer2.0.conv1", the names of
-mmdetection) and begins the name of each of its variables. Variables are float32 whatever the precision policy;
-features are NHWC in the policy's compute dtype.
+Layers make their variables in the constructor, from explicit input channels, so that a detector has all its weights
+before its first batch. The name of a layer is its path in the detector ("backbone.layer2.0.conv1", as in mmdetection)
+and the beginning of the name of each of its variables. Variables are float32 in every precision policy; features are
+NHWC in the compute dtype of the policy.
 """
 
 import tensorflow as tf

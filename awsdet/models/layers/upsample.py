@@ -6,11 +6,11 @@ from awsdet.models.layers.parameters import parameter
 
 
 class Upsample(tf.keras.layers.Layer):
-    """Transposed convolution with kernel 2 and stride 2, bias and ReLU: twice the size.
+    """Transposed convolution with kernel 2, stride 2, bias and ReLU: doubles the size.
 
-    Kernel and stride are equal, so no two inputs meet in an output: it is one matrix product, and each input makes 2x2
-    outputs of its own. These are left together for `interleave`, since to shuffle a thin tensor made of them costs
-    little, and to shuffle all channels twice as much memory traffic as the product itself.
+    Kernel and stride are equal, so each input makes its own 2x2 outputs, by one matrix product. The 2x2 outputs are
+    returned side by side, and `interleave` is called later, on a tensor with fewer channels: with all channels it would
+    take twice as much memory traffic as the product.
     """
 
     def __init__(self, in_channels, filters, *, name, dtype, initializer):
@@ -20,11 +20,11 @@ class Upsample(tf.keras.layers.Layer):
         self.built = True
 
     def call(self, features):
-        """`features` [R, H, W, in_channels] -> [R, H, W, 2, 2, filters]: row, column of a pixel within its input."""
+        """`features` [R, H, W, in_channels] -> [R, H, W, 2, 2, filters], the 2x2 outputs of each pixel."""
         in_channels, _, _, filters = self.kernel.shape
         kernel = tf.cast(tf.reshape(self.kernel, [in_channels, -1]), self.compute_dtype)
         bias = tf.cast(tf.tile(self.bias, [4]), self.compute_dtype)
-        # Two axes: with more the kernel's gradient is one product a row of each image, and their sum.
+        # Reshaped to two axes: with more, the gradient of the kernel would be a sum of one product per row and image.
         outputs = tf.nn.relu(tf.nn.bias_add(tf.matmul(tf.reshape(features, [-1, in_channels]), kernel), bias))
         return tf.reshape(outputs, tf.concat([tf.shape(features)[:3], [2, 2, filters]], axis=0))
 

@@ -1,1 +1,1 @@
-"""Necks: features of a backbone in, a pyramid of equal width out."""
+"""Necks: from the features of a backbone to a pyramid whose levels have equally many channels."""

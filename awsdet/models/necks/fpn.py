@@ -1,4 +1,4 @@
-"""Feature Pyramid Network (Lin et al. 2017): features of rising strides in, levels of equal width out."""
+"""Feature Pyramid Network (Lin et al. 2017): from features of rising strides to levels with equally many channels."""
 
 import tensorflow as tf
 
@@ -15,10 +15,11 @@ class FPN(tf.keras.layers.Layer):
         in_channels: of C2, C3, …
         channels: of every output.
         start_level: the first feature that is used, 0 for C2.
-        num_outs: levels in all. Those beyond the features are extra, each of half the size (rounded up) of the last.
-        extra_convs: what makes the extra levels: none, subsampling; else 3x3 convolutions of stride 2 of which the
-            first sees the last feature (on_input), its lateral (on_lateral) or its output (on_output).
-        relu_before_extra_convs: a ReLU before the second extra convolution and those after it.
+        num_outs: number of levels. Levels beyond the features are extra, each half the size (rounded up) of the one
+            before.
+        extra_convs: what makes the extra levels. none: subsampling. Otherwise 3x3 convolutions of stride 2, of which
+            the first gets the last feature (on_input), its lateral (on_lateral) or its output (on_output).
+        relu_before_extra_convs: a ReLU before each extra convolution but the first.
         norm: see `Conv`.
     """
 
@@ -52,9 +53,9 @@ class FPN(tf.keras.layers.Layer):
         self.built = True
 
     def call(self, features, training=False):
-        """Features [B, H, W, in_channels] from stride 4 on, each level half the size of the one before -> list of
-        num_outs levels [B, h, w, channels], finest first. Where sizes are known to the graph they may be odd; else each
-        must be exactly half (H and W of the image are multiples of 32)."""
+        """Features [B, H, W, in_channels] from stride 4 on, each half the size of the one before -> list of num_outs
+        levels [B, h, w, channels], finest first. Features may have odd sizes only if the graph knows their sizes;
+        otherwise H and W of the image must be multiples of 32."""
         used = features[self.start_level :]
         merged = [lateral(f, training=training) for lateral, f in zip(self.lateral, used)]
         for level in reversed(range(len(merged) - 1)):
@@ -72,6 +73,6 @@ class FPN(tf.keras.layers.Layer):
 
 
 def _cut(features, finer):
-    """Without the last row or column that `finer` has not: its size was odd. Costs nothing where none was."""
+    """`features` cut to the size of `finer`, which is smaller if it is odd. Costs nothing if the sizes are equal."""
     height, width = finer.shape[1:3]
     return features if features.shape[1:3] == finer.shape[1:3] else features[:, :height, :width]

@@ -1,4 +1,4 @@
-"""The feature pyramid of HRNetV2p (Sun et al. 2019): all branches joined at the finest size, then averaged down."""
+"""The feature pyramid of HRNetV2p (Sun et al. 2019): all branches are joined at the finest size, then averaged down."""
 
 import tensorflow as tf
 
@@ -6,11 +6,11 @@ from awsdet.models.layers.conv import conv_maker
 
 
 class HRFPN(tf.keras.layers.Layer):
-    """Bilinear upsampling, concatenation, a 1x1 convolution; average pooling and a 3x3 convolution for each level."""
+    """Bilinear upsampling, concatenation, a 1x1 convolution; then average pooling and a 3x3 convolution per level."""
 
     def __init__(self, in_channels, channels, *, norm, initializers, dtype, num_outs=5, start_level=0, name="neck"):
         """`in_channels`: of the branches; `channels`: of each of the `num_outs` levels; `norm`: see `Conv`;
-        `start_level`: 1 for levels from stride 8 on, which the 3x3 convolutions then halve to."""
+        `start_level`: 1 for levels from stride 8 on, which the 3x3 convolutions reach by a stride of 2."""
         super().__init__(name=name, dtype=dtype)
         conv = conv_maker(initializers.xavier_uniform, norm=norm, dtype=dtype)
         self.reduction = conv(sum(in_channels), channels, 1, name=f"{name}.reduction_conv.conv")
@@ -21,8 +21,8 @@ class HRFPN(tf.keras.layers.Layer):
         self.built = True
 
     def call(self, features, training=False):
-        """Features at strides 4, 8, 16, 32, each level exactly half the size of the one before (H and W multiples
-        of 32) -> num_outs levels; an odd last row or column is left out of the next level, but none is empty."""
+        """Features at strides 4, 8, 16, 32, each exactly half the size of the one before (H and W of the image are
+        multiples of 32) -> num_outs levels. The next level leaves out an odd last row or column, but none is empty."""
         size = tf.shape(features[0])[1:3]
         joined = [features[0], *(tf.cast(tf.image.resize(f, size), f.dtype) for f in features[1:])]
         level = self.reduction(tf.concat(joined, axis=3), training=training)
@@ -35,7 +35,7 @@ class HRFPN(tf.keras.layers.Layer):
 
 
 def _halved(features):
-    """The mean of each 2x2; a map of one row or column is doubled first."""
+    """The mean of each 2x2; a single row or column is doubled first."""
     height, width = tf.unstack(tf.shape(features)[1:3])
     spare = [[0, 0], [0, tf.maximum(2 - height, 0)], [0, tf.maximum(2 - width, 0)], [0, 0]]
     return tf.nn.avg_pool2d(tf.pad(features, spare, "SYMMETRIC"), 2, 2, "VALID")

@@ -12,7 +12,7 @@ HEIGHT, WIDTH = 24, 40
 
 
 def smooth():
-    """uint8 [HEIGHT, WIDTH, 3] that JPEG keeps nearly as it is, unlike under every turn and mirror."""
+    """uint8 [HEIGHT, WIDTH, 3] that JPEG hardly changes; every rotation and reflection of it differs."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     return np.stack([x * 6, y * 10, (x + y) * 3], axis=2).astype(np.uint8)
 
@@ -26,7 +26,7 @@ def encode(image, kind="JPEG", orientation=None):
     return out.getvalue()
 
 
-# How the camera's pixels must be turned to be upright, by the EXIF standard.
+# What makes the camera's pixels upright, by the EXIF standard.
 UPRIGHT = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -103,7 +103,7 @@ def test_every_kind_of_image_reads_as_the_same_rgb_everywhere(mode, kind, note, 
     assert stored.notes == (note,)
     decoded = decode_image(stored.encoded).numpy()
     assert decoded.shape == (HEIGHT, WIDTH, 3) and decoded.dtype == np.uint8
-    tolerance = 8 if mode == "CMYK" else 0  # stored as JPEG anew
+    tolerance = 8 if mode == "CMYK" else 0  # encoded again as JPEG
     assert np.abs(decoded.astype(int) - load_image(tmp_path / "image")).max() <= tolerance
 
 

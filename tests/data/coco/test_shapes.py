@@ -91,7 +91,7 @@ def test_an_object_looks_unlike_what_surrounds_it(larger_set):
 
 
 def test_sizes_that_cannot_be_are_refused(tmp_path):
-    with pytest.raises(UserError, match="image_size=32: 64 px at least"):
+    with pytest.raises(UserError, match="image_size=32: it must be at least 64 px"):
         shapes.generate(tmp_path, image_size=32)
     with pytest.raises(UserError, match="val_images=0"):
         shapes.generate(tmp_path, val_images=0)

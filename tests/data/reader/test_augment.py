@@ -1,4 +1,4 @@
-"""Augmentations: what is drawn, by numbers; and whether images, boxes and masks stay in step, by pictures."""
+"""Augmentations: statistics of the drawn numbers; and images, boxes and masks stay in step."""
 
 import numpy as np
 import pytest
@@ -149,7 +149,7 @@ def test_a_crop_that_keeps_an_object_reaches_all_objects_and_places():
     )
     assert {tuple(corner) for corner in corners[:8]} == {(0, 0), (0, 12), (12, 0), (12, 12)}
     assert {tuple(corner) for corner in corners[8:]} == {(53, 43), (53, 62), (72, 43), (72, 62)}
-    for boxes, crowds in (([], ()), ([[10, 10, 4, 4]], (0,))):  # no object: the place that was drawn
+    for boxes, crowds in (([], ()), ([[10, 10, 4, 4]], (0,))):  # without objects the window is where it was drawn
         stored = [record_of(boxes, crowds)]
         found = augment.settle(placement, {"object": tf.constant([[0.5, 0.5, 0.5]])}, stored, pair)
         assert found.corner.numpy().tolist() == [[3, 4]]

@@ -1,4 +1,4 @@
-"""Settings to ReaderOptions, and the complaints about those that cannot be."""
+"""From settings to ReaderOptions, and the errors for invalid settings."""
 
 import pytest
 

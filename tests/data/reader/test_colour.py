@@ -1,4 +1,4 @@
-"""Colour operations against Pillow's and Python's own, and what they leave alone."""
+"""Colour operations against Pillow's and Python's own, and what they must not change."""
 
 import colorsys
 

@@ -1,6 +1,6 @@
-"""What the reader gives for settings without crop, jitter or colours, to the last bit: SHA-256 of all tensors.
+"""The batches of the reader, to the last bit, for settings without crop, jitter or colours: SHA-256 of all tensors.
 
-The hashes are those of the reader as it was before images had a `Placement`: every later one must give the same.
+The hashes are those of the reader before images had a `Placement`; they must not change.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ def star(rng, width, height):
 
 @pytest.fixture(scope="module")
 def drawn_records(tmp_path_factory):
-    """Records of 19 noisy PNG images with polygons, run lengths, crowds, small and empty ones: no JPEG in the way."""
+    """Records of 19 noisy PNG images with polygons, run lengths, crowds, small objects and empty images."""
     folder, rng = tmp_path_factory.mktemp("golden"), np.random.default_rng(11)
     images, annotations = [], []
     for number in range(1, 20):

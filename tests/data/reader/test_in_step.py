@@ -1,6 +1,6 @@
 """Whether image, boxes and masks stay in step, for random placements and through the whole reader.
 
-The reference is slow and obvious: every pixel of a window is asked where its centre was in the source.
+The reference is slow and obvious: for every pixel of a window it computes where its centre was in the source.
 """
 
 import json
@@ -31,7 +31,7 @@ def random_placement(rng):
 
 
 def source_points(original_size, size, corner, window, flip, per_pixel=1):
-    """x, y in px of the source of the middles of the window's pixels, or of a finer grid."""
+    """x, y, in px of the source, of the centres of the window's pixels, or of a finer grid."""
     y, x = np.meshgrid(*((np.arange(side * per_pixel) + 0.5) / per_pixel for side in window), indexing="ij")
     x, y = x + corner[1], y + corner[0]
     x = size[1] - x if flip else x
@@ -39,7 +39,7 @@ def source_points(original_size, size, corner, window, flip, per_pixel=1):
 
 
 def even_odd(part, x, y):
-    """Which points lie in a polygon, and which too near to its outline to tell."""
+    """(which points lie in a polygon, which are too near to its outline to tell)."""
     points, inside, near = np.reshape(part, (-1, 2)), np.zeros(x.shape, bool), np.zeros(x.shape, bool)
     for (ax, ay), (bx, by) in zip(points, np.roll(points, -1, axis=0)):
         crosses = (ay > y) != (by > y)
@@ -57,7 +57,7 @@ def star(rng, width, height):
 
 
 def stored_lists(boxes, parts, masks):
-    """The record of rows that have a box x, y, width, height, and one polygon or one mask each."""
+    """The record of rows, each of which has a box x, y, width, height and one polygon or one mask."""
     runs = [run_lengths(mask) if mask is not None else [] for mask in masks]
     kept = [part for part in parts if part is not None]
 
@@ -96,7 +96,7 @@ def tight_box(x1, y1, x2, y2, width, height):
 
 @pytest.mark.parametrize("seed", range(60))
 def test_random_placements(seed):
-    """One object of run lengths, which the picture shows, and one of a polygon, in a random window."""
+    """An object of run lengths, which the picture shows, and an object of a polygon, in a random window."""
     rng = np.random.default_rng(1000 + seed)
     height, width = (int(side) for side in np.exp(rng.uniform(np.log(8), np.log(90), 2)))
     mask, part = blob(rng, height, width), star(rng, width, height)
@@ -130,7 +130,7 @@ def test_random_placements(seed):
     if 0 in place:
         runs = found.rles[0, place[0]].numpy().tolist()
         decoded = coco_mask.decode(coco_mask.frPyObjects({"size": window.tolist(), "counts": runs}, *window.tolist()))
-        # The picture blends neighbours: where it is all object or all background, so is the mask.
+        # The picture blends neighbours. The mask must agree wherever the picture is all object or all background.
         assert decoded[picture == 255].all() and not decoded[picture == 0].any()
         assert (decoded == mask[y.astype(int).clip(0, height - 1), x.astype(int).clip(0, width - 1)]).mean() > 0.99
     if 1 in place:
@@ -138,7 +138,7 @@ def test_random_placements(seed):
 
 
 def bitmap(polygons, height, width):
-    """bool [height, width] of ragged polygons of one object: by the model's own rasteriser, of a RoI around it all."""
+    """bool [height, width] of the ragged polygons of one object, by the model's own rasteriser."""
     side = int(max(height, width))
     target = polygon_targets(polygons, [0], tf.constant([[0, 0, side, side]], tf.float32), side)
     return target[0].numpy()[:height, :width] > 0
@@ -151,7 +151,7 @@ def shown(label, mask, part, x, y):
 
 
 def check_polygon(found, row, part, where, original_size):
-    """The placed polygon has the pixels, the area, and the share of any box inside the window, of the source's."""
+    """The placed polygon has the pixels, the area and the shares in boxes of the source polygon in the window."""
     window, polygons = where[2], found.polygons[0][row : row + 1]
     points = np.reshape(polygons.flat_values, (-1, 2))
     is_whole = (where[2] == where[0]).all()
@@ -200,7 +200,7 @@ def batches(manifest, *, rank=0, world_size=1, start_step=0, **changes):
 
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory):
-    """Records of images that show object 0 in red and object 1 in green, on blue noise; 1 px and empty ones among."""
+    """Records of images that show object 0 in red and object 1 in green, on blue noise; some of 1 px, some empty."""
     folder, rng = tmp_path_factory.mktemp("painted"), np.random.default_rng(21)
     images, annotations = [], []
     for number in range(1, 18):
@@ -234,7 +234,7 @@ def painted(tmp_path_factory):
 
 @pytest.mark.parametrize("changes", AUGMENTED.values(), ids=list(AUGMENTED))
 def test_masks_and_boxes_are_where_the_picture_shows_them(painted, changes):
-    """Masks of red are exact, those of green to the pixels of an outline; what has no row is hardly seen."""
+    """Red masks are exact, green masks up to the pixels of the outline; objects without a row are hardly visible."""
     rows = dropped = 0
     for batch in batches(painted, batch_size=3, **changes):
         assert batch["image"].shape[1] % 32 == 0 and batch["image"].shape[2] % 32 == 0
@@ -268,7 +268,7 @@ def mask_of(masks, image, row, height, width):
 
 
 def check_box(box, shows):
-    """Nothing of the object lies outside the box; blending smears it by less than a source pixel."""
+    """No part of the object lies outside the box, except that blending smears it by less than a source pixel."""
     x1, y1, x2, y2 = box
     y, x = np.nonzero(shows == 255)
     assert (x + 0.5 >= x1 - 1e-3).all() and (x + 0.5 <= x2 + 1e-3).all()

@@ -34,7 +34,7 @@ def train(manifest, *, seed=1, rank=0, world_size=1, epochs=1, start_step=0, **c
 
 
 def flat(batch):
-    """Every tensor of a batch, ragged ones as their values and splits."""
+    """Every tensor of a batch; ragged tensors as their values and splits."""
     return tf.nest.flatten(batch, expand_composites=True)
 
 
@@ -191,7 +191,7 @@ def test_masks_fill_their_boxes_and_crowds_have_none(manifest):
 
 
 def test_what_is_read_at_full_size_is_what_the_file_says(shapes_set, manifest):
-    """Resized by 1, a batch must hold the source's pixels, boxes, polygons and runs themselves."""
+    """Without a change of size, a batch must hold the very pixels, boxes, polygons and runs of the source."""
     truth = read_ground_truth(manifest)
     annotations = {}
     for annotation in truth["annotations"]:

@@ -1,4 +1,4 @@
-"""The plan alone, on made-up manifests: no image is read here."""
+"""The plan of an epoch, on invented manifests; no image is read."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_an_epoch_visits_every_image_once_over_all_ranks(sizes, world_size):
     visits = np.bincount(np.concatenate([p.record for p in plans]), minlength=sum(sizes))
     repeated = steps * 2 * world_size - sum(sizes)
     assert visits.min() >= 1 and 0 <= repeated < 2 * world_size
-    assert (visits - 1).sum() == repeated  # only what completes the last global batch comes again,
+    assert (visits - 1).sum() == repeated  # images repeat only to complete the last global batch,
     assert visits.max() - visits.min() <= 1  # and evenly, however few images there are
 
 
@@ -71,7 +71,7 @@ def test_a_global_batch_has_one_orientation_but_for_the_last_ones(world_size):
     landscape = (manifest.width >= manifest.height)[np.stack([p.record.reshape(-1, 4) for p in plans], axis=1)]
     mixed = [step for step in landscape if step.any() and not step.all()]
     assert len(mixed) <= 1
-    # Even in the mixed one a single rank at most has both.
+    # Even in the mixed batch at most one rank has both.
     assert all(sum(rank.any() and not rank.all() for rank in step) <= 1 for step in mixed)
 
 

@@ -101,7 +101,7 @@ def rows_by_image(dataset):
                     batch["masks"]["rles"][row].to_list(),
                 )
             ]
-            # Crowds come last in our records and where they were in the others.
+            # Crowds come last in our records, and at their original places in the others.
             found[int(image_id)] = (batch["image"][row].numpy(), sorted(rows, key=lambda r: (r[1], *r[2])))
     return found
 
@@ -162,7 +162,7 @@ def test_shards_are_indexed_once_and_the_manifest_kept(api_records):
 
 
 def test_old_shards_with_names_alone_and_boxes_alone_are_read(shapes_set, tmp_path):
-    """Before its labels were added, the script wrote class names only; masks are an option of it; ids may be names."""
+    """Old versions of the script wrote only class names; masks are optional; ids may be names."""
     folder = write_shards(
         tmp_path, shapes_set, labels=False, masks=False, source_id=False, name="{}-{:05d}-of-{:05d}.tfrecord"
     )

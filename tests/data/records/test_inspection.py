@@ -50,7 +50,8 @@ def remove(path):
 
 
 @pytest.mark.parametrize(
-    "harm, words", [(damage_byte, "its checksum is not the manifest's"), (shorten, "bytes, not"), (remove, "missing")]
+    "harm, words",
+    [(damage_byte, "its checksum differs from the manifest"), (shorten, "bytes, not"), (remove, "missing")],
 )
 def test_a_harmed_shard_is_named_with_code_2(records, harm, words, capsys):
     harm(records / "train-00001-of-00002.tfrecord")
@@ -70,7 +71,7 @@ def test_every_harmed_shard_is_listed(records):
 
 
 def test_shards_that_are_not_the_manifests_are_found_without_checksums(records):
-    """Shards of another writer have no checksums; their own and the index must do."""
+    """Shards of other programs have no checksum in the manifest, only those of TFRecord, and the index."""
     manifest = (records / "val.manifest.json").read_text()
     for shard in read_manifest(records, "val").shards:
         manifest = manifest.replace(shard.sha256, "")

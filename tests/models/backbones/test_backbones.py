@@ -1,4 +1,4 @@
-"""Backbones at their real sizes against PyTorch's; tests/fixtures/backbones/make.py tells how the numbers were made."""
+"""Backbones at their real sizes against PyTorch's; tests/fixtures/backbones/make.py made the numbers."""
 
 import pathlib
 
@@ -12,8 +12,8 @@ from awsdet.models.layers.initializers import Initializers
 from awsdet.models.necks.hrfpn import HRFPN
 from awsdet.runtime.errors import UserError
 from awsdet.weights import mmdet
-from tests.models.made import TWO, batch, small_config, small_detector
-from tests.models.made_weights import IMAGE, PYRAMID_IMAGE, image, made, share
+from tests.models.named_weights import IMAGE, PYRAMID_IMAGE, array_named, every_16th_channel, random_image
+from tests.models.small_detectors import TWO_IMAGES, batch_of, small_config, small_detector
 
 FIXTURES = pathlib.Path(__file__).parents[2] / "fixtures" / "backbones"
 HRNET = ("model.backbone.name=hrnet", "model.fpn.name=hrfpn")
@@ -31,8 +31,8 @@ TINY = {
 }
 
 
-def full(*overrides):
-    """A backbone and neck of the published widths with made weights."""
+def full_size_backbone_and_neck(*overrides):
+    """A backbone and neck of the published widths with weights made from their names."""
     config = config_lib.mask_rcnn()
     for override in overrides:
         config_lib.apply_override(config, override)
@@ -43,16 +43,16 @@ def full(*overrides):
     for name, variable in variables.items():
         key = mmdet.source_key(name, variables)
         shape = tuple(variable.shape[axis] for axis in ((3, 2, 0, 1) if len(variable.shape) == 4 else (0,)))
-        variable.assign(mmdet.from_source(key, made(key, shape), {}))
+        variable.assign(mmdet.from_source(key, array_named(key, shape), {}))
     return backbone, neck
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_equals_pytorch(name):
-    backbone, neck = full(*VARIANTS[name])
+    backbone, neck = full_size_backbone_and_neck(*VARIANTS[name])
     expected = dict(np.load(FIXTURES / f"{name}.npz"))
     pyramid = name.startswith("hrnet")
-    pixels = tf.constant(image(PYRAMID_IMAGE if pyramid else IMAGE))
+    pixels = tf.constant(random_image(PYRAMID_IMAGE if pyramid else IMAGE))
     with tf.GradientTape() as tape:
         tape.watch(pixels)
         outputs = backbone(pixels, training=True)
@@ -62,16 +62,16 @@ def test_equals_pytorch(name):
     assert len(outputs) == len(expected) - 1
     for index, ours in enumerate(outputs):
         theirs = expected[f"output{index}"]
-        assert share(ours.numpy()).shape == theirs.shape
-        assert np.abs(share(ours.numpy()) - theirs).max() < 1e-4 * np.abs(theirs).max(), index
+        assert every_16th_channel(ours.numpy()).shape == theirs.shape
+        assert np.abs(every_16th_channel(ours.numpy()) - theirs).max() < 1e-4 * np.abs(theirs).max(), index
     theirs = expected["image_gradient"]
     assert np.linalg.norm(gradient - theirs) < 1e-3 * np.linalg.norm(theirs)
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_trains_and_detects_in_low_precision(name):
-    """Eager: no time to trace. Every loss is near float32's, every variable gets a finite gradient."""
-    data = batch(TWO, size=(64, 64))
+    """The loss is near that in float32, and every variable gets a finite gradient. Eager, since tracing is slow."""
+    data = batch_of(TWO_IMAGES, size=(64, 64))
     losses = {}
     for precision in ("float32", "mixed_bfloat16"):
         overrides = (*TINY[name], f"model.precision={precision}", "model.backbone.frozen_stages=0")

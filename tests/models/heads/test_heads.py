@@ -1,4 +1,4 @@
-"""What the heads may be besides the default: convolutions, group norm, one box for all classes, GIoU, Soft-NMS."""
+"""Heads other than the default: convolutions, group norm, one box for all classes, GIoU, Soft-NMS."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from awsdet.models.heads.conv_box_head import ConvBoxHead
 from awsdet.models.layers.initializers import Initializers
 from awsdet.runtime.errors import UserError
 from awsdet.weights import mmdet
-from tests.models.made import TWO, batch, small_detector
+from tests.models.small_detectors import TWO_IMAGES, batch_of, small_detector
 
 RANDOM = np.random.default_rng(6)
 
@@ -53,7 +53,7 @@ def test_every_other_choice_trains_in_one_trace_and_detects():
     traces, normalized = [], model.normalized
     model.normalized = lambda losses: traces.append(1) or normalized(losses)
     before = {variable.name: variable.numpy() for variable in model.trainable_variables}
-    images = [batch(TWO), batch([[]], (96, 96)), batch(TWO, (96, 160))]
+    images = [batch_of(TWO_IMAGES), batch_of([[]], (96, 96)), batch_of(TWO_IMAGES, (96, 160))]
     dataset = tf.data.Dataset.from_tensors(images[0])
     for more in images[1:]:
         dataset = dataset.concatenate(tf.data.Dataset.from_tensors(more))
@@ -61,7 +61,7 @@ def test_every_other_choice_trains_in_one_trace_and_detects():
     assert len(traces) == 1 and np.isfinite(history["loss"]).all()
     still = [v.name for v in model.trainable_variables if np.array_equal(v, before[v.name])]
     assert not still
-    found = model.detect(batch(TWO))
+    found = model.detect(batch_of(TWO_IMAGES))
     count = int(found["count"][0])
     assert count > 0 and np.all(np.diff(found["scores"][0, :count]) <= 0) and found["masks"].shape == (2, 100, 28, 28)
 
@@ -83,7 +83,7 @@ def test_one_box_for_all_classes(detector):
     )
     deltas = model.roi_heads.stages[0].box_head.deltas
     assert deltas.bias.shape == 4
-    data = batch(TWO)
+    data = batch_of(TWO_IMAGES)
     with tf.GradientTape() as tape:
         terms = model.compute_losses(data)
         total = tf.add_n(list(terms.values()))

@@ -1,4 +1,4 @@
-"""The mask head's initial weights, and the positives that it is given."""
+"""The mask head's initial weights, and the positives that are its input."""
 
 import numpy as np
 import pytest
@@ -32,6 +32,6 @@ def test_kernels_start_with_the_spread_of_kaiming_normal(channels):
     kernels = {"upsample": (head.upsample.kernel, 4 * channels), "conv": (head.convs[1].kernel, 9 * channels)}
     for name, (kernel, fan) in kernels.items():
         expected, values = np.sqrt(2 / fan), kernel.numpy()
-        tolerance = 4 * expected / np.sqrt(2 * values.size)  # four standard errors of a measured spread
+        tolerance = 4 * expected / np.sqrt(2 * values.size)  # four standard errors of the measured standard deviation
         assert abs(values.std() - expected) < tolerance, name
         assert abs(values.mean()) < 4 * expected / np.sqrt(values.size), name

@@ -59,13 +59,13 @@ def test_every_anchor_is_positive_negative_or_left_out():
     np.testing.assert_array_equal(targets.valid, [[1, 1, 0, 1, 1], [1, 1, 1, 1, 0]])
     np.testing.assert_array_equal(targets.labels, [[2, 2, 3, 3, 3], [3] * 5])
     np.testing.assert_allclose(targets.deltas[0, 1], [0, -0.25, 0, np.log(0.5)], atol=1e-6)
-    assert float(targets.normalizer) == 3  # two, and one for the image that has none
+    assert float(targets.normalizer) == 3  # two, and one for the image without positives
 
 
 def test_each_object_has_its_best_anchor_and_crowds_have_none():
     data = batch([[[50, 50, 90, 60], [0, 0, 14, 20]]], [[1, 0]], [[False, True]])
     targets = targets_of(tf.ones([1, 5], tf.bool), data)
-    # The anchors in the crowd are left out; the object reaches IoU 0.25 only, but that is the best there is.
+    # The anchors in the crowd are left out; the object reaches only IoU 0.25, but that is its best.
     np.testing.assert_array_equal(targets.positive, [[0, 0, 0, 1, 1]])
     np.testing.assert_array_equal(targets.valid, [[0, 0, 0, 1, 1]])
     data = batch([[[50, 50, 90, 60]]], [[1]])
@@ -93,7 +93,7 @@ def test_losses_without_objects_are_finite_and_reach_both_outputs(box_loss):
 
 
 def slow_detections(logits, deltas, anchors, size, suppression, pre_nms, min_size):
-    """mmdetection's order of things for one image, one candidate after the other. (score, class, box) by rank."""
+    """The steps of mmdetection for one image, candidate by candidate. Returns (score, class, box) by rank."""
     found = []
     for level, level_deltas, level_anchors in zip(logits, deltas, anchors):
         scores = 1 / (1 + np.exp(-level.astype(np.float64)))

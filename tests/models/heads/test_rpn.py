@@ -1,4 +1,4 @@
-"""The RPN at some anchors alone against the RPN everywhere: outputs and gradients."""
+"""The RPN at selected anchors against the RPN at all anchors: outputs and gradients."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SIZES = [(5, 9), (3, 5), (1, 1)]  # odd, and a level where every window reaches 
 CHANNELS, ANCHORS = 6, 3
 
 
-def made(dtype="float32"):
+def head_and_pyramid(dtype="float32"):
     random = np.random.default_rng(0)
     pyramid = [tf.constant(random.normal(size=(2, h, w, CHANNELS)), dtype) for h, w in SIZES]
     policy = "float32" if dtype == "float32" else f"mixed_{dtype}"
@@ -21,13 +21,13 @@ def made(dtype="float32"):
     return head, pyramid
 
 
-def everywhere(head, pyramid):
+def outputs_everywhere(head, pyramid):
     output = head(pyramid)
     return tf.concat(output.logits, axis=1), tf.concat(output.deltas, axis=1)
 
 
 def test_windows_are_the_cells_around_with_zeros_beyond_the_border():
-    _, pyramid = made()
+    _, pyramid = head_and_pyramid()
     total = sum(h * w for h, w in SIZES)
     windows = cell_windows(pyramid, tf.stack([tf.range(total)] * 2)).numpy()
     first = 0
@@ -42,8 +42,8 @@ def test_windows_are_the_cells_around_with_zeros_beyond_the_border():
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)])
 def test_every_anchor_alone_is_as_everywhere(dtype, tolerance):
-    head, pyramid = made(dtype)
-    logits, deltas = everywhere(head, pyramid)
+    head, pyramid = head_and_pyramid(dtype)
+    logits, deltas = outputs_everywhere(head, pyramid)
     order = tf.stack([tf.random.experimental.stateless_shuffle(tf.range(logits.shape[1]), (1, i)) for i in range(2)])
     chosen = head.at(pyramid, order)
     assert chosen.logits.dtype == chosen.deltas.dtype == tf.float32
@@ -54,7 +54,7 @@ def test_every_anchor_alone_is_as_everywhere(dtype, tolerance):
 
 
 def test_gradients_are_those_of_the_whole_convolution():
-    head, pyramid = made()
+    head, pyramid = head_and_pyramid()
     # One anchor twice, neighbours whose windows overlap, and both ends of every level.
     index = tf.constant([[0, 0, 1, 3, 134, 135, 179, 180, 182, 76], [181, 14, 17, 41, 44, 120, 60, 63, 66, 182]])
     weights = tf.constant(np.random.default_rng(1).normal(size=(2, 10, 5)), tf.float32)
@@ -68,7 +68,7 @@ def test_gradients_are_those_of_the_whole_convolution():
         return tape.gradient(loss, sources)
 
     def sampled_of_all():
-        return [tf.gather(part, index, batch_dims=1) for part in everywhere(head, pyramid)]
+        return [tf.gather(part, index, batch_dims=1) for part in outputs_everywhere(head, pyramid)]
 
     for ours, expected in zip(gradients(lambda: head.at(pyramid, index)), gradients(sampled_of_all)):
         np.testing.assert_allclose(tf.convert_to_tensor(ours), expected, rtol=1e-4, atol=1e-4)

@@ -70,7 +70,7 @@ def test_group_norm_equals_keras():
 @pytest.mark.parametrize("channels, groups", [(64, 32), (48, 16), (6, 2)])
 @pytest.mark.parametrize("dtype, error", [(tf.float32, 1e-5), (tf.bfloat16, 0.02), (tf.float16, 2e-3)])
 def test_group_norm_equals_its_definition(channels, groups, dtype, error):
-    """Far from zero, where statistics in low precision would be off by more than the rounding of the result."""
+    """For features far from zero, for which statistics in low precision would be too inexact."""
     inputs = tf.cast(RANDOM.normal(20.0, 1.0, (2, 5, 7, channels)), dtype)
     gamma, beta = RANDOM.normal(size=channels), RANDOM.normal(size=channels)
     grouped = inputs.numpy().astype(np.float64).reshape(2, 35, groups, -1)
@@ -90,7 +90,7 @@ def test_sync_batch_norm_of_one_process_is_batch_norm():
 
 @pytest.mark.parametrize("dtype, error", [(tf.float32, 1e-5), (tf.bfloat16, 0.02), (tf.float16, 2e-3)])
 def test_sync_batch_norm_equals_its_definition(dtype, error):
-    """Features far from zero, and the shift that is subtracted from them near them or not."""
+    """For features far from zero, with a shift near their mean and one far from it."""
     inputs = tf.cast(RANDOM.normal(10.0, 1.0, (2, 9, 7, 6)), dtype)
     upstream = tf.cast(RANDOM.normal(size=inputs.shape), dtype)
     gamma, beta = (tf.constant(RANDOM.normal(size=6), tf.float32) for _ in range(2))
@@ -120,7 +120,7 @@ def test_sync_batch_norm_equals_its_definition(dtype, error):
 @pytest.mark.parametrize("groups, strides", [(2, 1), (4, 2), (8, 1)])
 @pytest.mark.parametrize("splits", [False, True])
 def test_groups_equal_a_convolution_for_each(groups, strides, splits):
-    """Forward and gradients, in a graph that serves any size; with TensorFlow's own groups and without."""
+    """Forward and gradients, in a graph for any size, with and without TensorFlow's own groups."""
     layer = Conv(
         16,
         24,

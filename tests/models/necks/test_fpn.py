@@ -1,4 +1,4 @@
-"""The feature pyramid's coarser levels, kind by kind, against the convolutions written out."""
+"""Each kind of extra level of the feature pyramid against its convolutions, written out."""
 
 import numpy as np
 import pytest

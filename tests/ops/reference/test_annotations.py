@@ -16,14 +16,14 @@ def placed(size, flip=False, corner=(0, 0), window=None):
 
 
 def boxes_of(boxes, original_size, placement, min_visible=0.0):
-    """The boxes, which are cut, and of which enough is left, as lists."""
+    """(the boxes, whether each was cut, whether enough of each is left), as lists."""
     shares = tf.fill([len(boxes)], min_visible)
     found = transform_boxes(tf.constant(boxes, tf.float64), original_size, placement, shares)
     return [part.numpy().tolist() for part in found]
 
 
 def polygons_of(parts, original_size, placement):
-    """The parts of one object that are left, as lists."""
+    """The remaining parts of one object, as lists."""
     polygons = tf.ragged.constant([parts], ragged_rank=2, dtype=tf.float64)
     return transform_polygons(polygons, original_size, placement)[0].to_list()
 

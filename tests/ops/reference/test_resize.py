@@ -1,4 +1,4 @@
-"""The plain resize by hand-made numbers."""
+"""The plain resize against numbers computed by hand."""
 
 import numpy as np
 

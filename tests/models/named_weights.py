@@ -1,15 +1,15 @@
-"""Weights made from their names: two programs that never meet give a network the same ones."""
+"""Weights made from their names, so that separate programs give a network the same weights."""
 
 import zlib
 
 import numpy as np
 
 IMAGE = (1, 72, 90, 3)  # odd at strides 4 and 16: borders count
-PYRAMID_IMAGE = (1, 64, 128, 3)  # HRNet wants multiples of 32
+PYRAMID_IMAGE = (1, 64, 128, 3)  # HRNet needs multiples of 32
 
 
-def made(name, shape):
-    """float32 array for the PyTorch parameter `name` of `shape`, of a size that keeps deep networks in range."""
+def array_named(name, shape):
+    """float32 array for the PyTorch parameter `name` of `shape`; its scale keeps deep networks in range."""
     # RandomState, unlike the newer generators, gives the same numbers in every version of NumPy.
     random = np.random.RandomState(zlib.crc32(name.encode()))
     if name.endswith("running_var"):
@@ -21,11 +21,11 @@ def made(name, shape):
     return random.uniform(-reach, reach, shape).astype(np.float32)
 
 
-def image(shape):
+def random_image(shape):
     """A float32 picture [1, H, W, 3]."""
     return np.random.RandomState(5).normal(size=shape).astype(np.float32)
 
 
-def share(array):
+def every_16th_channel(array):
     """What a fixture keeps of features [B, H, W, C]: every 16th channel."""
     return np.ascontiguousarray(array[..., ::16])

@@ -6,7 +6,7 @@ import tensorflow as tf
 from awsdet import config as config_lib
 from awsdet.models.builder import build
 
-SMALL = (
+SMALL_SETTINGS = (
     "model.backbone.base_width=8",
     "model.fpn.channels=16",
     "model.rpn.channels=16",
@@ -26,7 +26,7 @@ SMALL = (
 
 def small_config(*overrides, detector="mask_rcnn"):
     config = getattr(config_lib, detector)()
-    for override in (*SMALL, *overrides):
+    for override in (*SMALL_SETTINGS, *overrides):
         config_lib.apply_override(config, override)
     return config
 
@@ -35,10 +35,10 @@ def small_detector(*overrides, detector="mask_rcnn", seed=1):
     return build(small_config(f"seed={seed}", *overrides, detector=detector), ["a", "b", "c"])
 
 
-def batch(objects, size=(96, 128), seed=0):
-    """A batch dict; `objects` is, for each image, a list of (box, class, is_crowd).
+def batch_of(objects, size=(96, 128), seed=0):
+    """A batch dict. `objects`: for each image a list of (box, class, is_crowd).
 
-    Masks are the boxes, as polygons.
+    The mask of an object is its box, as a polygon.
     """
     random = np.random.default_rng(seed)
     slots = max([1, *map(len, objects)])
@@ -49,7 +49,7 @@ def batch(objects, size=(96, 128), seed=0):
         boxes.append([box for box, _, _ in image] + [[0.0] * 4] * padding)
         classes.append([label for _, label, _ in image] + [-1] * padding)
         crowd.append([is_crowd for _, _, is_crowd in image] + [False] * padding)
-        polygons.append([[] if is_crowd else [rectangle(box)] for box, _, is_crowd in image])
+        polygons.append([[] if is_crowd else [rectangle_polygon(box)] for box, _, is_crowd in image])
     flat = [part for image in polygons for parts in image for part in parts]
     ragged = tf.RaggedTensor.from_row_lengths(
         tf.constant(np.reshape(flat, [-1]), tf.float32), np.full(len(flat), 8, np.int64)
@@ -73,17 +73,17 @@ def batch(objects, size=(96, 128), seed=0):
     }
 
 
-def rectangle(box):
+def rectangle_polygon(box):
     x1, y1, x2, y2 = box
     return [x1, y1, x2, y1, x2, y2, x1, y2]
 
 
-TWO = [
+TWO_IMAGES = [
     [([10.0, 10, 60, 70], 0, False), ([40.0, 30, 120, 90], 2, False)],
     [([5.0, 8, 50, 40], 1, False)],
 ]
 
 
-def index_keys(name, shape):
+def keys_in_index_order(name, shape):
     """Sampling keys that take the first candidates, as the reference tensors do."""
     return tf.broadcast_to(tf.range(tf.cast(shape[1], tf.float32)), shape)

@@ -1,4 +1,4 @@
-"""A small record set, and a detector that answers with the ground truth of the image it is shown."""
+"""A small record set, and a detector that finds the ground truth of each image."""
 
 import hashlib
 
@@ -16,21 +16,21 @@ from awsdet.evaluation.pictures import true_mask
 
 
 def shape_records(folder, images=14):
-    """Manifest of a few images of shapes, among them crowds, RLE objects and images without objects."""
+    """Manifest of a few images of shapes, with crowds, RLE objects and images without objects."""
     shapes.generate(folder / "shapes", train_images=1, val_images=images, image_size=128, seed=19)
     annotations = folder / "shapes/annotations/instances_val.json"
     return convert(annotations, folder / "shapes/images/val", folder / "records", "val", shards=2, workers=1)
 
 
 def small_reader_options():
-    """ReaderOptions with a size unlike the images' own and batches of three."""
+    """ReaderOptions with batches of three and another size than that of the images."""
     data = mask_rcnn().data
     data.update(eval_batch_size=3, eval_short_side=150, max_long_side=400, reader_threads=2)
     return reader_options(data)
 
 
 class TruthDetector:
-    """Knows every image of a record set by its pixels, and what is in it.
+    """Recognises every image of a record set by its pixels, and returns its ground truth.
 
     changed: function (image id, boxes, scores) -> (boxes, scores), to spoil the answers.
     """
@@ -55,12 +55,12 @@ class TruthDetector:
                 self._known[key] = boxes, scores, batch["classes"][i].numpy()[kept], masks
 
     def results(self, outputs, image_size, original_size, score_threshold=0.0):
-        """As a Detector's."""
+        """As `Detector.results`."""
         outputs = {name: np.asarray(value) for name, value in outputs.items()}
         return batch_results(outputs, image_size, original_size, 0.5, score_threshold)
 
     def detect(self, batch):
-        """As a Detector's, with slots for 40 objects."""
+        """As `Detector.detect`, with slots for 40 objects."""
         sizes = np.asarray(batch["image_size"])
         rows = [self._known[_key(image, size)] for image, size in zip(np.asarray(batch["image"]), sizes)]
         outputs = {
@@ -76,7 +76,7 @@ def _key(image, size):
 
 
 def _probabilities(mask, box):
-    """The share of each of 28 x 28 cells of the box that the mask covers, from 8 x 8 points a cell."""
+    """The share of each of 28 x 28 cells of the box that the mask covers, from 8 x 8 points per cell."""
     x1, y1, x2, y2 = box
     points = (np.arange(28 * 8) + 0.5) / (28 * 8)
     rows = np.minimum((y1 + points * (y2 - y1)).astype(int), mask.shape[0] - 1)

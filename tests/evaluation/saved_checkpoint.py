@@ -6,7 +6,7 @@ from awsdet import config as config_module
 from awsdet.models.builder import build
 from awsdet.training.checkpoint import Checkpoints
 from awsdet.training.optimizer import SGD
-from tests.models.made import small_config
+from tests.models.small_detectors import small_config
 
 
 def save_checkpoint(run_folder, class_names, category_ids):
