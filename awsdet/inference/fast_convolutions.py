@@ -1,4 +1,4 @@
-"""Lets a detector that only finds objects use the compiled 3x3 convolution, on CPUs that are faster with it."""
+"""Lets a detector find objects with the compiled 3x3 convolution, on CPUs that are faster with it."""
 
 from awsdet.models.layers.conv import Conv
 from awsdet.ops import conv3x3
