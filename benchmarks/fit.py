@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from benchmarks import measure
 
-CALLBACKS = {"Log": "logs", "Checkpointing": "checkpoints begun", "StopTogether": "asking whether to stop"}
+CALLBACKS = {"Log": "logs", "Saving": "checkpoints begun", "StopTogether": "asking whether to stop"}
 COCO_TRAIN, COCO_VAL = 118287, 5000  # images
 # A step of 16 images on a GPU is assumed to take 100 ms; the log interval is the configs' default.
 STEP_MS, EPOCH, LOG_EVERY = 100, COCO_TRAIN // 16, 50

@@ -10,6 +10,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}  # of every measuring program
 PEERS = ROOT / ".venv-peers"  # made by `make benchmark-peers`
 
 
@@ -30,7 +31,7 @@ def run(command, python=sys.executable):
 
     Its other output is shown only if it fails, which ends the benchmark.
     """
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+    environment = {**os.environ, **ENVIRONMENT}
     done = subprocess.run(
         [str(python), *map(str, command)], capture_output=True, text=True, cwd=ROOT, env=environment, check=False
     )
@@ -51,10 +52,18 @@ def seconds(call, warmup, steps):
     """Seconds of each of `steps` calls, after `warmup` calls that do not count."""
     times = []
     for _ in range(warmup + steps):
+        _wait_for_turn()
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
     return times[warmup:]
+
+
+def _wait_for_turn():
+    """Waits for a line of input if this process takes turns with another one; see benchmarks/versions.py."""
+    if "AWSDET_TURNS" in os.environ:
+        print("turn", flush=True)
+        sys.stdin.readline()
 
 
 def wall_and_processor_seconds(call, warmup, steps):

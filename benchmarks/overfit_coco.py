@@ -92,7 +92,7 @@ def main():
         return code
     awsdet("evaluate", f"--checkpoint={run}", f"--records={records}", f"--output={options.output / 'results.json'}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from awsdet.training.checkpoint import find, read_info  # here, since it loads TensorFlow, as the commands do anyway
+    from awsdet.inference.checkpoint import find, read_info  # here, since it loads TensorFlow
 
     info = read_info(find(run))
     metrics = info["metrics"]

@@ -40,7 +40,7 @@ def flops_by_part(detector, spec, batch, positives):
     They are counted at the sizes of the batch. A dimension that is known only at run time is the number of RoIs: all
     sampled ones in the box head, `positives` in the mask head.
     """
-    sampled = batch["image"].shape[0] * detector.settings.box_head.sample_size
+    sampled = batch["image"].shape[0] * detector.roi_heads.stages[0].sampler.size
     fixed = tf.nest.map_structure(
         lambda wanted, value: wanted if isinstance(value, tf.RaggedTensor) else tf.TensorSpec(value.shape, value.dtype),
         spec,

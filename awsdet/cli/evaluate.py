@@ -59,8 +59,10 @@ def _prepare(flag_values):
     from awsdet.data.records.read import read_manifest
     from awsdet.evaluation import check_classes
     from awsdet.inference import checkpoint
+    from awsdet.inference.fast_convolutions import use_fast_convolutions
 
     detector, info = checkpoint.load(flag_values.checkpoint)
+    use_fast_convolutions(detector)
     data = info["config"].data
     manifest = read_manifest(flag_values.records, flag_values.split or data.eval_split)
     check_classes(detector.class_names, manifest)

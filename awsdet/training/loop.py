@@ -9,6 +9,7 @@ from absl import logging
 from awsdet import evaluation
 from awsdet.data.reader.builder import reader_options
 from awsdet.inference.checkpoint import read_info
+from awsdet.inference.fast_convolutions import use_fast_convolutions
 from awsdet.models import builder
 from awsdet.runtime.progress import clock
 from awsdet.runtime.together import together
@@ -91,6 +92,7 @@ def _new_detector(config, inputs, world):
     detector = builder.build(config, inputs.class_names)
     if config.train.init_from and inputs.start is None and world.is_chief:
         take_weights(detector, config.train.init_from)
+    use_fast_convolutions(detector)  # for its evaluations; the training step is as it was
     return detector
 
 

@@ -22,8 +22,8 @@ import tensorflow as tf
 from awsdet import config as config_module
 from awsdet.data.coco import shapes
 from awsdet.data.records.convert import convert
-from awsdet.runtime.world import World
-from awsdet.training import fit
+from awsdet.inference.checkpoint import newest
+from awsdet.training import loop
 from benchmarks import measure
 from benchmarks.systems.awsdet_step import jittered_proposals
 
@@ -84,14 +84,19 @@ class Turns(tf.keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Starts to time the step within `fit` and to keep its batches."""
-        self._bare = self._steps.compiled
-        timed = self._clock.timed("step", self._bare)
+        compiled = self.model.train_function.compiled
+
+        def recorded(element_spec):
+            self._bare = compiled(element_spec)
+            return step
+
+        timed = self._clock.timed("step", lambda batch: self._bare(batch))
 
         def step(batch):
             self._batches.append(batch)
             return timed(batch)
 
-        self._steps.compiled = step
+        self.model.train_function.compiled = recorded
 
     def on_train_batch_end(self, batch, logs=None):
         """Gives the bare loop its turn in the middle of an epoch."""
@@ -101,13 +106,13 @@ class Turns(tf.keras.callbacks.Callback):
             for _ in range(self._warmup):
                 self._bare(self._batches[-1])
             self.model.detect(self._batches[-1])  # traced now instead of in the first evaluation
-            self._clock.running, self._data_start = True, self._steps.data_seconds
+            self._clock.running, self._data_start = True, self.model.train_function.data_seconds
         else:
             self._clock.add("fit", self._start)
         self._clock.timed("bare", self._loop)()
         # The steps after the last turn have no partner, so they do not count.
         self._clock.running = self._steps.step + self._steps.per_epoch < self._steps.total
-        self.data_seconds = self._steps.data_seconds - self._data_start
+        self.data_seconds = self.model.train_function.data_seconds - self._data_start
         self._start = self._clock.now()
 
     def _loop(self):
@@ -116,55 +121,57 @@ class Turns(tf.keras.callbacks.Callback):
         return float(logs["loss"])  # on a GPU the call itself returns before the step is done
 
 
-class Run(fit._Run):
-    """A run whose callbacks are timed. The measurements belong to the class, since `train` makes the instance."""
+class Measured:
+    """Stands for the function by which `train` calls Keras' fit, and times its callbacks."""
 
-    clock, load, turns = Clock(), "fresh", None
+    def __init__(self, load):
+        self.clock, self.turns, self._load, self._fit = Clock(), None, load, loop._fit
 
-    def _fit(self, callbacks):
-        if self.load == "trained":
-            jittered_proposals(self.detector, tf.random.Generator.from_seed(1))
+    def __call__(self, run, batches, callbacks):
+        if self._load == "trained":
+            jittered_proposals(run.detector, tf.random.Generator.from_seed(1))
         for callback in callbacks:
             part = type(callback).__name__
             for hook in set(HOOKS) & set(vars(type(callback))):
                 setattr(callback, hook, self.clock.timed(part, getattr(callback, hook)))
-        type(self).turns = Turns(self.steps, self.clock)
-        super()._fit([self.turns, *callbacks])
+        self.turns = Turns(run.steps, self.clock)
+        steps, *others = callbacks  # Steps comes first: it counts for all others
+        self._fit(run, batches, [steps, self.turns, *others])
 
 
 def measured(flags, folder):
     """Runs `fit`. Returns a dict of figures; times are in ms per step, as Clock divides them."""
-    config, epochs = _config(flags, folder)
-    Run.load, fit._Run = flags.load, Run
-    outcome = fit.train(config, folder / "run", World())
+    config = _config(flags, folder)
+    loop._fit = measured_fit = Measured(flags.load)
+    outcome = loop.train(config, folder / "run")
     if outcome.exit_code:
         sys.exit("the run failed")
-    clock, steps = Run.clock, Run.turns._steps
+    clock, steps = measured_fit.clock, measured_fit.turns._steps
     turns = clock.calls["fit"]
     figures = {}
     for kind, times in (("wall", clock.wall), ("cpu", clock.cpu), ("thread", clock.thread)):
         each = {part: times[part] * 1e3 / (turns * steps.per_epoch) for part in times}
         each["bare"] = times["bare"] * 1e3 / (clock.calls["bare"] * steps.per_epoch)
-        each["fit"] -= each["Evaluation"]
+        each["fit"] -= each["Evaluating"]
         figures[kind] = each
-    figures["data"] = Run.turns.data_seconds * 1e3 / (turns * steps.per_epoch)
-    saved = fit.checkpoint.Checkpoints(folder / "run" / "checkpoints").newest()
+    figures["data"] = measured_fit.turns.data_seconds * 1e3 / (turns * steps.per_epoch)
+    saved = newest(folder / "run" / "checkpoints")
     return {
         **figures,
         "batch": config.data.batch_size,
         "steps_per_epoch": steps.per_epoch,
         "log_every": config.train.log_every_steps,
-        "evaluation_ms": figures["wall"]["Evaluation"] * steps.per_epoch / VAL_IMAGES,
+        "evaluation_ms": figures["wall"]["Evaluating"] * steps.per_epoch / VAL_IMAGES,
         "line_ms": figures["wall"]["Log"] * min(config.train.log_every_steps, steps.per_epoch),
-        "save_ms": figures["wall"]["Checkpointing"] * steps.per_epoch,
-        "longest_save_ms": clock.longest["Checkpointing"] * 1e3,
+        "save_ms": figures["wall"]["Saving"] * steps.per_epoch,
+        "longest_save_ms": clock.longest["Saving"] * 1e3,
         "checkpoint_bytes": sum(file.stat().st_size for file in saved.iterdir()),
-        "traces": Run.turns._bare.experimental_get_tracing_count(),
+        "traces": measured_fit.turns._bare.experimental_get_tracing_count(),
     }
 
 
 def _config(flags, folder):
-    """Makes the records. Returns the ConfigDict of the run and its number of epochs."""
+    """Makes the records. Returns the ConfigDict of the run."""
     file, batch, size, steps, epochs = MODELS[flags.model]
     batch, size, steps = flags.batch or batch, flags.size or size, flags.steps or steps
     shapes.generate(folder, train_images=batch * steps, val_images=VAL_IMAGES, image_size=size)
@@ -177,7 +184,7 @@ def _config(flags, folder):
     config.model.precision = "mixed_bfloat16" if flags.dtype == "bfloat16" else "float32"
     config.train.update(epochs=epochs, pictures=0, allow_random_frozen=True)  # only time counts here
     config.optimizer.update(learning_rate=1e-6)  # tiny, since the bare steps train too, on the same few batches
-    return config, epochs
+    return config
 
 
 if __name__ == "__main__":

@@ -16,17 +16,19 @@ import numpy as np
 import tensorflow as tf
 
 from awsdet import config as config_lib
+from awsdet.inference.fast_convolutions import use_fast_convolutions
 from awsdet.models.builder import build
 from awsdet.training.optimizer import SGD
 from benchmarks import measure, scene, step_cost
 
 NUM_CLASSES = 80
+MODELS = {"r50": "mask_rcnn_r50_fpn_1x.py", "shapes": "shapes_mask_rcnn.py"}  # files in configs/
 
 
-def detector_of(dtype):
-    settings = config_lib.mask_rcnn().model
-    settings.precision = "mixed_bfloat16" if dtype == "bfloat16" else "float32"
-    return build(settings, [f"class {i}" for i in range(NUM_CLASSES)])
+def detector_of(model, dtype):
+    config = config_lib.load(measure.ROOT / "configs" / MODELS[model])
+    config.model.precision = "mixed_bfloat16" if dtype == "bfloat16" else "float32"
+    return build(config, [f"class {i}" for i in range(NUM_CLASSES)])
 
 
 def batch_of(made):
@@ -66,12 +68,13 @@ def jittered_proposals(detector, random):
 
     The RPN's own proposals are still computed, then replaced.
     """
-    sample = detector._sample_rois
+    training_step = detector.rpn.training_step
 
-    def replaced(proposals, batch, keys):
+    def replaced(pyramid, truth, *arguments):
+        proposals, step = training_step(pyramid, truth, *arguments)
         images, count = tf.unstack(tf.shape(proposals.boxes)[:2])
-        objects = tf.shape(batch["boxes"])[1]
-        chosen = tf.gather(batch["boxes"], tf.range(count) % objects, axis=1)
+        objects = tf.shape(truth.boxes)[1]
+        chosen = tf.gather(truth.boxes, tf.range(count) % objects, axis=1)
         extent = tf.tile(chosen[..., 2:] - chosen[..., :2], [1, 1, 2])
         moved = chosen + extent * random.uniform([images, count, 4], -0.1, 0.1)
         # Half of them just miss an object: these are the negatives of a trained detector.
@@ -79,13 +82,13 @@ def jittered_proposals(detector, random):
         boxes = tf.where((tf.range(count) % 2 == 0)[:, tf.newaxis], moved, far)
         boxes += 0.0 * proposals.boxes  # else the graph would leave out the RPN's proposals
         counts = tf.fill([images], count)
-        return sample(proposals._replace(boxes=boxes, count=counts), batch, keys)
+        return proposals._replace(boxes=boxes, count=counts), step
 
-    detector._sample_rois = replaced
+    detector.rpn.training_step = replaced
 
 
 def train(flags):
-    detector = detector_of(flags.dtype)
+    detector = detector_of(flags.model, flags.dtype)
     if flags.load == "trained":
         jittered_proposals(detector, tf.random.Generator.from_seed(1))
     detector.compile(SGD(1e-4, momentum=0.9, weight_decay=1e-4))
@@ -93,8 +96,12 @@ def train(flags):
     spec = tf.nest.map_structure(any_size, batch)
     step = tf.function(detector.train_step, input_signature=[spec], autograph=False)
     losses = []
-    times = measure.seconds(lambda: losses.append(float(step(batch)["loss"])), flags.warmup, flags.steps)
-    result = {"seconds": times, "losses": losses, "traces": step.experimental_get_tracing_count()}
+
+    def call():
+        losses.append(float(step(batch)["loss"]))
+
+    times = measure.wall_and_processor_seconds(call, flags.warmup, flags.steps)
+    result = {**times, "losses": losses, "traces": step.experimental_get_tracing_count()}
     result["peak_memory"] = measure.peak_memory()
     if flags.parts:
         positives = int(tf.reduce_sum(tf.cast(_sampled(detector, batch).positive, tf.int32)))
@@ -106,15 +113,15 @@ def train(flags):
 
 def _sampled(detector, batch):
     keys = detector.sampling_keys
-    return tf.function(
-        lambda: detector.training_outputs(detector.normalize_images(batch), batch, keys)["rois"], autograph=False
-    )()
+    images = detector.normalize_images(batch)
+    return tf.function(lambda: detector.training_outputs(images, batch, keys).stages[0].rois, autograph=False)()
 
 
 def detect(flags):
-    detector = detector_of(flags.dtype)
+    detector = detector_of(flags.model, flags.dtype)
+    use_fast_convolutions(detector)  # as `awsdet.load` does
     if flags.load == "fresh":
-        bias = detector.box_head.logits.bias
+        bias = detector.roi_heads.stages[0].box_head.logits.bias
         bias.assign(tf.one_hot(NUM_CLASSES, NUM_CLASSES + 1, 1e4))  # the last bias is that of the background
     batch = batch_of(scene.make(flags.size, flags.batch, num_classes=NUM_CLASSES))
     found = []
@@ -131,6 +138,7 @@ def detect(flags):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=("train", "detect"))
+    parser.add_argument("--model", choices=list(MODELS), default="r50")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--dtype", default="float32")

@@ -39,7 +39,7 @@ class Stages:
 
 def ours(truth, batch, stages):
     """AP of boxes and masks by our functions, called as `awsdet.evaluation.evaluate` calls them."""
-    from awsdet.detection.results import batch_detections, coco_objects
+    from awsdet.detection.results import batch_results, coco_objects
     from awsdet.evaluation import coco_metrics
     from awsdet.ops import library
 
@@ -48,12 +48,12 @@ def ours(truth, batch, stages):
     images, results = [], []
     for image_ids, outputs, resized, sizes in evaluation_scene.batches(truth, batch):
         with stages.stage("masks"):
-            images += zip(image_ids, batch_detections(outputs, resized, sizes, 0.5))
+            images += zip(image_ids, batch_results(outputs, resized, sizes, 0.5))
     with stages.stage("gather"):
         images = pickle.loads(pickle.dumps(images))
     with stages.stage("results"):
-        for image_id, detections in images:
-            results += [{"image_id": image_id, **entry} for entry in coco_objects(detections, category_ids)]
+        for image_id, found in images:
+            results += [{"image_id": image_id, **entry} for entry in coco_objects(found, category_ids)]
     with stages.stage("scores"):
         metrics = coco_metrics(truth, results, with_masks=True)
     return [metrics["box_ap"], metrics["mask_ap"]]

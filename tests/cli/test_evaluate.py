@@ -6,6 +6,7 @@ import pytest
 
 from awsdet.cli import main as cli
 from awsdet.data.records.read import read_manifest
+from awsdet.inference import fast_convolutions
 from tests.evaluation.saved_checkpoint import save_checkpoint
 from tests.evaluation.truth_detector import shape_records
 
@@ -24,9 +25,11 @@ def arguments(folder, **changed):
     return ["evaluate", *(f"--{name}={value}" for name, value in values.items())]
 
 
-def test_table_and_results(folder, capsys):
-    results = folder / "results.json"
+def test_table_and_results(folder, capsys, monkeypatch):
+    results, faster = folder / "results.json", []
+    monkeypatch.setattr(fast_convolutions, "use_fast_convolutions", faster.append)
     assert cli.main(arguments(folder, output=results, batch_size=2)) == 0
+    assert len(faster) == 1
     out = capsys.readouterr().out
     assert out.startswith("COCO metrics") and "AP   IoU 0.50:0.95" in out and "rectangle" in out and str(results) in out
     found = json.loads(results.read_text())

@@ -106,14 +106,15 @@ def test_run_killed_while_it_evaluated_catches_up(finished_run, config_file, tmp
 
 def test_run_stops_at_the_evaluation_that_meets_the_target(config_file, tmp_path, log, monkeypatch):
     """The evaluations are replaced by numbers that a learning detector would have."""
-    answers = [{"box_ap": 0.1}, {"box_ap": 0.5}]
+    answers, faster = [{"box_ap": 0.1}, {"box_ap": 0.5}], []
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: answers.pop(0))
+    monkeypatch.setattr(loop, "use_fast_convolutions", faster.append)
     changes = ("train.evaluate_every_epochs=1", "train.epochs=5", "train.pictures=0", "train.box_ap_target=0.4")
     outcome = loop.train(load_config(config_file, *QUICK, *changes), tmp_path / "run", World())
     assert outcome == loop.Outcome(0, {"box_ap": 0.5})
     steps = [line["step"] for line in logged_lines(tmp_path / "run") if "loss" in line]
     assert steps == [1, 2, 3, 4, 5, 6]  # 2 epochs of 5
-    assert "time to train" in log.text
+    assert "time to train" in log.text and len(faster) == 1
     best = RunFolder(tmp_path / "run").checkpoints.best()
     assert best.name == "step-00000006" and checkpoint.read_info(best)["metrics"] == outcome.metrics
 
