@@ -67,6 +67,7 @@ def model():
     )
     model.box_head = ConfigDict(
         {
+            "name": "shared",  # one trunk for classes and boxes; docs/extending.md adds others
             "convs": 0,  # before the dense layers: 0 makes the head with two of these, more the one with one
             "conv_channels": 256,
             "norm": "none",  # of the convolutions; or group_norm
