@@ -40,7 +40,10 @@ class TimedSteps:
 
 
 class MeanSteps(TimedSteps):
-    """The same, but the scalars are means over the batches since `reset`; what is NaN in a batch is left out there."""
+    """The same, but the scalars are means over the batches since `reset`.
+
+    A metric is NaN in a batch that has nothing that it is about, and is left out there. A loss that is NaN stays so.
+    """
 
     def __init__(self, step, eagerly):
         super().__init__(step, eagerly)
@@ -53,7 +56,8 @@ class MeanSteps(TimedSteps):
     def __call__(self, iterator):
         for name, value in super().__call__(iterator).items():
             value = float(value)
-            self._sums[name] = self._sums.get(name, 0.0) + np.nan_to_num(value)
-            self._counts[name] = self._counts.get(name, 0) + (not np.isnan(value))
+            left_out = np.isnan(value) and not name.endswith("loss")
+            self._sums[name] = self._sums.get(name, 0.0) + (0.0 if left_out else value)
+            self._counts[name] = self._counts.get(name, 0) + (not left_out)
         counts = self._counts
         return {name: total / counts[name] if counts[name] else np.nan for name, total in self._sums.items()}
