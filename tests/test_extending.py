@@ -1,4 +1,4 @@
-"""The examples of docs/extending.md and of "Adding one" in docs/data.md, run as they stand there."""
+"""The examples of docs/extending.md, and those in Python of docs/data.md, run as they stand there."""
 
 import pathlib
 import re
@@ -230,3 +230,12 @@ def insert(path, place, text, before=False):
     source = path.read_text()
     assert source.count(place) == 1, f"{path.name} has {place!r} {source.count(place)} times"
     path.write_text(source.replace(place, text + place if before else place + text))
+
+
+def test_batches_without_records():
+    (block,) = sections("data.md")["Batches without records"]
+    images = [np.full((40 + 8 * k, 50, 3), k, np.uint8) for k in range(5)]
+    lists = {"boxes": [[[5, 5, 30, 30]]] * 5, "classes": [[1]] * 5, "masks": [[[[5, 5, 30, 5, 30, 30]]]] * 5}
+    names = {"images": images, **lists}
+    exec(compile(block, "docs/data.md", "exec"), names)
+    assert [batch["image"].shape[:3] for batch in names["dataset"]] == [(2, 64, 64), (2, 64, 64), (1, 96, 64)]
