@@ -66,6 +66,7 @@ def model():
     )
     model.box_head = ConfigDict(
         {
+            "name": "shared",  # one trunk for classes and boxes; docs/extending.md adds others
             "convs": 0,  # before the dense layers; with 0 there are two dense layers, otherwise one
             "conv_channels": 256,
             "norm": "none",  # of the convolutions; or group_norm

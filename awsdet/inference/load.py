@@ -19,7 +19,8 @@ def load(path: str | pathlib.Path) -> Detector:
 
     Args:
         path: a run folder, for its best checkpoint; one of its checkpoints; or a file with the weights of a whole
-            detector, exported by `awsdet weights` or written by another system (see docs/weights.md).
+            detector, exported by `awsdet weights` or written by another system (see docs/weights.md). Such a file does
+            not say at what size images are searched: `input_size` is that of the default config.
 
     Raises UserError if there is none of these, or the weights are not those of a whole detector.
     """

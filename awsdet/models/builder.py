@@ -265,12 +265,22 @@ def _rpn(model, common, pad_multiple):
     )
 
 
+def _shared_box_head(settings, in_channels, num_classes, **options):
+    ends = (settings.channels, num_classes, settings.class_agnostic)
+    if not settings.convs:
+        return BoxHead(in_channels, settings.pool_size, *ends, **options)
+    convs = (settings.convs, settings.conv_channels, settings.norm)
+    return ConvBoxHead(in_channels, settings.pool_size, *convs, *ends, **options)
+
+
+# Name of a box head -> the function (config.model.box_head, channels of the features, number of classes, **options)
+# that makes it: a layer from RoI features [R, P, P, channels] to a BoxOutput. options: initializers, dtype, name.
+BOX_HEADS = {"shared": _shared_box_head}
+
+
 def _box_head(model, options, common, name):
-    head, ends = model.box_head, (len(options["class_names"]), model.box_head.class_agnostic)
-    if not head.convs:
-        return BoxHead(model.fpn.channels, head.pool_size, head.channels, *ends, name=name, **common)
-    convs = (head.convs, head.conv_channels, head.norm)
-    return ConvBoxHead(model.fpn.channels, head.pool_size, *convs, head.channels, *ends, name=name, **common)
+    make = BOX_HEADS[model.box_head.name]
+    return make(model.box_head, model.fpn.channels, len(options["class_names"]), name=name, **common)
 
 
 def _masks(model, options, common, name, iou_head=None):
@@ -364,6 +374,7 @@ _CHOICES = {
     "fpn.norm": [norm for norm in NORMS if norm != "frozen_batch_norm"],
     "fpn.extra_convs": EXTRA_CONVS,
     "rpn.box_loss": BOX_LOSSES,
+    "box_head.name": BOX_HEADS,
     "box_head.norm": _HEAD_NORMS,
     "box_head.box_loss": BOX_LOSSES,
     "box_head.nms_method": METHODS,

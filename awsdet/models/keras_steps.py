@@ -40,7 +40,10 @@ class TimedSteps:
 
 
 class MeanSteps(TimedSteps):
-    """As TimedSteps, but returns the means of the scalars over the batches since `reset`, leaving out NaN."""
+    """As TimedSteps, but returns the means of the scalars over the batches since `reset`.
+
+    A metric is NaN in a batch that has nothing to measure, and is left out there. A loss that is NaN stays NaN.
+    """
 
     def __init__(self, step, eagerly):
         super().__init__(step, eagerly)
@@ -54,7 +57,8 @@ class MeanSteps(TimedSteps):
     def __call__(self, iterator):
         for name, value in super().__call__(iterator).items():
             value = float(value)
-            self._sums[name] = self._sums.get(name, 0.0) + np.nan_to_num(value)
-            self._counts[name] = self._counts.get(name, 0) + (not np.isnan(value))
+            left_out = np.isnan(value) and not name.endswith("loss")
+            self._sums[name] = self._sums.get(name, 0.0) + (0.0 if left_out else value)
+            self._counts[name] = self._counts.get(name, 0) + (not left_out)
         counts = self._counts
         return {name: total / counts[name] if counts[name] else np.nan for name, total in self._sums.items()}

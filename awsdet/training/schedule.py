@@ -24,7 +24,7 @@ def build_schedule(settings, peak, steps_per_epoch, total_steps, accumulate_step
     """
     check_settings(settings)
     warm_up = (peak, settings.warmup_steps, settings.warmup_ratio)
-    return _MAKERS[settings.name](settings, warm_up, steps_per_epoch, total_steps, accumulate_steps)
+    return SCHEDULES[settings.name](settings, warm_up, steps_per_epoch, total_steps, accumulate_steps)
 
 
 def _step_decay(settings, warm_up, steps_per_epoch, total_steps, accumulate_steps):
@@ -38,12 +38,14 @@ def _cosine(settings, warm_up, steps_per_epoch, total_steps, accumulate_steps):
     return Cosine(*warm_up, max(1, total_steps // accumulate_steps), settings.final_ratio)
 
 
-_MAKERS = {"step": _step_decay, "cosine": _cosine}
-SCHEDULES = tuple(_MAKERS)
+# Name of a schedule -> the function (config.schedule, warm_up, steps_per_epoch, total_steps, accumulate_steps) that
+# makes it; `warm_up` holds the first three arguments of `WarmUp`.
+SCHEDULES = {"step": _step_decay, "cosine": _cosine}
 
 
-class _WarmUp(tf.keras.optimizers.schedules.LearningRateSchedule):
-    """Rises linearly from `peak * warmup_ratio` to `peak` over `warmup_steps` updates; subclasses decay from there."""
+class WarmUp(tf.keras.optimizers.schedules.LearningRateSchedule):
+    """Rises linearly from `peak * warmup_ratio` to `peak` over `warmup_steps` updates, times the factor that a
+    subclass's `decay(step)` gives for each update."""
 
     def __init__(self, peak, warmup_steps, warmup_ratio):
         self.peak, self.warmup_steps, self.warmup_ratio = peak, warmup_steps, warmup_ratio
@@ -52,7 +54,7 @@ class _WarmUp(tf.keras.optimizers.schedules.LearningRateSchedule):
         """float32 scalar: the rate of update `step`, counted from 0."""
         step = tf.cast(step, tf.float32)
         done = tf.minimum(step / max(self.warmup_steps, 1), 1.0) if self.warmup_steps else 1.0
-        return self.peak * (self.warmup_ratio + (1.0 - self.warmup_ratio) * done) * self._decay(step)
+        return self.peak * (self.warmup_ratio + (1.0 - self.warmup_ratio) * done) * self.decay(step)
 
     def get_config(self):
         """The constructor's arguments."""
@@ -60,14 +62,14 @@ class _WarmUp(tf.keras.optimizers.schedules.LearningRateSchedule):
 
 
 @tf.keras.utils.register_keras_serializable(package="awsdet")
-class StepDecay(_WarmUp):
+class StepDecay(WarmUp):
     """The rate is multiplied by `decay_factor` at each of the updates `boundaries`."""
 
     def __init__(self, peak, warmup_steps, warmup_ratio, boundaries, decay_factor):
         super().__init__(peak, warmup_steps, warmup_ratio)
         self.boundaries, self.decay_factor = list(boundaries), decay_factor
 
-    def _decay(self, step):
+    def decay(self, step):
         passed = sum(tf.cast(step >= boundary, tf.float32) for boundary in self.boundaries)
         return tf.pow(tf.constant(self.decay_factor, tf.float32), passed)
 
@@ -77,14 +79,14 @@ class StepDecay(_WarmUp):
 
 
 @tf.keras.utils.register_keras_serializable(package="awsdet")
-class Cosine(_WarmUp):
+class Cosine(WarmUp):
     """Half a cosine from the end of the warm-up to update number `updates`, where `final_ratio` of the peak is left."""
 
     def __init__(self, peak, warmup_steps, warmup_ratio, updates, final_ratio):
         super().__init__(peak, warmup_steps, warmup_ratio)
         self.updates, self.final_ratio = updates, final_ratio
 
-    def _decay(self, step):
+    def decay(self, step):
         length = max(1, self.updates - self.warmup_steps)
         done = tf.clip_by_value((step - self.warmup_steps) / length, 0.0, 1.0)
         return self.final_ratio + (1.0 - self.final_ratio) * 0.5 * (1.0 + tf.cos(math.pi * done))

@@ -9,6 +9,21 @@ from pycocotools import mask as coco_mask
 
 from awsdet.data.coco.images import as_array
 
+# The `output_signature` of tf.data.Dataset.from_generator for a generator of batches: of any number and size of images.
+BATCH_SPEC = {
+    "image": tf.TensorSpec([None, None, None, 3], tf.uint8),
+    "image_size": tf.TensorSpec([None, 2], tf.int32),
+    "original_size": tf.TensorSpec([None, 2], tf.int32),
+    "image_id": tf.TensorSpec([None], tf.int64),
+    "boxes": tf.TensorSpec([None, None, 4], tf.float32),
+    "classes": tf.TensorSpec([None, None], tf.int32),
+    "is_crowd": tf.TensorSpec([None, None], tf.bool),
+    "masks": {
+        "polygons": tf.RaggedTensorSpec([None, None, None, None], tf.float32, 3),
+        "rles": tf.RaggedTensorSpec([None, None, None], tf.int32, 2),
+    },
+}
+
 
 def make_batch(
     images: Sequence[Any],
@@ -32,8 +47,8 @@ def make_batch(
     Raises ValueError if lists do not fit together, or a mask does not fit its image.
     """
     images = [as_array(image) for image in images]
-    masks = masks or [[None] * len(of_image) for of_image in boxes]
-    crowds = crowds or [[False] * len(of_image) for of_image in boxes]
+    masks = [[None] * len(of_image) for of_image in boxes] if masks is None else masks
+    crowds = [[False] * len(of_image) for of_image in boxes] if crowds is None else crowds
     _check(images, boxes, classes, masks, crowds, pad_multiple)
     sizes = np.array([image.shape[:2] for image in images], np.int32)
     height, width = (-(-int(side) // pad_multiple) * pad_multiple for side in sizes.max(axis=0))
@@ -92,8 +107,11 @@ def _mask(mask, size):
     if isinstance(mask, dict):
         if tuple(mask["size"]) != tuple(size):
             raise ValueError(f"a mask has the size {list(mask['size'])} in an image of {list(size)}")
-        if isinstance(mask["counts"], list):
-            return [], list(mask["counts"])
+        if not isinstance(mask["counts"], bytes | str):
+            runs = [int(run) for run in mask["counts"]]
+            if sum(runs) != size[0] * size[1]:
+                raise ValueError(f"the run lengths of a mask sum to {sum(runs)}, not to {size[0]} x {size[1]}")
+            return [], runs
         mask = coco_mask.decode(mask)
     mask = np.asarray(mask)
     if mask.shape != tuple(size):
