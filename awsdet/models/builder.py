@@ -4,6 +4,8 @@ The rest takes plain numbers and the small objects of `awsdet.detection`, and ca
 """
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -20,6 +22,7 @@ from awsdet.detection.suppression import METHODS, Suppression
 from awsdet.models import retinanet, two_stage
 from awsdet.models.backbones.hrnet import HRNet
 from awsdet.models.backbones.resnet import BLOCKS, STYLES, ResNet
+from awsdet.models.detector import Detector
 from awsdet.models.heads.box_head import BoxHead
 from awsdet.models.heads.conv_box_head import ConvBoxHead
 from awsdet.models.heads.mask_head import MaskHead
@@ -36,7 +39,7 @@ from awsdet.models.two_stage import TwoStage
 from awsdet.runtime.errors import UserError
 
 
-def build(config, class_names):
+def build(config: Any, class_names: Sequence[str]) -> Detector:
     """A detector with all its variables.
 
     Args:

@@ -3,12 +3,16 @@
 Symbols: B images, D detections per image, C classes.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 from awsdet.data.coco.images import as_array
 from awsdet.data.reader.sizes import InputSize
-from awsdet.detection.results import batch_results
+from awsdet.detection.pixels import Pixels
+from awsdet.detection.results import Found, batch_results
 from awsdet.models.keras_steps import MeanSteps, TimedSteps
 from awsdet.models.layers.conv import Conv
 from awsdet.ops.placement import whole
@@ -38,7 +42,15 @@ class Detector(tf.keras.Model):
     """
 
     def __init__(
-        self, *, class_names, pixels, precision="float32", input_size=None, mask_threshold=0.5, seed=1, name=None
+        self,
+        *,
+        class_names: Sequence[str],
+        pixels: Pixels,
+        precision: str = "float32",
+        input_size: InputSize | None = None,
+        mask_threshold: float = 0.5,
+        seed: int = 1,
+        name: str | None = None,
     ):
         super().__init__(name=name)
         self.class_names, self.num_classes = tuple(class_names), len(class_names)
@@ -53,7 +65,7 @@ class Detector(tf.keras.Model):
 
     # ------------------------------------------------------------------------------------------------ finding objects
 
-    def find(self, image, score_threshold=0.0):
+    def find(self, image: Any, score_threshold: float = 0.0) -> Found:
         """Finds objects in one image.
 
         Args:
@@ -72,7 +84,7 @@ class Detector(tf.keras.Model):
         found = self.results(self.detect(batch), [size], [image.shape[:2]], score_threshold)[0]
         return found._replace(names=[self.class_names[label] for label in found.classes])
 
-    def detect(self, batch):
+    def detect(self, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         """Finds objects in a batch.
 
         Args:
@@ -84,7 +96,9 @@ class Detector(tf.keras.Model):
         """
         return self._detect_any_size({name: batch[name] for name in IMAGES_SPEC})
 
-    def results(self, outputs, image_size, original_size, score_threshold=0.0):
+    def results(
+        self, outputs: dict[str, Any], image_size: Any, original_size: Any, score_threshold: float = 0.0
+    ) -> list[Found]:
         """The `outputs` of `detect` as objects in the original images, with masks of their size: list of B `Found`.
 
         `image_size`, `original_size`: [B, 2], height and width of the resized and of the original images.
@@ -127,14 +141,14 @@ class Detector(tf.keras.Model):
 
     def compile(
         self,
-        optimizer="sgd",
+        optimizer: Any = "sgd",
         *,
-        world=None,
-        clip_norm=0.0,
-        accumulate_steps=1,
-        loss_normalizer="process",
-        run_eagerly=None,
-        jit_compile=None,
+        world: World | None = None,
+        clip_norm: float = 0.0,
+        accumulate_steps: int = 1,
+        loss_normalizer: str = "process",
+        run_eagerly: bool | None = None,
+        jit_compile: bool | None = None,
     ):
         """Sets how `fit` trains.
 
@@ -251,7 +265,7 @@ class Detector(tf.keras.Model):
         report += ["step=", self.step, "rank=", self.world.rank, "image_id=", batch.get("image_id", [-1])]
         return tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(values)), report, summarize=64)
 
-    def compute_losses(self, batch, keys=None, training=True):
+    def compute_losses(self, batch: dict[str, Any], keys: Any = None, training: bool = True) -> dict[str, tf.Tensor]:
         """Losses of one batch: a dict of float32 scalars.
 
         `keys(name, shape)` returns the sampling keys; by default they are random.
