@@ -10,7 +10,7 @@ from PIL import Image
 ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOK = json.loads((ROOT / "docs/quickstart.ipynb").read_text())
 CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
-PARAMETERS = "IMAGES, EPOCHS = 400, 6"
+PARAMETERS = "IMAGES, EPOCHS = 480, 8"
 RUN = """
 import json, pathlib, sys, types
 shown = []
@@ -46,7 +46,7 @@ def test_cells_run_from_top_to_bottom(tmp_path):
     """With little data, so that nothing is learned, in a folder of its own and without Jupyter."""
     assert sum(PARAMETERS in cell for cell in CODE) == 1
     (tmp_path / "cells.json").write_text(
-        json.dumps([cell.replace(PARAMETERS, "IMAGES, EPOCHS = 16, 2") for cell in CODE])
+        json.dumps([cell.replace(PARAMETERS, "IMAGES, EPOCHS = 16, 4") for cell in CODE])
     )
     command = [sys.executable, "-c", RUN, "cells.json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
