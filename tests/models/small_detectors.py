@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from awsdet import config as config_lib
+from awsdet.data.reader.make_batch import make_batch
 from awsdet.models.builder import build
 
 SMALL_SETTINGS = (
@@ -36,41 +37,15 @@ def small_detector(*overrides, detector="mask_rcnn", seed=1):
 
 
 def batch_of(objects, size=(96, 128), seed=0):
-    """A batch dict. `objects`: for each image a list of (box, class, is_crowd).
+    """A batch dict of random images; `objects` is, for each image, a list of (box, class, is_crowd).
 
-    The mask of an object is its box, as a polygon.
+    Masks are the boxes, as polygons.
     """
-    random = np.random.default_rng(seed)
-    slots = max([1, *map(len, objects)])
-    boxes, classes, crowd = [], [], []
-    polygons = []
-    for image in objects:
-        padding = slots - len(image)
-        boxes.append([box for box, _, _ in image] + [[0.0] * 4] * padding)
-        classes.append([label for _, label, _ in image] + [-1] * padding)
-        crowd.append([is_crowd for _, _, is_crowd in image] + [False] * padding)
-        polygons.append([[] if is_crowd else [rectangle_polygon(box)] for box, _, is_crowd in image])
-    flat = [part for image in polygons for parts in image for part in parts]
-    ragged = tf.RaggedTensor.from_row_lengths(
-        tf.constant(np.reshape(flat, [-1]), tf.float32), np.full(len(flat), 8, np.int64)
-    )
-    ragged = tf.RaggedTensor.from_row_lengths(
-        ragged, np.array([len(parts) for image in polygons for parts in image], np.int64)
-    )
-    counts = np.array([len(image) for image in objects], np.int64)
-    no_runs = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int32), np.zeros(counts.sum(), np.int64))
-    return {
-        "image": tf.constant(random.integers(0, 256, (len(objects), *size, 3)), tf.uint8),
-        "image_size": tf.constant([size] * len(objects), tf.int32),
-        "image_id": tf.range(100, 100 + len(objects), dtype=tf.int64),
-        "boxes": tf.constant(boxes, tf.float32),
-        "classes": tf.constant(classes, tf.int32),
-        "is_crowd": tf.constant(crowd, tf.bool),
-        "masks": {
-            "polygons": tf.RaggedTensor.from_row_lengths(ragged, counts),
-            "rles": tf.RaggedTensor.from_row_lengths(no_runs, counts),
-        },
-    }
+    images = np.random.default_rng(seed).integers(0, 256, (len(objects), *size, 3)).astype(np.uint8)
+    boxes, classes, crowds = ([[entry[part] for entry in image] for image in objects] for part in range(3))
+    masks = [[None if is_crowd else [rectangle_polygon(box)] for box, _, is_crowd in image] for image in objects]
+    batch = make_batch(images, boxes, classes, masks, crowds)
+    return {**batch, "image_id": tf.range(100, 100 + len(objects), dtype=tf.int64)}
 
 
 def rectangle_polygon(box):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from awsdet.data.reader.make_batch import BATCH_SPEC
 from awsdet.runtime.errors import UserError
 from tests.models.small_detectors import TWO_IMAGES, batch_of, keys_in_index_order, small_detector
 
@@ -52,7 +53,7 @@ def test_one_trace_serves_every_size_and_batch():
         traces.append(1)
         return model.compute_losses(data)
 
-    step = tf.function(counted, input_signature=[READER_SPEC])
+    step = tf.function(counted, input_signature=[BATCH_SPEC])
     for data in (
         batch_of(TWO_IMAGES),
         batch_of(TWO_IMAGES[:1], (64, 160)),
@@ -60,20 +61,6 @@ def test_one_trace_serves_every_size_and_batch():
     ):
         assert np.isfinite([value.numpy() for value in step(data).values()]).all()
     assert len(traces) == 1
-
-
-READER_SPEC = {
-    "image": tf.TensorSpec([None, None, None, 3], tf.uint8),
-    "image_size": tf.TensorSpec([None, 2], tf.int32),
-    "image_id": tf.TensorSpec([None], tf.int64),
-    "boxes": tf.TensorSpec([None, None, 4], tf.float32),
-    "classes": tf.TensorSpec([None, None], tf.int32),
-    "is_crowd": tf.TensorSpec([None, None], tf.bool),
-    "masks": {
-        "polygons": tf.RaggedTensorSpec([None, None, None, None], tf.float32, 3),
-        "rles": tf.RaggedTensorSpec([None, None, None], tf.int32, 2),
-    },
-}
 
 
 def test_a_batch_is_its_images_whatever_else_is_in_it():
