@@ -217,7 +217,7 @@ class Detector(tf.keras.Model):
             gradients = [tf.identity(tf.convert_to_tensor(g)) for g in gradients]
         if self._scales_loss:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
-        norm = self._update(gradients, variables)
+        norm = self._update(gradients, variables, batch)
         self.step.assign_add(1)
         return {"loss": total, **losses, "gradient_norm": norm, **metrics}
 
@@ -231,15 +231,15 @@ class Detector(tf.keras.Model):
     def _scales_loss(self):
         return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
 
-    def _update(self, gradients, variables):
+    def _update(self, gradients, variables, batch):
         """Averages the gradients over the ranks and applies them; with accumulation, every accumulate_steps steps."""
         if self.accumulate_steps == 1:
-            return self._apply(gradients, variables)
+            return self._apply(gradients, variables, batch)
         for total, gradient in zip(self._accumulated, gradients):
             total.assign_add(gradient / self.accumulate_steps)
 
         def apply():
-            norm = self._apply([v.read_value() for v in self._accumulated], variables)
+            norm = self._apply([v.read_value() for v in self._accumulated], variables, batch)
             with tf.control_dependencies([norm]):
                 for total in self._accumulated:
                     total.assign(tf.zeros_like(total))
@@ -248,19 +248,23 @@ class Detector(tf.keras.Model):
         complete = (self.step + 1) % self.accumulate_steps == 0
         return tf.cond(complete, apply, lambda: tf.linalg.global_norm(self._accumulated))
 
-    def _apply(self, gradients, variables):
+    def _apply(self, gradients, variables, batch):
         gradients = self.world.average(gradients)
         norm = tf.linalg.global_norm(gradients)
+        # A finite loss may have a gradient that is not finite, and a ReLU hides weights that are NaN. A loss scale
+        # expects such gradients and skips their update.
+        finite = [] if self._scales_loss else [self._assert_finite({"gradient_norm": norm}, batch)]
         if self.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)
-        applied = self.optimizer.apply_gradients(zip(gradients, variables), experimental_aggregate_gradients=False)
+        with tf.control_dependencies([op for op in finite if op is not None]):
+            applied = self.optimizer.apply_gradients(zip(gradients, variables), experimental_aggregate_gradients=False)
         with tf.control_dependencies([op for op in [applied] if op is not None]):
             return tf.identity(norm)
 
-    def _assert_finite(self, losses, batch):
-        values = tf.stack(list(losses.values()))
+    def _assert_finite(self, scalars, batch):
+        values = tf.stack(list(scalars.values()))
         report = ["non-finite loss:"]
-        for name, value in losses.items():
+        for name, value in scalars.items():
             report += [f"{name}=", value]
         report += ["step=", self.step, "rank=", self.world.rank, "image_id=", batch.get("image_id", [-1])]
         return tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(values)), report, summarize=64)

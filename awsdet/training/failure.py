@@ -39,14 +39,16 @@ def explain(error, config, world):
 
 
 def non_finite_report(text, config, processes):
-    """The message about a loss that is not finite, from the text of the detector's check."""
+    """The message about a loss or gradient that is not finite, from the text of the detector's check."""
     fields = dict(re.findall(r"\[(\w+)=\] \[([^\]]*)\]", text[text.index("non-finite loss") :]))
     images = config.data.batch_size * processes * config.train.accumulate_steps
     settings = config.optimizer
     rate = peak_learning_rate(settings, images)
-    terms = "\n".join(f"  {name:<16} {value}" for name, value in fields.items() if name.endswith("_loss"))
+    shown = {name: value for name, value in fields.items() if name.endswith(("_loss", "_norm"))}
+    terms = "\n".join(f"  {name:<16} {value}" for name, value in shown.items())
+    what = "gradient" if "gradient_norm" in shown else "loss"
     return (
-        f"the loss is not finite, so training stops; the checkpoints are unchanged\n{terms}\n"
+        f"the {what} is not finite, so training stops; the checkpoints are unchanged\n{terms}\n"
         f"  rank {fields.get('rank')}, step {fields.get('step')}, image ids {fields.get('image_id')}\n"
         f"  peak learning rate {rate:g} for {images} images per update (the config gives {settings.learning_rate:g} "
         f"for {settings.base_batch})\n"

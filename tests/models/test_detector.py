@@ -162,6 +162,23 @@ def test_non_finite_loss_stops_and_names_its_terms():
     np.testing.assert_array_equal(model.neck.lateral[0].kernel, before)
 
 
+@pytest.mark.parametrize("accumulate_steps", [1, 2])
+def test_a_gradient_that_is_not_finite_reaches_no_weight(accumulate_steps):
+    @tf.custom_gradient
+    def with_broken_gradient(value):
+        return tf.identity(value), lambda upstream: upstream * np.nan
+
+    model = small_detector()
+    normalized = model.normalized
+    model.normalized = lambda losses: {name: with_broken_gradient(value) for name, value in normalized(losses).items()}
+    model.compile(tf.keras.optimizers.legacy.SGD(0.1), clip_norm=10.0, accumulate_steps=accumulate_steps)
+    before = [variable.numpy() for variable in model.trainable_variables]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="gradient_norm="):
+        model.fit(tf.data.Dataset.from_tensors(batch_of(TWO_IMAGES)).repeat(2), verbose=0)
+    for variable, value in zip(model.trainable_variables, before):
+        np.testing.assert_array_equal(variable, value)
+
+
 def test_run_eagerly_debugs():
     model = small_detector()
     model.compile(tf.keras.optimizers.legacy.SGD(0.01), run_eagerly=True)
