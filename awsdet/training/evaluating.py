@@ -68,10 +68,14 @@ class Evaluating(tf.keras.callbacks.Callback):
 
     def met_target(self):
         """Whether there is a target, and the last evaluation reached it."""
+        if not self._targets or self.metrics is None:
+            return False
         # A resumed run may have been evaluated on records without masks; its metrics then lack mask AP.
-        return bool(self._targets) and all(self.metrics.get(k, -1.0) >= target for k, target in self._targets.items())
+        return all(self.metrics.get(kind, -1.0) >= target for kind, target in self._targets.items())
 
     def summary(self):
         """The last evaluation in a few words."""
+        if self.metrics is None:
+            return "it was not evaluated"
         kinds = [kind for kind in ("box", "mask") if f"{kind}_ap" in self.metrics]
         return ", ".join(f"{kind} AP {self.metrics[f'{kind}_ap']:.4f}" for kind in kinds)

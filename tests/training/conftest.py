@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging as python_logging
 
 import pytest
 
@@ -37,3 +38,10 @@ def config_file(training_folder):
 def finished_run(training_folder):
     """(run folder, its Outcome) of a run with evaluations, averaged weights and checkpoints between epochs."""
     return training_folder / "finished", Outcome(*json.loads((training_folder / "outcome.json").read_text()))
+
+
+@pytest.fixture
+def log(caplog):
+    """What absl logs from "info" upwards."""
+    caplog.set_level(python_logging.INFO, logger="absl")
+    return caplog

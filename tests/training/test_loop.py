@@ -1,7 +1,6 @@
 """Whole training runs, from settings to pictures."""
 
 import json
-import logging as python_logging
 import os
 import shutil
 import signal
@@ -22,19 +21,7 @@ from awsdet.training.inputs import prepare
 from awsdet.training.run_folder import RunFolder
 from awsdet.training.settings import check_continues
 from awsdet.training.transfer import take_weights
-from tests.models.small_detectors import TWO_IMAGES, batch_of
-from tests.training.tiny_run import load_config
-
-
-def logged_lines(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-@pytest.fixture
-def log(caplog):
-    """What absl logs from "info" upwards."""
-    caplog.set_level(python_logging.INFO, logger="absl")
-    return caplog
+from tests.training.tiny_run import QUICK, load_config, logged_lines
 
 
 def test_a_run_leaves_all_that_it_should(finished_run):
@@ -82,7 +69,6 @@ def copy_of_run(finished_run, tmp_path):
 
 
 # A detector that is quick to trace, for tests that do not depend on the detector.
-QUICK = ("model.detector=faster_rcnn", "train.evaluate_every_epochs=0")
 AS_FINISHED = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")
 
 
@@ -350,49 +336,3 @@ def test_layers_frozen_at_random_values_are_refused(config_file, finished_run, t
     assert all(text in said for text in [*named, "train.init_from=", "frozen_stages=-1", "allow_random_frozen=true"])
     for way_out in ("train.init_from=weights.npz", "train.allow_random_frozen=true"):
         prepare(load_config(config_file, *overrides, way_out), tmp_path / "run", resume=False, processes=1)
-
-
-def test_users_callbacks_see_the_metrics_and_stop_the_run(config_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "evaluate", lambda *_: {"box_ap": 0.25, "per_class": {}})
-    seen = []
-
-    class Own(tf.keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            seen.append((epoch, logs["box_ap"], float(logs["loss"])))
-            self.model.stop_training = True
-
-    changes = ("train.evaluate_every_epochs=1", "train.epochs=5", "train.pictures=0")
-    outcome = loop.train(load_config(config_file, *QUICK, *changes), tmp_path / "run", callbacks=[Own()])
-    assert outcome.exit_code == 0 and [(epoch, ap) for epoch, ap, _ in seen] == [(0, 0.25)]
-    assert [path.name for path in RunFolder(tmp_path / "run").checkpoints.all()] == ["step-00000003"]
-
-
-def test_a_dataset_of_the_user(config_file, tmp_path):
-    """Two steps of batches made by hand, in the middle of an epoch; then the run goes on."""
-    batches = [batch_of(TWO_IMAGES, (64, 64), seed=seed) for seed in range(3)]
-    dataset = tf.data.Dataset.from_tensors(batches[0])
-    for more in batches[1:]:
-        dataset = dataset.concatenate(tf.data.Dataset.from_tensors(more))
-    config = load_config(config_file, *QUICK, "data.train_records=", "train.epochs=2")
-    mine = {"dataset": dataset, "class_names": ["a", "b", "c"]}
-    with pytest.raises(UserError, match="give class_names"):
-        loop.train(config, tmp_path / "run", dataset=dataset)
-    with pytest.raises(UserError, match="length of the dataset is not known"):
-        loop.train(config, tmp_path / "run", dataset=dataset.repeat(), class_names=["a", "b", "c"])
-    loop.train(load_config(config_file, *QUICK, "data.train_records=", "train.max_steps=2"), tmp_path / "run", **mine)
-    outcome = loop.train(config, tmp_path / "run", resume=True, **mine)
-    assert outcome.exit_code == 0
-    assert [line["step"] for line in logged_lines(tmp_path / "run") if "loss" in line] == [1, 2, 3, 4, 5, 6]
-    loop.train(config, tmp_path / "whole", **mine)
-    ours, whole = (checkpoint.load(tmp_path / run)[0].variables for run in ("run", "whole"))
-    for a, b in zip(ours, whole):
-        np.testing.assert_array_equal(a, b, a.name)
-
-
-def test_metrics_are_logged_on_request(config_file, tmp_path, log):
-    wanted = {"rpn_recall", "rpn_positives", "accuracy", "foreground_accuracy", "false_negatives", "roi_positives"}
-    changes = ("train.max_steps=2", "train.log_metrics=true")
-    loop.train(load_config(config_file, *QUICK, *changes), tmp_path / "run")
-    (first, _) = logged_lines(tmp_path / "run")
-    assert wanted <= set(first) and all(0 <= first[name] <= 1 for name in wanted)
-    assert "accuracy 0" in log.text or "accuracy 1" in log.text

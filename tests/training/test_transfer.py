@@ -2,7 +2,6 @@
 
 import functools
 import json
-import logging as python_logging
 import re
 
 import numpy as np
@@ -22,13 +21,6 @@ from tests.training.tiny_run import load_config
 from tests.weights import foreign
 
 BOXES = "roi_head.bbox_head"
-
-
-@pytest.fixture
-def log(caplog):
-    """What absl logs from "info" upwards."""
-    caplog.set_level(python_logging.INFO, logger="absl")
-    return caplog
 
 
 def detector_of(names, *overrides, detector="faster_rcnn", seed=1):

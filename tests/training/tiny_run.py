@@ -1,9 +1,13 @@
 """A small data set and the settings of a run that takes seconds."""
 
+import json
+
 from awsdet import config as config_module
 from awsdet.data.coco import shapes
 from awsdet.data.records.convert import convert
 
+# Overrides for a detector that is traced faster, for tests that do not depend on it.
+QUICK = ("model.detector=faster_rcnn", "train.evaluate_every_epochs=0")
 CONFIG = """
 from awsdet import config as base
 
@@ -45,3 +49,8 @@ def write_config(path, records):
 def load_config(path, *overrides):
     """The ConfigDict of a file with overrides "section.key=value"."""
     return config_module.load(path, overrides)
+
+
+def logged_lines(folder):
+    """The records in metrics.jsonl of a run folder."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
