@@ -68,7 +68,6 @@ def copy_of_run(finished_run, tmp_path):
     return tmp_path / "run"
 
 
-# A detector that is quick to trace, for tests that do not depend on the detector.
 AS_FINISHED = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")
 
 
