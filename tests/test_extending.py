@@ -183,7 +183,7 @@ def test_a_config_file_may_hold_the_part(data, tmp_path):
 # ----------------------------------------------------------------------------------------- docs/data.md, "Adding one"
 
 AFTER = {  # what a block of the section goes after, in its function
-    "class Augmentation": "    hue: float\n",
+    "Augmentation": "    hue: float\n",
     "complaints": '            yield name, "must lie between 0 and 0.5" if name == "hue" else "must be 0 or more"\n',
     "draw": "            others[name] = (low + draws.even(name) * (high - low)).astype(np.float32)\n",
     "recolour": "            images = getattr(colour, name)(images, others[name], window)\n",
@@ -213,12 +213,12 @@ def test_an_augmentation_of_the_reader(data, tmp_path):
     """The lines of the section, put into a copy of the package at the places that they name."""
     shutil.copytree(ROOT / "awsdet", tmp_path / "awsdet", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests/training", tmp_path / "tests/training", ignore=shutil.ignore_patterns("test_*"))
-    text = (ROOT / "docs/data.md").read_text().partition("**Adding one.**")[2]
+    text = (ROOT / "docs/data.md").read_text().partition("**Adding an augmentation.**")[2]
     default, lines = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:2]
     defaults, augment = tmp_path / "awsdet/config/defaults.py", tmp_path / "awsdet/data/reader/augment.py"
     insert(defaults, '            "hue": 0.0,', textwrap.indent(default, " " * 12), before=True)
     for block in re.split(r"\n\n", lines.strip()):
-        place = re.search(r"# (class Augmentation|complaints|draw|recolour)\b", block)[1]
+        place = re.search(r"# in (Augmentation|complaints|draw|recolour)\b", block)[1]
         insert(augment, AFTER[place], textwrap.indent(block + "\n", " " * 4))
     paths = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, "-c", CHECK, str(data / "tiny.py")]

@@ -154,7 +154,7 @@ def test_load_from_exported_weights(ending, run, detector, tmp_path):
 def test_load_refuses_a_backbone_and_what_is_not_there(detector, tmp_path):
     backbone = {key: value for key, value in mmdet.export(detector).items() if key.startswith("backbone.")}
     weights_lib.write(tmp_path / "backbone.npz", backbone)
-    with pytest.raises(UserError, match="holds a backbone alone"):
+    with pytest.raises(UserError, match="holds only a backbone"):
         awsdet.load(tmp_path / "backbone.npz")
     with pytest.raises(UserError, match="does not exist"):
         awsdet.load(tmp_path / "nowhere")
