@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from awsdet import config as base
 from awsdet.inference import checkpoint
+from awsdet.inference.load import load
 from awsdet.runtime.errors import UserError
 from awsdet.training import optimizer
 from awsdet.training.checkpoint import Checkpoints, restore, state_of
@@ -274,6 +275,16 @@ def test_checkpoints_of_format_1_still_load_and_go_on(name):
     assert int(detector.step) == 2 and int(its_optimizer.iterations) == 2
     momentum = [v for v in optimizer.state_variables(its_optimizer) if v.name.endswith("/momentum:0")]
     assert momentum and all(np.any(v) for v in momentum if "fc_cls" in v.name or "retina_cls" in v.name)
+
+
+def test_a_file_of_weights_of_before_still_loads():
+    """`awsdet weights` wrote it, of the version that wrote the checkpoint beside it."""
+    folder = REPOSITORY / "tests" / "fixtures" / "checkpoints" / "mask_scoring_rcnn"
+    detector = load(folder / "weights.safetensors")
+    assert list(detector.class_names) == checkpoint.read_info(folder)["class_names"]
+    with np.load(folder / "weights.npz") as wanted:
+        for key, value in mmdet.export(detector).items():
+            np.testing.assert_array_equal(value, wanted[key], key)
 
 
 def test_a_state_that_lacks_a_variable_is_refused(tmp_path):
