@@ -48,8 +48,8 @@ def place_annotations(stored, *, original_size, placement, rows, min_visible=0.0
       Annotations, in pixels of the windows.
 
     Raises:
-      InvalidArgumentError: lists that do not fit together, run lengths that do not fit the image, a placement that
-      cannot be.
+      InvalidArgumentError: lists that do not fit together, run lengths that do not fit the image, an invalid
+      placement.
     """
     lists = {name: [record[name] for record in stored] for name in stored[0]}
     where = {"original_size": original_size, **placement._asdict()}

@@ -21,7 +21,7 @@ def resize(images, placement, padded=None):
       uint8 [B, padded height, padded width, 3]: each image's window at the top left, zeros beyond it.
 
     Raises:
-      InvalidArgumentError: an image without pixels or not of three channels; a placement that cannot be.
+      InvalidArgumentError: an image without pixels or without exactly three channels; an invalid placement.
     """
     with tf.device("CPU:0"):
         padded = tf.reduce_max(placement.window, axis=0) if padded is None else padded

@@ -159,7 +159,7 @@ def _masks(model, shapes):
 
 
 def _square_anchors(anchors, count):
-    """Sets anchors of `count` sizes and one ratio: the weights show only how many anchors a cell has."""
+    """Sets anchors of `count` sizes and one ratio. (The weights only tell the number of anchors per cell.)"""
     anchors.update(scales=tuple(8.0 * 2 ** (k / count) for k in range(count)), ratios=(1.0,))
 
 

@@ -89,7 +89,7 @@ class Drawn(NamedTuple):
 
 
 def complaints(rules):
-    """Yields (setting, what it must be) of each setting of an Augmentation that cannot be."""
+    """Yields (name, requirement) for each invalid setting of an Augmentation."""
     low, high = _pair(rules.short_side_range)
     smallest, largest = _pair(rules.jitter_scales)
     if not 0 <= rules.flip_probability <= 1:

@@ -10,7 +10,7 @@ _AT_LEAST = {"batch_size": 1, "eval_batch_size": 1, "max_long_side": 1, "eval_sh
 
 
 def reader_options(settings):
-    """ReaderOptions from `config.data`. Raises UserError that names a setting which cannot be, and the cure."""
+    """ReaderOptions from `config.data`. Raises UserError that names the invalid setting, and the cure."""
     for name, least in _AT_LEAST.items():
         if settings[name] < least:
             raise _error(settings, name, f"must be {least} or more")
