@@ -108,7 +108,7 @@ def _boxes(place, results):
 
 def _masks(place, results):
     """The arguments (truth, crowd, found, scores) of `score` for masks."""
-    truth = [_rle(a["segmentation"], place.sizes[a["image_id"]]) for a in place.annotations]
+    truth = [to_rle(a["segmentation"], place.sizes[a["image_id"]]) for a in place.annotations]
     found = [r["segmentation"] for r in results]
     scores = np.array([r.get("mask_score", r["score"]) for r in results], np.float64)
     # In parts, because decoded runs are large.
@@ -122,8 +122,8 @@ def _masks(place, results):
     )
 
 
-def _rle(segmentation, size):
-    """A COCO segmentation (polygons, run lengths or RLE) as RLE."""
+def to_rle(segmentation, size):
+    """A COCO segmentation (polygons, run lengths or RLE) of an image of `size` (height, width), as RLE."""
     if isinstance(segmentation, list):
         return coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
     if isinstance(segmentation["counts"], list):

@@ -72,7 +72,7 @@ def _detect(detector, manifest, options, world):
     progress = Progress(share, "evaluating", "images", enabled=world.is_chief)
     with progress, concurrent.futures.ThreadPoolExecutor(_PASTE_THREADS) as pool:
         for batch in _batches(dataset, manifest):
-            outputs = detector.detect({"image": batch["image"], "image_size": batch["image_size"]})
+            outputs = detector.detect(batch)
             outputs = {name: value.numpy() for name, value in outputs.items()}
             place = {name: batch[name].numpy() for name in ("image_id", "image_size", "original_size")}
             waiting.append(pool.submit(_image_results, detector, outputs, place))

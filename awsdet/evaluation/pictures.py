@@ -3,16 +3,16 @@
 import pathlib
 
 from absl import logging
-from pycocotools import mask as coco_mask
 
 from awsdet.data.reader.pipeline import eval_dataset
+from awsdet.evaluation.coco_metric import to_rle
 from awsdet.inference.drawing import DrawnObject, detected_objects, side_by_side
 from awsdet.runtime.files import written_aside
 
-_SCORE_THRESHOLD = 0.5
+_SCORE_THRESHOLD = 0.5  # of the detections that are drawn
 
 
-def draw_examples(detector, manifest, options, path, count=8, score_threshold=_SCORE_THRESHOLD):
+def draw_examples(detector, manifest, options, path, count=8):
     """Draws the objects that a detector finds in `count` images of a split beside the true ones. One process calls it.
 
     Args:
@@ -21,13 +21,12 @@ def draw_examples(detector, manifest, options, path, count=8, score_threshold=_S
       options: ReaderOptions.
       path: the PNG to write.
       count: number of images; all of them if the split has fewer.
-      score_threshold: detections below it are not drawn.
     """
     rows = []
     for batch in eval_dataset(manifest, options, rank=0, world_size=1):
-        outputs = detector.detect({"image": batch["image"], "image_size": batch["image_size"]})
+        outputs = detector.detect(batch)
         sizes = batch["image_size"].numpy()  # the pictures are of the resized images, as the network sees them
-        found = detector.results(outputs, sizes, sizes, score_threshold)
+        found = detector.results(outputs, sizes, sizes, _SCORE_THRESHOLD)
         rows += [_row(batch, index, found[index], detector.class_names) for index in range(len(sizes))]
         if len(rows) >= count:
             break
@@ -64,8 +63,6 @@ def _true_objects(batch, index, class_names):
 
 def true_mask(polygons, runs, size):
     """COCO RLE of an object: from its polygons (x, y, x, y, … per part) or its runs; None if it has neither."""
-    if polygons:
-        return coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
-    if runs:
-        return coco_mask.frPyObjects({"size": size, "counts": runs}, *size)
-    return None
+    if not polygons and not runs:
+        return None
+    return to_rle(polygons or {"size": size, "counts": runs}, size)

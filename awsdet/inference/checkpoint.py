@@ -23,9 +23,8 @@ from awsdet.models import builder
 from awsdet.runtime.errors import UserError
 
 FORMAT = "awsdet checkpoint 2"
-_OBJECTS = (
-    "awsdet checkpoint 1"  # of tf.train.Checkpoint: keys follow the nesting of objects; a graph in it has the names
-)
+# Format 1 is that of tf.train.Checkpoint: keys follow the nesting of objects, and a graph in it has the names.
+_OBJECTS = "awsdet checkpoint 1"
 INFO = "checkpoint.json"
 BEST = "best"
 PREFIX = "step-"

@@ -51,18 +51,9 @@ def draw(image: Any, found: Found, score_threshold: float = 0.5, scale: float = 
 
     Returns an RGB Pillow image.
     """
-    names = found.names or [f"class {label}" for label in found.classes]
-    kept = [row for row, score in enumerate(found.scores) if score >= score_threshold]
-    objects = [
-        DrawnObject(
-            tuple(found.boxes[row].tolist()),
-            f"{names[row]} {found.scores[row]:.2f}",
-            int(found.classes[row]),
-            found.masks[row] if found.masks else None,
-        )
-        for row in kept
-    ]
-    return draw_objects(as_array(image), objects, scale)
+    labels = found.names or [f"class {label}" for label in found.classes]
+    class_names = dict(zip(found.classes.tolist(), labels))
+    return draw_objects(as_array(image), detected_objects(found, class_names, score_threshold), scale)
 
 
 def draw_objects(image, objects, scale=1.0):
@@ -93,12 +84,11 @@ def draw_objects(image, objects, scale=1.0):
     return picture
 
 
-def side_by_side(rows, titles=("predictions", "ground truth"), panel_side=480):
-    """One picture of several images: each row shows an image twice, with two sets of objects.
+def side_by_side(rows, panel_side=480):
+    """One picture of several images: each row shows an image with its predictions and with its ground truth.
 
     Args:
-      rows: tuples (image, left objects, right objects); image as for `draw_objects`.
-      titles: of the two columns.
+      rows: tuples (image, predicted objects, true objects); image as for `draw_objects`.
       panel_side: the longer side of each drawn image, in pixels.
 
     Returns:
@@ -113,7 +103,7 @@ def side_by_side(rows, titles=("predictions", "ground truth"), panel_side=480):
     height = header + sum(pair[0].size[1] + gap for pair in panels)
     sheet = Image.new("RGB", (2 * panel_side + 3 * gap, height), _BACKGROUND)
     canvas = ImageDraw.Draw(sheet)
-    for column, title in enumerate(titles):
+    for column, title in enumerate(("predictions", "ground truth")):
         canvas.text((gap + column * (panel_side + gap), 6), title, fill=(0, 0, 0), font=ImageFont.load_default(size=16))
     top = header
     for pair in panels:

@@ -231,7 +231,9 @@ def _fpn(settings, in_channels, **options):
 
 def _hrfpn(settings, in_channels, **options):
     if settings.extra_convs != "none":
-        raise UserError(f"model.fpn.extra_convs is {settings.extra_convs!r}; hrfpn has none: set it to none")
+        raise UserError(
+            f"model.fpn.extra_convs is {settings.extra_convs!r}; hrfpn has none of these, so set it to none"
+        )
     return HRFPN(in_channels, settings.channels, norm=settings.norm, **options)
 
 

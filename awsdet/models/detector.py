@@ -29,8 +29,8 @@ IMAGES_SPEC = {
 class Detector(tf.keras.Model):
     """Base of the detectors: a `tf.keras.Model` that trains by `compile` and `fit` and finds objects by `find`.
 
-    A subclass defines `training_outputs(images, batch, keys, training)`, which returns a tuple with `terms`, a
-    detection.losses.Terms; `pyramid(images)`; and `detect_in_pyramid(pyramid, image_size)`.
+    A subclass sets `backbone` and `neck`. It defines `training_outputs(images, batch, keys, training)`, which returns a
+    tuple with `terms`, a detection.losses.Terms; and `detect_in_pyramid(pyramid, image_size)`.
 
     Args:
         class_names: names of the C classes in the order of their numbers.
@@ -95,6 +95,10 @@ class Detector(tf.keras.Model):
         probabilities inside each box; Mask Scoring R-CNN adds iou_scores float32 [B, D].
         """
         return self._detect_any_size({name: batch[name] for name in IMAGES_SPEC})
+
+    def pyramid(self, images, training=False):
+        """Normalised images [B, H, W, 3] -> the levels of the neck. H and W must be multiples of 32."""
+        return self.neck(self.backbone(images, training=training), training=training)
 
     def results(
         self, outputs: dict[str, Any], image_size: Any, original_size: Any, score_threshold: float = 0.0

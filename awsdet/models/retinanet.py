@@ -100,10 +100,6 @@ class RetinaNet(Detector):
         mean = self.world.sum(count, name="positives") / self.world.size
         return self.positives.assign(kept * self.positives + (1 - kept) * mean)
 
-    def pyramid(self, images, training=False):
-        """Normalised images [B, H, W, 3] -> P3 to P7. H and W must be multiples of 32."""
-        return self.neck(self.backbone(images, training=training), training=training)
-
     def detect_in_pyramid(self, pyramid, image_size):
         """The rest of `detect`, from the features P3 to P7 on."""
         anchors = self.anchors.of_pyramid(pyramid, STRIDES)

@@ -49,10 +49,6 @@ class TwoStage(Detector):
         stages = self.roi_heads.training_steps(pyramid, proposals, truth, batch, keys, training)
         return TwoStageStep(rpn, stages, merged([rpn.terms, *(stage.terms for stage in stages)]))
 
-    def pyramid(self, images, training=False):
-        """Normalised images [B, H, W, 3] -> P2 to P6. H and W must be multiples of 32."""
-        return self.neck(self.backbone(images, training=training), training=training)
-
     def detect_in_pyramid(self, pyramid, image_size):
         """The rest of `detect`, from the features P2 to P6 on."""
         return self.roi_heads.detect(pyramid, self.rpn.propose(pyramid, image_size), image_size)

@@ -34,12 +34,9 @@ def prepare(config, output, resume, processes, chief=True, dataset=None, class_n
     check_settings(config)
     if not resume:
         check_start(config)
-    train_manifest = None if dataset is not None else _training_records(config)
+    train_manifest, images = (None, 0) if dataset is not None else _training_records(config)
     eval_manifest = _evaluation_records(config, train_manifest)
     names, ids = _classes(train_manifest, eval_manifest, class_names)
-    images = 0
-    if train_manifest is not None:
-        images = len(trainable_records(train_manifest, reader_options(config.data)))
     folder = RunFolder(output, config.train.keep_last)
     start = folder.find_start(resume) if chief else None
     if start is not None:
@@ -61,11 +58,12 @@ def _classes(train_manifest, eval_manifest, class_names):
 
 
 def _training_records(config):
+    """(Manifest, number of images per epoch)."""
     data = config.data
     if not data.train_records:
         raise UserError("data.train_records is empty; give what awsdet convert wrote: --config.data.train_records=DIR")
     manifest = read_manifest(data.train_records, data.train_split)
-    trainable_records(manifest, reader_options(data))
+    images = len(trainable_records(manifest, reader_options(data)))
     detector = config.model.detector
     if has_masks(detector) and not manifest.has_masks:
         boxes_alone = "cascade_rcnn" if detector == "cascade_mask_rcnn" else "faster_rcnn"
@@ -73,7 +71,7 @@ def _training_records(config):
             f"records {manifest.directory} ({manifest.split}) have no masks; train without masks by "
             f"--config.model.detector={boxes_alone}"
         )
-    return manifest
+    return manifest, images
 
 
 def _evaluation_records(config, train_manifest):

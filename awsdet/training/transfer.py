@@ -49,7 +49,7 @@ def take_weights(detector, path):
     values = {key: value for key, value in values.items() if classes.layer(key) not in new_layers}
     new = sorted(set(table) - set(values))
     unused = [key for key in weights.arrays if key not in table]
-    _check_backbone(path, detector, weights, table, new, unused)
+    _check_backbone(path, weights, table, new, unused)
     for key, value in values.items():
         table[key].assign(value)
     _report(detector, weights, names, values, new, unused)
@@ -66,7 +66,7 @@ def _fitting(key, variable, sides, detector, weights, names):
     return value if value is not None and value.shape == tuple(variable.shape) else None
 
 
-def _check_backbone(path, detector, weights, table, new, unused):
+def _check_backbone(path, weights, table, new, unused):
     """Raises UserError if an array of the backbone is missing in the weights or in the detector."""
     faults = []
     for key in (key for key in new if key.startswith("backbone.")):

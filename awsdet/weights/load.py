@@ -159,10 +159,8 @@ def _mmdetection(path, arrays, metadata):
     taken = {key: array for key, array in arrays.items() if key not in ignored}
     prefix = "" if whole else "backbone."
     preset = presets.of_mmdet_config(str(metadata.get("config") or metadata.get("cfg") or ""))
-    # Caffe's backbones that OpenMMLab publishes have the same names, but no classifier.
-    if (
-        preset is None and not whole and ("fc.weight" in arrays or "classifier.weight" in arrays)
-    ):  # HRNet has the latter
+    # Caffe's backbones that OpenMMLab publishes have the same names, but no classifier. HRNet's is `classifier`.
+    if preset is None and not whole and ("fc.weight" in arrays or "classifier.weight" in arrays):
         preset = presets.TORCHVISION
     return Weights(
         str(path),

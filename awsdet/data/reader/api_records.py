@@ -8,17 +8,18 @@ import tensorflow as tf
 from awsdet.data.coco.annotations import MIN_SIDE
 
 
-def _list_of(kind):
+def list_of(kind):
+    """The feature of a list of any length. `kind` is its dtype."""
     return tf.io.FixedLenSequenceFeature([], kind, allow_missing=True)
 
 
 FEATURES = {
     "image/encoded": tf.io.FixedLenFeature([], tf.string),
-    **{f"image/object/bbox/{side}": _list_of(tf.float32) for side in ("xmin", "ymin", "xmax", "ymax")},
-    "image/object/class/label": _list_of(tf.int64),
-    "image/object/class/text": _list_of(tf.string),
-    "image/object/is_crowd": _list_of(tf.int64),
-    "image/object/mask": _list_of(tf.string),
+    **{f"image/object/bbox/{side}": list_of(tf.float32) for side in ("xmin", "ymin", "xmax", "ymax")},
+    "image/object/class/label": list_of(tf.int64),
+    "image/object/class/text": list_of(tf.string),
+    "image/object/is_crowd": list_of(tf.int64),
+    "image/object/mask": list_of(tf.string),
 }
 
 

@@ -64,7 +64,7 @@ class Augmentation(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """Where the random numbers of an epoch come from. They are drawn for all ranks, and one rank keeps its own.
+    """Where the random numbers of an epoch come from. Every rank draws those of all ranks and keeps its own.
 
     plan_rng: the plan's generator, after it has drawn the order of the images; key: seed and epoch, two ints;
     shape: (S, images of a batch over all ranks); mine: which of the latter are this rank's, a slice.
@@ -117,7 +117,7 @@ def complaints(rules):
 
 
 def _pair(values):
-    """The two numbers of a setting; (-1, -1), which no check lets pass, if they are not two."""
+    """The two numbers of a setting. If it does not have exactly two: (-1, -1), which every check refuses."""
     return tuple(values) if len(values) == 2 else (-1, -1)
 
 

@@ -58,22 +58,18 @@ def _stored(features, original_size, manifest):
     return api_records.stored_lists(features, original_size, manifest)
 
 
-def _list_of(kind):
-    return tf.io.FixedLenSequenceFeature([], kind, allow_missing=True)
-
-
 _BYTES = tf.io.FixedLenFeature([], tf.string)
 _AWSDET_FEATURES = {
     "image/encoded": _BYTES,
     "awsdet/trainable": tf.io.FixedLenFeature([], tf.int64),
-    "awsdet/class": _list_of(tf.int64),
-    "awsdet/is_crowd": _list_of(tf.int64),
+    "awsdet/class": api_records.list_of(tf.int64),
+    "awsdet/is_crowd": api_records.list_of(tf.int64),
     "awsdet/bbox": _BYTES,
-    "awsdet/polygon_parts": _list_of(tf.int64),
-    "awsdet/polygon_lengths": _list_of(tf.int64),
+    "awsdet/polygon_parts": api_records.list_of(tf.int64),
+    "awsdet/polygon_lengths": api_records.list_of(tf.int64),
     "awsdet/polygon_numbers": _BYTES,
-    "awsdet/rle_runs": _list_of(tf.int64),
-    "awsdet/rle_counts": _list_of(tf.int64),
+    "awsdet/rle_runs": api_records.list_of(tf.int64),
+    "awsdet/rle_counts": api_records.list_of(tf.int64),
 }
 # What place_annotations wants -> the feature's name.
 _STORED = {
