@@ -166,6 +166,10 @@ class Detector(tf.keras.Model):
         """
         if loss_normalizer not in ("process", "global"):
             raise ValueError(f"loss_normalizer is {loss_normalizer!r}; it must be process or global")
+        if not 0 <= clip_norm < float("inf"):
+            raise ValueError(f"clip_norm is {clip_norm}; it must be a norm above 0, or 0 not to clip")
+        if accumulate_steps < 1:
+            raise ValueError(f"accumulate_steps is {accumulate_steps}; it must be 1 or more")
         super().compile(optimizer=optimizer, run_eagerly=run_eagerly, jit_compile=jit_compile)
         self.world = world or World()
         for layer in self.submodules:

@@ -232,3 +232,8 @@ def test_a_model_call_is_a_detection_and_compile_names_bad_arguments():
     assert set(found) == {"boxes", "scores", "classes", "count", "masks"}
     with pytest.raises(ValueError, match="loss_normalizer"):
         model.compile("sgd", loss_normalizer="batch")
+    for clip_norm in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="clip_norm"):
+            model.compile("sgd", clip_norm=clip_norm)
+    with pytest.raises(ValueError, match="accumulate_steps is 0"):
+        model.compile("sgd", accumulate_steps=0)

@@ -147,7 +147,10 @@ def _mode_notes(image, deep, plain):
 
 
 def _to_rgb(image):
-    if image.mode.startswith("I"):  # 16-bit grey: the high byte, as PNG readers do for colour
-        pixels = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8
+    if image.mode.startswith("I"):
+        pixels = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        # Mode I of a PNG is 16-bit grey. Of others it is 32-bit, which may just hold 8-bit values.
+        if image.mode != "I" or image.format == "PNG" or pixels.max(initial=0) > 255:
+            pixels = pixels >> 8  # 16-bit grey: the high byte, as PNG readers do for colour
         image = Image.fromarray(pixels.astype(np.uint8))
     return image.convert("RGB")

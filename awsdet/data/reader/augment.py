@@ -22,6 +22,8 @@ from awsdet.data.reader.sizes import resize_scale, rounded
 from awsdet.ops.placement import Placement
 
 _COLOURS = ("brightness", "contrast", "saturation", "hue")  # in this order, always
+_LARGEST_COLOUR_CHANGE = 5  # beyond it, pictures are white, black or two-coloured
+_LARGEST_JITTER = 10  # lengths; beyond it, hardly an object is seen in the canvas
 
 
 class Augmentation(NamedTuple):
@@ -96,7 +98,7 @@ def complaints(rules):
         yield "flip_probability", "must lie between 0 and 1"
     if not rules.short_sides or min(rules.short_sides) < 1:
         yield "short_sides", "needs one size at least, all of them 1 or more"
-    if (low, high) != (0, 0) and not 1 <= low <= high:
+    if (low, high) != (0, 0) and not 1 <= low <= high < float("inf"):
         yield "short_side_range", "must be the smallest and the largest size, as in 640,800, or 0,0 to turn it off"
     if not 0 < min(_pair(rules.crop)) <= max(_pair(rules.crop)) <= 1:
         yield "crop", "must be the least shares of height and width, as in 0.9,0.9, or 1,1 to turn it off"
@@ -106,14 +108,14 @@ def complaints(rules):
         yield "canvas", "must be a side in px, as in 1024, or 0 to turn large-scale jitter off"
     if rules.canvas and min(rules.crop) < 1:
         yield "crop", "does not go with data.canvas, which crops by itself; leave one of them off"
-    if not 0 < smallest <= largest:
-        yield "jitter_scales", "must be the smallest and the largest scale, as in 0.1,2.0"
+    if not 0 < smallest <= largest <= _LARGEST_JITTER:
+        yield "jitter_scales", f"must be the smallest and the largest scale, at most {_LARGEST_JITTER}, as in 0.1,2.0"
     if not 0 <= rules.min_visible <= 1:
         yield "min_visible", "must lie between 0 and 1"
     for name in _COLOURS:
-        largest = 0.5 if name == "hue" else float("inf")
+        largest = 0.5 if name == "hue" else _LARGEST_COLOUR_CHANGE
         if not 0 <= getattr(rules, name) <= largest:
-            yield name, "must lie between 0 and 0.5" if name == "hue" else "must be 0 or more"
+            yield name, f"must lie between 0 and {largest}; it is a share, not a percentage"
 
 
 def _pair(values):

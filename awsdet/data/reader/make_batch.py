@@ -9,6 +9,8 @@ from pycocotools import mask as coco_mask
 
 from awsdet.data.coco.images import as_array
 
+_LARGEST_CLASS = np.iinfo(np.int32).max
+
 # The `output_signature` of tf.data.Dataset.from_generator for a generator of batches: of any number and size of images.
 BATCH_SPEC = {
     "image": tf.TensorSpec([None, None, None, 3], tf.uint8),
@@ -44,7 +46,7 @@ def make_batch(
         crowds: for each image a list of bool, True for a region that is to be ignored; None: none is.
         pad_multiple: height and width of the batch are multiples of this, itself a multiple of 32.
 
-    Raises ValueError if lists do not fit together, or a mask does not fit its image.
+    Raises ValueError if lists do not fit together, for an invalid box or class, or if a mask does not fit its image.
     """
     images = [as_array(image) for image in images]
     masks = [[None] * len(of_image) for of_image in boxes] if masks is None else masks
@@ -91,8 +93,18 @@ def _check(images, boxes, classes, masks, crowds, pad_multiple):
     for i, of_image in enumerate(boxes):
         if len(of_image) and np.shape(of_image) != (len(of_image), 4):
             raise ValueError(f"the boxes of image {i} have the shape {np.shape(of_image)}, not [N, 4]")
+        height, width = images[i].shape[:2]
+        for box in np.reshape(np.asarray(of_image, np.float64), (-1, 4)):
+            x1, y1, x2, y2 = box
+            if not (np.isfinite(box).all() and x1 < x2 and y1 < y2 and x1 < width and y1 < height and min(x2, y2) > 0):
+                raise ValueError(
+                    f"image {i} of {width} x {height} px has the box {box.tolist()}; a box is x1, y1, x2, y2 in pixels "
+                    "(not x, y, width, height), with x1 < x2 and y1 < y2, and lies at least in part in its image"
+                )
         if any(number < 0 for number in classes[i]):
             raise ValueError(f"image {i} has a class below 0; classes are 0 … C-1")
+        if any(number != int(number) or number > _LARGEST_CLASS for number in classes[i]):
+            raise ValueError(f"image {i} has the classes {list(classes[i])}; classes are whole numbers 0 … C-1")
 
 
 def _mask(mask, size):
@@ -103,12 +115,20 @@ def _mask(mask, size):
         polygons = [np.ravel(part).astype(float).tolist() for part in mask]
         if any(len(part) % 2 or len(part) < 6 for part in polygons):
             raise ValueError("a polygon must be x0, y0, x1, y1, … of three points or more")
+        if not np.isfinite(np.concatenate([[], *polygons])).all():
+            raise ValueError("a polygon has a number that is not finite")
+        if len(polygons) == size[0] and all(len(part) == size[1] and set(part) <= {0.0, 1.0} for part in polygons):
+            raise ValueError("a mask is the rows of an array as lists, which would be polygons; give a NumPy array")
         return polygons, []
     if isinstance(mask, dict):
+        if not {"size", "counts"} <= set(mask):
+            raise ValueError(f"a mask has the keys {sorted(mask)}; run lengths need size and counts")
         if tuple(mask["size"]) != tuple(size):
             raise ValueError(f"a mask has the size {list(mask['size'])} in an image of {list(size)}")
         if not isinstance(mask["counts"], bytes | str):
             runs = [int(run) for run in mask["counts"]]
+            if min(runs, default=0) < 0:
+                raise ValueError(f"the run lengths of a mask have the number {min(runs)}, which is below 0")
             if sum(runs) != size[0] * size[1]:
                 raise ValueError(f"the run lengths of a mask sum to {sum(runs)}, not to {size[0]} x {size[1]}")
             return [], runs
@@ -116,6 +136,8 @@ def _mask(mask, size):
     mask = np.asarray(mask)
     if mask.shape != tuple(size):
         raise ValueError(f"a mask has the size {list(mask.shape)} in an image of {list(size)}")
+    if mask.dtype.kind == "f" and not np.isfinite(mask).all():
+        raise ValueError("a mask has a number that is not finite")
     flat = (mask != 0).ravel(order="F")
     ends = np.append(np.flatnonzero(flat != np.append(False, flat[:-1])), flat.size)
     return [], np.diff(np.append(0, ends)).tolist()
