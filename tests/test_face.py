@@ -235,6 +235,12 @@ def test_draw_shows_what_was_found(detector, tmp_path):
     assert awsdet.draw(picture(), found._replace(names=None, masks=None), score_threshold=0.0).size == (90, 60)
 
 
+@pytest.mark.parametrize("names", [[], "abc", [1, 2], [None]], ids=str)
+def test_class_names_that_are_no_list_of_names_are_refused(names):
+    with pytest.raises(UserError, match="must be a list of names, one for each class"):
+        awsdet.build(awsdet.configs.mask_rcnn(), names)
+
+
 def test_build_makes_a_keras_model():
     config = awsdet.configs.faster_rcnn()
     config.model.backbone.base_width = 4

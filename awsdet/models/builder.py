@@ -46,9 +46,12 @@ def build(config: Any, class_names: Sequence[str]) -> Detector:
         config: ConfigDict, of which model, seed and data (for the size of images to find objects in) are used.
         class_names: the C class names, in the order of the class numbers in the records.
 
-    Raises UserError if a setting has an invalid value or does not go with the others.
+    Raises UserError if a setting has an invalid value or does not go with the others, or if the class names are not a
+    list of strings.
     """
     check(config.model)
+    if isinstance(class_names, str) or not len(class_names) or not all(isinstance(name, str) for name in class_names):
+        raise UserError(f"class_names is {class_names!r}; it must be a list of names, one for each class")
     return assemble(config, class_names)
 
 

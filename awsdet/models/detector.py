@@ -73,8 +73,10 @@ class Detector(tf.keras.Model):
             score_threshold: objects below it are left out, in addition to those below the detector's own threshold.
 
         Returns a `detection.results.Found` in pixels of the image, turned upright as its EXIF tag says. Raises
-        UserError for a file that is not a complete image.
+        UserError for a file that is not a complete image, ValueError for a threshold outside 0 … 1.
         """
+        if not 0 <= score_threshold <= 1:
+            raise ValueError(f"score_threshold is {score_threshold}; it must lie between 0 and 1")
         image = as_array(image)
         size = self.input_size.resized(*image.shape[:2])
         batch = {

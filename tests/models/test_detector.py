@@ -235,5 +235,8 @@ def test_a_model_call_is_a_detection_and_compile_names_bad_arguments():
     for clip_norm in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="clip_norm"):
             model.compile("sgd", clip_norm=clip_norm)
+    for threshold in (-0.1, 50, float("nan")):
+        with pytest.raises(ValueError, match="score_threshold"):
+            model.find(np.zeros((32, 32, 3), np.uint8), threshold)
     with pytest.raises(ValueError, match="accumulate_steps is 0"):
         model.compile("sgd", accumulate_steps=0)
