@@ -184,7 +184,7 @@ def test_a_config_file_may_hold_the_part(data, tmp_path):
 
 AFTER = {  # what a block of the section goes after, in its function
     "Augmentation": "    hue: float\n",
-    "complaints": '            yield name, "must lie between 0 and 0.5" if name == "hue" else "must be 0 or more"\n',
+    "complaints": '            yield name, f"must lie between 0 and {largest}; it is a share, not a percentage"\n',
     "draw": "            others[name] = (low + draws.even(name) * (high - low)).astype(np.float32)\n",
     "recolour": "            images = getattr(colour, name)(images, others[name], window)\n",
 }

@@ -219,7 +219,7 @@ def test_threshold_and_bitmaps(detector):
         if len(rows):
             assert box[0] - 1 <= columns.min() and columns.max() <= box[2] + 1
             assert box[1] - 1 <= rows.min() and rows.max() <= box[3] + 1
-    nothing = detector.find(picture(), score_threshold=2.0)
+    nothing = detector.find(picture(), score_threshold=1.0)
     assert len(nothing.boxes) == 0 and nothing.names == [] and len(nothing.bitmaps()) == 0
 
 
