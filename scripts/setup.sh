@@ -5,6 +5,7 @@
 #
 #   PYTHON=/path/to/python3.11   the interpreter for a new .venv; default: the first of python3.11, 3.10, python3
 #   AWSDET_VARIANT=cpu|gpu       the build of TensorFlow; default: gpu if nvidia-smi lists a GPU
+#   AWSDET_MPI=no                build Horovod without MPI, even if mpirun and mpicxx are installed
 #   AWSDET_CACHE=DIR             folder that keeps built Horovod wheels; default: ~/.cache/awsdet
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -203,7 +204,11 @@ install_awsdet() {
 # ----------------------------------------------------------------------------------------------------------------- main
 
 variant=$(choose_variant)
-mpi=$(find_mpi)
+case ${AWSDET_MPI:-yes} in
+    yes) mpi=$(find_mpi) ;;
+    no) mpi="" ;;
+    *) die "AWSDET_MPI=$AWSDET_MPI is neither yes nor no" ;;
+esac
 cuda=$([ "$variant" = cpu ] || find_cuda)
 
 exec 9<scripts/setup.sh # two calls at the same time take turns
@@ -220,7 +225,7 @@ if [ $((SECONDS - start)) -gt 3 ]; then
         say "this GPU machine has no nvcc, so Horovod has no NCCL, which makes several GPUs faster;" \
             "fix it with:  ${sudo}apt-get install nvidia-cuda-toolkit && make setup"
     fi
-    if command -v mpirun >/dev/null && [ -z "$mpi" ]; then
+    if command -v mpirun >/dev/null && [ -z "$mpi" ] && [ "${AWSDET_MPI:-yes}" = yes ]; then
         say "this machine has mpirun but no mpicxx, so Horovod has no MPI;" \
             "fix it with:  ${sudo}apt-get install libopenmpi-dev && make setup"
     fi
