@@ -2,7 +2,9 @@
 
 Each command is a module of this folder. Its docstring is its help text, `define(flag_values)` adds its flags, and
 `run(flag_values, overrides)` does the work and returns the exit code: 0 done, 1 failed, 2 a mistake of the user.
-If it has a tuple `POSITIONAL`, the arguments without a flag's name are the values of those flags.
+If it has a tuple `POSITIONAL`, the arguments without a flag's name are the values of those flags. If it has a function
+`split(arguments)`, only the first of the two lists that it returns are its own arguments; `run` gets the second one
+instead of the overrides.
 """
 
 import difflib
@@ -25,6 +27,7 @@ COMMANDS = {
     "train": "train a detector",
     "evaluate": "COCO metrics of a checkpoint",
     "predict": "detect objects in images or folders",
+    "launch": "start train, evaluate or selftest on many hosts",
     "weights": "convert weights of other systems, export those of a run",
     "doctor": "show versions, devices and builds, and what is wrong with them",
 }
@@ -44,6 +47,7 @@ def main(argv=None):
         return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no start-up messages, unless the user wants them
     command = importlib.import_module(f"awsdet.cli.{name}")
+    rest, remainder = command.split(rest) if hasattr(command, "split") else (rest, None)
     flag_values = flags.FlagValues()
     command.define(flag_values)
     if any(argument in ("--help", "-h", "-help") for argument in rest):
@@ -52,7 +56,7 @@ def main(argv=None):
     _start_logging()
     try:
         overrides = _parse(name, flag_values, rest, getattr(command, "POSITIONAL", ()))
-        return command.run(flag_values, overrides)
+        return command.run(flag_values, overrides if remainder is None else remainder)
     except UserError as error:
         print(f"awsdet {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

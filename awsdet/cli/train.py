@@ -20,6 +20,13 @@ def define(flag_values):
     flags.DEFINE_integer(
         "processes", 0, "how many processes there must be; 0: any number", flag_values=flag_values, lower_bound=0
     )
+    flags.DEFINE_integer(
+        "processes_per_host",
+        0,
+        "with --check: how many of the processes run on this machine; 0: all",
+        flag_values=flag_values,
+        lower_bound=0,
+    )
     flags.DEFINE_bool(
         "check",
         False,
@@ -60,7 +67,7 @@ def _check(config, flag_values):
 
     logging.set_verbosity(logging.WARNING)  # the run itself logs the rest
     count = max(1, flag_values.processes)
-    processes.check_gpus(count)
+    processes.check_gpus(flag_values.processes_per_host or count)
     inputs = prepare(config, flag_values.output, flag_values.resume, count)
     detector = builder.build(config, inputs.class_names)
     if config.train.init_from and inputs.start is None:

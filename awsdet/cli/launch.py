@@ -1,0 +1,124 @@
+"""Starts a command on many hosts, watches it, and ends it everywhere: awsdet launch HOSTS COMMAND …
+
+HOSTS is a list such as h1:8,h2:8 or a file with one host per line. COMMAND is train, evaluate or selftest, with its own
+flags: awsdet launch h1:8,h2:8 train --config=configs/mask_rcnn_r50_fpn_1x.py --output=/shared/runs/mine. SIGTERM and
+Ctrl-C make the ranks save and end; a second signal kills them. Exit codes: 0 done or stopped, 1 failed, 2 a mistake.
+"""
+
+import subprocess
+import sys
+
+from absl import flags
+
+from awsdet.launch import engines, network
+from awsdet.launch.discovery import present_hosts, write_discovery
+from awsdet.launch.hosts import parse_hosts
+from awsdet.launch.job import Job
+from awsdet.launch.remote import Ssh
+from awsdet.runtime.errors import UserError
+
+POSITIONAL = ("hosts",)
+COMMANDS = ("train", "evaluate", "selftest")
+
+
+def define(flag_values):
+    """Adds the flags of `awsdet launch`."""
+    add = {"flag_values": flag_values}
+    flags.DEFINE_string("hosts", None, "list or file of hosts; can be given without the flag's name", **add)
+    flags.DEFINE_integer("slots", 0, "processes per host, for hosts without a number", lower_bound=0, **add)
+    flags.DEFINE_enum("engine", "gloo", list(engines.ENGINES), "gloo: horovodrun; mpi: Open MPI's mpirun", **add)
+    flags.DEFINE_string(
+        "interface", "", "network interface of this machine; default: the one that leads to the hosts", **add
+    )
+    flags.DEFINE_integer("ssh_port", 0, "port of sshd on the hosts; 0: that of ~/.ssh/config", lower_bound=0, **add)
+    flags.DEFINE_string("ssh_identity", "", "private key for ssh; default: that of ~/.ssh/config", **add)
+    flags.DEFINE_multi_string("env", [], "name of a further environment variable to pass on; can be repeated", **add)
+    flags.DEFINE_float("lost_seconds", 30, "a host that is silent for longer is lost", lower_bound=5, **add)
+    flags.DEFINE_float("stop_seconds", 90, "how long the ranks may take to save after a signal", lower_bound=1, **add)
+    flags.DEFINE_bool("check", False, "only look for what would go wrong; start nothing", **add)
+    flags.DEFINE_bool("elastic", False, "go on with fewer or more processes as hosts leave and join", **add)
+    flags.DEFINE_integer("min", 0, "elastic: the fewest processes to go on with", lower_bound=0, **add)
+    flags.DEFINE_integer("max", 0, "elastic: the most processes; 0: as many as there are", lower_bound=0, **add)
+    flags.DEFINE_string("hosts_from", "", "elastic: program that prints the present hosts, one per line", **add)
+    flags.DEFINE_integer(
+        "reset_limit", 0, "elastic: how often the world may change; 0: any number", lower_bound=0, **add
+    )
+    flags.DEFINE_integer("wait_seconds", 600, "elastic: how long to wait for --min processes", lower_bound=1, **add)
+
+
+def split(arguments):
+    """Separates the launcher's arguments from the command: (arguments, command)."""
+    for index, argument in enumerate(arguments):
+        if argument in COMMANDS:
+            return arguments[:index], arguments[index:]
+    return arguments, []
+
+
+def run(flag_values, command):
+    """Runs the command on all hosts. Returns the exit code."""
+    if not command:
+        raise UserError(
+            f"the command is missing; write it after the hosts: {', '.join(COMMANDS)} (see awsdet launch --help)"
+        )
+    hosts = _hosts(flag_values)
+    engines.check_engine(flag_values.engine, flag_values.elastic)
+    elastic = _elastic(flag_values, hosts) if flag_values.elastic else None
+    plan = engines.Plan(
+        engine=flag_values.engine,
+        hosts=hosts,
+        command=[sys.executable, "-m", "awsdet.cli.main", *command],
+        address=_address(flag_values.interface, hosts),
+        ssh=Ssh(flag_values.ssh_port, flag_values.ssh_identity),
+        elastic=elastic,
+        slots=flag_values.slots,
+        extra_env=flag_values.env,
+        lost_seconds=flag_values.lost_seconds,
+    )
+    if command[0] == "train" and elastic is None:
+        plan = plan._replace(command=[*plan.command, f"--processes={plan.processes}"])
+    code = _check(plan, command, flag_values.check)
+    if code or flag_values.check:
+        return code
+    return Job(plan, flag_values.stop_seconds).run()
+
+
+def _hosts(flag_values):
+    if flag_values.hosts and flag_values.hosts_from:
+        raise UserError("both HOSTS and --hosts-from are given; use one of them")
+    if flag_values.hosts_from:
+        if not flag_values.elastic:
+            raise UserError("--hosts-from belongs to an elastic job; add --elastic, or give HOSTS")
+        return present_hosts(flag_values.hosts_from, flag_values.slots)
+    if not flag_values.hosts:
+        raise UserError("the hosts are missing; write awsdet launch h1:8,h2:8 train …, or name a file of hosts")
+    return parse_hosts(flag_values.hosts, flag_values.slots)
+
+
+def _address(interface, hosts):
+    """The address at which the hosts reach this machine."""
+    if interface:
+        return network.address_of(interface)
+    remote = [host.name for host in hosts if not network.is_local(host.name)]
+    return network.address_towards(remote[0]) if remote else network.LOOPBACK
+
+
+def _elastic(flag_values, hosts):
+    slots = sum(host.slots for host in hosts)
+    least, most = flag_values.min or 1, flag_values.max or 1_000_000
+    if least > most:
+        raise UserError(f"--min={least} is more than --max={most}")
+    if flag_values.hosts and slots < least:
+        raise UserError(
+            f"--min={least}, but the hosts have only {slots} processes; give more hosts, or a smaller --min"
+        )
+    script = flag_values.hosts_from or write_discovery(flag_values.hosts, hosts)
+    return engines.Elastic(least, most, script, flag_values.reset_limit, flag_values.wait_seconds)
+
+
+def _check(plan, command, show):
+    """Looks for mistakes before anything is started, so that each is reported once. Returns the exit code."""
+    if command[0] != "train":
+        return 0
+    per_host = max(host.slots for host in plan.hosts) if plan.hosts else 0
+    check = [*plan.command, "--check", f"--processes_per_host={per_host}"]
+    return subprocess.run(check, stdout=None if show else subprocess.DEVNULL, check=False).returncode

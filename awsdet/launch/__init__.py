@@ -1,0 +1,1 @@
+"""Starts awsdet on many machines, watches the processes, and ends them."""

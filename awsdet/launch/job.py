@@ -1,0 +1,261 @@
+"""A job that runs: starts its engine, shows what the ranks print, names the first that fails, and ends them all."""
+
+import collections
+import contextlib
+import os
+import queue
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from awsdet.launch import engines
+from awsdet.launch.channel import Server
+from awsdet.launch.hosts import rank_hosts
+
+TAIL = 12  # how many of its last lines are shown of a rank that failed
+START_SECONDS = 150.0  # for all ranks to connect
+_FOLLOW_SECONDS = 20.0  # for the other ranks to end by themselves after one has failed
+_KILL_SECONDS = 10.0
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Rank:
+    """What the launcher knows of one rank.
+
+    Attributes: number, host, connection; code, its exit code (negative: the signal that ended it; None: not known);
+    ended, whether nothing more will come from it; tail, its last lines.
+    """
+
+    def __init__(self, number, host, connection):
+        self.number, self.host, self.connection = number, host, connection
+        self.code, self.ended, self.tail = None, False, collections.deque(maxlen=TAIL)
+
+    def __str__(self):
+        return f"rank {self.number} ({self.host})"
+
+
+class Job:
+    """Runs a Plan.
+
+    Args:
+        plan: Plan.
+        stop_seconds: how long the ranks may take to save and end once the job has been told to stop.
+        say: function that shows a line of the launcher itself.
+    """
+
+    def __init__(self, plan, stop_seconds=90.0, say=None):
+        self._plan, self._stop_seconds = plan, stop_seconds
+        self._say = say or (lambda text: print(f"awsdet launch: {text}", file=sys.stderr, flush=True))
+        self._ranks, self._failed, self._reason = {}, None, ""
+        self._stops, self._deadline, self._kill_at = 0, None, None
+        self._engine, self._engine_lines = None, collections.deque(maxlen=200)
+        self._hosts = () if plan.elastic else rank_hosts(plan.hosts)
+
+    def run(self) -> int:
+        """Runs the job to its end. Returns its exit code: 0 done or stopped, 1 failed, 2 a mistake of the user.
+
+        SIGTERM, SIGINT and SIGHUP stop the ranks, which save first; a second signal kills them.
+        """
+        token = secrets.token_hex(16)
+        server = Server(self._plan.address, token)
+        before = {number: signal.signal(number, self._on_signal) for number in _STOPPING}
+        try:
+            self._start_engine(server, token)
+            self._follow(server)
+            return self._conclude()
+        finally:
+            self._end_all(server)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # -------------------------------------------------------------------------------------------------------- the start
+
+    def _start_engine(self, server, token):
+        self._engine = subprocess.Popen(
+            engines.start_command(self._plan),
+            env=engines.environment(self._plan, server.port, token),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # signals are for the launcher, which passes them on in its own way
+        )
+        threading.Thread(target=self._read_engine, daemon=True, name="launch-engine").start()
+        self._deadline = time.monotonic() + START_SECONDS
+
+    def _read_engine(self):
+        for line in self._engine.stdout:
+            self._engine_lines.append(line.decode(errors="replace").rstrip())
+
+    # ------------------------------------------------------------------------------------------------------- on the way
+
+    def _follow(self, server):
+        """Handles events until the job has ended."""
+        stops_done = 0
+        while True:
+            with contextlib.suppress(queue.Empty):
+                self._handle(server.events.get(timeout=0.25))
+                continue
+            if self._stops > stops_done:
+                stops_done = self._stops
+                self._stop(server)
+            self._check_silence()
+            now = time.monotonic()
+            if self._kill_at is not None and now > self._kill_at:
+                return
+            if self._deadline is not None and now > self._deadline:
+                self._fail(None, self._missing())
+                return
+            if self._engine.poll() is not None and all(rank.ended for rank in self._ranks.values()):
+                return
+
+    def _handle(self, event):
+        if event.kind == "hello":
+            self._welcome(event)
+            return
+        rank = self._ranks.get(event.connection)
+        if rank is None:
+            return
+        if event.kind == "line":
+            rank.tail.append(event.content["text"])
+            stream = sys.stderr if event.content["stream"] == "err" else sys.stdout
+            print(f"[{rank.host}:{rank.number}] {event.content['text']}", file=stream, flush=True)
+        elif event.kind == "exit":
+            self._ended(rank, event.content["code"])
+        elif event.kind == "lost" and not rank.ended:
+            rank.ended = True
+            self._rank_failed(rank, "its connection broke: its machine, its network, or all its processes are gone")
+
+    def _welcome(self, event):
+        number = event.content["rank"]
+        host = self._hosts[number] if 0 <= number < len(self._hosts) else event.content["host"]
+        self._ranks[event.connection] = Rank(number, host, event.connection)
+        if sum(not rank.ended for rank in self._ranks.values()) >= self._plan.processes:
+            self._deadline = None
+        if self._stops:
+            event.connection.send("stop")
+
+    def _ended(self, rank, code):
+        rank.code, rank.ended = code, True
+        if code:
+            self._rank_failed(rank, _how(code))
+
+    def _rank_failed(self, rank, how):
+        if self._plan.elastic:
+            self._say(f"{rank} ended: {how}; the job goes on if enough processes are left")
+        elif self._failed is None:
+            self._fail(rank, how)
+
+    def _check_silence(self):
+        for rank in self._ranks.values():
+            silent = time.monotonic() - rank.connection.heard
+            if not rank.ended and silent > self._plan.lost_seconds:
+                rank.ended = True
+                self._rank_failed(
+                    rank, f"nothing was heard from its machine for {silent:.0f} s: it hangs or its network is gone"
+                )
+
+    def _fail(self, rank, how):
+        self._failed, self._reason = rank, how
+        self._kill_at = time.monotonic() + _FOLLOW_SECONDS
+
+    def _missing(self):
+        """Why the ranks did not start, in the words of the engine."""
+        there = {rank.number for rank in self._ranks.values()}
+        absent = [f"{number} ({host})" for number, host in enumerate(self._hosts) if number not in there]
+        who = f"rank {', '.join(absent[:4])}{' and more' if len(absent) > 4 else ''}" if absent else "a rank"
+        return f"{who} did not start within {START_SECONDS:.0f} s; the engine said: {self._engine_reason()}"
+
+    # --------------------------------------------------------------------------------------------------------- the stop
+
+    def _on_signal(self, number, frame):
+        self._stops += 1
+
+    def _stop(self, server):
+        if self._stops > 1:
+            self._say("second signal: killing the ranks without saving")
+            self._kill_at = time.monotonic() - 1
+            return
+        self._say(
+            f"stopping: the ranks finish their step and save, within {self._stop_seconds:.0f} s; a second signal kills"
+        )
+        server.order("stop")
+        self._kill_at = time.monotonic() + self._stop_seconds
+
+    # ---------------------------------------------------------------------------------------------------------- the end
+
+    def _end_all(self, server):
+        """Leaves no process behind: kills the ranks that are left, then the engine."""
+        if any(not rank.ended for rank in self._ranks.values()):
+            server.order("kill")
+            deadline = time.monotonic() + _KILL_SECONDS
+            while time.monotonic() < deadline and any(not rank.ended for rank in self._ranks.values()):
+                with contextlib.suppress(queue.Empty):
+                    event = server.events.get(timeout=0.25)
+                    if event.kind in ("exit", "lost") and event.connection in self._ranks:
+                        self._ranks[event.connection].ended = True
+        if self._engine is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._engine.pid, signal.SIGTERM if self._engine.poll() is None else signal.SIGKILL)
+            try:
+                self._engine.wait(_KILL_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._engine.pid, signal.SIGKILL)
+                self._engine.wait()
+        server.close()  # the ranks that have not heard the order end themselves now
+
+    def _conclude(self):
+        codes = [rank.code for rank in self._ranks.values()]
+        if self._plan.elastic and not self._stops:
+            return self._conclude_elastic(codes)
+        if self._failed is None and self._ranks and all(code == 0 for code in codes):
+            return 0
+        if self._failed is None and self._stops:
+            self._say(f"the ranks did not end within {self._stop_seconds:.0f} s and were killed; go on with --resume")
+            return 1
+        if self._failed is None and not self._reason:
+            self._reason = f"no rank was started; the engine said: {self._engine_reason()}"
+        if 2 in codes:
+            return 2  # that rank has explained the mistake in one line
+        if self._failed is not None:
+            self._show_tail(self._failed)
+            self._say(f"{self._failed} failed first: {self._reason}; all ranks have been ended; {_GO_ON}")
+        else:
+            self._say(self._reason)
+        return 1
+
+    def _conclude_elastic(self, codes):
+        if self._engine.poll() == 0:
+            return 0
+        if 2 in codes:
+            return 2
+        reason = self._reason or f"the engine said: {self._engine_reason()}"
+        self._say(f"the elastic job ended before its training was complete: {reason}; {_GO_ON}")
+        return 1
+
+    def _show_tail(self, rank):
+        if rank.tail:
+            self._say(f"the last lines of {rank}:")
+            for line in rank.tail:
+                print(f"    {line}", file=sys.stderr)
+
+    def _engine_reason(self):
+        """The engine's own last words, without the frames of a Python traceback."""
+        words = [line for line in self._engine_lines if line and not _FRAME.match(line)]
+        return " ".join(words[-3:]) if words else f"nothing (exit code {self._engine.poll()})"
+
+
+_GO_ON = "whole checkpoints stay, and the same command with --resume goes on from the newest"
+_FRAME = re.compile(r"\s+|Traceback \(most recent|\[\d[\d,]*\]<std")
+
+
+def _how(code):
+    """How a process ended, in words."""
+    if code > 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    cause = " (killed by hand, or by the system because memory ran out)" if -code == signal.SIGKILL else ""
+    return f"ended by signal {-code}, {name}{cause}"

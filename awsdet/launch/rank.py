@@ -1,0 +1,156 @@
+"""Runs the command of one rank and reports to the launcher: `python -m awsdet.launch.rank COMMAND …`.
+
+The engine (horovodrun or mpirun) starts this program on each host. It connects to the launcher, starts the command in
+a process group of its own, passes on what it prints and how it ends, and obeys the orders "stop" (SIGTERM, so that the
+command can save) and "kill". If the launcher vanishes, it ends the command: nothing stays behind on any host.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from awsdet.launch import network
+from awsdet.launch.channel import BEAT_SECONDS, Connection
+
+ADDRESS, TOKEN, LOST_SECONDS = "AWSDET_LAUNCHER", "AWSDET_LAUNCH_TOKEN", "AWSDET_LAUNCH_LOST_SECONDS"
+_CONNECT_SECONDS = 20
+_GRACE_SECONDS = 5  # for the command to end after SIGTERM once the launcher is gone
+_ENGINE_GRACE_SECONDS = 3  # horovodrun kills its processes five seconds after it told them to end
+_LONGEST_LINE = 1 << 16  # characters; longer lines are sent in pieces
+_RANKS = ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+_PR_SET_PDEATHSIG = 1
+
+
+def main(command):
+    """Runs the command. Returns its exit code; 128 + the signal that ended it."""
+    connection = _connect()
+    process = _start(command, connection.local_address())
+    _say_hello(connection, process)
+    readers = [
+        threading.Thread(target=_pass_on, args=(connection, stream, name), daemon=True)
+        for name, stream in (("out", process.stdout), ("err", process.stderr))
+    ]
+    others = [
+        threading.Thread(target=_obey, args=(connection, process), daemon=True),
+        threading.Thread(target=_watch, args=(connection, process), daemon=True),
+    ]
+    for thread in [*readers, *others]:
+        thread.start()
+    # The engine ends its processes as soon as one has failed: the command gets a moment to say what it saw.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(
+            number, lambda *_: threading.Thread(target=_end, args=(process, _ENGINE_GRACE_SECONDS, 0)).start()
+        )
+    code = process.wait()
+    _kill(process)  # what the command may have left in its group
+    for thread in readers:
+        thread.join(_GRACE_SECONDS)
+    connection.send("exit", code=code)
+    connection.close()
+    return code if code >= 0 else 128 - code
+
+
+def _connect():
+    address, _, port = os.environ[ADDRESS].rpartition(":")
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        try:
+            return Connection(socket.create_connection((address, int(port)), timeout=BEAT_SECONDS))
+        except OSError as error:
+            if time.monotonic() > deadline:
+                name = socket.gethostname()
+                sys.exit(
+                    f"awsdet launch: {name} cannot reach the launcher at {address}:{port} ({error}); check the firewall"
+                )
+            time.sleep(0.5)
+
+
+def _start(command, address):
+    environment = {name: value for name, value in os.environ.items() if name not in (ADDRESS, TOKEN, LOST_SECONDS)}
+    interface = network.interface_of(address)
+    if interface:
+        # horovodrun gives all hosts the name of the launcher's interface, which may be called otherwise on this one.
+        environment["HOROVOD_GLOO_IFACE"] = interface
+        if interface != "lo":
+            environment["NCCL_SOCKET_IFNAME"] = os.environ.get("AWSDET_NCCL_SOCKET_IFNAME", interface)
+    environment["PYTHONUNBUFFERED"] = "1"
+    libc = ctypes.CDLL(None, use_errno=True)
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+        # If this program is killed, the command ends with it.
+        preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+    )
+
+
+def _say_hello(connection, process):
+    rank = next((int(os.environ[name]) for name in _RANKS if name in os.environ), -1)
+    connection.send(
+        "hello",
+        token=os.environ[TOKEN],
+        rank=rank,
+        host=os.environ.get("HOROVOD_HOSTNAME") or socket.gethostname(),
+        pid=process.pid,
+    )
+
+
+def _pass_on(connection, stream, name):
+    """Sends what the command prints, line by line."""
+    with stream:
+        for line in iter(lambda: stream.readline(_LONGEST_LINE), b""):
+            connection.send("line", stream=name, text=line.decode(errors="replace").rstrip("\r\n"))
+
+
+def _obey(connection, process):
+    """Does what the launcher orders, until it is gone; then ends the command."""
+    for kind, _ in connection.messages():
+        if kind == "stop":
+            _signal(process, signal.SIGTERM)
+        elif kind == "kill":
+            _kill(process)
+    _end(process, 0, _GRACE_SECONDS)
+
+
+def _watch(connection, process):
+    """Sends heart-beats, and ends the command if those of the launcher stay away."""
+    limit = float(os.environ[LOST_SECONDS])
+    while process.poll() is None:
+        connection.send("beat")
+        if time.monotonic() - connection.heard > limit:
+            connection.close()
+            _end(process, 0, _GRACE_SECONDS)
+            return
+        time.sleep(BEAT_SECONDS)
+
+
+def _end(process, patience, grace):
+    """Waits `patience` seconds for the command to end by itself, tells it to, and kills it after `grace` seconds."""
+    for seconds, act in ((patience, lambda: _signal(process, signal.SIGTERM)), (grace, lambda: _kill(process))):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        act()
+
+
+def _signal(process, number):
+    if process.poll() is None:
+        process.send_signal(number)
+
+
+def _kill(process):
+    """Kills the command with everything that it has started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
