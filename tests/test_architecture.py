@@ -28,6 +28,7 @@ FLOORS = {
     "awsdet.models": 4,
     "awsdet.inference": 5,
     "awsdet.evaluation": 6,
+    "awsdet.launch": 6,
     "awsdet.training": 6,
     "awsdet.cli": 7,
 }

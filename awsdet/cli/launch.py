@@ -19,6 +19,7 @@ from awsdet.runtime.errors import UserError
 
 POSITIONAL = ("hosts",)
 COMMANDS = ("train", "evaluate", "selftest")
+_RESUME = "whole checkpoints stay, and the same command with --resume goes on from the newest"
 
 
 def define(flag_values):
@@ -79,7 +80,12 @@ def run(flag_values, command):
     code = _check(plan, command, flag_values.check)
     if code or flag_values.check:
         return code
-    return Job(plan, flag_values.stop_seconds).run()
+    return Job(plan, show, flag_values.stop_seconds, _RESUME if command[0] == "train" else "").run()
+
+
+def show(text, is_error):
+    """Prints a line of a job."""
+    print(text, file=sys.stderr if is_error else sys.stdout, flush=True)
 
 
 def _hosts(flag_values):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from awsdet.launch import network
 from awsdet.launch.hosts import Host, host_list
-from awsdet.launch.rank import ADDRESS, LOST_SECONDS, TOKEN
+from awsdet.launch.rank import ADDRESS, LOST_SECONDS, NCCL_INTERFACE, TOKEN
 from awsdet.launch.remote import Ssh
 from awsdet.runtime.errors import UserError
 
@@ -90,6 +90,8 @@ def environment(plan: Plan, port: int, token: str) -> dict[str, str]:
     own = {name: os.environ[name] for name in _OWN if name in os.environ}
     ours = {ADDRESS: f"{plan.address}:{port}", TOKEN: token, LOST_SECONDS: str(plan.lost_seconds)}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}  # horovodrun loads TensorFlow
+    if "NCCL_SOCKET_IFNAME" in os.environ:
+        ours[NCCL_INTERFACE] = os.environ["NCCL_SOCKET_IFNAME"]
     return {**own, **passed, **quiet, **ours}
 
 
@@ -128,8 +130,6 @@ def _mpirun(plan):
     ]
     if ssh:
         arguments += ["--mca", "plm_rsh_args", " ".join(ssh)]
-    names = [ADDRESS, TOKEN, LOST_SECONDS, "TF_CPP_MIN_LOG_LEVEL"]
-    names += [name for name in os.environ if (is_passed(name) or name in plan.extra_env) and name not in names]
     # Open MPI passes its own settings on by itself, and refuses to be told to.
-    exported = [part for name in names if not name.startswith("OMPI_") for part in ("-x", name)]
-    return [*arguments, *exported]
+    names = sorted(name for name in environment(plan, 0, "") if name not in _OWN and not name.startswith("OMPI_"))
+    return [*arguments, *(part for name in names for part in ("-x", name))]

@@ -8,7 +8,6 @@ import re
 import secrets
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -19,6 +18,7 @@ from awsdet.launch.hosts import rank_hosts
 TAIL = 12  # how many of its last lines are shown of a rank that failed
 START_SECONDS = 150.0  # for all ranks to connect
 _FOLLOW_SECONDS = 20.0  # for the other ranks to end by themselves after one has failed
+_SILENT_FOLLOW_SECONDS = 3.0  # after one has fallen silent: the others wait for it, so they will not end by themselves
 _KILL_SECONDS = 10.0
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -44,12 +44,13 @@ class Job:
     Args:
         plan: Plan.
         stop_seconds: how long the ranks may take to save and end once the job has been told to stop.
-        say: function that shows a line of the launcher itself.
+        show: function (text, is_error) that shows a line, on stdout or on stderr.
+        advice: what to do after a failure; ends the last line.
     """
 
-    def __init__(self, plan, stop_seconds=90.0, say=None):
-        self._plan, self._stop_seconds = plan, stop_seconds
-        self._say = say or (lambda text: print(f"awsdet launch: {text}", file=sys.stderr, flush=True))
+    def __init__(self, plan, show, stop_seconds=90.0, advice=""):
+        self._plan, self._stop_seconds, self._advice = plan, stop_seconds, f"; {advice}" if advice else ""
+        self._show = show
         self._ranks, self._failed, self._reason = {}, None, ""
         self._stops, self._deadline, self._kill_at = 0, None, None
         self._engine, self._engine_lines = None, collections.deque(maxlen=200)
@@ -121,8 +122,7 @@ class Job:
             return
         if event.kind == "line":
             rank.tail.append(event.content["text"])
-            stream = sys.stderr if event.content["stream"] == "err" else sys.stdout
-            print(f"[{rank.host}:{rank.number}] {event.content['text']}", file=stream, flush=True)
+            self._show(f"[{rank.host}:{rank.number}] {event.content['text']}", event.content["stream"] == "err")
         elif event.kind == "exit":
             self._ended(rank, event.content["code"])
         elif event.kind == "lost" and not rank.ended:
@@ -143,24 +143,23 @@ class Job:
         if code:
             self._rank_failed(rank, _how(code))
 
-    def _rank_failed(self, rank, how):
+    def _rank_failed(self, rank, how, follow=_FOLLOW_SECONDS):
         if self._plan.elastic:
             self._say(f"{rank} ended: {how}; the job goes on if enough processes are left")
         elif self._failed is None:
-            self._fail(rank, how)
+            self._fail(rank, how, follow)
 
     def _check_silence(self):
         for rank in self._ranks.values():
             silent = time.monotonic() - rank.connection.heard
             if not rank.ended and silent > self._plan.lost_seconds:
                 rank.ended = True
-                self._rank_failed(
-                    rank, f"nothing was heard from its machine for {silent:.0f} s: it hangs or its network is gone"
-                )
+                how = f"nothing was heard from its machine for {silent:.0f} s: it hangs, or its network is gone"
+                self._rank_failed(rank, how, _SILENT_FOLLOW_SECONDS)
 
-    def _fail(self, rank, how):
+    def _fail(self, rank, how, follow=0.0):
         self._failed, self._reason = rank, how
-        self._kill_at = time.monotonic() + _FOLLOW_SECONDS
+        self._kill_at = time.monotonic() + follow
 
     def _missing(self):
         """Why the ranks did not start, in the words of the engine."""
@@ -214,15 +213,17 @@ class Job:
         if self._failed is None and self._ranks and all(code == 0 for code in codes):
             return 0
         if self._failed is None and self._stops:
-            self._say(f"the ranks did not end within {self._stop_seconds:.0f} s and were killed; go on with --resume")
+            self._say(f"the ranks did not end within {self._stop_seconds:.0f} s and were killed{self._advice}")
             return 1
         if self._failed is None and not self._reason:
             self._reason = f"no rank was started; the engine said: {self._engine_reason()}"
         if 2 in codes:
-            return 2  # that rank has explained the mistake in one line
+            if not any(rank.code == 2 and rank.tail for rank in self._ranks.values()):
+                self._say(f"{self._failed} failed first: {self._reason}; all ranks have been ended")
+            return 2  # otherwise a rank has explained the mistake in one line
         if self._failed is not None:
             self._show_tail(self._failed)
-            self._say(f"{self._failed} failed first: {self._reason}; all ranks have been ended; {_GO_ON}")
+            self._say(f"{self._failed} failed first: {self._reason}; all ranks have been ended{self._advice}")
         else:
             self._say(self._reason)
         return 1
@@ -233,14 +234,17 @@ class Job:
         if 2 in codes:
             return 2
         reason = self._reason or f"the engine said: {self._engine_reason()}"
-        self._say(f"the elastic job ended before its training was complete: {reason}; {_GO_ON}")
+        self._say(f"the elastic job ended before its training was complete: {reason}{self._advice}")
         return 1
 
     def _show_tail(self, rank):
         if rank.tail:
             self._say(f"the last lines of {rank}:")
             for line in rank.tail:
-                print(f"    {line}", file=sys.stderr)
+                self._show(f"    {line}", True)
+
+    def _say(self, text):
+        self._show(f"awsdet launch: {text}", True)
 
     def _engine_reason(self):
         """The engine's own last words, without the frames of a Python traceback."""
@@ -248,7 +252,6 @@ class Job:
         return " ".join(words[-3:]) if words else f"nothing (exit code {self._engine.poll()})"
 
 
-_GO_ON = "whole checkpoints stay, and the same command with --resume goes on from the newest"
 _FRAME = re.compile(r"\s+|Traceback \(most recent|\[\d[\d,]*\]<std")
 
 

@@ -18,7 +18,10 @@ import time
 from awsdet.launch import network
 from awsdet.launch.channel import BEAT_SECONDS, Connection
 
+# Variables by which the launcher tells this program where it is, what to say first, and after how much silence it is
+# gone; and the user's NCCL_SOCKET_IFNAME, which horovodrun overwrites.
 ADDRESS, TOKEN, LOST_SECONDS = "AWSDET_LAUNCHER", "AWSDET_LAUNCH_TOKEN", "AWSDET_LAUNCH_LOST_SECONDS"
+NCCL_INTERFACE = "AWSDET_LAUNCH_NCCL_SOCKET_IFNAME"
 _CONNECT_SECONDS = 20
 _GRACE_SECONDS = 5  # for the command to end after SIGTERM once the launcher is gone
 _ENGINE_GRACE_SECONDS = 3  # horovodrun kills its processes five seconds after it told them to end
@@ -72,13 +75,13 @@ def _connect():
 
 
 def _start(command, address):
-    environment = {name: value for name, value in os.environ.items() if name not in (ADDRESS, TOKEN, LOST_SECONDS)}
+    ours = (ADDRESS, TOKEN, LOST_SECONDS, NCCL_INTERFACE)
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     interface = network.interface_of(address)
     if interface:
-        # horovodrun gives all hosts the name of the launcher's interface, which may be called otherwise on this one.
+        # horovodrun gives all hosts the name of the launcher's interface, which may have another name on this one.
         environment["HOROVOD_GLOO_IFACE"] = interface
-        if interface != "lo":
-            environment["NCCL_SOCKET_IFNAME"] = os.environ.get("AWSDET_NCCL_SOCKET_IFNAME", interface)
+        environment["NCCL_SOCKET_IFNAME"] = os.environ.get(NCCL_INTERFACE, interface)
     environment["PYTHONUNBUFFERED"] = "1"
     libc = ctypes.CDLL(None, use_errno=True)
     return subprocess.Popen(
