@@ -61,6 +61,9 @@ def run(flag_values, command):
         raise UserError(
             f"the command is missing; write it after the hosts: {', '.join(COMMANDS)} (see awsdet launch --help)"
         )
+    for name in ("min", "max", "reset_limit"):
+        if flag_values[name].value and not flag_values.elastic:
+            raise UserError(f"--{name} belongs to an elastic job; add --elastic, or leave it out")
     hosts = _hosts(flag_values)
     engines.check_engine(flag_values.engine, flag_values.elastic)
     elastic = _elastic(flag_values, hosts) if flag_values.elastic else None

@@ -1,0 +1,48 @@
+"""`awsdet launch`: its arguments and the user's mistakes. tests/launch and tests/cluster run jobs."""
+
+import pytest
+
+from awsdet.cli import launch, main
+
+
+def said(capsys, *arguments):
+    """(exit code, what was said on stderr)."""
+    code = main.main(["launch", *arguments])
+    return code, capsys.readouterr().err.strip()
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        ([], "the command is missing"),
+        (["h1:2"], "the command is missing"),
+        (["train"], "the hosts are missing"),
+        (["h1", "train"], "h1 has no number of processes"),
+        (["h1:2", "h2:2", "train"], "unexpected argument h2:2"),
+        (["--engin=mpi", "h1:2", "train"], "engin"),
+        (["--engine=tcp", "h1:2", "train"], "tcp"),
+        (["--lost_seconds=1", "h1:2", "train"], "lost_seconds"),
+        (["no-such-host.invalid:2", "train"], "host no-such-host.invalid has no address"),
+        (["--interface=nope0", "h1:2", "train"], "no network interface nope0"),
+        (["--hosts_from=x", "train"], "--hosts-from belongs to an elastic job"),
+        (["--elastic", "--hosts_from=x", "h1:2", "train"], "both HOSTS and --hosts-from"),
+        (["--elastic", "--min=4", "--max=2", "localhost:2", "train"], "--min=4 is more than --max=2"),
+        (["--elastic", "--min=4", "localhost:2", "train"], "the hosts have only 2 processes"),
+        (["--elastic", "--engine=mpi", "localhost:2", "train"], "an elastic job needs --engine=gloo"),
+        (["--min=2", "localhost:2", "train"], "--min belongs to an elastic job"),
+    ],
+)
+def test_mistakes_are_one_line(capsys, arguments, says):
+    code, err = said(capsys, *arguments)
+    assert code == 2 and says in err and "\n" not in err
+
+
+def test_flags_of_the_command_are_not_the_launchers():
+    own = ["--engine=gloo", "h1:2"]
+    command = ["train", "--config=x", "evaluate", "--help"]
+    assert launch.split([*own, *command]) == (own, command)
+
+
+def test_mistake_in_the_config_is_found_before_anything_starts(capfd, tmp_path):
+    code, err = said(capfd, "localhost:2", "train", f"--config={tmp_path}/nowhere.py", f"--output={tmp_path}/run")
+    assert code == 2 and err.count("\n") == 0 and "nowhere.py" in err
