@@ -5,12 +5,14 @@ flags: awsdet launch h1:8,h2:8 train --config=configs/mask_rcnn_r50_fpn_1x.py --
 Ctrl-C make the ranks save and end; a second signal kills them. Exit codes: 0 done or stopped, 1 failed, 2 a mistake.
 """
 
-import subprocess
+import importlib
 import sys
 
 from absl import flags
 
-from awsdet.launch import engines, network
+from awsdet import config as config_module
+from awsdet.cli.arguments import parse
+from awsdet.launch import checks, engines, network, remote
 from awsdet.launch.discovery import present_hosts, write_discovery
 from awsdet.launch.hosts import parse_hosts
 from awsdet.launch.job import Job
@@ -19,6 +21,7 @@ from awsdet.runtime.errors import UserError
 
 POSITIONAL = ("hosts",)
 COMMANDS = ("train", "evaluate", "selftest")
+_CHECK_SECONDS = 300.0
 _RESUME = "whole checkpoints stay, and the same command with --resume goes on from the newest"
 
 
@@ -124,10 +127,49 @@ def _elastic(flag_values, hosts):
     return engines.Elastic(least, most, script, flag_values.reset_limit, flag_values.wait_seconds)
 
 
-def _check(plan, command, show):
+def _check(plan, command, show_table):
     """Looks for mistakes before anything is started, so that each is reported once. Returns the exit code."""
-    if command[0] != "train":
-        return 0
-    per_host = max(host.slots for host in plan.hosts) if plan.hosts else 0
-    check = [*plan.command, "--check", f"--processes_per_host={per_host}"]
-    return subprocess.run(check, stdout=None if show else subprocess.DEVNULL, check=False).returncode
+    question = _question(command)._replace(launcher=(plan.address, 0))
+    found = checks.examine(plan.hosts, plan.ssh, question)
+    if show_table:
+        show("\n".join(checks.table(plan.hosts, found.reports)), False)
+    for finding in found.findings:
+        show(f"awsdet launch: {'' if finding.is_error else 'warning: '}{finding.text}", True)
+    if found.errors:
+        return 2
+    if command[0] == "train":
+        code = _check_training(plan)
+        if code:
+            return code
+    if show_table:
+        show(f"ready for {plan.processes} process(es) on {len(plan.hosts)} host(s)", False)
+    return 0
+
+
+def _question(command):
+    """What the command needs on the hosts. Raises UserError if its flags are invalid."""
+    name, *arguments = command
+    module = importlib.import_module(f"awsdet.cli.{name}")
+    values = flags.FlagValues()
+    module.define(values)
+    overrides = parse(name, values, arguments, getattr(module, "POSITIONAL", ()))
+    given = {flag: values[flag].value or "" for flag in ("config", "output", "records") if flag in values}
+    records = [given["records"]] if given.get("records") else []
+    if name == "train" and given["config"]:
+        data = config_module.load(given["config"], overrides).data
+        records = [path for path in dict.fromkeys((data.train_records, data.eval_records)) if path]
+    output = given.get("output", "") if name == "train" else ""
+    return checks.Question(given.get("config", ""), output, records)
+
+
+def _check_training(plan):
+    """Lets the host of rank 0 check config, records and output as the run itself would. Returns the exit code."""
+    host = plan.hosts[0]
+    command = [*plan.command, "--check", f"--processes_per_host={max(host.slots for host in plan.hosts)}"]
+    answer = remote.run(host.name, command, plan.ssh, _CHECK_SECONDS)
+    if answer.code is None:
+        show(f"awsdet launch: host {host.name} {answer.error}", True)
+        return 1
+    if answer.code:
+        show(answer.err.strip(), True)
+    return answer.code

@@ -17,6 +17,7 @@ import traceback
 
 from absl import flags, logging
 
+from awsdet.cli.arguments import parse
 from awsdet.runtime.errors import UserError
 
 # Command -> one line for the overview. They are here so that the overview need not load the commands and TensorFlow.
@@ -55,7 +56,7 @@ def main(argv=None):
         return 0
     _start_logging()
     try:
-        overrides = _parse(name, flag_values, rest, getattr(command, "POSITIONAL", ()))
+        overrides = parse(name, flag_values, rest, getattr(command, "POSITIONAL", ()))
         return command.run(flag_values, overrides if remainder is None else remainder)
     except UserError as error:
         print(f"awsdet {name}: {' '.join(str(error).split())}", file=sys.stderr)
@@ -76,45 +77,6 @@ def _start_logging():
     logging.get_absl_handler().setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     python_logging.getLogger().setLevel(python_logging.WARNING)
     logging.get_absl_logger().setLevel(python_logging.INFO)  # otherwise it has the level of the other libraries
-
-
-def _parse(name, flag_values, arguments, positional):
-    """Sets the flags. Returns the overrides, `--config.key=value` on the command line, as strings "key=value".
-
-    `positional`: names of the flags that take the arguments without a name, in this order.
-    """
-    overrides, plain = _split_overrides(arguments)
-    if overrides and "config" not in flag_values:
-        raise UserError(
-            f"{name} takes no --config.{overrides[0]}: a checkpoint has its own config, only train changes one"
-        )
-    try:
-        left_over = flag_values([name, *plain])[1:]
-    except flags.Error as error:
-        raise UserError(f"{' '.join(str(error).split())} (see awsdet {name} --help)") from error
-    for flag, value in zip(positional, left_over):
-        flag_values[flag].value = value
-    if len(left_over) > len(positional):
-        raise UserError(f"unexpected argument {left_over[len(positional)]}; flags are written --name=value")
-    return overrides
-
-
-def _split_overrides(arguments):
-    """Separates the overrides, `--config.key=value` or `--config.key value`: (overrides, other arguments)."""
-    overrides, plain = [], []
-    remaining = iter(arguments)
-    for argument in remaining:
-        if not argument.startswith("--config."):
-            plain.append(argument)
-            continue
-        override = argument[len("--config.") :]
-        if "=" not in override:
-            value = next(remaining, "")
-            if not value or value.startswith("--"):
-                raise UserError(f"--config.{override} has no value; write --config.{override}=VALUE")
-            override = f"{override}={value}"
-        overrides.append(override)
-    return overrides, plain
 
 
 def _overview():

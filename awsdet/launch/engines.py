@@ -10,7 +10,7 @@ from typing import NamedTuple
 from awsdet.launch import network
 from awsdet.launch.hosts import Host, host_list
 from awsdet.launch.rank import ADDRESS, LOST_SECONDS, NCCL_INTERFACE, TOKEN
-from awsdet.launch.remote import Ssh
+from awsdet.launch.remote import SSH_OPTIONS, Ssh
 from awsdet.runtime.errors import UserError
 
 ENGINES = ("gloo", "mpi")
@@ -103,10 +103,7 @@ def is_passed(name: str) -> bool:
 def _horovodrun(plan):
     arguments = [str(horovodrun()), "--gloo", "-np", str(plan.processes), "--disable-cache"]
     arguments += ["--start-timeout", str(_START_SECONDS), "--network-interfaces", network.interface_of(plan.address)]
-    if plan.ssh.port:
-        arguments += ["-p", str(plan.ssh.port)]
-    if plan.ssh.identity:
-        arguments += ["-i", plan.ssh.identity]
+    arguments += plan.ssh.arguments()
     if plan.elastic is None:
         return [*arguments, "-H", host_list(plan.hosts)]
     elastic = plan.elastic
@@ -124,12 +121,8 @@ def _mpirun(plan):
         # By its network, since an interface may have another name on another host.
         subnet = network.subnet_of(plan.address)
         arguments += ["--mca", "btl_tcp_if_include", subnet, "--mca", "oob_tcp_if_include", subnet]
-    ssh = [
-        *(["-p", str(plan.ssh.port)] if plan.ssh.port else []),
-        *(["-i", plan.ssh.identity] if plan.ssh.identity else []),
-    ]
-    if ssh:
-        arguments += ["--mca", "plm_rsh_args", " ".join(ssh)]
+    # As remote.run: nobody is asked for a password.
+    arguments += ["--mca", "plm_rsh_args", " ".join([*SSH_OPTIONS, *plan.ssh.arguments()])]
     # Open MPI passes its own settings on by itself, and refuses to be told to.
     names = sorted(name for name in environment(plan, 0, "") if name not in _OWN and not name.startswith("OMPI_"))
     return [*arguments, *(part for name in names for part in ("-x", name))]

@@ -59,7 +59,19 @@ class RunFolder:
         return newest
 
     def open(self, config, step):
-        """Writes the files that describe the run. `step`: where it starts; drops later lines of metrics.jsonl."""
+        """Writes the files that describe the run. `step`: where it starts; drops later lines of metrics.jsonl.
+
+        Raises UserError if the folder cannot be written.
+        """
+        try:
+            self._open(config, step)
+        except OSError as error:
+            raise UserError(
+                f"output {self.path} cannot be written: {error.strerror or error}; give another --output, or make it "
+                "writable"
+            ) from error
+
+    def _open(self, config, step):
         self.path.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.path)
         self.checkpoints.clean()

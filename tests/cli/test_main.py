@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from awsdet.cli import main as cli
+from awsdet.cli.arguments import split_overrides
 from awsdet.runtime.errors import UserError
 
 
@@ -126,11 +127,11 @@ def test_overrides_are_refused_where_a_checkpoint_has_its_config(capsys):
 
 def test_overrides_may_be_written_with_a_space():
     arguments = ["--config.a.b=1", "--output=x", "--config.c", "2", "--flag", "value"]
-    assert cli._split_overrides(arguments) == (["a.b=1", "c=2"], ["--output=x", "--flag", "value"])
+    assert split_overrides(arguments) == (["a.b=1", "c=2"], ["--output=x", "--flag", "value"])
     # An equals sign inside the value belongs to the value.
-    assert cli._split_overrides(["--config.train.init_from=/a=b"]) == (["train.init_from=/a=b"], [])
+    assert split_overrides(["--config.train.init_from=/a=b"]) == (["train.init_from=/a=b"], [])
     with pytest.raises(UserError, match="has no value"):
-        cli._split_overrides(["--config.a", "--output=x"])
+        split_overrides(["--config.a", "--output=x"])
 
 
 def test_a_mistake_is_one_line_even_where_its_message_has_several(capsys, tmp_path):

@@ -1,0 +1,44 @@
+"""The arguments of a command: flags, positional arguments, and overrides of the config."""
+
+from absl import flags
+
+from awsdet.runtime.errors import UserError
+
+
+def parse(name, flag_values, arguments, positional):
+    """Sets the flags. Returns the overrides, `--config.key=value` on the command line, as strings "key=value".
+
+    `positional`: names of the flags that take the arguments without a name, in this order.
+    """
+    overrides, plain = split_overrides(arguments)
+    if overrides and "config" not in flag_values:
+        raise UserError(
+            f"{name} takes no --config.{overrides[0]}: a checkpoint has its own config, only train changes one"
+        )
+    try:
+        left_over = flag_values([name, *plain])[1:]
+    except flags.Error as error:
+        raise UserError(f"{' '.join(str(error).split())} (see awsdet {name} --help)") from error
+    for flag, value in zip(positional, left_over):
+        flag_values[flag].value = value
+    if len(left_over) > len(positional):
+        raise UserError(f"unexpected argument {left_over[len(positional)]}; flags are written --name=value")
+    return overrides
+
+
+def split_overrides(arguments):
+    """Separates the overrides, `--config.key=value` or `--config.key value`: (overrides, other arguments)."""
+    overrides, plain = [], []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if not argument.startswith("--config."):
+            plain.append(argument)
+            continue
+        override = argument[len("--config.") :]
+        if "=" not in override:
+            value = next(remaining, "")
+            if not value or value.startswith("--"):
+                raise UserError(f"--config.{override} has no value; write --config.{override}=VALUE")
+            override = f"{override}={value}"
+        overrides.append(override)
+    return overrides, plain
