@@ -16,7 +16,7 @@ def parse(name, flag_values, arguments, positional):
             f"{name} takes no --config.{overrides[0]}: a checkpoint has its own config, only train changes one"
         )
     try:
-        left_over = flag_values([name, *plain])[1:]
+        left_over = flag_values([name, *(_spelled(argument, flag_values) for argument in plain)])[1:]
     except flags.Error as error:
         raise UserError(f"{' '.join(str(error).split())} (see awsdet {name} --help)") from error
     for flag, value in zip(positional, left_over):
@@ -24,6 +24,18 @@ def parse(name, flag_values, arguments, positional):
     if len(left_over) > len(positional):
         raise UserError(f"unexpected argument {left_over[len(positional)]}; flags are written --name=value")
     return overrides
+
+
+def _spelled(argument, flag_values):
+    """The argument with its flag's name as it is defined: words may be joined by "-" or by "_"."""
+    name, equals, value = argument.removeprefix("--").partition("=")
+    if not argument.startswith("--") or name in flag_values:
+        return argument
+    known = {flag.replace("-", "_"): flag for flag in flag_values}
+    key = name.replace("-", "_")
+    # A switch can also be written --noNAME.
+    found = known.get(key) or ("no" + known[key[2:]] if key[:2] == "no" and key[2:] in known else name)
+    return f"--{found}{equals}{value}"
 
 
 def split_overrides(arguments):

@@ -88,7 +88,7 @@ def _overview():
 def _flag_help(flag_values):
     """The flags in the order in which the command defines them, each on lines of its own."""
     defined = [flag for module_flags in flag_values.flags_by_module_dict().values() for flag in module_flags]
-    lines = [(f"--{flag.name}", f"{flag.help}{_default(flag)}") for flag in defined]
+    lines = [(f"--{flag.name.replace('_', '-')}", f"{flag.help}{_default(flag)}") for flag in defined]
     if "config" in flag_values:
         example = "--config.optimizer.learning_rate=0.01"
         lines.append(("--config.KEY=VALUE", f"changes one setting of the config, as in {example}; can be repeated"))

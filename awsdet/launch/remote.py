@@ -13,13 +13,13 @@ SSH_OPTIONS = ("-oBatchMode=yes", "-oStrictHostKeyChecking=accept-new", "-oConne
 _SSH_FAILED = 255  # the exit code of ssh itself
 # What ssh says, in lower case -> what to do about it.
 _CURES = {
-    "permission denied": "allow this machine's key there (ssh-copy-id), or give --ssh_identity",
+    "permission denied": "allow this machine's key there (ssh-copy-id), or give --ssh-identity",
     "could not resolve": "correct its name, or add it to /etc/hosts",
-    "connection refused": "start sshd there, or give --ssh_port",
+    "connection refused": "start sshd there, or give --ssh-port",
     "timed out": "start the machine, and let this one through its firewall or security group",
     "no route to host": "start the machine, or correct its address",
     "host key verification failed": "its key has changed: check why, then ssh-keygen -R it",
-    "identity file": "correct --ssh_identity",
+    "identity file": "correct --ssh-identity",
 }
 
 

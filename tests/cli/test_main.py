@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from absl import flags
 
 from awsdet.cli import main as cli
-from awsdet.cli.arguments import split_overrides
+from awsdet.cli.arguments import parse, split_overrides
 from awsdet.runtime.errors import UserError
 
 
@@ -123,6 +124,17 @@ def test_missing_config_file(capsys, tmp_path):
 
 def test_overrides_are_refused_where_a_checkpoint_has_its_config(capsys):
     assert "--config.train.epochs=3" in mistake(capsys, "evaluate", "--config.train.epochs=3")
+
+
+@pytest.mark.parametrize("spelling", ["score-threshold", "score_threshold"])
+def test_words_of_a_flag_may_be_joined_in_two_ways(spelling):
+    values = flags.FlagValues()
+    flags.DEFINE_float("score_threshold", 0, "", flag_values=values)
+    flags.DEFINE_bool("dry-run", True, "", flag_values=values)
+    assert parse("x", values, [f"--{spelling}=0.5", f"--{spelling}", "0.7", "--nodry_run"], ()) == []
+    assert values.score_threshold == 0.7 and values["dry-run"].value is False
+    with pytest.raises(UserError, match="score-treshold"):
+        parse("x", values, ["--score-treshold=1"], ())
 
 
 def test_overrides_may_be_written_with_a_space():

@@ -41,7 +41,7 @@ def test_no_such_program():
         ("WARNING: …\nHost key verification failed.", "ssh-keygen -R"),
         (
             "Warning: Identity file k not accessible: No such file.\nx@h1: Permission denied (publickey).",
-            "--ssh_identity",
+            "--ssh-identity",
         ),
         ("Bad owner", "try ssh by hand"),
         ("", "ssh ended without a word"),
