@@ -30,6 +30,7 @@ COMMANDS = {
     "predict": "detect objects in images or folders",
     "launch": "start train, evaluate or selftest on many hosts",
     "weights": "convert weights of other systems, export those of a run",
+    "selftest": "measure how fast the processes of a run exchange gradients, and check the sums",
     "doctor": "show versions, devices and builds, and what is wrong with them",
 }
 

@@ -13,12 +13,14 @@ class World:
         rank: the number of this process, from 0; rank 0 is the chief.
         size: number of processes.
         local_rank, local_size: the same, counting only the processes of this machine.
+        transport: what carries the data between the ranks: "NCCL", "MPI" or "Gloo"; empty if there is only one rank.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
+    transport: str = ""
 
     @property
     def is_chief(self) -> bool:
@@ -34,6 +36,16 @@ class World:
 
         Sums that may be under way at the same time need different names; a sum has the same name on all ranks.
         """
+        return tf.convert_to_tensor(tensor)
+
+    def swap(self, tensor: tf.Tensor, partner: int) -> tf.Tensor:
+        """Sends a tensor to one rank, and returns the tensor of that rank.
+
+        All ranks call it at the same time, each with its own partner. Two ranks are each other's partners; a rank whose
+        partner is itself gets its own tensor. The tensors of two partners have one shape [N] and dtype.
+        """
+        if partner != self.rank:
+            raise ValueError(f"rank {partner} does not exist: this run has one process")
         return tf.convert_to_tensor(tensor)
 
     def broadcast_variables(self, variables: Sequence[tf.Variable]) -> None:
