@@ -58,5 +58,5 @@ benchmark-peers: setup ## create .venv-peers with the systems that benchmarks/ c
 	.venv-peers/bin/python -m pip install -q -r benchmarks/requirements-peers.txt
 
 clean: ## remove .venv and everything built; keep data and runs
-	rm -rf .venv build dist .pytest_cache .ruff_cache *.egg-info awsdet/ops/*.so
+	rm -rf .venv .venv-mpi build dist .pytest_cache .ruff_cache *.egg-info awsdet/ops/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,6 +3,8 @@
 # editable package. Steps that are done are not repeated, so a second call takes no time. `make setup`, `make test` and
 # `make train` call this script.
 #
+#   scripts/setup.sh mpi         also makes .venv-mpi, see below
+#
 #   PYTHON=/path/to/python3.11   the interpreter for a new .venv; default: the first of python3.11, 3.10, python3
 #   AWSDET_VARIANT=cpu|gpu       the build of TensorFlow; default: gpu if nvidia-smi lists a GPU
 #   AWSDET_MPI=no                build Horovod without MPI, even if mpirun and mpicxx are installed
@@ -132,17 +134,23 @@ horovod_key() {
 }
 
 install_horovod() {
-    local key wheels
+    local wheels
+    provide_horovod
+    say "installing Horovod from $wheels"
+    run_pip install -qq --no-deps --no-index --force-reinstall "$wheels"/horovod-*.whl
+    check_horovod "$venv/bin/python"
+}
+
+# Sets $wheels to a folder with a Horovod for this machine and $mpi; builds it if the cache has none.
+provide_horovod() {
+    local key
     mkdir -p "$cache" 2>/dev/null && [ -w "$cache" ] || cache=$venv/cache # the home folder cannot be written to
     key=$(horovod_key)
     wheels=$cache/horovod-$(digest <<<"$key")
     if [ -e "$wheels/key" ] && [ "$(cat "$wheels/key")" = "$key" ] && (cd "$wheels" && sha256sum --quiet -c sums) 2>/dev/null; then
-        say "installing Horovod from $wheels"
-    else
-        build_horovod "$wheels" "$key"
+        return
     fi
-    run_pip install -qq --no-deps --no-index --force-reinstall "$wheels"/horovod-*.whl
-    check_horovod
+    build_horovod "$wheels" "$key"
 }
 
 # Builds the wheel into the folder $1, with the key $2 beside it. The folder appears only once it is complete.
@@ -185,8 +193,8 @@ use_nccl() {
     export LDFLAGS="${LDFLAGS:-} -Wl,-rpath,'\$ORIGIN/../../nvidia/nccl/lib'"
 }
 
-check_horovod() {
-    "$venv/bin/python" - "${mpi:+mpi}" "${cuda:+nccl}" >"$venv/horovod-check.log" 2>&1 <<'PYTHON' ||
+check_horovod() { # $1: the Python that has it
+    "$1" - "${mpi:+mpi}" "${cuda:+nccl}" >"$venv/horovod-check.log" 2>&1 <<'PYTHON' ||
 import sys
 import horovod.tensorflow as hvd
 built = {"gloo": hvd.gloo_built(), "mpi": hvd.mpi_built(), "nccl": hvd.nccl_built()}
@@ -194,6 +202,23 @@ missing = [name for name in ["gloo", *filter(None, sys.argv[1:])] if not built[n
 sys.exit(f"built without {', '.join(missing)}" if missing else 0)
 PYTHON
         { tail -n 5 "$venv/horovod-check.log" >&2; die "the Horovod that was built does not load" "rm -rf $cache .venv && make setup"; }
+}
+
+# Makes .venv-mpi for runs under mpirun: it holds a Horovod with MPI and takes everything else from .venv. So .venv can stay
+# without MPI, as it is on most machines, and both are tested.
+install_overlay() {
+    local mpi overlay=$root/.venv-mpi wheels
+    mpi=$(find_mpi)
+    rm -rf "$overlay"
+    "$venv/bin/python" -m venv --without-pip "$overlay"
+    provide_horovod
+    say "installing Horovod with MPI into .venv-mpi"
+    run_pip --python "$overlay/bin/python" install -qq --no-deps --no-index "$wheels"/horovod-*.whl
+    # addsitedir, and not just the path, because awsdet's editable installation is a .pth file of .venv.
+    "$venv/bin/python" -c 'import sysconfig
+print(f"import site; site.addsitedir({sysconfig.get_path("purelib")!r})")' \
+        >"$("$overlay/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/awsdet-venv.pth"
+    check_horovod "$overlay/bin/python"
 }
 
 install_awsdet() {
@@ -211,6 +236,13 @@ case ${AWSDET_MPI:-yes} in
 esac
 cuda=$([ "$variant" = cpu ] || find_cuda)
 
+case ${1:-} in
+    "" | mpi) ;;
+    *) die "unknown argument $1; the only one is mpi" ;;
+esac
+[ -z "${1:-}" ] || [ -n "$(find_mpi)" ] ||
+    die "no mpirun and mpicxx, which .venv-mpi needs" "${sudo}apt-get install openmpi-bin libopenmpi-dev"
+
 exec 9<scripts/setup.sh # two calls at the same time take turns
 flock 9
 
@@ -219,6 +251,10 @@ step packages "$root $variant $(digest requirements-$variant.lock)" install_pack
 step horovod "$(digest requirements-horovod.lock) ${mpi:-no MPI} ${cuda:-no CUDA}" install_horovod
 [ -e awsdet/ops/libawsdet_ops.so ] || rm -f "$stamps/awsdet"
 step awsdet "$(digest setup.py pyproject.toml $(find custom_ops -type f | sort))" install_awsdet
+if [ "${1:-}" = mpi ]; then
+    [ -x .venv-mpi/bin/python ] || rm -f "$stamps/overlay"
+    step overlay "$(digest requirements-horovod.lock) $(find_mpi) ${cuda:-no CUDA}" install_overlay
+fi
 if [ $((SECONDS - start)) -gt 3 ]; then
     say "done in $((SECONDS - start)) seconds"
     if [ "$variant" = gpu ] && [ -z "$cuda" ]; then
