@@ -1,0 +1,252 @@
+"""A cluster on one machine: each host is a set of Linux namespaces with a real sshd, and a bridge joins them.
+
+A host has its own network, processes, host name, mounts, /etc/hosts and ssh settings. The file system is shared, as it
+is on most clusters; `mount` gives a host a folder of its own. Nothing of a cluster is visible outside: the bridge too
+lies in a network of its own. Each host ends with its first process, which ends when the pipe from this process closes,
+so nothing is left even if a test run is killed.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+DOMAIN = "10.77.0"
+PROGRAMS = ("unshare", "nsenter", "ip", "mount", "ssh", "ssh-keygen", "/usr/sbin/sshd")
+
+# The first process of a host. It adopts and reaps what others leave behind, and reads until the pipe closes.
+INIT = """
+hostname {name} && mount -t tmpfs tmpfs /run && mkdir /run/sshd && mount -t tmpfs tmpfs /dev/shm &&
+mount --bind {folder}/hosts /etc/hosts && mount --bind {folder}/ssh_config /etc/ssh/ssh_config &&
+{{ [ ! -d ~/.ssh ] || mount -t tmpfs tmpfs ~/.ssh; }} && ip link set lo up && echo ready && while read -r _; do :; done
+"""
+SSHD = """
+Port {port}
+ListenAddress 0.0.0.0
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/user_key.pub
+PidFile /run/sshd.pid
+StrictModes no
+PermitRootLogin yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+MaxStartups 100
+"""
+SSH = """
+Host *
+    IdentityFile {folder}/user_key
+    IdentitiesOnly yes
+    UserKnownHostsFile {folder}/known_hosts
+    GlobalKnownHostsFile /dev/null
+    StrictHostKeyChecking yes
+"""
+
+
+def missing() -> str:
+    """Why no cluster can be made on this machine; empty if one can."""
+    if os.getuid() != 0:
+        return "only root can make network namespaces"
+    lacking = [program for program in PROGRAMS if not shutil.which(program)]
+    if lacking:
+        return f"this machine lacks {', '.join(lacking)} (scripts/ci_packages.sh installs them)"
+    tried = subprocess.run(
+        ["unshare", "--net", "--uts", "--pid", "--ipc", "--mount", "--fork", "ip", "link", "add", "name", "b", "type", "bridge"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+class Process(NamedTuple):
+    """A process on a host: its number outside the host, and its command line."""
+
+    pid: int
+    command: str
+
+
+class Namespaces:
+    """Namespaces that live as long as their first process. Attribute: pid, of that process."""
+
+    def __init__(self, kinds: Sequence[str], script: str):
+        self._unshare = subprocess.Popen(
+            ["unshare", *(f"--{kind}" for kind in kinds), "--fork", "--kill-child", "bash", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        said = self._unshare.stdout.readline()
+        if said != "ready\n":
+            raise RuntimeError(said + self._unshare.communicate()[0])
+        children = pathlib.Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children").read_text()
+        self.pid = int(children.split()[0])
+
+    def enter(self, command: Sequence[str]) -> list[str]:
+        """The command line that runs `command` in these namespaces."""
+        return ["nsenter", "--target", str(self.pid), "--all", f"--wd={os.getcwd()}", *map(str, command)]
+
+    def call(self, *command: str) -> None:
+        """Runs a command that must succeed."""
+        done = subprocess.run(self.enter(command), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+
+    def end(self) -> None:
+        """Ends everything in these namespaces."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self._unshare.communicate()
+
+
+class Host(Namespaces):
+    """A host of a `Cluster`. Attributes: name, address."""
+
+    def __init__(self, name: str, number: int, folder: pathlib.Path):
+        kinds = ("net", "uts", "pid", "ipc", "mount", "mount-proc")
+        super().__init__(kinds, INIT.format(name=name, folder=folder))
+        self.name, self.address, self._folder = name, f"{DOMAIN}.{number}", folder
+        self._link = f"port{number}"
+        self._mounts = []
+
+    def plug_in(self, switch: Namespaces) -> None:
+        """Lays a cable from the switch to this host, whose end here is eth0."""
+        ends = [self._link, "type", "veth", "peer", "name", "eth0", "netns", str(self.pid)]
+        # Not `switch.call`: the process numbers in its own namespace are other ones.
+        subprocess.run(["nsenter", "--target", str(switch.pid), "--net", "ip", "link", "add", *ends], check=True)
+        switch.call("ip", "link", "set", self._link, "master", "bridge", "up")
+        self.call("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
+        self.call("ip", "link", "set", "eth0", "up")
+
+    # ---------------------------------------------------------------------------------------------------- work on it
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str] = {}, **options) -> subprocess.Popen:
+        """Starts a command on this host, with the variables `environment` beside those of this process."""
+        variables = {**os.environ, **environment}
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
+        # A process number outside is another one inside. So a signal for the command goes to it by `signal`.
+        return subprocess.Popen(self.enter(command), env=variables, **options)
+
+    def run(self, command: Sequence[str], timeout: float = 120, **options) -> subprocess.CompletedProcess:
+        """Runs a command on this host. Its stderr comes with its stdout."""
+        process = self.start(command, **options)
+        try:
+            out, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return subprocess.CompletedProcess(command, process.returncode, out)
+
+    def processes(self, pattern: str = "") -> list[Process]:
+        """The processes of this host whose command line holds `pattern`; its first process and sshd do not count."""
+        mine, found = os.readlink(f"/proc/{self.pid}/ns/pid"), []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                if int(folder.name) == self.pid or os.readlink(folder / "ns" / "pid") != mine:
+                    continue
+                command = (folder / "cmdline").read_text().replace("\0", " ").strip()
+            except OSError:  # it has ended
+                continue
+            if command and pattern in command and not command.startswith(("sshd:", "/usr/sbin/sshd")):
+                found.append(Process(int(folder.name), command))
+        return sorted(found)
+
+    def signal(self, number: int, pattern: str = "") -> int:
+        """Sends a signal to the processes that `processes` finds. Returns how many there were."""
+        found = self.processes(pattern)
+        for process in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+        return len(found)
+
+    # -------------------------------------------------------------------------------------------------------- faults
+
+    def start_sshd(self, port: int = 22) -> None:
+        """Starts sshd, at boot or after `stop_sshd`."""
+        settings = self._folder / f"sshd_config_{port}"
+        settings.write_text(SSHD.format(port=port, folder=self._folder))
+        self.call("/usr/sbin/sshd", "-f", settings)
+
+    def stop_sshd(self) -> None:
+        """Ends sshd. Connections that exist stay."""
+        self.call("bash", "-c", "kill $(cat /run/sshd.pid) && while [ -e /run/sshd.pid ]; do sleep 0.05; done")
+
+    def cable(self, state: str) -> None:
+        """Pulls this host's cable ("down") or puts it back ("up")."""
+        self.call("ip", "link", "set", "eth0", state)
+
+    def mount(self, folder: pathlib.Path, source: pathlib.Path | None = None, options: str = "size=64m") -> None:
+        """Puts something in the place of a folder, for this host only: the folder `source`, or a new and empty disk."""
+        what = ["--bind", str(source)] if source else ["-t", "tmpfs", "-o", options, "tmpfs"]
+        self.call("mount", *what, str(folder))
+        self._mounts.append(folder)
+
+    def unmount_all(self) -> None:
+        """Takes back every `mount`."""
+        while self._mounts:
+            self.call("umount", "--lazy", str(self._mounts.pop()))
+
+
+class Cluster:
+    """Hosts node1, node2, … on one network, which reach each other by ssh. A context; its end leaves nothing behind.
+
+    Args:
+        folder: for keys and settings.
+        size: number of hosts.
+    """
+
+    def __init__(self, folder: pathlib.Path, size: int = 2):
+        self._folder, self._switch, self.hosts = folder, None, []
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("host_key", "user_key"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+        names = {f"node{number}": f"{DOMAIN}.{number}" for number in range(1, size + 1)}
+        public = " ".join((folder / "host_key.pub").read_text().split()[:2])
+        known = "".join(f"{who},[{who}]:* {public}\n" for pair in names.items() for who in pair)
+        (folder / "known_hosts").write_text(known)
+        lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in names.items())]
+        (folder / "hosts").write_text("\n".join(lines) + "\n")
+        (folder / "ssh_config").write_text(SSH.format(folder=folder))
+        self._names = names
+
+    def __enter__(self):
+        try:
+            self._switch = Namespaces(("net", "pid"), "ip link add bridge up type bridge && echo ready && read -r _")
+            for number, name in enumerate(self._names, start=1):
+                self.hosts.append(Host(name, number, self._folder))
+                self.hosts[-1].plug_in(self._switch)
+                self.hosts[-1].start_sshd()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for part in (*self.hosts, self._switch):
+            if part is not None:
+                part.end()
+        self.hosts = []
+
+    def left_over(self, seconds: float = 10) -> list[str]:
+        """The processes that are still there on any host after some seconds of grace, as "host: command"."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left = [f"{host.name}: {process.command}" for host in self.hosts for process in host.processes()]
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(0.1)
+
+    def repair(self) -> None:
+        """Undoes what a test did to the hosts: cables, mounts, sshd, processes that hang or were left."""
+        for host in self.hosts:
+            host.cable("up")
+            host.signal(signal.SIGKILL)
+            host.unmount_all()
+            if host.run(["test", "-e", "/run/sshd.pid"]).returncode:
+                host.start_sshd()
