@@ -9,6 +9,7 @@ so nothing is left even if a test run is killed.
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -56,7 +57,22 @@ def missing() -> str:
     if lacking:
         return f"this machine lacks {', '.join(lacking)} (scripts/ci_packages.sh installs them)"
     tried = subprocess.run(
-        ["unshare", "--net", "--uts", "--pid", "--ipc", "--mount", "--fork", "ip", "link", "add", "name", "b", "type", "bridge"],
+        [
+            "unshare",
+            "--net",
+            "--uts",
+            "--pid",
+            "--ipc",
+            "--mount",
+            "--fork",
+            "ip",
+            "link",
+            "add",
+            "name",
+            "b",
+            "type",
+            "bridge",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -144,7 +160,7 @@ class Host(Namespaces):
         return subprocess.CompletedProcess(command, process.returncode, out)
 
     def processes(self, pattern: str = "") -> list[Process]:
-        """The processes of this host whose command line holds `pattern`; its first process and sshd do not count."""
+        """The processes whose command line a regular expression finds; the first process and sshd do not count."""
         mine, found = os.readlink(f"/proc/{self.pid}/ns/pid"), []
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             try:
@@ -153,7 +169,7 @@ class Host(Namespaces):
                 command = (folder / "cmdline").read_text().replace("\0", " ").strip()
             except OSError:  # it has ended
                 continue
-            if command and pattern in command and not command.startswith(("sshd:", "/usr/sbin/sshd")):
+            if command and re.search(pattern, command) and not command.startswith(("sshd:", "/usr/sbin/sshd")):
                 found.append(Process(int(folder.name), command))
         return sorted(found)
 
@@ -180,6 +196,18 @@ class Host(Namespaces):
     def cable(self, state: str) -> None:
         """Pulls this host's cable ("down") or puts it back ("up")."""
         self.call("ip", "link", "set", "eth0", state)
+
+    def freeze(self) -> None:
+        """Stops all processes of this host, also those of sshd, as a machine does that hangs."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets a frozen host go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number):
+        # To -1: to all processes of the namespace but its first one and the caller itself.
+        self.call("bash", "-c", f"kill -{int(number)} -1 || true")  # there may be none
 
     def mount(self, folder: pathlib.Path, source: pathlib.Path | None = None, options: str = "size=64m") -> None:
         """Puts something in the place of a folder, for this host only: the folder `source`, or a new and empty disk."""
@@ -247,6 +275,7 @@ class Cluster:
         for host in self.hosts:
             host.cable("up")
             host.signal(signal.SIGKILL)
+            host.thaw()
             host.unmount_all()
             if host.run(["test", "-e", "/run/sshd.pid"]).returncode:
                 host.start_sshd()

@@ -1,0 +1,62 @@
+"""What happens to a job if a process, a host or the network between hosts fails: under Gloo and under Open MPI.
+
+In each case the job ends by itself, its last line names the rank and the host that failed first, the exit code is 1,
+and no process is left on any host.
+"""
+
+import signal
+
+import pytest
+
+from tests.cluster.jobs import exchange, rank_of
+
+
+def test_process_of_a_rank_is_killed(cluster, engine, tmp_path):
+    job = exchange(cluster, engine, tmp_path)
+    assert cluster.hosts[1].signal(signal.SIGKILL, rank_of(engine)) == 1
+    ended = job.finish()
+    assert ended.code == 1
+    assert "rank 1 (node2) failed first: ended by signal 9, SIGKILL" in ended.last
+    assert cluster.left_over() == []
+
+
+def test_all_processes_of_a_host_are_killed(cluster, engine, tmp_path):
+    job = exchange(cluster, engine, tmp_path)
+    assert cluster.hosts[1].signal(signal.SIGKILL) >= 2
+    ended = job.finish()
+    assert ended.code == 1
+    assert "rank 1 (node2) failed first: its connection broke" in ended.last
+    assert cluster.left_over() == []
+
+
+def test_cable_is_pulled(cluster, engine, tmp_path):
+    """The host that is cut off ends its own processes: nobody can reach it."""
+    job = exchange(cluster, engine, tmp_path)
+    cluster.hosts[1].cable("down")
+    ended = job.finish()
+    assert ended.code == 1
+    assert "rank 1 (node2) failed first: nothing was heard from its machine" in ended.last
+    assert cluster.left_over(60) == []
+
+
+def test_host_freezes(cluster, engine, tmp_path):
+    """As long as it is frozen its processes cannot end; when it goes on, they do."""
+    job = exchange(cluster, engine, tmp_path)
+    cluster.hosts[1].freeze()
+    ended = job.finish()
+    assert ended.code == 1
+    assert "rank 1 (node2) failed first: nothing was heard from its machine" in ended.last
+    assert cluster.hosts[0].processes() == []
+    cluster.hosts[1].thaw()
+    assert cluster.left_over(60) == []
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_rank_that_does_not_get_on_is_named(cluster, engine, rank, tmp_path):
+    """The machine of the rank is well and its connection too, so the ranks themselves must find out which one it is."""
+    job = exchange(cluster, engine, tmp_path)
+    assert cluster.hosts[rank].signal(signal.SIGSTOP, rank_of(engine)) == 1
+    ended = job.finish()
+    assert ended.code == 1
+    assert f"rank {rank}" in ended.text and ended.last.startswith("awsdet launch: ")
+    assert cluster.left_over() == []
