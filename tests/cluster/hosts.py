@@ -129,7 +129,7 @@ class Host(Namespaces):
         super().__init__(kinds, INIT.format(name=name, folder=folder))
         self.name, self.address, self._folder = name, f"{DOMAIN}.{number}", folder
         self._link = f"port{number}"
-        self._mounts = []
+        self._mounts, self._port = [], 0
 
     def plug_in(self, switch: Namespaces) -> None:
         """Lays a cable from the switch to this host, whose end here is eth0."""
@@ -188,10 +188,12 @@ class Host(Namespaces):
         settings = self._folder / f"sshd_config_{port}"
         settings.write_text(SSHD.format(port=port, folder=self._folder))
         self.call("/usr/sbin/sshd", "-f", settings)
+        self._port = port
 
     def stop_sshd(self) -> None:
         """Ends sshd. Connections that exist stay."""
         self.call("bash", "-c", "kill $(cat /run/sshd.pid) && while [ -e /run/sshd.pid ]; do sleep 0.05; done")
+        self._port = 0
 
     def cable(self, state: str) -> None:
         """Pulls this host's cable ("down") or puts it back ("up")."""
@@ -215,6 +217,17 @@ class Host(Namespaces):
         self.call("mount", *what, str(folder))
         self._mounts.append(folder)
 
+    def repair(self) -> None:
+        """Undoes what was done to this host, and ends the processes on it."""
+        self.cable("up")
+        self.signal(signal.SIGKILL)
+        self.thaw()
+        self.unmount_all()
+        if self._port != 22:
+            if self._port:
+                self.stop_sshd()
+            self.start_sshd()
+
     def unmount_all(self) -> None:
         """Takes back every `mount`."""
         while self._mounts:
@@ -227,13 +240,16 @@ class Cluster:
     Args:
         folder: for keys and settings.
         size: number of hosts.
+
+    Attributes: hosts; user_key, the private key that all hosts accept.
     """
 
     def __init__(self, folder: pathlib.Path, size: int = 2):
         self._folder, self._switch, self.hosts = folder, None, []
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("host_key", "user_key"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+        self.user_key = folder / "user_key"
+        for path in (folder / "host_key", self.user_key):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
         names = {f"node{number}": f"{DOMAIN}.{number}" for number in range(1, size + 1)}
         public = " ".join((folder / "host_key.pub").read_text().split()[:2])
         known = "".join(f"{who},[{who}]:* {public}\n" for pair in names.items() for who in pair)
@@ -271,11 +287,6 @@ class Cluster:
             time.sleep(0.1)
 
     def repair(self) -> None:
-        """Undoes what a test did to the hosts: cables, mounts, sshd, processes that hang or were left."""
+        """Repairs all hosts."""
         for host in self.hosts:
-            host.cable("up")
-            host.signal(signal.SIGKILL)
-            host.thaw()
-            host.unmount_all()
-            if host.run(["test", "-e", "/run/sshd.pid"]).returncode:
-                host.start_sshd()
+            host.repair()

@@ -1,0 +1,104 @@
+"""The checks before a job, on hosts that really differ: each mistake is one line that names the host, with code 2."""
+
+import shutil
+import subprocess
+import sys
+
+from tests.cluster.jobs import ROOT, awsdet_launch
+
+
+def check(cluster, config_file, folder, *more):
+    """Checks a training job on both hosts with `awsdet launch --check`. Returns Ended."""
+    train = ["train", f"--config={config_file}", f"--output={folder / 'runs' / 'x'}"]
+    arguments = ["--check", *more, "node1:1,node2:1", *train]
+    ended = awsdet_launch(cluster, sys.executable, arguments, folder).finish()
+    assert cluster.left_over() == []
+    return ended
+
+
+def errors(ended):
+    """The lines of the errors."""
+    lines = [line for line in ended.text.splitlines() if line.startswith("awsdet launch: ")]
+    return [line.removeprefix("awsdet launch: ") for line in lines if "warning: " not in line]
+
+
+def test_two_equal_hosts_are_ready(cluster, config_file, tmp_path):
+    ended = check(cluster, config_file, tmp_path)
+    assert ended.code == 0, ended.text
+    assert ended.last == "ready for 2 process(es) on 2 host(s)" and errors(ended) == []
+    rows = {line.split()[0]: line for line in ended.text.splitlines() if line.startswith("node")}
+    assert all(cluster.hosts[i].address in rows[name] for i, name in enumerate(("node1", "node2")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_difference_of_a_host_is_named(cluster, config_file, tmp_path):
+    """All in one run: a user who mends them one by one would need as many runs."""
+    first, second = cluster.hosts
+    for name in ("package", "runs"):
+        (tmp_path / name).mkdir()
+    shutil.copytree(ROOT / "awsdet", tmp_path / "package", dirs_exist_ok=True)
+    with (tmp_path / "package" / "models" / "builder.py").open("a") as file:
+        file.write("# another version\n")
+    second.mount(ROOT / "awsdet", tmp_path / "package")
+    other = tmp_path / "other.py"
+    other.write_text(config_file.read_text().replace("epochs=2", "epochs=3"))
+    second.mount(config_file, other)
+    second.mount(config_file.parent / "records")
+    names = tmp_path / "names"
+    names.write_text("127.0.0.1 localhost\n10.77.0.1 node1\n")
+    second.mount("/etc/hosts", names)
+    first.mount(tmp_path / "runs", options="ro")
+    ended = check(cluster, config_file, tmp_path)
+    assert ended.code == 2
+    found = errors(ended)
+    for start in (
+        "host node2 has other sources of awsdet",
+        f"config {config_file} on host node2 differs from that on node1",
+        f"records {config_file.parent / 'records'} are missing on host node2",
+        f"output {tmp_path / 'runs' / 'x'} cannot be written on host node1",
+        "host node2 cannot resolve its own name node2: add '10.77.0.2 node2' to its /etc/hosts",
+    ):
+        assert sum(line.startswith(start) for line in found) == 1, (start, found)
+    assert len(found) == 5
+
+
+def test_file_that_one_host_lacks(cluster, config_file, tmp_path):
+    """The config lies in a folder that only the first host has."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    shutil.copy(config_file, mine)
+    cluster.hosts[1].mount(mine)
+    ended = check(cluster, mine / config_file.name, tmp_path)
+    assert ended.code == 2
+    assert [line.split(":")[0] for line in errors(ended)] == [f"config {mine / 'tiny.py'} is missing on host node2"]
+
+
+def test_hosts_that_ssh_does_not_reach(cluster, config_file, tmp_path):
+    """Nothing is started, and each reason comes with its cure."""
+    second = cluster.hosts[1]
+    second.stop_sshd()
+    ended = check(cluster, config_file, tmp_path)
+    assert ended.code == 2 and len(errors(ended)) == 1
+    assert "host node2 cannot be reached by ssh" in errors(ended)[0] and "start sshd there" in errors(ended)[0]
+
+    second.start_sshd()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "stranger"], check=True)
+    second.mount(cluster.user_key.with_suffix(".pub"), tmp_path / "stranger.pub")
+    ended = check(cluster, config_file, tmp_path)
+    assert ended.code == 2 and len(errors(ended)) == 1
+    assert "Permission denied" in errors(ended)[0] and "ssh-copy-id" in errors(ended)[0]
+
+    second.cable("down")
+    ended = check(cluster, config_file, tmp_path)
+    assert ended.code == 2 and len(errors(ended)) == 1
+    assert "host node2 cannot be reached by ssh" in errors(ended)[0] and "start the machine" in errors(ended)[0]
+
+
+def test_other_port_and_key(cluster, config_file, tmp_path):
+    second = cluster.hosts[1]
+    second.stop_sshd()
+    second.start_sshd(port=2222)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "mine"], check=True)
+    second.mount(cluster.user_key.with_suffix(".pub"), tmp_path / "mine.pub")
+    ended = check(cluster, config_file, tmp_path, "--ssh-port=2222", f"--ssh-identity={tmp_path / 'mine'}")
+    assert ended.code == 0, ended.text
