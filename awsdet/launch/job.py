@@ -14,6 +14,7 @@ import time
 from awsdet.launch import engines
 from awsdet.launch.channel import Server
 from awsdet.launch.hosts import rank_hosts
+from awsdet.runtime.stall import verdict_in
 
 TAIL = 12  # how many of its last lines are shown of a rank that failed
 START_SECONDS = 150.0  # for all ranks to connect
@@ -51,7 +52,7 @@ class Job:
     def __init__(self, plan, show, stop_seconds=90.0, advice=""):
         self._plan, self._stop_seconds, self._advice = plan, stop_seconds, f"; {advice}" if advice else ""
         self._show = show
-        self._ranks, self._failed, self._reason = {}, None, ""
+        self._ranks, self._failed, self._reason, self._stall = {}, None, "", None
         self._stops, self._deadline, self._kill_at = 0, None, None
         self._engine, self._engine_lines = None, collections.deque(maxlen=200)
         self._hosts = () if plan.elastic else rank_hosts(plan.hosts)
@@ -97,9 +98,9 @@ class Job:
         """Handles events until the job has ended."""
         stops_done = 0
         while True:
+            # What follows is done after each event too, so that ranks that print without a pause do not prevent it.
             with contextlib.suppress(queue.Empty):
                 self._handle(server.events.get(timeout=0.25))
-                continue
             if self._stops > stops_done:
                 stops_done = self._stops
                 self._stop(server)
@@ -122,6 +123,7 @@ class Job:
             return
         if event.kind == "line":
             rank.tail.append(event.content["text"])
+            self._stall = self._stall or verdict_in(event.content["text"])
             self._show(f"[{rank.host}:{rank.number}] {event.content['text']}", event.content["stream"] == "err")
         elif event.kind == "exit":
             self._ended(rank, event.content["code"])
@@ -141,7 +143,8 @@ class Job:
     def _ended(self, rank, code):
         rank.code, rank.ended = code, True
         if code:
-            self._rank_failed(rank, _how(code))
+            # The ranks that wait for a stalled one will not end by themselves.
+            self._rank_failed(rank, _how(code), _SILENT_FOLLOW_SECONDS if self._stall else _FOLLOW_SECONDS)
 
     def _rank_failed(self, rank, how, follow=_FOLLOW_SECONDS):
         if self._plan.elastic:
@@ -223,7 +226,9 @@ class Job:
             return 2  # otherwise a rank has explained the mistake in one line
         if self._failed is not None:
             self._show_tail(self._failed)
-            self._say(f"{self._failed} failed first: {self._reason}; all ranks have been ended{self._advice}")
+            # It ended because it waited for a rank that stalls: that one is to blame.
+            reason = self._stall or f"{self._failed} failed first: {self._reason}"
+            self._say(f"{reason}; all ranks have been ended{self._advice}")
         else:
             self._say(self._reason)
         return 1

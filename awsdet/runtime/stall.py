@@ -14,6 +14,7 @@ The counts are published in the key-value store that horovodrun runs for its pro
 import faulthandler
 import http.client
 import os
+import re
 import socket
 import sys
 import threading
@@ -23,7 +24,16 @@ from collections.abc import Callable, Iterable
 from absl import logging
 
 _SCOPE = "awsdet_stall"
+# The line by which a rank ends the job, and what the launcher finds in it: the rank and its fault.
+_VERDICT = "rank %d (%s) %s; the limit is %d s (train.stall_seconds). Ending the job."
+_IN_VERDICT = re.compile(r"(rank \d+ \(.*\) .*); the limit is \d+ s \(train\.stall_seconds\)\. Ending the job\.$")
 _REQUEST_SECONDS = 3.0
+
+
+def verdict_in(line: str) -> str | None:
+    """What a line of a rank's output says of the rank that stalls, with its number and host; None for other lines."""
+    found = _IN_VERDICT.search(line)
+    return found[1] if found else None
 
 
 class KeyValueStore:
@@ -152,13 +162,7 @@ class StallWatch(threading.Thread):
                 self._show_stack()
 
     def _end(self, rank, complaint, host):
-        logging.error(
-            "rank %d (%s) %s; the limit is %d s (train.stall_seconds). Ending the job.",
-            rank,
-            host,
-            complaint,
-            self._limit,
-        )
+        logging.error(_VERDICT, rank, host, complaint, self._limit)
         self._store.put("verdict", str(rank))
         if rank == self._rank:
             self._show_stack()

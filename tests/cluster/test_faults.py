@@ -58,5 +58,5 @@ def test_rank_that_does_not_get_on_is_named(cluster, engine, rank, tmp_path):
     assert cluster.hosts[rank].signal(signal.SIGSTOP, rank_of(engine)) == 1
     ended = job.finish()
     assert ended.code == 1
-    assert f"rank {rank}" in ended.text and ended.last.startswith("awsdet launch: ")
+    assert ended.last.startswith(f"awsdet launch: rank {rank} (node{rank + 1}) ")
     assert cluster.left_over() == []

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import psutil
@@ -97,6 +98,27 @@ def test_first_failure_is_named_with_its_last_lines(tmp_path):
     ]
 
 
+def test_rank_that_stalls_is_named_and_not_the_one_that_found_it(tmp_path):
+    job = Started(
+        tmp_path,
+        """
+        from absl import logging
+        from awsdet.runtime import stall
+        if rank == 1:
+            time.sleep(600)
+        logging.error(stall._VERDICT, 1, "node2", "has been silent for 9 s: its process is frozen", 8)
+        print("many\\nmore\\nlines\\n" * 9, file=sys.stderr)
+        os._exit(1)
+        """,
+    )
+    code, _, err = job.finish()
+    assert code == 1
+    assert err[-1] == (
+        "awsdet launch: rank 1 (node2) has been silent for 9 s: its process is frozen; all ranks have been ended; "
+        "then try again"
+    )
+
+
 def test_signal_that_ended_a_rank_is_named(tmp_path):
     job = Started(tmp_path, "os.kill(os.getpid(), signal.SIGKILL) if rank == 0 else time.sleep(600)")
     code, _, err = job.finish()
@@ -144,6 +166,17 @@ def test_stop_lets_the_ranks_save(tmp_path, number):
     code, out, err = job.finish()
     assert code == 0 and sorted(out.splitlines()) == ["[127.0.0.1:1] saved", "[localhost:0] saved"]
     assert len(err) == 1 and "stopping" in err[0]
+
+
+def test_ranks_that_print_without_a_pause_are_stopped_too(tmp_path):
+    """Each line is an event, and there is always another one."""
+    job = Started(tmp_path, STOPPABLE.replace("SAVES", "True").replace("time.sleep(0.05)", 'print("step")'))
+    # Read here, or the launcher would wait for its reader and not for the ranks.
+    threading.Thread(target=lambda: [line for line in job.process.stdout], daemon=True).start()
+    job.wait_for("ready0", "ready1")
+    job.process.terminate()
+    assert job.process.wait(60) == 0
+    assert "stopping" in job.process.stderr.read()
 
 
 def test_ranks_that_do_not_stop_are_killed(tmp_path):
