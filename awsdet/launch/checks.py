@@ -9,12 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from awsdet.launch import remote
+from awsdet.launch import network, remote
 from awsdet.launch.hosts import Host
 from awsdet.launch.remote import Ssh
 
 _PROBE_SECONDS = 60.0
 _MOST_AT_ONCE = 64
+_SSH_PORT = 22
+_PEERS = 7  # how many other hosts each host tries to reach
 _CLOCK_SECONDS = 5.0
 _BUSY_MB = 2000  # a GPU with more memory in use belongs to somebody else
 _LEAST_FREE_BYTES = 2e9  # a few checkpoints of a ResNet-50 detector
@@ -28,12 +30,14 @@ class Question(NamedTuple):
     """What a job needs on its hosts.
 
     config, output: paths, or "". records: folders of records. launcher: the address and port that hosts must reach.
+    peers: (name, address, port) of the hosts that a host should reach; `examine` fills it in.
     """
 
     config: str = ""
     output: str = ""
     records: Sequence[str] = ()
     launcher: tuple[str, int] | None = None
+    peers: Sequence[tuple[str, str, int]] = ()
 
 
 class Finding(NamedTuple):
@@ -64,7 +68,7 @@ def examine(hosts: Sequence[Host], ssh: Ssh, question: Question) -> Examination:
         question = Question(launcher=question.launcher)
     with _listening(question) as asked:
         with concurrent.futures.ThreadPoolExecutor(min(len(hosts), _MOST_AT_ONCE)) as pool:
-            answers = list(pool.map(lambda host: _ask(host, ssh, asked, host is hosts[0]), hosts))
+            answers = list(pool.map(lambda at: _ask(hosts, at, ssh, asked), range(len(hosts))))
     reports, findings = {}, []
     for host, answer in zip(hosts, answers):
         if isinstance(answer, str):
@@ -117,9 +121,12 @@ def table(hosts: Sequence[Host], reports: Mapping[str, dict]) -> list[str]:
 # --------------------------------------------------------------------------------------------------------- one host
 
 
-def _ask(host, ssh, question, is_first):
-    """The report of a host, or why there is none."""
-    asked = question if is_first else question._replace(output="")  # only rank 0 writes
+def _ask(hosts, at, ssh, question):
+    """The report of the host at an index, or why there is none."""
+    host = hosts[at]
+    asked = question._replace(peers=_peers(hosts, at, ssh.port or _SSH_PORT))
+    if at:
+        asked = asked._replace(output="")  # only rank 0 writes
     command = [sys.executable, "-m", "awsdet.launch.probe", json.dumps(asked._asdict())]
     start = time.time()
     answer = remote.run(host.name, command, ssh, _PROBE_SECONDS)
@@ -135,6 +142,13 @@ def _ask(host, ssh, question, is_first):
     # The clock was read at some time between the question and the answer.
     report["clock_ahead"] = max(0.0, report["clock"] - time.time()) or min(0.0, report["clock"] - start)
     return report
+
+
+def _peers(hosts, at, port):
+    """Those that a host tries to reach: the next few, so that all pairs are tried only in small clusters."""
+    following = [hosts[(at + step) % len(hosts)].name for step in range(1, min(_PEERS + 1, len(hosts)))]
+    addresses = [(name, network.address_of_host(name)) for name in following]
+    return [(name, address, port) for name, address in addresses if address and not address.startswith("127.")]
 
 
 @contextlib.contextmanager
@@ -162,6 +176,12 @@ def _of_one(host, report):
         yield _error(
             f"host {name} cannot reach the launcher ({report['reaches_launcher']}): let all traffic between the hosts "
             "through the firewall or security group, or name another --interface"
+        )
+    if report["unreached"]:
+        # No error: a firewall may let through what the processes use, but not ssh.
+        yield _warning(
+            f"host {name} gets no answer from {', '.join(report['unreached'])}: let all traffic between the hosts "
+            "through the firewall or security group"
         )
     if not report["packages"]["horovod"]:
         yield _error(f"host {name} has no Horovod: run make setup there")
@@ -207,6 +227,10 @@ def _of_data(name, report, first_name, first, question):
             )
         elif first["records"][path] and digest != first["records"][path]:
             yield _error(f"records {path} on host {name} are others than on {first_name}: copy them again")
+        elif report["broken_shards"][path]:
+            shards = report["broken_shards"][path]
+            which = f"{shards[0]}{f' and {len(shards) - 1} more' if shards[1:] else ''}"
+            yield _error(f"records {path} on host {name} are not complete ({which}): copy them again")
     if report["output"] is not None:
         writable, free = report["output"]
         if writable is not True:

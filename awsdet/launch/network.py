@@ -26,13 +26,18 @@ def address_towards(host: str) -> str:
         return probe.getsockname()[0]
 
 
+def address_of_host(host: str) -> str | None:
+    """The IPv4 address of a host name; None if it has none."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return None
+
+
 def is_local(host: str) -> bool:
     """Whether a name or address stands for this machine. False if the name cannot be resolved."""
-    try:
-        address = socket.gethostbyname(host)
-    except OSError:
-        return False
-    return address.startswith("127.") or interface_of(address) is not None
+    address = address_of_host(host)
+    return address is not None and (address.startswith("127.") or interface_of(address) is not None)
 
 
 def interface_of(address: str) -> str | None:

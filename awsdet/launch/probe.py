@@ -3,6 +3,7 @@
 QUESTION is the JSON of a checks.Question; its `output` is "" on all hosts but that of rank 0.
 """
 
+import concurrent.futures
 import glob
 import hashlib
 import importlib.metadata
@@ -42,7 +43,9 @@ def main(question):
         "addresses": _addresses(),
         "reaches_launcher": _reaches(*question["launcher"]) if question.get("launcher") else None,
         "config": _digest([question["config"]]) if question.get("config") else None,
+        "unreached": _unreached(question.get("peers", ())),
         "records": {path: _records(path) for path in question.get("records", ())},
+        "broken_shards": {path: _broken_shards(path) for path in question.get("records", ())},
         "output": _output(question["output"]) if question.get("output") else None,
         "efa": len(glob.glob("/sys/class/infiniband/efa_*") or glob.glob("/sys/class/infiniband/rdmap*")),
         "nccl_plugin": _nccl_plugin(),
@@ -113,6 +116,44 @@ def _reaches(address, port):
     except OSError as error:
         return str(error)
     return True
+
+
+def _unreached(peers):
+    """Names of the peers, (name, address, port), that do not answer, not even by refusing the connection."""
+    if not peers:
+        return []
+    with concurrent.futures.ThreadPoolExecutor(len(peers)) as pool:
+        answers = list(pool.map(_answers, peers))
+    return [peer[0] for peer, answered in zip(peers, answers) if not answered]
+
+
+def _answers(peer):
+    try:
+        socket.create_connection(tuple(peer[1:]), timeout=_CONNECT_SECONDS).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _broken_shards(path):
+    """Names of the shards that the manifests in a folder list, but that are missing or have another size."""
+    broken = []
+    for manifest in sorted(pathlib.Path(path).glob("*.manifest.json")):
+        try:
+            listed = [(shard["file"], shard["size"]) for shard in json.loads(manifest.read_text())["shards"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # `awsdet train --check` says what is wrong with it
+        broken += [name for name, size in listed if _size(manifest.with_name(name)) != size]
+    return broken
+
+
+def _size(path):
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _records(path):

@@ -4,6 +4,9 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
+from tests.cluster.hosts import Cluster, missing
 from tests.cluster.jobs import ROOT, awsdet_launch
 
 
@@ -71,6 +74,39 @@ def test_file_that_one_host_lacks(cluster, config_file, tmp_path):
     ended = check(cluster, mine / config_file.name, tmp_path)
     assert ended.code == 2
     assert [line.split(":")[0] for line in errors(ended)] == [f"config {mine / 'tiny.py'} is missing on host node2"]
+
+
+def test_records_of_one_host_are_not_complete(cluster, config_file, tmp_path):
+    """One shard was not copied to its end. The host has the same manifest."""
+    records = config_file.parent / "records"
+    shutil.copytree(records, tmp_path / "copy")
+    shard = next((tmp_path / "copy").glob("train*tfrecord*"))
+    with shard.open("r+b") as file:
+        file.truncate(shard.stat().st_size - 1)
+    cluster.hosts[1].mount(records, tmp_path / "copy")
+    ended = check(cluster, config_file, tmp_path)
+    assert ended.code == 2
+    assert [line.split(":")[0] for line in errors(ended)] == [
+        f"records {records} on host node2 are not complete ({shard.name})"
+    ]
+
+
+def test_hosts_that_do_not_reach_each_other(config_file, tmp_path):
+    """The launcher reaches both, so ssh works; but the processes on the hosts would wait for each other."""
+    if missing():
+        pytest.skip(missing())
+    with Cluster(tmp_path / "cluster", size=3) as cluster:
+        cluster.hosts[1].call("ip", "route", "add", "unreachable", cluster.hosts[2].address)
+        # The way back is missing as well.
+        records = config_file.parent / "records"
+        arguments = ["--check", "node2:1,node3:1", "evaluate", "--checkpoint=x", f"--records={records}"]
+        ended = awsdet_launch(cluster, sys.executable, arguments, tmp_path).finish()
+        lines = [line for line in ended.text.splitlines() if "warning" in line]
+        assert [line.split(":")[2].strip() for line in lines] == [
+            "host node2 gets no answer from node3",
+            "host node3 gets no answer from node2",
+        ]
+        assert errors(ended) == []
 
 
 def test_hosts_that_ssh_does_not_reach(cluster, config_file, tmp_path):

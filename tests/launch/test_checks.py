@@ -23,7 +23,9 @@ REPORT = {
     "addresses": {"lo": "127.0.0.1", "ens5": "10.0.0.1"},
     "reaches_launcher": True,
     "config": "cccc",
+    "unreached": [],
     "records": {"/records": "dddd"},
+    "broken_shards": {"/records": []},
     "output": None,
     "efa": 4,
     "nccl_plugin": "/opt/amazon/ofi-nccl/lib/libnccl-net.so",
@@ -69,6 +71,10 @@ def test_equal_hosts_are_fine():
         ({"records": {"/records": None}}, "records /records are missing on host h2"),
         ({"records": {"/records": "ffff"}}, "records /records on host h2 are others than on h1"),
         (
+            {"broken_shards": {"/records": ["train-0", "train-1"]}},
+            "records /records on host h2 are not complete (train-0 and 1 more)",
+        ),
+        (
             {"output": ["/runs: Permission denied", 1e12]},
             "output runs/x cannot be written on host h2: /runs: Permission",
         ),
@@ -84,6 +90,7 @@ def test_errors(changes, says):
     [
         ({"clock_ahead": 61.0}, "the clock of host h2 is 61 s ahead"),
         ({"clock_ahead": -61.0}, "the clock of host h2 is 61 s behind"),
+        ({"unreached": ["h3", "h4"]}, "host h2 gets no answer from h3, h4: let all traffic"),
         ({"operators": "ffff"}, "another build than on h1"),
         ({"efa": 0}, "host h2 (p4d.24xlarge) could have EFA, but shows none"),
         ({"nccl_plugin": None}, "host h2 has EFA, but no NCCL plug-in"),
