@@ -96,6 +96,8 @@ step() {
     printf '%s' "$2" >"$stamp"
 }
 
+site_packages() { "$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; } # $1: a venv
+
 digest() { cat "$@" | sha256sum | cut -c 1-64; }
 
 # ---------------------------------------------------------------------------------------------------------------- steps
@@ -123,7 +125,7 @@ install_packages() {
 # Prints everything that a built Horovod depends on. A wheel fits this machine if its text is the same.
 horovod_key() {
     local site
-    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    site=$(site_packages "$venv")
     echo "horovod $(digest requirements-horovod.lock)"
     echo "tensorflow $(digest "$site/tensorflow/libtensorflow_framework.so.2")"
     echo "python $("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_config_var("SOABI"))')"
@@ -184,7 +186,7 @@ build_horovod() {
 # but relative to itself ($ORIGIN), since its place is the same in every venv.
 use_nccl() {
     local site link=$venv/nccl-link
-    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    site=$(site_packages "$venv")
     mkdir -p "$link"
     ln -sf "$site/nvidia/nccl/lib/libnccl.so.2" "$link/libnccl.so"
     export PATH=$cuda/bin:$PATH
@@ -215,9 +217,7 @@ install_overlay() {
     say "installing Horovod with MPI into .venv-mpi"
     run_pip --python "$overlay/bin/python" install -qq --no-deps --no-index "$wheels"/horovod-*.whl
     # addsitedir, and not just the path, because awsdet's editable installation is a .pth file of .venv.
-    "$venv/bin/python" -c 'import sysconfig
-print(f"import site; site.addsitedir({sysconfig.get_path("purelib")!r})")' \
-        >"$("$overlay/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/awsdet-venv.pth"
+    echo "import site; site.addsitedir('$(site_packages "$venv")')" >"$(site_packages "$overlay")/awsdet-venv.pth"
     check_horovod "$overlay/bin/python"
 }
 

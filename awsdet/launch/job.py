@@ -11,6 +11,8 @@ import subprocess
 import threading
 import time
 
+import psutil
+
 from awsdet.launch import engines
 from awsdet.launch.channel import Server
 from awsdet.launch.hosts import rank_hosts
@@ -200,14 +202,24 @@ class Job:
                     if event.kind in ("exit", "lost") and event.connection in self._ranks:
                         self._ranks[event.connection].ended = True
         if self._engine is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._engine.pid, signal.SIGTERM if self._engine.poll() is None else signal.SIGKILL)
-            try:
-                self._engine.wait(_KILL_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._engine.pid, signal.SIGKILL)
-                self._engine.wait()
+            self._end_engine()
         server.close()  # the ranks that have not heard the order end themselves now
+
+    def _end_engine(self):
+        # mpirun starts each ssh in a session of its own, so signals to the engine's group do not reach it.
+        helpers = []
+        with contextlib.suppress(psutil.Error):
+            helpers = psutil.Process(self._engine.pid).children(recursive=True)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._engine.pid, signal.SIGTERM if self._engine.poll() is None else signal.SIGKILL)
+        try:
+            self._engine.wait(_KILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._engine.pid, signal.SIGKILL)
+            self._engine.wait()
+        for helper in helpers:
+            with contextlib.suppress(psutil.Error):
+                helper.kill()
 
     def _conclude(self):
         codes = [rank.code for rank in self._ranks.values()]

@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 
+import psutil
+
 from awsdet.launch import network
 from awsdet.launch.channel import BEAT_SECONDS, Connection
 
@@ -39,9 +41,10 @@ def main(command):
         threading.Thread(target=_pass_on, args=(connection, stream, name), daemon=True)
         for name, stream in (("out", process.stdout), ("err", process.stderr))
     ]
+    lost = threading.Event()
     others = [
-        threading.Thread(target=_obey, args=(connection, process), daemon=True),
-        threading.Thread(target=_watch, args=(connection, process), daemon=True),
+        threading.Thread(target=_obey, args=(connection, process, lost), daemon=True),
+        threading.Thread(target=_watch, args=(connection, process, lost), daemon=True),
     ]
     for thread in [*readers, *others]:
         thread.start()
@@ -56,6 +59,8 @@ def main(command):
         thread.join(_GRACE_SECONDS)
     connection.send("exit", code=code)
     connection.close()
+    if lost.is_set():
+        _kill_daemon()
     return code if code >= 0 else 128 - code
 
 
@@ -114,22 +119,24 @@ def _pass_on(connection, stream, name):
             connection.send("line", stream=name, text=line.decode(errors="replace").rstrip("\r\n"))
 
 
-def _obey(connection, process):
-    """Does what the launcher orders, until it is gone; then ends the command."""
+def _obey(connection, process, lost):
+    """Does what the launcher orders, until it is gone; then ends the command and sets `lost`."""
     for kind, _ in connection.messages():
         if kind == "stop":
             _signal(process, signal.SIGTERM)
         elif kind == "kill":
             _kill(process)
+    lost.set()
     _end(process, 0, _GRACE_SECONDS)
 
 
-def _watch(connection, process):
-    """Sends heart-beats, and ends the command if those of the launcher stay away."""
+def _watch(connection, process, lost):
+    """Sends heart-beats, and ends the command and sets `lost` if those of the launcher stay away."""
     limit = float(os.environ[LOST_SECONDS])
     while process.poll() is None:
         connection.send("beat")
         if time.monotonic() - connection.heard > limit:
+            lost.set()
             connection.close()
             _end(process, 0, _GRACE_SECONDS)
             return
@@ -153,6 +160,14 @@ def _kill(process):
     """Kills the command with everything that it has started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _kill_daemon():
+    """Ends Open MPI's daemon on this host, which waits a quarter of an hour if its own connection is cut."""
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(os.getppid())
+        if parent.name() == "orted":
+            parent.kill()
 
 
 if __name__ == "__main__":
