@@ -74,6 +74,7 @@ setup(
         "pycocotools",
         "safetensors",
         "tensorflow-addons==0.23.0",
+        "psutil",
         "tqdm",
     ],
     # TensorFlow comes in two builds of one module, and pip cannot choose by machine: name one. Horovod is in no list,

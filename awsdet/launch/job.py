@@ -16,6 +16,7 @@ import psutil
 from awsdet.launch import engines
 from awsdet.launch.channel import Server
 from awsdet.launch.hosts import rank_hosts
+from awsdet.launch.rank import ENDING
 from awsdet.runtime.stall import verdict_in
 
 TAIL = 12  # how many of its last lines are shown of a rank that failed
@@ -23,7 +24,7 @@ START_SECONDS = 150.0  # for all ranks to connect
 _FOLLOW_SECONDS = 20.0  # for the other ranks to end by themselves after one has failed
 _SILENT_FOLLOW_SECONDS = 3.0  # after one has fallen silent: the others wait for it, so they will not end by themselves
 _KILL_SECONDS = 10.0
-_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_ENGINE_SECONDS = 5.0  # for the engine to end by itself once its ranks have ended
 
 
 class Rank:
@@ -66,7 +67,7 @@ class Job:
         """
         token = secrets.token_hex(16)
         server = Server(self._plan.address, token)
-        before = {number: signal.signal(number, self._on_signal) for number in _STOPPING}
+        before = {number: signal.signal(number, self._on_signal) for number in ENDING}
         try:
             self._start_engine(server, token)
             self._follow(server)
@@ -86,6 +87,8 @@ class Job:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # signals are for the launcher, which passes them on in its own way
+            # Also those that a scheduler sends to every process: horovodrun would kill the ranks before they save.
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ENDING),
         )
         threading.Thread(target=self._read_engine, daemon=True, name="launch-engine").start()
         self._deadline = time.monotonic() + START_SECONDS
@@ -144,6 +147,8 @@ class Job:
 
     def _ended(self, rank, code):
         rank.code, rank.ended = code, True
+        if self._stops and code == -signal.SIGTERM:
+            rank.code = code = 0  # told to end twice, or before there was anything to save
         if code:
             # The ranks that wait for a stalled one will not end by themselves.
             self._rank_failed(rank, _how(code), _SILENT_FOLLOW_SECONDS if self._stall else _FOLLOW_SECONDS)
@@ -210,13 +215,11 @@ class Job:
         helpers = []
         with contextlib.suppress(psutil.Error):
             helpers = psutil.Process(self._engine.pid).children(recursive=True)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._engine.wait(_ENGINE_SECONDS)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._engine.pid, signal.SIGTERM if self._engine.poll() is None else signal.SIGKILL)
-        try:
-            self._engine.wait(_KILL_SECONDS)
-        except subprocess.TimeoutExpired:
             os.killpg(self._engine.pid, signal.SIGKILL)
-            self._engine.wait()
+        self._engine.wait()
         for helper in helpers:
             with contextlib.suppress(psutil.Error):
                 helper.kill()

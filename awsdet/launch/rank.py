@@ -26,15 +26,19 @@ ADDRESS, TOKEN, LOST_SECONDS = "AWSDET_LAUNCHER", "AWSDET_LAUNCH_TOKEN", "AWSDET
 NCCL_INTERFACE = "AWSDET_LAUNCH_NCCL_SOCKET_IFNAME"
 _CONNECT_SECONDS = 20
 _GRACE_SECONDS = 5  # for the command to end after SIGTERM once the launcher is gone
-_ENGINE_GRACE_SECONDS = 3  # horovodrun kills its processes five seconds after it told them to end
 _LONGEST_LINE = 1 << 16  # characters; longer lines are sent in pieces
 _RANKS = ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 _PR_SET_PDEATHSIG = 1
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main(command):
     """Runs the command. Returns its exit code; 128 + the signal that ended it."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)  # the launcher has blocked them for the engine
     connection = _connect()
+    # The launcher says when to end, and lets the command save first. Schedulers send these signals to every process.
+    for number in ENDING:
+        signal.signal(number, lambda *_: None)
     process = _start(command, connection.local_address())
     _say_hello(connection, process)
     readers = [
@@ -48,11 +52,6 @@ def main(command):
     ]
     for thread in [*readers, *others]:
         thread.start()
-    # The engine ends its processes as soon as one has failed: the command gets a moment to say what it saw.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(
-            number, lambda *_: threading.Thread(target=_end, args=(process, _ENGINE_GRACE_SECONDS, 0)).start()
-        )
     code = process.wait()
     _kill(process)  # what the command may have left in its group
     for thread in readers:
@@ -127,7 +126,7 @@ def _obey(connection, process, lost):
         elif kind == "kill":
             _kill(process)
     lost.set()
-    _end(process, 0, _GRACE_SECONDS)
+    _end(process)
 
 
 def _watch(connection, process, lost):
@@ -138,17 +137,17 @@ def _watch(connection, process, lost):
         if time.monotonic() - connection.heard > limit:
             lost.set()
             connection.close()
-            _end(process, 0, _GRACE_SECONDS)
+            _end(process)
             return
         time.sleep(BEAT_SECONDS)
 
 
-def _end(process, patience, grace):
-    """Waits `patience` seconds for the command to end by itself, tells it to, and kills it after `grace` seconds."""
-    for seconds, act in ((patience, lambda: _signal(process, signal.SIGTERM)), (grace, lambda: _kill(process))):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-        act()
+def _end(process):
+    """Tells the command to end, and kills it if it does not."""
+    _signal(process, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE_SECONDS)
+    _kill(process)
 
 
 def _signal(process, number):

@@ -179,6 +179,27 @@ def test_ranks_that_print_without_a_pause_are_stopped_too(tmp_path):
     assert "stopping" in job.process.stderr.read()
 
 
+def test_signal_to_every_process_at_once_lets_the_ranks_save(tmp_path):
+    """As Slurm's scancel does. Saving takes longer than the five seconds after which horovodrun would kill."""
+    job = Started(
+        tmp_path, STOPPABLE.replace("SAVES", "True").replace('print("saved")', 'time.sleep(7); print("saved")')
+    )
+    job.wait_for("ready0", "ready1")
+    family = [psutil.Process(job.process.pid), *psutil.Process(job.process.pid).children(recursive=True)]
+    for process in family:
+        process.terminate()
+    code, out, _ = job.finish()
+    assert code == 0 and sorted(out.splitlines()) == ["[127.0.0.1:1] saved", "[localhost:0] saved"]
+
+
+def test_rank_that_a_stop_ends_before_it_could_save_has_not_failed(tmp_path):
+    job = Started(tmp_path, 'open(f"ready{rank}", "w").close(); time.sleep(600)')
+    job.wait_for("ready0", "ready1")
+    job.process.terminate()
+    code, _, err = job.finish()
+    assert code == 0 and len(err) == 1 and "stopping" in err[0]
+
+
 def test_ranks_that_do_not_stop_are_killed(tmp_path):
     job = Started(tmp_path, STOPPABLE.replace("SAVES", "False"), stop=2)
     job.wait_for("ready0", "ready1")
