@@ -26,6 +26,7 @@ import tensorflow as tf
 from absl import logging
 
 from awsdet.data.reader import parsing, plan
+from awsdet.data.reader.position import Position
 from awsdet.ops.read_record import read_record
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
@@ -42,11 +43,14 @@ class TrainData(NamedTuple):
     repeated: int
 
 
-def train_dataset(manifest, options, *, seed, rank, world_size, epochs, start_step=0):
+def train_dataset(manifest, options, *, seed, rank, world_size, epochs, start_step=0, start=None):
     """The batches of one rank from `start_step` to the end of `epochs`. Returns a TrainData.
 
     An epoch shows every image once over all ranks, in an order that depends on seed and epoch alone; every rank takes
-    the same number of steps. options: ReaderOptions. Raises UserError if there is no image to train on.
+    the same number of steps. options: ReaderOptions. start: a Position to begin at instead of a step; it may lie in an
+    epoch that other numbers of processes have begun, which is then completed with the images that they left.
+
+    Raises UserError if there is no image to train on.
     """
     records = trainable_records(manifest, options)
     size = options.batch_size
@@ -57,12 +61,17 @@ def train_dataset(manifest, options, *, seed, rank, world_size, epochs, start_st
         logging.info("%d images, %d steps per epoch of %d images each", len(records), steps, global_batch)
         if repeated:
             logging.info("%d images of each epoch are shown twice, to complete its last batch", repeated)
-    first, skip = divmod(start_step, steps)
-    plans = [
-        _batches(manifest, plan.train_epoch(manifest, records, options, seed, epoch, rank, world_size), size)
-        for epoch in range(first, max(epochs, first + 1))
-    ]
-    wanted = slice(skip, max(epochs - first, 0) * steps)
+    if start is None:
+        start = Position(start_step // steps).advanced(global_batch, start_step % steps)
+    first = start.epoch
+    earlier, skip = start.split(global_batch)
+    plans = []
+    for epoch in range(first, max(epochs, first + 1)):
+        segments = earlier if epoch == first else ()
+        rows = plan.train_epoch(manifest, records, options, seed, epoch, rank, world_size, segments)
+        plans.append(_batches(manifest, rows, size))
+    # A run that has done all its epochs gets an empty dataset.
+    wanted = slice(skip, None if epochs > first else 0)
     # All ahead: a plan made by Python within tf.data can wait for ever for an interpreter that is about to end.
     rows = tf.nest.map_structure(lambda *parts: np.concatenate(parts)[wanted], *plans)
     parse = parsing.parser(manifest, options.augmentation.min_visible)
@@ -72,8 +81,15 @@ def train_dataset(manifest, options, *, seed, rank, world_size, epochs, start_st
 
 def steps_per_epoch(manifest, options, world_size):
     """How many steps an epoch of `train_dataset` has. Raises UserError if there is no image to train on."""
+    return steps_left(manifest, options, 0, Position(), options.batch_size * world_size)
+
+
+def steps_left(manifest, options, seed, position, images):
+    """How many steps of `images` images over all ranks the epoch of a Position still has."""
     records = trainable_records(manifest, options)
-    return plan.steps_per_epoch(records, manifest.width >= manifest.height, options.batch_size * world_size)
+    earlier, done = position.split(images)
+    left = plan.remaining(manifest, records, seed, position.epoch, earlier)
+    return plan.steps_per_epoch(left, manifest.width >= manifest.height, images) - done
 
 
 def trainable_records(manifest, options):

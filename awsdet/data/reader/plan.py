@@ -48,19 +48,21 @@ def steps_per_epoch(records, is_landscape, size):
     return landscapes // size + portraits // size + -(-rest // size)
 
 
-def train_epoch(manifest, records, options, seed, epoch, rank, world_size):
-    """The Plan of one rank for one epoch of training.
+def train_epoch(manifest, records, options, seed, epoch, rank, world_size, segments=()):
+    """The Plan of one rank for one epoch of training, or for what is left of an epoch after other segments.
 
     records: indices of the images to train on; options: ReaderOptions. Every image is in one batch of one rank; the
     last batch is completed with images from the start of the epoch's order, of its own orientation if there are any.
+    segments: those that the epoch has behind it (see `position`), read by other numbers of processes. At least one
+    image must be left.
     """
-    key = (seed % 2**32, epoch)
-    rng = np.random.default_rng(key)
+    left = remaining(manifest, records, seed, epoch, segments)
+    key, rng = _source(seed, epoch, len(segments))
     is_landscape = manifest.width >= manifest.height
-    order = rng.permutation(records)
-    batches = form_batches(order, is_landscape, options.batch_size * world_size)
+    batches = form_batches(rng.permutation(left), is_landscape, options.batch_size * world_size)
     last = batches[-1]
     if last[-1] < 0:
+        order = _source(seed, epoch, 0)[1].permutation(records)
         like = is_landscape[order] == is_landscape[last[last >= 0][-1]]
         candidates = np.concatenate([order[like], order[~like]])
         fresh = candidates[~np.isin(candidates, last)]
@@ -71,6 +73,25 @@ def train_epoch(manifest, records, options, seed, epoch, rank, world_size):
     batches = batches[:, mine]
     drawn = augment.draw(options.augmentation, manifest.height[batches], manifest.width[batches], draws)
     return _complete(manifest, batches, drawn, options.pad_multiple, options.augmentation.canvas)
+
+
+def remaining(manifest, records, seed, epoch, segments):
+    """Those of `records` that are left of an epoch after `segments`, in their order.
+
+    An image that completed a batch is not counted as shown by that: it comes, or came, in a batch of its own.
+    """
+    is_landscape = manifest.width >= manifest.height
+    for number, (images, steps) in enumerate(segments):
+        _, rng = _source(seed, epoch, number)
+        batches = rng.permutation(form_batches(rng.permutation(records), is_landscape, images))
+        records = records[~np.isin(records, batches[:steps])]
+    return records
+
+
+def _source(seed, epoch, segment):
+    """(key, generator) of all that is drawn for a segment of an epoch, segments counted from 0."""
+    key = (seed % 2**32, epoch, segment) if segment else (seed % 2**32, epoch)
+    return key, np.random.default_rng(key)
 
 
 def evaluation(manifest, options, rank, world_size):
