@@ -13,6 +13,7 @@ from awsdet.data.coco.images import as_array
 from awsdet.data.reader.sizes import InputSize
 from awsdet.detection.pixels import Pixels
 from awsdet.detection.results import Found, batch_results
+from awsdet.models.accumulation import Accumulation
 from awsdet.models.keras_steps import MeanSteps, TimedSteps
 from awsdet.models.layers.conv import Conv
 from awsdet.ops.placement import whole
@@ -59,8 +60,8 @@ class Detector(tf.keras.Model):
         self.seed = seed
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self.world = World()
-        self.loss_normalizer, self.clip_norm, self.accumulate_steps = "process", 0.0, 1
-        self._accumulated = []
+        self.loss_normalizer, self.clip_norm = "process", 0.0
+        self._accumulation, self._accumulated = Accumulation(), []
         self._detect_any_size = tf.function(self._detect, input_signature=[IMAGES_SPEC], autograph=False)
 
     # ------------------------------------------------------------------------------------------------ finding objects
@@ -177,20 +178,34 @@ class Detector(tf.keras.Model):
         for layer in self.submodules:
             if isinstance(layer, Conv):
                 layer.world = self.world
-        self.loss_normalizer, self.clip_norm, self.accumulate_steps = loss_normalizer, clip_norm, accumulate_steps
+        self.loss_normalizer, self.clip_norm = loss_normalizer, clip_norm
+        self._accumulation = Accumulation(accumulate_steps, self.world.elastic)
         # Made now, so that the training step is traced once: TensorFlow traces a function that makes variables twice.
         build = getattr(self.optimizer, "build", None) or self.optimizer._create_all_weights
         build(self.trainable_variables)
-        if accumulate_steps > 1:
+        self._accumulated = []
+        self.accumulate(accumulate_steps)
+
+    @property
+    def accumulate_steps(self) -> int:
+        """Batches per update."""
+        return self._accumulation.steps
+
+    def accumulate(self, steps: int, first: int = 0) -> None:
+        """Sets the batches per update, and begins an update with step number `first`: sums begun before are dropped."""
+        self._accumulation.set(steps, first)
+        if steps > 1 and not self._accumulated:
             self._accumulated = [
                 tf.Variable(tf.zeros_like(v), trainable=False, name=f"{v.name.partition(':')[0]}/accumulated")
                 for v in self.trainable_variables
             ]
+        for total in self._accumulated:
+            total.assign(tf.zeros_like(total))
 
     def make_train_function(self, force=False):
         """The compiled training step, which `fit` calls at each step; it measures the time spent waiting for data."""
         if self.train_function is None or force:
-            self.train_function = TimedSteps(self.train_step, self.run_eagerly)
+            self.train_function = TimedSteps(self.train_step, self.run_eagerly, lambda: self._accumulation.kind)
         return self.train_function
 
     def make_test_function(self, force=False):
@@ -246,7 +261,7 @@ class Detector(tf.keras.Model):
         if self.accumulate_steps == 1:
             return self._apply(gradients, variables, batch)
         for total, gradient in zip(self._accumulated, gradients):
-            total.assign_add(gradient / self.accumulate_steps)
+            total.assign_add(gradient / self._accumulation.share)
 
         def apply():
             norm = self._apply([v.read_value() for v in self._accumulated], variables, batch)
@@ -255,8 +270,7 @@ class Detector(tf.keras.Model):
                     total.assign(tf.zeros_like(total))
             return norm
 
-        complete = (self.step + 1) % self.accumulate_steps == 0
-        return tf.cond(complete, apply, lambda: tf.linalg.global_norm(self._accumulated))
+        return tf.cond(self._accumulation.completes(self.step), apply, lambda: tf.linalg.global_norm(self._accumulated))
 
     def _apply(self, gradients, variables, batch):
         gradients = self.world.average(gradients)
@@ -277,7 +291,7 @@ class Detector(tf.keras.Model):
         report = ["non-finite loss:"]
         for name, value in scalars.items():
             report += [f"{name}=", value]
-        report += ["step=", self.step, "rank=", self.world.rank, "image_id=", batch.get("image_id", [-1])]
+        report += ["step=", self.step, "rank=", self.world.rank_tensor, "image_id=", batch.get("image_id", [-1])]
         return tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(values)), report, summarize=64)
 
     def compute_losses(self, batch: dict[str, Any], keys: Any = None, training: bool = True) -> dict[str, tf.Tensor]:
@@ -298,14 +312,14 @@ class Detector(tf.keras.Model):
         counts = tf.stack([mean.count for mean in losses.values()])
         if self.loss_normalizer == "global":
             # Gradients are averaged over the ranks afterwards, which divides by the number of ranks once more.
-            counts = self.world.sum(counts) / self.world.size
+            counts = self.world.sum(counts) / self.world.size_tensor
         return {name: tf.math.divide_no_nan(mean.total, counts[i]) for i, (name, mean) in enumerate(losses.items())}
 
     def sampling_keys(self, name, shape):
         """Random keys float32 `shape`, uniform in [0, 1); they depend only on seed, step, rank and `name`."""
         # 64 bits are enough for any seed and step, and for 4096 ranks.
         salt = tf.constant((self.seed * 7919 + sum(map(ord, name))) % 2**62, tf.int64)
-        seed = tf.stack([salt, self.step * 4096 + self.world.rank])
+        seed = tf.stack([salt, self.step * 4096 + self.world.rank_tensor])
         return tf.random.stateless_uniform(shape, seed)
 
 

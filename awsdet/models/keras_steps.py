@@ -15,12 +15,13 @@ class TimedSteps:
     Args:
         step: function of a batch that returns a dict of scalars.
         eagerly: runs the step without compiling it, for debugging.
+        kind: function that returns what else a compiled step depends on, a hashable value.
 
     Attributes: data_seconds, the time spent waiting for batches so far.
     """
 
-    def __init__(self, step, eagerly):
-        self._step, self._eagerly, self._compiled = step, eagerly, {}
+    def __init__(self, step, eagerly, kind=lambda: None):
+        self._step, self._eagerly, self._kind, self._compiled = step, eagerly, kind, {}
         self.data_seconds = 0.0
 
     def __call__(self, iterator):
@@ -33,7 +34,7 @@ class TimedSteps:
         """The compiled step for batches of a dataset with this element_spec."""
         if self._eagerly:
             return self._step
-        key = str(element_spec)
+        key = str(element_spec), self._kind()
         if key not in self._compiled:
             self._compiled[key] = tf.function(self._step, input_signature=[element_spec])
         return self._compiled[key]

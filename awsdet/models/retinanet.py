@@ -97,7 +97,7 @@ class RetinaNet(Detector):
         if not training:
             return tf.identity(self.positives)
         kept = self.normalizer_momentum
-        mean = self.world.sum(count, name="positives") / self.world.size
+        mean = self.world.sum(count, name="positives") / self.world.size_tensor
         return self.positives.assign(kept * self.positives + (1 - kept) * mean)
 
     def detect_in_pyramid(self, pyramid, image_size):

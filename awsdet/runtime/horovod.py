@@ -1,12 +1,16 @@
 """Horovod. Only this file imports it, and only if a launcher (horovodrun or mpirun) started the processes."""
 
 import os
+import re
 
 import tensorflow as tf
 
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.stall import StallWatch
 from awsdet.runtime.world import World
+
+# What the error of an exchange says once a rank is gone. Horovod 0.28.1 gives no other sign of it.
+_SHUT_DOWN = re.compile(r"Horovod has been shut down|\[Op:Horovod")
 
 
 def build_features() -> dict[str, bool]:
@@ -16,40 +20,58 @@ def build_features() -> dict[str, bool]:
     return {"gloo": bool(hvd.gloo_built()), "mpi": bool(hvd.mpi_built()), "nccl": bool(hvd.nccl_built())}
 
 
-class HorovodWorld(World):
-    """The processes that a launcher started. Every method does what `World` says."""
+def rank_is_gone(error: Exception) -> bool:
+    """Whether an exchange failed because a rank ended."""
+    return isinstance(error, tf.errors.UnknownError) and _SHUT_DOWN.search(error.message or "") is not None
 
-    def __init__(self, launched_size: int, stall_seconds: float):
+
+def listen_for_hosts(changed) -> None:
+    """Has the elastic launcher call `changed()`, in another thread, when hosts join or leave. It tells only rank 0."""
+    from horovod.common.elastic import notification_manager
+
+    class Listener:
+        def on_hosts_updated(self, timestamp, result):
+            changed()
+
+    notification_manager.init()
+    notification_manager.register_listener(Listener())
+
+
+class HorovodWorld(World):
+    """The processes that a launcher started. Every method does what `World` says.
+
+    Args:
+        launched_size: how many processes the launcher started; None if that may change.
+        stall_seconds: if a rank keeps the others waiting for longer, it is named and the job ends.
+    """
+
+    def __init__(self, launched_size: int | None, stall_seconds: float):
         import horovod.tensorflow as hvd
 
-        self._hvd = hvd
-        _set_stall_limits(stall_seconds)
-        hvd.init()
-        if hvd.size() != launched_size:
+        self._hvd, self._stall_seconds = hvd, stall_seconds
+        self._calls, self._marks = 0, None
+        self._join()
+        if launched_size is not None and self.size != launched_size:
             raise UserError(
                 f"the launcher started {launched_size} processes but Horovod joined {hvd.size()}; this Horovod is "
                 "built without the launcher's MPI; start with horovodrun, or rebuild Horovod (awsdet doctor shows its "
                 "parts)"
             )
-        self.rank, self.size = hvd.rank(), hvd.size()
-        self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
-        self.transport = _transport(hvd)
-        self._calls = 0
-        self._marks = None
-        self._watch = StallWatch.connect(self.rank, self.size, stall_seconds, self._submitted)
+        self._start_watch()
 
     def average(self, gradients):
         """One operation per tensor, so that the first gradients are sent while the last are still being computed."""
         gradients = super().average(gradients)
         self._mark(gradients)
-        average = self._hvd.Average
-        return [self._hvd.allreduce(g, op=average, name=f"gradient_{i}") for i, g in enumerate(gradients)]
+        # Scopes differ between a graph that accumulates gradients and one that does not, so names must not have them.
+        options = {"op": self._hvd.Average, "ignore_name_scope": True}
+        return [self._hvd.allreduce(g, name=f"gradient_{i}", **options) for i, g in enumerate(gradients)]
 
     def sum(self, tensor, name="sum"):
         """See `World`."""
         tensor = tf.convert_to_tensor(tensor)
         self._mark([tensor])
-        return self._hvd.allreduce(tensor, op=self._hvd.Sum, name=name)
+        return self._hvd.allreduce(tensor, op=self._hvd.Sum, name=name, ignore_name_scope=True)
 
     def swap(self, tensor, partner):
         """One all-to-all exchange, in which every rank sends to its partner only.
@@ -57,27 +79,27 @@ class HorovodWorld(World):
         Process sets would need one communicator per pair of ranks: 2,016 of them for 64 ranks.
         """
         tensor = tf.convert_to_tensor(tensor)
-        self._calls += 1
+        self._count_call()
         splits = [int(tensor.shape[0]) if rank == partner else 0 for rank in range(self.size)]
         received, counts = self._hvd.alltoall(tensor, splits=tf.constant(splits, tf.int32), name="swap")
         if counts.numpy().tolist() != splits:
             raise RuntimeError(f"rank {self.rank} swaps with rank {partner}, but ranks sent {counts.numpy().tolist()}")
         return received
 
-    def broadcast_variables(self, variables):
+    def broadcast_variables(self, variables, root=0):
         """See `World`."""
-        self._calls += 1
-        self._hvd.broadcast_variables(variables, root_rank=0)
+        self._count_call()
+        self._hvd.broadcast_variables(variables, root_rank=root)
 
     def gather_objects(self, item):
         """Horovod pickles the items. Only what the processes of this run sent is unpickled."""
-        self._calls += 1
+        self._count_call()
         return self._hvd.allgather_object(item, name="gathered_objects")
 
-    def broadcast_object(self, item):
+    def broadcast_object(self, item, root=0):
         """Pickles too, as `gather_objects` does."""
-        self._calls += 1
-        return self._hvd.broadcast_object(item, root_rank=0, name="broadcast_object")
+        self._count_call()
+        return self._hvd.broadcast_object(item, root_rank=root, name="broadcast_object")
 
     def barrier(self):
         """See `World`."""
@@ -88,13 +110,36 @@ class HorovodWorld(World):
         self._watch.stop()
         self._hvd.shutdown()
 
-    def _mark(self, tensors):
-        """Counts one more exchange of this rank as begun, once its `tensors` are computed. Nothing waits for it."""
+    def _start_watch(self):
+        self._watch = StallWatch.connect(self.rank, self.size, self._stall_seconds, self._submitted)
+
+    def _join(self):
+        _set_stall_limits(self._stall_seconds)
+        self._hvd.init()
+        self.rank, self.size = self._hvd.rank(), self._hvd.size()
+        self.local_rank, self.local_size = self._hvd.local_rank(), self._hvd.local_size()
+        self.transport = _transport(self._hvd)
+
+    def _count_call(self):
+        self._calls += 1
+        self._make_marks()  # before a training step is traced: one that makes a variable is traced twice
+
+    def _make_marks(self):
         with tf.init_scope(), tf.device("CPU:0"):
             if self._marks is None:
                 self._marks = tf.Variable(0, dtype=tf.int64, trainable=False, name="exchanges")
+
+    def _mark(self, tensors):
+        """Counts one more exchange of this rank as begun, once its `tensors` are computed. Nothing waits for it."""
+        self._make_marks()
         with tf.control_dependencies(tensors), tf.device("CPU:0"):
             self._marks.assign_add(1)
+
+    def _reset_count(self):
+        """Starts to count anew. All ranks do so at the same point."""
+        self._calls = 0
+        if self._marks is not None:
+            self._marks.assign(0)
 
     def _submitted(self):
         """How many exchanges this rank has begun. The stall watch calls it from its own thread."""

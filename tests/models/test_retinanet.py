@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from awsdet.runtime.world import World
 from tests.models.small_detectors import TWO_IMAGES, batch_of, small_detector
 
 
@@ -69,13 +70,13 @@ def test_losses_are_divided_by_the_positives_of_all_images():
     losses = outputs.terms.losses
     assert positives > 0 and {float(mean.count) for mean in losses.values()} == {positives}
 
-    class World:
-        rank, size = 0, 4
+    class FourRanks(World):
+        size = 4
 
-        def sum(self, tensor):
+        def sum(self, tensor, name="sum"):
             return tensor * 6.0
 
-    model.world, model.loss_normalizer = World(), "global"
+    model.world, model.loss_normalizer = FourRanks(), "global"
     for name, value in model.normalized(losses).items():
         assert float(value) == pytest.approx(float(losses[name].total) / (positives * 6 / 4), rel=1e-6)
 

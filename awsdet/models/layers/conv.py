@@ -83,7 +83,7 @@ class Conv(tf.keras.layers.Layer):
         """Normalises by the stored statistics or, if `live`, by those of the batch, which update the stored ones."""
         if not live:
             return norms.stored_batch_norm(outputs, self.gamma, self.beta, self.mean, self.variance)
-        if self.norm == "sync_batch_norm" and self.world is not None and self.world.size > 1:
+        if self.norm == "sync_batch_norm" and self.world is not None and self.world.exchanges:
             outputs, mean, variance = norms.sync_batch_norm(
                 outputs, self.gamma, self.beta, tf.identity(self.mean), self.world, self.name
             )
