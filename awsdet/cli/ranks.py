@@ -5,18 +5,18 @@ from absl import logging
 from awsdet.runtime.errors import UserError
 
 
-def run_on_all(work, expected_size=0, stall_seconds=600):
+def run_on_all(work, expected_size=0, stall_seconds=600, elastic=False):
     """Joins the other processes, calls `work(world)` and leaves. Returns its exit code. Only rank 0 logs.
 
     Args:
         work: function that takes a World and returns an exit code.
-        expected_size, stall_seconds: see `processes.start`.
+        expected_size, stall_seconds, elastic: see `processes.start`.
 
     A UserError is raised on rank 0 only, so that the user reads it once. The other ranks return 2.
     """
     from awsdet.runtime import processes
 
-    world = processes.start(expected_size, stall_seconds)
+    world = processes.start(expected_size, stall_seconds, elastic)
     try:
         if not world.is_chief:
             logging.set_verbosity(logging.WARNING)

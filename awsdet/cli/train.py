@@ -1,6 +1,7 @@
 """Trains a detector, or continues a run that was stopped.
 
-Start it with horovodrun or mpirun to train with several processes, and directly to train with one.
+Start it with horovodrun or mpirun to train with several processes, and directly to train with one. If horovodrun has a
+host discovery script, processes and hosts may come and go while the run goes on (docs/elastic.md).
 """
 
 import functools
@@ -44,7 +45,7 @@ def run(flag_values, overrides):
     if flag_values.check:
         return _check(config, flag_values)
     work = functools.partial(_train, config, flag_values)
-    return run_on_all(work, flag_values.processes, config.train.stall_seconds)
+    return run_on_all(work, flag_values.processes, config.train.stall_seconds, elastic=True)
 
 
 def _train(config, flag_values, world):
@@ -55,7 +56,8 @@ def _train(config, flag_values, world):
     if outcome.metrics is not None:
         if world.is_chief:
             print(format_table(outcome.metrics), flush=True)
-        world.barrier()  # as soon as a rank ends with code 1, horovodrun ends the others
+        if not world.elastic:
+            world.barrier()  # as soon as a rank ends with code 1, horovodrun ends the others
     return outcome.exit_code
 
 

@@ -241,6 +241,9 @@ def train():
             # unless this is set.
             "allow_random_frozen": False,
             "checkpoint_every_steps": 0,  # 0: at the end of each epoch only
+            # In an elastic run: how many steps are lost at most if a process or its host is. 0: those since the last
+            # checkpoint (docs/elastic.md).
+            "commit_every_steps": 100,
             "keep_last": 3,
             "keep_best": True,
             "evaluate_every_epochs": 1,  # 0: never

@@ -18,16 +18,22 @@ _LAUNCHERS = {
 }
 
 
-def start(expected_size: int = 0, stall_seconds: float = 600) -> World:
+def start(expected_size: int = 0, stall_seconds: float = 600, elastic: bool = False) -> World:
     """Joins the other processes and takes this process's GPU. Call it once, before TensorFlow touches a device.
 
     Args:
         expected_size: how many processes there must be; 0 accepts any number.
         stall_seconds: if a rank keeps the others waiting for longer, the job ends.
+        elastic: whether the caller can go on with other processes, by `World.run`. It must if the launcher is elastic.
 
     Raises UserError if the number of processes is another one, or if a machine has more processes than GPUs.
     """
     launched = _launched_size()
+    if is_elastic() and expected_size:
+        raise UserError(
+            f"--processes={expected_size} fixes the number of processes, which changes in an elastic run; leave it out "
+            "and give the launcher the least and the greatest number"
+        )
     if launched is None and expected_size > 1:
         raise UserError(
             f"{expected_size} processes were requested but this one was started alone; start it with "
@@ -40,6 +46,10 @@ def start(expected_size: int = 0, stall_seconds: float = 600) -> World:
         )
     if launched is None:
         world = World()
+    elif elastic and is_elastic():
+        from awsdet.runtime.elastic import ElasticWorld
+
+        world = ElasticWorld(stall_seconds)
     else:
         from awsdet.runtime.horovod import HorovodWorld
 
@@ -92,6 +102,11 @@ def _split_cores(local_size):
         threading.set_intra_op_parallelism_threads(cores)
     if not threading.get_inter_op_parallelism_threads() and "TF_NUM_INTEROP_THREADS" not in os.environ:
         threading.set_inter_op_parallelism_threads(max(2, cores))  # with only one, no two operations could overlap
+
+
+def is_elastic() -> bool:
+    """Whether an elastic launcher (horovodrun with a host discovery script) started this process."""
+    return os.environ.get("HOROVOD_ELASTIC") == "1"
 
 
 def _launched_size():

@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterable
 
 from absl import logging
 
-_SCOPE = "awsdet_stall"
 # The line by which a rank ends the job, and what the launcher finds in it: the rank and its fault.
-_VERDICT = "rank %d (%s) %s; the limit is %d s (train.stall_seconds). Ending the job."
-_IN_VERDICT = re.compile(r"(rank \d+ \(.*\) .*); the limit is \d+ s \(train\.stall_seconds\)\. Ending the job\.$")
+_VERDICT = "rank %d (%s) %s; the limit is %d s (train.stall_seconds). %s"
+_ENDING = "Ending the job."
+_IN_VERDICT = re.compile(rf"(rank \d+ \(.*\) .*); the limit is \d+ s \(train\.stall_seconds\)\. {re.escape(_ENDING)}$")
 _REQUEST_SECONDS = 3.0
 
 
@@ -37,10 +37,13 @@ def verdict_in(line: str) -> str | None:
 
 
 class KeyValueStore:
-    """Client of horovodrun's rendezvous server. Raises nothing if the server does not answer."""
+    """Client of horovodrun's rendezvous server. Raises nothing if the server does not answer.
 
-    def __init__(self, address: str, port: int):
-        self._address, self._port = address, port
+    `scope`: keys of different scopes are different.
+    """
+
+    def __init__(self, address: str, port: int, scope: str = "awsdet_stall"):
+        self._address, self._port, self._scope = address, port, scope
 
     def put(self, key: str, text: str) -> None:
         """Stores a text."""
@@ -53,7 +56,7 @@ class KeyValueStore:
     def _request(self, method, key, body=None):
         connection = http.client.HTTPConnection(self._address, self._port, timeout=_REQUEST_SECONDS)
         try:
-            connection.request(method, f"/{_SCOPE}/{key}", body)
+            connection.request(method, f"/{self._scope}/{key}", body)
             response = connection.getresponse()
             text = response.read().decode()
             return text if response.status == 200 else None
@@ -108,7 +111,15 @@ class StallWatch(threading.Thread):
     """Publishes this rank's count. Rank 0 watches all ranks; the others watch rank 0, in case it is the frozen one."""
 
     @classmethod
-    def connect(cls, rank: int, size: int, limit: float, submitted: Callable[[], int]) -> "StallWatch":
+    def connect(
+        cls,
+        rank: int,
+        size: int,
+        limit: float,
+        submitted: Callable[[], int],
+        prefix: str = "",
+        ends_itself: bool = False,
+    ) -> "StallWatch":
         """Starts the watch of this rank. It does nothing if horovodrun's store is missing, as under mpirun.
 
         Args:
@@ -116,19 +127,22 @@ class StallWatch(threading.Thread):
             size: number of ranks.
             limit: how many seconds a rank may keep the others waiting.
             submitted: function that returns how many exchanges this rank has begun.
+            prefix: of the keys in the store; ranks that watch each other have the same.
+            ends_itself: in an elastic run. A rank that is stalled ends its own process, and the others go on.
         """
         address = os.environ.get("HOROVOD_GLOO_RENDEZVOUS_ADDR")
         port = os.environ.get("HOROVOD_GLOO_RENDEZVOUS_PORT")
         store = KeyValueStore(address, int(port)) if address and port else None
-        watch = cls(store, rank, size, limit, submitted)
+        watch = cls(store, rank, size, limit, submitted, prefix, ends_itself)
         if store is not None and size > 1:
             watch.start()
         return watch
 
-    def __init__(self, store, rank, size, limit, submitted):
+    def __init__(self, store, rank, size, limit, submitted, prefix="", ends_itself=False):
         """See `connect`."""
         super().__init__(name="stall-watch", daemon=True)
         self._store, self._rank, self._size, self._limit, self._submitted = store, rank, size, limit, submitted
+        self._prefix, self._ends_itself = prefix, ends_itself
         self._interval = min(10.0, limit / 8)
         self._done = threading.Event()
 
@@ -137,7 +151,7 @@ class StallWatch(threading.Thread):
         self._done.set()
         if self.is_alive():
             self.join()
-            self._store.put(str(self._rank), "done")
+            self._put(self._rank, "done")
 
     def run(self) -> None:
         """The thread's loop."""
@@ -146,10 +160,10 @@ class StallWatch(threading.Thread):
         beat = 0
         while not self._done.wait(self._interval):
             beat += 1
-            self._store.put(str(self._rank), f"{beat} {self._submitted()} {socket.gethostname()}")
+            self._put(self._rank, f"{beat} {self._submitted()} {socket.gethostname()}")
             hosts = {}
             for rank in watched:
-                text = self._store.get(str(rank))
+                text = self._get(rank)
                 if text == "done":
                     return  # that rank has finished its work, so this one is about to exit too
                 if text:
@@ -158,12 +172,25 @@ class StallWatch(threading.Thread):
             verdict = ledger.verdict(time.monotonic())
             if verdict is not None:
                 self._end(*verdict, hosts.get(verdict[0], "unknown host"))
-            if self._store.get("verdict") == str(self._rank):
+            if self._get("verdict") == str(self._rank):
                 self._show_stack()
+                if self._ends_itself:
+                    sys.stderr.flush()
+                    os._exit(1)
+
+    def _put(self, key, text):
+        self._store.put(f"{self._prefix}{key}", text)
+
+    def _get(self, key):
+        return self._store.get(f"{self._prefix}{key}")
 
     def _end(self, rank, complaint, host):
-        logging.error(_VERDICT, rank, host, complaint, self._limit)
-        self._store.put("verdict", str(rank))
+        next_step = "Once it has ended, the others go on." if self._ends_itself else _ENDING
+        logging.error(_VERDICT, rank, host, complaint, self._limit, next_step)
+        self._put("verdict", str(rank))
+        if self._ends_itself and rank != self._rank:
+            self._done.set()  # if its process is frozen, the launcher must end it
+            return
         if rank == self._rank:
             self._show_stack()
         else:

@@ -24,7 +24,7 @@ def together(world: World, function: Callable[[], Value]) -> Value:
         value = function()
     except Exception as caught:
         error = caught
-    failures = world.gather_objects(_described(error))
+    failures = world.gather_objects(described(error))
     if error is not None and not isinstance(error, UserError):
         raise error
     for rank, failure in enumerate(failures):
@@ -36,7 +36,7 @@ def together(world: World, function: Callable[[], Value]) -> Value:
     return value
 
 
-def _described(error: Exception | None) -> tuple[bool, str] | None:
+def described(error: Exception | None) -> tuple[bool, str] | None:
     """What the other ranks are told: (whether it is a UserError, the text); None if this rank did not fail."""
     if error is None:
         return None

@@ -1,7 +1,8 @@
-"""The training batches of a run, starting at any step."""
+"""The training batches of a run, starting anywhere in it."""
 
 from awsdet.data.reader.builder import reader_options
-from awsdet.data.reader.pipeline import steps_per_epoch, train_dataset
+from awsdet.data.reader.pipeline import steps_left, steps_per_epoch, train_dataset
+from awsdet.data.reader.position import Position
 from awsdet.runtime.errors import UserError
 
 
@@ -14,29 +15,45 @@ class RecordBatches:
 
     def __init__(self, config, manifest, world):
         self._config, self._manifest, self._world = config, manifest, world
-        self.per_epoch = steps_per_epoch(manifest, reader_options(config.data), world.size)
+        self._options = reader_options(config.data)
+        self._images = config.data.batch_size * world.size
+        self.per_epoch = steps_per_epoch(manifest, self._options, world.size)
 
-    def from_step(self, step):
-        """The batches from `step` on: the rest of its epoch if that has begun, otherwise all epochs that are left."""
+    def left(self, position):
+        """How many steps the epoch of a Position still has."""
+        return steps_left(self._manifest, self._options, self._config.seed, position, self._images)
+
+    def per_epoch_of(self, images):
+        """How many steps an epoch has if a step has `images` images over all ranks."""
+        return steps_left(self._manifest, self._options, self._config.seed, Position(), images)
+
+    def from_position(self, position):
+        """The batches from a Position on: the rest of its epoch if that has begun, otherwise all epochs left."""
         last = self._config.train.epochs
         return train_dataset(
             self._manifest,
-            reader_options(self._config.data),
+            self._options,
             seed=self._config.seed,
             rank=self._world.rank,
             world_size=self._world.size,
-            epochs=min(last, step // self.per_epoch + 1) if step % self.per_epoch else last,
-            start_step=step,
+            epochs=min(last, position.epoch + 1) if position.segments else last,
+            start=position,
         ).dataset
 
 
 class DatasetBatches:
     """Batches of a `tf.data.Dataset` of the user, which is one epoch. Attributes: per_epoch, its length.
 
-    Raises UserError if its length is unknown, or if the size of its batches is not data.batch_size.
+    Raises UserError if its length is unknown, if the size of its batches is not data.batch_size, or if the number of
+    processes may change: the dataset is that of one rank of so many.
     """
 
-    def __init__(self, config, dataset):
+    def __init__(self, config, dataset, world):
+        if world.elastic:
+            raise UserError(
+                "an elastic run cannot train on a dataset of your own, which is made for one number of processes; "
+                "convert it to records (awsdet convert), or start it with a launcher that is not elastic"
+            )
         self._dataset, self.per_epoch = dataset, int(dataset.cardinality())
         if self.per_epoch < 1:
             raise UserError(
@@ -51,7 +68,16 @@ class DatasetBatches:
                 "them equal, since the learning rate is scaled by data.batch_size"
             )
 
-    def from_step(self, step):
+    def left(self, position):
+        """See RecordBatches."""
+        return self.per_epoch - sum(steps for _, steps in position.segments)
+
+    def per_epoch_of(self, images):
+        """See RecordBatches. All its steps are alike."""
+        del images
+        return self.per_epoch
+
+    def from_position(self, position):
         """See RecordBatches. An epoch that has begun goes on after the batches that were already used."""
-        within = step % self.per_epoch
+        within = self.per_epoch - self.left(position)
         return self._dataset.skip(within) if within else self._dataset.repeat()

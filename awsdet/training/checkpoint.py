@@ -18,6 +18,8 @@ from awsdet.runtime.files import remove_at_once, remove_leftovers, write_json, w
 from awsdet.training.optimizer import state_variables
 from awsdet.training.snapshot import Snapshot
 
+ACCUMULATED = "/accumulated"  # ends the name of a sum of gradients
+
 
 class Checkpoints:
     """The checkpoints of one run. Only one process may write them.
@@ -123,25 +125,30 @@ class Checkpoints:
                 remove_at_once(path)
 
 
-def state_of(detector, optimizer):
-    """The variables that are the state of a run, by their names in a checkpoint."""
+def state_of(detector, optimizer, accumulated=True):
+    """The variables that are the state of a run, by their names in a checkpoint.
+
+    `accumulated`: whether to include the gradients of an update that has begun.
+    """
     variables = [*detector.variables, *state_variables(optimizer)]
     state = {name_of(variable): variable for variable in variables}
     if len(state) < len(variables):
         raise ValueError("two variables of the detector or its optimizer have the same name")
-    return state
+    return {name: v for name, v in state.items() if accumulated or not name.endswith(ACCUMULATED)}
 
 
-def restore(path, detector, optimizer):
+def restore(path, detector, optimizer, accumulated=True):
     """Gives detector and optimizer, whose variables must all exist, the state in a checkpoint folder.
 
-    Raises UserError if the checkpoint lacks a variable, or holds a variable of another model.
+    `accumulated`: whether that includes the gradients of an update that has begun. Raises UserError if the checkpoint
+    lacks a variable, or holds a variable of another model.
     """
     with damage_named(path):
-        state, wanted = State(path), state_of(detector, optimizer)
+        state, wanted = State(path), state_of(detector, optimizer, accumulated)
         assign(wanted.values(), state)
         # Names without a dot are hyper-parameters of the optimizer, which come from the config.
-        foreign = sorted(name for name in state.names() - set(wanted) if "." in name)
+        foreign = {name for name in state.names() - set(wanted) if "." in name}
+        foreign = sorted(name for name in foreign if accumulated or not name.endswith(ACCUMULATED))
         if foreign:
             raise ValueError(f"the model has no {foreign[0]}")
 

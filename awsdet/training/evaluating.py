@@ -20,16 +20,17 @@ class Evaluating(tf.keras.callbacks.Callback):
         stop: StopTogether; if it has stopped the run, there is no time left to evaluate.
         writer: a tf.summary writer, or None.
         metrics: those of the checkpoint that the run goes on from, or None.
+        evaluated: function that is called, with the metrics, after each evaluation.
 
     Attributes: metrics, those of the last evaluation, or None.
     """
 
-    def __init__(self, run, saving, stop, writer=None, metrics=None):
+    def __init__(self, run, saving, stop, writer=None, metrics=None, evaluated=lambda metrics: None):
         super().__init__()
         self._run, self._saving, self._stop, self._writer = run, saving, stop, writer
         self._targets = {kind: run.config.train[f"{kind}_target"] for kind in ("box_ap", "mask_ap")}
         self._targets = {kind: target for kind, target in self._targets.items() if target}
-        self.metrics = metrics
+        self.metrics, self._evaluated = metrics, evaluated
 
     def due(self):
         """Whether there is to be an evaluation at the present step."""
@@ -55,8 +56,12 @@ class Evaluating(tf.keras.callbacks.Callback):
             options = reader_options(run.config.data)
             self.metrics = evaluation.evaluate(run.detector, run.inputs.evaluation, options, run.world, folder.results)
         self._saving.wait()
-        if not run.world.is_chief:
-            return
+        if run.world.is_chief:
+            self._record()
+        self._evaluated(self.metrics)
+
+    def _record(self):
+        run, folder = self._run, self._run.inputs.folder
         folder.checkpoints.record_metrics(self._saving.path, self.metrics)
         if run.config.train.keep_best:
             folder.checkpoints.choose_best()

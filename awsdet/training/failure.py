@@ -8,17 +8,18 @@ from absl import logging
 from awsdet.training.optimizer import peak_learning_rate
 
 
-def explain(error, config, world):
+def explain(error, config, world, images):
     """Logs what a TensorFlow error in the training step means; raises it again if that is not known.
 
     Args:
         error: tf.errors.OpError.
         config: ConfigDict of the run.
         world: World.
+        images: per update, over all ranks.
     """
     text = error.message or ""
     if "non-finite loss" in text:
-        logging.error("%s", non_finite_report(text, config, world.size))
+        logging.error("%s", non_finite_report(text, config, images))
     elif "Horovod" in text or "horovod" in text:
         logging.error(
             "rank %d: the exchange with the other ranks failed because one of them ended; see its messages before this "
@@ -38,10 +39,12 @@ def explain(error, config, world):
         raise error
 
 
-def non_finite_report(text, config, processes):
-    """The message about a loss or gradient that is not finite, from the text of the detector's check."""
+def non_finite_report(text, config, images):
+    """The message about a loss or gradient that is not finite, from the text of the detector's check.
+
+    `images`: per update, over all ranks.
+    """
     fields = dict(re.findall(r"\[(\w+)=\] \[([^\]]*)\]", text[text.index("non-finite loss") :]))
-    images = config.data.batch_size * processes * config.train.accumulate_steps
     settings = config.optimizer
     rate = peak_learning_rate(settings, images)
     shown = {name: value for name, value in fields.items() if name.endswith(("_loss", "_norm"))}

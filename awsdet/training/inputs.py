@@ -38,10 +38,20 @@ def prepare(config, output, resume, processes, chief=True, dataset=None, class_n
     eval_manifest = _evaluation_records(config, train_manifest)
     names, ids = _classes(train_manifest, eval_manifest, class_names)
     folder = RunFolder(output, config.train.keep_last)
-    start = folder.find_start(resume) if chief else None
+    inputs = Inputs(train_manifest, eval_manifest, names, ids, images, folder, None)
+    return with_start(inputs, config, resume, processes) if chief else inputs
+
+
+def with_start(inputs, config, resume, processes, elastic=False):
+    """The Inputs with the checkpoint to resume from, if any; for the chief. Raises UserError if it cannot go on there.
+
+    `elastic`: whether the number of processes may change.
+    """
+    start = inputs.folder.find_start(resume)
     if start is not None:
-        check_continues(read_info(start), config, names, images, config.data.batch_size * processes)
-    return Inputs(train_manifest, eval_manifest, names, ids, images, folder, start)
+        images_per_step = config.data.batch_size * processes
+        check_continues(read_info(start), config, inputs.class_names, inputs.images, images_per_step, elastic)
+    return inputs._replace(start=start)
 
 
 def _classes(train_manifest, eval_manifest, class_names):

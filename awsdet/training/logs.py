@@ -68,7 +68,7 @@ class Log(tf.keras.callbacks.Callback):
         self._timed_seconds += seconds if steps else 0.0
         record = {
             "step": self._steps.step,
-            "epoch": round(self._steps.step / self._steps.per_epoch, 4),
+            "epoch": round(self._steps.epochs, 4),
             **means,
             "learning_rate": self._learning_rate(),
             "images_per_second": self._images * steps / seconds if steps else 0.0,
@@ -97,7 +97,7 @@ class Log(tf.keras.callbacks.Callback):
         steps = self._steps
         terms = ", ".join(f"{n[:-5]} {v:.3f}" for n, v in record.items() if n.endswith("_loss"))
         text = (
-            f"epoch {-(-steps.step // steps.per_epoch)}/{-(-steps.total // steps.per_epoch)}, "
+            f"epoch {steps.current_epoch}/{steps.last_epoch}, "
             f"step {steps.step}/{steps.total}: loss {record['loss']:.4f} ({terms}), lr {record['learning_rate']:.3g}"
         )
         if self._show_metrics:

@@ -13,17 +13,15 @@ from awsdet.inference.fast_convolutions import use_fast_convolutions
 from awsdet.models import builder
 from awsdet.runtime.progress import clock
 from awsdet.runtime.together import together
-from awsdet.runtime.world import World
-from awsdet.training import checkpoint, optimizer
-from awsdet.training.batches import DatasetBatches, RecordBatches
+from awsdet.runtime.world import HostsChanged, LeftOut, RunFailed, World
+from awsdet.training import optimizer
+from awsdet.training.committing import Committing
 from awsdet.training.evaluating import Evaluating
 from awsdet.training.failure import explain
 from awsdet.training.inputs import prepare
 from awsdet.training.logs import Bar, Log
-from awsdet.training.run import Run, Timer
 from awsdet.training.saving import Saving
-from awsdet.training.schedule import build_schedule
-from awsdet.training.steps import Steps
+from awsdet.training.starting import Parts, begin, find_origin
 from awsdet.training.stop import StopFlag, StopTogether
 from awsdet.training.transfer import take_weights
 
@@ -54,83 +52,89 @@ def train(config, output, world=None, resume=False, callbacks=(), dataset=None, 
 
     Raises UserError, on all ranks, for a mistake that the user can correct.
     """
-    world, timer = world or World(), Timer()
-    own_data = (dataset, class_names)
-    inputs = together(world, lambda: prepare(config, output, resume, world.size, world.is_chief, *own_data))
-    tf.keras.utils.set_random_seed(config.seed)
-    if config.train.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    detector = together(world, lambda: _new_detector(config, inputs, world))
-    batches = together(world, lambda: _batches(config, inputs, world, dataset))
-    start = world.broadcast_object(read_info(inputs.start) if inputs.start else None)
-    total = config.train.epochs * batches.per_epoch
-    steps = Steps(start["step"] if start else 0, batches.per_epoch, min(total, config.train.max_steps or total))
-    schedule = _schedule(config, world, steps)
-    run = Run(config, inputs, world, detector, _compile(config, world, detector, schedule), steps, timer)
-    _set_state(run, start)
-    writer = _open_folder(run)
-    saving = Saving(run, (steps.step, inputs.start) if start else None)
+    parts = Parts(config, world or World(), resume, dataset)
     with StopFlag() as flag:
-        stop = StopTogether(steps, world, lambda: flag.is_set() or saving.failed)
-        evaluating = Evaluating(run, saving, stop, writer, start and start["metrics"])
         try:
-            if not (start and _evaluated_to_target(evaluating)):
-                own = [steps, *_loggers(run, schedule, writer), saving, evaluating]
-                _fit(run, batches, [*own, *callbacks, stop])
-            return _finish(run, saving, evaluating, stop)
-        except tf.errors.OpError as error:
-            explain(error, config, world)
+            _prepare(parts, output, class_names)
+            return parts.world.run(lambda: _in_world(parts, tuple(callbacks), flag))
+        except LeftOut as left:
+            logging.warning("%s; the others go on", left)
+            return Outcome(0, None)
+        except RunFailed as failed:
+            logging.error("%s; so the run ends here too", failed)
             return Outcome(1, None)
-        finally:
-            saving.settle()
+
+
+def _in_world(parts, callbacks, flag):
+    """Trains until the run ends or, in an elastic world, the processes change."""
+    world = parts.world
+    origin = find_origin(parts)
+    run, batches = begin(parts, origin)
+    metrics = origin.progress.at(run.pace, world.size).metrics if origin.progress else None
+    writer = _open_folder(run)
+    saving = Saving(run, _saved(run, origin))
+    committing = Committing(run, saving, parts.keep)
+    stop = StopTogether(run.steps, world, lambda: flag.is_set() or saving.failed)
+    evaluated = committing.commit if world.elastic else lambda metrics: None
+    evaluating = Evaluating(run, saving, stop, writer, metrics, evaluated)
+    own = [run.steps, *_loggers(run, writer), *([committing] if world.elastic else []), saving, evaluating]
+    try:
+        if world.elastic:
+            committing.commit(metrics)
+        if not (origin.progress and _evaluated_to_target(evaluating, saving)):
+            _fit(run, batches, [*own, *callbacks, stop])
+        return _finish(run, saving, evaluating, stop)
+    except HostsChanged:
+        committing.commit()  # nothing is lost
+        raise
+    except tf.errors.OpError as error:
+        if world.lost(error):
+            raise
+        explain(error, run.config, world, run.pace.images_per_update)
+        world.failed("see its messages")
+        return Outcome(1, None)
+    finally:
+        saving.settle()
 
 
 # ------------------------------------------------------------------------------------------------------------ the start
 
 
-def _new_detector(config, inputs, world):
-    detector = builder.build(config, inputs.class_names)
-    if config.train.init_from and inputs.start is None and world.is_chief:
-        take_weights(detector, config.train.init_from)
-    use_fast_convolutions(detector)  # for its evaluations; the training step is as it was
-    return detector
+def _prepare(parts, output, class_names):
+    """Makes what does not depend on the world. All ranks raise an error if one of them does, but not in an elastic
+    world: a process may join while the others train, so they learn of it later (see `find_origin`)."""
+    if not parts.world.elastic:
+        together(parts.world, lambda: _make(parts, output, class_names))
+        return
+    try:
+        _make(parts, output, class_names)
+    except Exception as problem:
+        parts.problem = problem
 
 
-def _batches(config, inputs, world, dataset):
-    return RecordBatches(config, inputs.train, world) if dataset is None else DatasetBatches(config, dataset)
+def _make(parts, output, class_names):
+    config, world = parts.config, parts.world
+    chief = world.is_chief and not world.elastic  # in an elastic world the chief looks for a checkpoint later
+    parts.inputs = prepare(config, output, parts.resume, world.size, chief, parts.dataset, class_names)
+    tf.keras.utils.set_random_seed(config.seed)
+    if config.train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    parts.detector = builder.build(config, parts.inputs.class_names)
+    if config.train.init_from and parts.inputs.start is None and chief:
+        take_weights(parts.detector, config.train.init_from)
+    use_fast_convolutions(parts.detector)  # for its evaluations; the training step is as it was
 
 
-def _schedule(config, world, steps):
-    accumulate = config.train.accumulate_steps
-    rate = optimizer.scaled_learning_rate(config.optimizer, config.data.batch_size, world.size, accumulate)
-    return build_schedule(config.schedule, rate, steps.per_epoch, steps.total, accumulate)
-
-
-def _compile(config, world, detector, schedule):
-    """Makes the detector ready for `fit`. Returns the optimizer, with all its variables."""
-    made = optimizer.build_optimizer(config.optimizer, schedule, config.model.precision)
-    detector.compile(
-        made,
-        world=world,
-        clip_norm=config.optimizer.clip_norm,
-        accumulate_steps=config.train.accumulate_steps,
-        loss_normalizer=config.train.loss_normalizer,
-    )
-    optimizer.create_slots(made, detector.trainable_variables)
-    return made
-
-
-def _set_state(run, start):
-    """Gives all ranks the same state: a new one, or that of the checkpoint with the info `start`."""
-    if start:
-        run.timer.add(start["seconds"])
-        together(run.world, lambda: _restore(run, start) if run.world.is_chief else None)
-    run.world.broadcast_variables([*run.detector.variables, *optimizer.state_variables(run.optimizer)])
-
-
-def _restore(run, start):
-    checkpoint.restore(run.inputs.start, run.detector, run.optimizer)
-    logging.info("resumed from %s at step %d", run.inputs.start, start["step"])
+def _saved(run, origin):
+    """(step, path) of the checkpoint of the step that the run goes on from, or None; the path on the chief only."""
+    if origin.progress is None:
+        return None
+    path = None
+    if run.world.is_chief:
+        path = run.inputs.folder.checkpoints.newest() if origin.committed else run.inputs.start
+        if path is not None and read_info(path)["step"] != run.steps.step:
+            path = None
+    return (run.steps.step, path) if run.world.broadcast_object(path is not None) else None
 
 
 def _open_folder(run):
@@ -144,24 +148,25 @@ def _open_folder(run):
 # ----------------------------------------------------------------------------------------------------------- on the way
 
 
-def _evaluated_to_target(evaluating):
+def _evaluated_to_target(evaluating, saving):
     """Whether a resumed run has already met its target. If it was killed before an evaluation, evaluates first."""
     if not evaluating.due():
         return False
     if evaluating.metrics is None:
+        saving.save()  # does nothing if there is a checkpoint of this step
         evaluating.evaluate()
     return evaluating.met_target()
 
 
-def _loggers(run, schedule, writer):
+def _loggers(run, writer):
     """The callbacks that report on the run; only the chief has any."""
     if not run.world.is_chief:
         return []
     log = Log(
         run.steps,
         run.config.train.log_every_steps,
-        run.config.data.batch_size * run.world.size,
-        lambda: float(schedule(run.optimizer.iterations)),
+        run.pace.images,
+        lambda: float(run.schedule(run.optimizer.iterations)),
         run.inputs.folder.log,
         writer,
         show=not _has_bar(run.world),
@@ -178,14 +183,13 @@ def _fit(run, batches, callbacks):
     """Calls Keras' fit; twice if the run goes on in the middle of an epoch, since Keras knows only whole epochs."""
     steps = run.steps
     logging.info("training to step %d; the first step builds the graph, which takes a while", steps.total)
-    last = -(-steps.total // steps.per_epoch)
     while steps.step < steps.total:
-        rest = steps.per_epoch - steps.step % steps.per_epoch
+        position = steps.mark.position
         run.detector.fit(
-            batches.from_step(steps.step),
-            initial_epoch=steps.epoch,
-            epochs=last if rest == steps.per_epoch else steps.epoch + 1,
-            steps_per_epoch=rest,
+            batches.from_position(position),
+            initial_epoch=position.epoch,
+            epochs=position.epoch + 1 if position.segments else steps.last_epoch,
+            steps_per_epoch=steps.rest,
             callbacks=callbacks,
             verbose=1 if _has_bar(run.world) else 0,
         )

@@ -8,6 +8,9 @@ import tensorflow as tf
 from awsdet.models.detector import Detector
 from awsdet.runtime.world import World
 from awsdet.training.inputs import Inputs
+from awsdet.training.pace import Pace, Reference
+from awsdet.training.progress import Progress
+from awsdet.training.schedule import Followed
 from awsdet.training.steps import Steps
 
 
@@ -36,3 +39,24 @@ class Run(NamedTuple):
     optimizer: tf.keras.optimizers.legacy.Optimizer
     steps: Steps
     timer: Timer
+    pace: Pace
+    reference: Reference
+    schedule: Any  # LearningRateSchedule
+    elastic: bool  # whether the number of processes may change, or has changed in a part of the run before this
+
+    def progress(self, metrics=None):
+        """The present Progress; metrics: of an evaluation at this step."""
+        steps = self.steps
+        followed = isinstance(self.schedule, Followed)
+        return Progress(
+            steps.mark,
+            steps.updated,
+            self.pace.images,
+            self.pace.accumulate,
+            self.world.size,
+            self.reference,
+            float(self.schedule.position(self.optimizer.iterations)) if followed else None,
+            self.timer.seconds(),
+            metrics,
+            self.elastic,
+        )

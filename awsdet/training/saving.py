@@ -32,10 +32,14 @@ class Saving(tf.keras.callbacks.Callback):
         """Whether the checkpoint that was begun could not be written."""
         return self._checkpoints.failed
 
+    def due(self):
+        """Whether there is to be a checkpoint of the present step."""
+        steps, every = self._run.steps, self._run.config.train.checkpoint_every_steps
+        return steps.at_epoch_end or (every > 0 and steps.step % every == 0)
+
     def on_train_batch_end(self, batch, logs=None):
         """Saves if it is due."""
-        steps, every = self._run.steps, self._run.config.train.checkpoint_every_steps
-        if steps.at_epoch_end or (every and steps.step % every == 0):
+        if self.due():
             self.save()
 
     def save(self):
@@ -61,13 +65,9 @@ class Saving(tf.keras.callbacks.Callback):
         if not run.world.is_chief:
             return None
         info = {
-            "step": run.steps.step,
-            "epoch": run.steps.epoch,
+            **run.progress().as_info(),
             "steps_per_epoch": run.steps.per_epoch,
-            "images_per_step": run.config.data.batch_size * run.world.size,
             "images": run.inputs.images,
-            "seconds": run.timer.seconds(),
-            "metrics": None,
             "class_names": run.inputs.class_names,
             "category_ids": run.inputs.category_ids,
             "config": run.config.to_dict(),

@@ -96,6 +96,42 @@ class Cosine(WarmUp):
         return {**super().get_config(), "updates": self.updates, "final_ratio": self.final_ratio}
 
 
+class Followed(tf.keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule for a run whose images per update change (see `pace`).
+
+    `set` tells it how to go on; a traced training step follows, since the numbers are variables. They belong to no
+    model or optimizer: a checkpoint holds them in its description.
+
+    Args:
+        schedule: the schedule in updates of the reference.
+    """
+
+    def __init__(self, schedule):
+        self.schedule = schedule
+        with tf.device("CPU:0"):
+            self._first = tf.Variable(0, dtype=tf.int64, trainable=False)
+            self._position, self._ratio, self._factor = (tf.Variable(x, trainable=False) for x in (0.0, 1.0, 1.0))
+
+    def set(self, first, position, ratio, factor):
+        """From update number `first` on, at `position` of the schedule, each update counts as `ratio` updates of the
+        reference and has `factor` times their rate."""
+        pairs = zip((self._first, self._position, self._ratio, self._factor), (first, position, ratio, factor))
+        for variable, value in pairs:
+            variable.assign(value)
+
+    def position(self, update):
+        """float32 scalar: the place in the schedule at update number `update`, counted from 0."""
+        return self._position + tf.cast(tf.cast(update, tf.int64) - self._first, tf.float32) * self._ratio
+
+    def __call__(self, step):
+        """float32 scalar: the rate of update `step`, counted from 0."""
+        return self._factor * self.schedule(self.position(step))
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {"schedule": self.schedule}
+
+
 def check_settings(settings):
     """Raises UserError if a setting of config.schedule is invalid."""
     if settings.name not in SCHEDULES:

@@ -15,6 +15,7 @@ _AT_LEAST = {
     "max_steps": 0,
     "accumulate_steps": 1,
     "checkpoint_every_steps": 0,
+    "commit_every_steps": 0,
     "keep_last": 1,
     "evaluate_every_epochs": 0,
     "log_every_steps": 1,
@@ -60,7 +61,7 @@ def check_start(config):
         )
 
 
-def check_continues(info, config, class_names, images, images_per_step):
+def check_continues(info, config, class_names, images, images_per_step, elastic=False):
     """Raises UserError if a run with these settings cannot go on from a checkpoint; logs all other changes.
 
     Args:
@@ -68,6 +69,8 @@ def check_continues(info, config, class_names, images, images_per_step):
         config: ConfigDict of the run.
         class_names: of its data. images: per epoch.
         images_per_step: images per step, over all ranks.
+        elastic: whether this run is elastic. Such a run, and one that goes on from such a run's checkpoint, may have
+            any number of images per step (see `pace`).
     """
     # Settings that did not exist when the checkpoint was written had their defaults.
     before = config_module.from_json(json.dumps(info["config"]))
@@ -83,10 +86,10 @@ def check_continues(info, config, class_names, images, images_per_step):
             raise UserError(
                 f"{at}: {key} was {old} and is now {new}; to start a new run from its weights, use train.init_from"
             )
-    if info["images_per_step"] != images_per_step:
+    if info["images_per_step"] != images_per_step and not (elastic or info.get("elastic")):
         raise UserError(
             f"{at}: a step had {info['images_per_step']} images and now has {images_per_step}; make data.batch_size x "
-            "processes what it was"
+            "processes what it was, or start it with an elastic launcher, under which this may change"
         )
     if info["images"] != images:
         raise UserError(f"{at}: an epoch had {info['images']} images and now has {images}; use the same data")

@@ -17,6 +17,11 @@ class Snapshot:
         with tf.device("CPU:0"):
             self._values = {name: tf.identity(variable) for name, variable in variables.items()}
 
+    def put_back(self, variables):
+        """Sets the variables, a dict as that of the constructor, to the values."""
+        for name, variable in variables.items():
+            variable.assign(self._values[name])
+
     def write(self, prefix):
         """Writes `prefix`.index and `prefix`.data-… in TensorFlow's own format. Raises tf.errors.OpError."""
         names, values = list(self._values), list(self._values.values())

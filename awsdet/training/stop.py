@@ -6,6 +6,8 @@ import time
 
 import tensorflow as tf
 
+from awsdet.runtime.world import HostsChanged
+
 _AGREE_SECONDS = 2.0  # about how often the ranks ask each other whether one of them was told to stop
 _AGREE_MOST_STEPS = 100
 
@@ -21,6 +23,9 @@ class StopTogether(tf.keras.callbacks.Callback):
         world: World.
         told: function that returns whether this process was told to stop, for example by SIGTERM.
 
+    In an elastic world they also agree on when to let hosts join or leave: at the next update of the weights. This then
+    raises HostsChanged on all ranks.
+
     Attributes: stopped, whether the run was ended because a rank was told to stop.
     """
 
@@ -30,7 +35,7 @@ class StopTogether(tf.keras.callbacks.Callback):
         super().__init__()
         self._steps, self._world, self._told = steps, world, told
         self._next, self._asked_step, self._asked_at = steps.step + 1, steps.step, time.perf_counter()
-        self.stopped = False
+        self.stopped = self._hosts_changed = False
 
     def on_train_batch_end(self, batch, logs=None):
         """Asks if it is time to."""
@@ -38,6 +43,8 @@ class StopTogether(tf.keras.callbacks.Callback):
             self.ask()
         if self._steps.step >= self._steps.total:
             self.model.stop_training = True
+        elif self._hosts_changed and not self.stopped and self._steps.at_update:
+            raise HostsChanged
 
     def on_epoch_end(self, epoch, logs=None):
         """Asks, since an evaluation takes long and SIGTERM leaves little time."""
@@ -47,10 +54,13 @@ class StopTogether(tf.keras.callbacks.Callback):
         """Sets `stopped` and ends `fit` if any rank has been told to stop. All ranks call it at the same step."""
         if self._world.size == 1:
             self.stopped = self.stopped or self._told()
+            self._hosts_changed = self._world.hosts_changed
         else:
             seconds = (time.perf_counter() - self._asked_at) / max(1, self._steps.step - self._asked_step)
-            told, seconds = self._world.sum(tf.constant([float(self._told()), seconds])).numpy()
+            mine = [float(self._told()), float(self._world.hosts_changed), seconds]
+            told, changed, seconds = self._world.sum(tf.constant(mine), "stop").numpy()
             self.stopped = self.stopped or told > 0
+            self._hosts_changed = changed > 0
             pause = _AGREE_SECONDS / max(float(seconds) / self._world.size, 1e-6)
             self._next = self._steps.step + int(min(max(pause, 1), _AGREE_MOST_STEPS))
             self._asked_step, self._asked_at = self._steps.step, time.perf_counter()

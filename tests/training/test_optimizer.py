@@ -154,5 +154,5 @@ def test_a_broken_run_is_told_the_rate_that_it_had(scale, wanted):
     config.data.batch_size, config.train.accumulate_steps = 4, 2
     rate = optimizers.scaled_learning_rate(config.optimizer, 4, world_size=8, accumulate_steps=2)
     assert rate == pytest.approx(wanted)
-    report = non_finite_report("non-finite loss [rank=] [0]", config, processes=8)
+    report = non_finite_report("non-finite loss [rank=] [0]", config, images=64)
     assert f"peak learning rate {wanted:g} for 64 images" in report
