@@ -12,11 +12,10 @@ class Accumulation:
     """
 
     def __init__(self, steps: int = 1, changes: bool = False):
-        self.changes = changes
+        self.changes, self.steps, self._first = changes, steps, 0
         if changes:
             with tf.device("CPU:0"):
-                self._variables = [tf.Variable(0, dtype=tf.int64, trainable=False) for _ in range(2)]
-        self.set(steps)
+                self._variables = [tf.Variable(value, dtype=tf.int64, trainable=False) for value in (steps, 0)]
 
     def set(self, steps: int, first: int = 0) -> None:
         """Sets the steps per update. `first`: number of a step with which an update begins."""

@@ -46,7 +46,7 @@ class ElasticWorld(HorovodWorld):
         os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", str(int(min(_GLOO_SECONDS, stall_seconds + 60))))
         self._address = os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"], int(os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"])
         self._place = f"{os.environ['HOROVOD_HOSTNAME']}:{os.environ['HOROVOD_LOCAL_RANK']}"
-        self._changed, self._watch, self._verbosity = threading.Event(), None, logging.get_verbosity()
+        self._changed, self._verbosity, self._watch = threading.Event(), logging.get_verbosity(), None
         self.number = 0
         self._rank_variable = self._size_variable = None  # made by `run`, since TensorFlow may not touch a device yet
         super().__init__(None, stall_seconds)
@@ -126,8 +126,8 @@ class ElasticWorld(HorovodWorld):
     def _failures(self):
         return KeyValueStore(*self._address, scope="awsdet_failure")
 
-    def _start_watch(self):
-        """Nothing yet: the processes must first agree on the number of this world, see `_begin`."""
+    def _new_watch(self):
+        """None yet: the processes must first agree on the number of this world, see `_begin`."""
 
     def _join(self):
         super()._join()

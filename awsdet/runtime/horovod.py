@@ -57,7 +57,7 @@ class HorovodWorld(World):
                 "built without the launcher's MPI; start with horovodrun, or rebuild Horovod (awsdet doctor shows its "
                 "parts)"
             )
-        self._start_watch()
+        self._watch = self._new_watch()
 
     def average(self, gradients):
         """One operation per tensor, so that the first gradients are sent while the last are still being computed."""
@@ -110,8 +110,8 @@ class HorovodWorld(World):
         self._watch.stop()
         self._hvd.shutdown()
 
-    def _start_watch(self):
-        self._watch = StallWatch.connect(self.rank, self.size, self._stall_seconds, self._submitted)
+    def _new_watch(self):
+        return StallWatch.connect(self.rank, self.size, self._stall_seconds, self._submitted)
 
     def _join(self):
         _set_stall_limits(self._stall_seconds)
