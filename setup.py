@@ -82,6 +82,7 @@ setup(
     extras_require={
         "cpu": ["tensorflow-cpu==2.15.1"],
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
+        "sagemaker": ["boto3"],  # starts jobs there; scripts/setup.sh installs it in any case
         "torch": ["torch"],  # reads .pth files of torchvision and mmdetection
         "dev": ["pytest", "pytest-xdist", "ruff"],
     },
