@@ -1,10 +1,14 @@
 """Unpacks the archives of a job. An archive is data from outside: it must not write anywhere but into its folder."""
 
+import gzip
+import lzma
 import pathlib
 import tarfile
 import zlib
 
 from awsdet.runtime.errors import UserError
+
+_CHUNK = 1 << 20  # bytes
 
 
 def extract(archive, folder):
@@ -29,11 +33,14 @@ def extract(archive, folder):
                 fault = _fault(member)
                 if fault:
                     raise UserError(f"{archive.name} is refused: its entry {member.name!r} {fault}")
+            while tar.fileobj.read(_CHUNK):  # to the end, where gzip's checksum is: tarfile does not read that far
+                pass
             # The second lock, where this Python has it; it also drops special permissions.
             options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
             tar.extractall(folder, members, **options)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise UserError(f"{archive.name} cannot be unpacked ({error}); fetch it again") from error
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise UserError(f"{archive.name} cannot be unpacked ({reason}); fetch it again") from error
     return sum(member.isfile() for member in members)
 
 
