@@ -1,4 +1,4 @@
-"""What the tests of SageMaker's user side share: a job, answers of the service, and moto, which plays AWS over HTTP."""
+"""What the tests of SageMaker's user side share: answers of the service, and moto, which plays AWS over HTTP."""
 
 import contextlib
 import datetime
@@ -9,12 +9,9 @@ import sys
 
 import pytest
 
-from awsdet.sagemaker.request import Job
+from tests.sagemaker.job import IMAGE, REGION
 
 ROOT = pathlib.Path(__file__).parents[2]
-REGION = "us-east-1"
-ROLE = "arn:aws:iam::111122223333:role/Training"
-IMAGE = f"111122223333.dkr.ecr.{REGION}.amazonaws.com/awsdet:1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
 _SERVER = """
 import sys
@@ -25,20 +22,6 @@ print("%s:%d" % server.get_host_and_port(), flush=True)
 sys.stdin.read()  # until the tests close it
 server.stop()
 """
-
-
-def job(**changes):
-    """A Job with everything that is required."""
-    plain = Job(
-        name="mine-1",
-        image=IMAGE,
-        role=ROLE,
-        config="configs/mask_rcnn_r50_fpn_1x.py",
-        train="s3://bucket/records",
-        output="s3://bucket/out",
-        instance_type="ml.p4d.24xlarge",
-    )
-    return plain._replace(**changes)
 
 
 def description(status="InProgress", detail="Training", name="mine-1", **more):

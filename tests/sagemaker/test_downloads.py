@@ -12,23 +12,25 @@ from awsdet.runtime.errors import UserError
 from awsdet.sagemaker import downloads, jobs, services, storage
 from awsdet.sagemaker.request import create_training_job
 from awsdet.sagemaker.services import Absent
-from tests.sagemaker.aws import REGION, description, job, moto_server
+from tests.sagemaker.aws import description, moto_server
+from tests.sagemaker.job import REGION, job
 
 
 @pytest.fixture(scope="module")
-def server():
-    with moto_server() as environment:
-        yield environment
+def connected():
+    """Clients that talk to moto."""
+    with moto_server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield services.connect(REGION)
 
 
 @pytest.fixture
-def clients(server, monkeypatch):
-    for name, value in server.items():
-        monkeypatch.setenv(name, value)
-    urllib.request.urlopen(f"{server['AWS_ENDPOINT_URL']}/moto-api/reset", data=b"", timeout=30)
-    clients = services.connect(REGION)
-    clients.s3.create_bucket(Bucket="bucket")
-    return clients
+def clients(connected):
+    """The same, with nothing but an empty bucket in the account."""
+    urllib.request.urlopen(f"{connected.s3.meta.endpoint_url}/moto-api/reset", data=b"", timeout=30)
+    connected.s3.create_bucket(Bucket="bucket")
+    return connected
 
 
 def keys(clients):

@@ -8,18 +8,24 @@ from botocore.stub import ANY, Stubber
 from awsdet.runtime.errors import UserError
 from awsdet.sagemaker import jobs, services
 from awsdet.sagemaker.services import Absent, ServiceFailure
-from tests.sagemaker.aws import CREDENTIALS, REGION, description
+from tests.sagemaker.aws import CREDENTIALS, description
+from tests.sagemaker.job import REGION
 
 NAME = "mine-1"
 HERE = {"TrainingJobName": NAME}
 
 
+@pytest.fixture(scope="module")
+def clients():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        yield services.connect(REGION)
+
+
 @pytest.fixture
-def aws(monkeypatch):
+def aws(clients):
     """(clients, stubber of SageMaker, stubber of the logs); what is not expected fails."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    clients = services.connect(REGION)
     with Stubber(clients.sagemaker) as sagemaker, Stubber(clients.logs) as logs:
         yield clients, sagemaker, logs
 

@@ -9,7 +9,7 @@ from botocore.validate import ParamValidator
 from awsdet.runtime.errors import UserError
 from awsdet.sagemaker import limits
 from awsdet.sagemaker.request import create_training_job
-from tests.sagemaker.aws import job
+from tests.sagemaker.job import job
 
 
 def full_request():

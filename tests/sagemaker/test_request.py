@@ -7,7 +7,7 @@ import pytest
 from awsdet.runtime.errors import UserError
 from awsdet.sagemaker import metrics, request
 from awsdet.sagemaker.request import create_training_job
-from tests.sagemaker.aws import IMAGE, ROLE, job
+from tests.sagemaker.job import IMAGE, ROLE, job
 
 
 def test_the_smallest_job():

@@ -10,7 +10,8 @@ from botocore.stub import Stubber
 from awsdet.runtime.errors import UserError
 from awsdet.sagemaker import services
 from awsdet.sagemaker.services import Absent, ServiceFailure, explained
-from tests.sagemaker.aws import CREDENTIALS, REGION
+from tests.sagemaker.aws import CREDENTIALS
+from tests.sagemaker.job import REGION
 
 
 def answer(code, message="no", status=400):
