@@ -124,6 +124,7 @@ def _launch(flag_values, overrides):
         return 0
     clients = _connect(flag_values, image_region)
     _note_region(clients.sagemaker.meta.region_name, image_region)
+    jobs.check_is_new(clients, job.name)
     if own_config:
         storage.upload_file(clients.s3, own_config, job.config_file)
         print(f"{own_config} was copied to {job.config_file}")

@@ -42,6 +42,17 @@ def describe(clients: Clients, name: str) -> dict[str, Any]:
         ) from None
 
 
+def check_is_new(clients: Clients, name: str) -> None:
+    """Raises UserError if there is a job of this name: its files in S3 must not be overwritten. Or ServiceFailure."""
+    try:
+        describe(clients, name)
+    except Absent:
+        return
+    raise UserError(
+        f"there is a job {name} already; give another --name, or leave it out to get one with the time in it"
+    )
+
+
 def stop(clients: Clients, name: str) -> str:
     """Asks a job to stop: it gets 120 seconds to save a checkpoint. Returns what was done, as one line.
 

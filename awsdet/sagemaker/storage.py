@@ -1,4 +1,4 @@
-"""Files in S3: uploads of files and folders, and downloads, with progress in bytes left to boto3."""
+"""Files in S3: uploads of files and folders, and downloads of files."""
 
 import pathlib
 
@@ -35,11 +35,3 @@ def download_file(s3, address, path):
     bucket, key = split_s3(address)
     with explained(f"fetching {address}"):
         s3.download_file(bucket, key, str(path))
-
-
-def exists(s3, address):
-    """Whether there is an object at an S3 address. Raises UserError or ServiceFailure."""
-    bucket, key = split_s3(address)
-    with explained(f"looking for {address}"):
-        found = s3.list_objects_v2(Bucket=bucket, Prefix=key)
-    return any(entry["Key"] == key for entry in found.get("Contents", ()))

@@ -2,8 +2,8 @@
 
     python tests/sagemaker/sdk_request.py '[{"spot": true}, …]'     changes of the job of tests/sagemaker/job.py
 
-Run it with the Python of an SDK's environment, with the repository on PYTHONPATH. The last line is a JSON list, for each
-job {"sdk": 2 or 3, "sent": the arguments of CreateTrainingJob, "ours": those that awsdet itself would send}.
+Run it with the Python of an SDK's environment, with the repository on PYTHONPATH. The last line is a JSON list; for
+each job it has {"sdk": 2 or 3, "sent": arguments of CreateTrainingJob, "ours": those that awsdet itself would send}.
 """
 
 import json

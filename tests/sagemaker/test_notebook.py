@@ -1,0 +1,167 @@
+"""sagemaker/awsdet_sagemaker.ipynb: every cell runs, with either SDK, and the request and the results are right.
+
+AWS is moto, in the kernel. What a job leaves is that of a real, tiny training run, so that the cells that fetch and use
+the result do real work.
+"""
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sysconfig
+import tarfile
+
+import pytest
+from PIL import Image
+
+from awsdet.sagemaker import metrics
+from tests.sagemaker.aws import CREDENTIALS, ROOT, awsdet, sdk_python
+from tests.sagemaker.job import IMAGE
+
+NOTEBOOK = ROOT / "sagemaker" / "awsdet_sagemaker.ipynb"
+BUCKET = "notebook-bucket"
+ROLE = "arn:aws:iam::123456789012:role/Training"  # 123456789012 is the account that moto plays
+PARAMETERS = f"""
+IMAGE, ROLE, BUCKET = "{IMAGE}", "{ROLE}", "{BUCKET}"
+INSTANCE_TYPE, INSTANCES, IMAGES, EPOCHS, FOLDER = "ml.g5.xlarge", 2, 8, 3, "work"
+"""
+
+
+def test_stored_without_outputs():
+    notebook = json.loads(NOTEBOOK.read_text())
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+    for cell in notebook["cells"]:
+        assert cell["cell_type"] in ("markdown", "code") and cell["source"]
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [] and cell["execution_count"] is None
+
+
+def test_links_lead_somewhere():
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    links = [part.partition(")")[0] for part in text.split("](")[1:]]
+    assert links and all((NOTEBOOK.parent / link).is_file() for link in links)
+
+
+def run(*arguments, folder):
+    done = awsdet(*arguments, folder=folder, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """A folder with the archives of a real run of one epoch on 8 images."""
+    base = tmp_path_factory.mktemp("run")
+    run("shapes", "--output=shapes", "--train_images=8", "--val_images=4", folder=base)
+    for split in ("train", "val"):
+        annotations = f"--annotations=shapes/annotations/instances_{split}.json"
+        images = f"--images=shapes/images/{split}"
+        run("convert", annotations, images, "--output=records", f"--split={split}", "--shards=1", folder=base)
+    config = f"--config={ROOT / 'configs' / 'shapes_mask_rcnn.py'}"
+    settings = ("--config.data.train_records=records", "--config.train.epochs=1")
+    run("train", config, "--output=run", *settings, folder=base)
+    run("weights", "run", "weights.safetensors", folder=base)
+    contents = {
+        "model.tar.gz": ("weights.safetensors", "run/config.json"),
+        "output.tar.gz": ("run/metrics.jsonl", "run/examples.png"),
+    }
+    (base / "archives").mkdir()
+    for name, files in contents.items():
+        with tarfile.open(base / "archives" / name, "w:gz") as tar:
+            for file in files:
+                tar.add(base / file, arcname=file.rpartition("/")[2])
+    return base / "archives"
+
+
+@pytest.fixture(scope="module", params=["v2", "v3"])
+def executed(request, archives, tmp_path_factory):
+    """(the SDK, the notebook with its outputs, the requests that were sent, the folder that it worked in)."""
+    python, folder = sdk_python(request.param), tmp_path_factory.mktemp(request.param)
+    (folder / "sdk.yaml").write_text(
+        "SchemaVersion: '1.0'\nSageMaker: {PythonSDK: {Modules: {TelemetryOptOut: true}}}\n"
+    )
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("AWS_")},
+        **CREDENTIALS,
+        "PYTHONPATH": f"{ROOT / 'tests' / 'sagemaker' / 'kernel'}{os.pathsep}{ROOT}",
+        "SAGEMAKER_VALIDATE_ROLE": "false",  # moto cannot simulate what a role may do
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(folder / "sdk.yaml"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "jupyter"),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "AWSDET_TEST_BUCKET": BUCKET,
+        "AWSDET_TEST_ARCHIVES": str(archives),
+        "AWSDET_TEST_REQUESTS": str(folder / "requests"),
+        "AWSDET_TEST_PACKAGES": sysconfig.get_path("purelib"),
+    }
+    command = [python, ROOT / "tests" / "sagemaker" / "run_notebook.py", NOTEBOOK, "out.ipynb", PARAMETERS]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=folder, timeout=590, check=False
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    notebook = json.loads((folder / "out.ipynb").read_text())
+    requests = [json.loads(line) for line in (folder / "requests").read_text().splitlines()]
+    return request.param, notebook, requests, folder
+
+
+def text_of(notebook):
+    """All that the cells printed."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    return "".join("".join(output.get("text", ())) for output in outputs if output["output_type"] == "stream")
+
+
+def test_every_cell_ran(executed):
+    _, notebook, _, _ = executed
+    counts = [cell["execution_count"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_the_request_that_was_sent(executed):
+    sdk, _, requests, _ = executed
+    assert len(requests) == 1
+    sent = requests[0]
+    assert sent["TrainingJobName"].startswith("shapes-20")
+    assert sent["HyperParameters"] == {"config": "configs/shapes_mask_rcnn.py", "train.epochs": "3"}
+    assert sent["AlgorithmSpecification"]["TrainingImage"] == IMAGE and sent["RoleArn"] == ROLE
+    assert sent["AlgorithmSpecification"]["MetricDefinitions"] == metrics.definitions()
+    assert "ContainerEntrypoint" not in sent["AlgorithmSpecification"]  # the image's own starts
+    channels = {entry["ChannelName"]: entry["DataSource"]["S3DataSource"]["S3Uri"] for entry in sent["InputDataConfig"]}
+    assert channels == {"train": f"s3://{BUCKET}/awsdet/records/shapes/"}
+    assert sent["ResourceConfig"]["InstanceType"] == "ml.g5.xlarge" and sent["ResourceConfig"]["InstanceCount"] == 2
+    assert sent["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600}
+    assert sent["CheckpointConfig"]["LocalPath"] == "/opt/ml/checkpoints"
+    assert "DebugHookConfig" not in sent
+
+
+def test_what_the_cells_print(executed, archives):
+    sdk, notebook, requests, _ = executed
+    text = text_of(notebook)
+    assert f"region us-east-1, SageMaker SDK {sdk[1]}" in text
+    assert f"files are in s3://{BUCKET}/awsdet/records/shapes" in text
+    name = requests[0]["TrainingJobName"]
+    assert f"job {name} completed: s3://{BUCKET}/awsdet/jobs/{name}/output/model.tar.gz" in text
+    for line in ("weights.safetensors", "config.json", "output/metrics.jsonl", "output/examples.png"):
+        assert f"\n{line}\n" in text
+    found = [
+        line for line in text.splitlines() if line.split()[:1] in (["circle"], ["rectangle"], ["triangle"], ["star"])
+    ]
+    assert len(found) == 8, text
+
+
+def test_the_result_is_that_of_the_run(executed, archives):
+    _, _, requests, folder = executed
+    fetched = folder / "work" / requests[0]["TrainingJobName"]
+    with tarfile.open(archives / "model.tar.gz") as tar:
+        assert (fetched / "weights.safetensors").read_bytes() == tar.extractfile("weights.safetensors").read()
+
+
+def test_pictures_are_shown(executed):
+    """The graph of the metrics, and the predictions."""
+    _, notebook, _, _ = executed
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    encoded = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", ())]
+    assert len(encoded) == 2
+    for picture in (Image.open(io.BytesIO(base64.b64decode(text))) for text in encoded):
+        assert picture.width > 90 and len(picture.convert("RGB").getcolors(1 << 24)) > 3
