@@ -4,6 +4,7 @@ A mistake that the user can mend is a UserError. What only time or the network c
 """
 
 import contextlib
+import re
 from typing import Any, NamedTuple
 
 from awsdet.runtime.errors import UserError
@@ -40,6 +41,7 @@ _MENDABLE = {
     "OptInRequired": "this account has no access to SageMaker in this region",
 }
 _BUSY = ("Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown", "RequestLimitExceeded")
+_ABSENT_JOB = re.compile("Requested resource not found|Could not find training job")
 _ABSENT = ("ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "404", "NotFound")
 
 
@@ -137,7 +139,7 @@ def _explain_answer(doing, error):
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _MENDABLE:
         return UserError(f"{text}; {_MENDABLE[code]}")
-    if code in _ABSENT or (code == "ValidationException" and "not found" in message and "resource" in message.lower()):
+    if code in _ABSENT or (code == "ValidationException" and _ABSENT_JOB.match(message)):
         return Absent(text)
     if code == "ValidationException" and "image" in message.lower():
         return UserError(f"{text}; push the image to ECR in the region of the job, and let the job's role read it")

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from awsdet.sagemaker import request, services
+from awsdet.cli import main
+from awsdet.sagemaker import jobs, request, services
 from tests.sagemaker.aws import CREDENTIALS, ROOT, awsdet, moto_server
 from tests.sagemaker.job import IMAGE, REGION, ROLE, job
 
@@ -214,6 +215,57 @@ def test_a_dry_run_loads_no_tensorflow():
     assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("arguments", [(*LAUNCH, "--dry-run"), ("stop", "mine-1")])
+def test_without_boto3(arguments):
+    source = (
+        "import sys; sys.modules.update(boto3=None, botocore=None); "
+        "from awsdet.cli import main; sys.exit(main.main(['sagemaker', *sys.argv[1:]]))"
+    )
+    command = [sys.executable, "-c", source, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "awsdet sagemaker: the package boto3 is missing; install it with: pip install boto3\n"
+
+
+def follow_with(monkeypatch, capsys, outcome):
+    """(exit code, stdout, stderr) of `awsdet sagemaker logs mine-1`, if following the job ends in this way."""
+
+    def follow(clients, name, show):
+        show("[algo-1] a line")
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(jobs, "follow", follow)
+    code = main.main(["sagemaker", "logs", "mine-1"])
+    return (code, *capsys.readouterr())
+
+
+def test_exit_code_is_that_of_the_job(monkeypatch, capsys):
+    """Statuses that moto does not know."""
+    code, out, err = follow_with(monkeypatch, capsys, jobs.End(1, "job mine-1 failed: the disk is full"))
+    assert code == 1 and out == "[algo-1] a line\n"
+    assert err == "awsdet sagemaker: job mine-1 failed: the disk is full\n"
+    code, out, err = follow_with(monkeypatch, capsys, jobs.End(0, "job mine-1 was stopped"))
+    assert code == 0 and "awsdet sagemaker: job mine-1 was stopped\n" in out and err == ""
+
+
+def test_interrupt_ends_the_following_and_not_the_job(monkeypatch, capsys):
+    code, _, err = follow_with(monkeypatch, capsys, KeyboardInterrupt())
+    assert code == 1
+    assert (
+        "the job goes on; awsdet sagemaker logs mine-1 follows it again, awsdet sagemaker stop mine-1 stops it" in err
+    )
+
+
+def test_aws_that_cannot_be_reached_any_more(monkeypatch, capsys):
+    failure = services.ServiceFailure("looking up job mine-1: no answer; the job goes on")
+    code, _, err = follow_with(monkeypatch, capsys, failure)
+    assert (code, err) == (1, "awsdet sagemaker logs: looking up job mine-1: no answer; the job goes on\n")
+
+
 def test_script_does_the_same_as_the_command(tmp_path):
     """From any folder, and where awsdet is not installed."""
     command = [sys.executable, ROOT / "sagemaker" / "launch.py", *LAUNCH[1:], "--dry-run", "--name=mine-1"]
@@ -261,8 +313,10 @@ def test_from_launch_to_download(aws, tmp_path):
     stored = clients.s3.get_object(Bucket="bucket", Key="out/mine-1/config/mine.py")["Body"].read()
     assert stored == path.read_bytes()
 
-    again = mistake(*LAUNCH, "--name=mine-1", environment=environment)
-    assert "give another --name" in again
+    changed = write_config(tmp_path, "    config.data.batch_size = 1\n    return config\n")
+    again = mistake(*LAUNCH, "--name=mine-1", f"--config={changed}", environment=environment)
+    assert "there is a job mine-1 already; give another --name" in again
+    assert clients.s3.get_object(Bucket="bucket", Key="out/mine-1/config/mine.py")["Body"].read() == stored
 
     logs = awsdet("sagemaker", "logs", "mine-1", "--nowait", environment=environment)
     assert (logs.returncode, logs.stdout) == (0, "[algo-1] awsdet_metric step=1 loss=1.5;\n[algo-1] done\n")
@@ -281,7 +335,7 @@ def test_from_launch_to_download(aws, tmp_path):
     clients.s3.upload_file(str(archive), "bucket", "out/mine-1/output/model.tar.gz")
     fetched = awsdet("sagemaker", "download", "mine-1", environment=environment, folder=tmp_path)
     assert (fetched.returncode, fetched.stdout) == (0, "1 files of model.tar.gz -> mine-1\n"), fetched.stderr
-    assert (tmp_path / "mine-1" / "mine.py").read_bytes() == path.read_bytes()
+    assert (tmp_path / "mine-1" / "mine.py").read_bytes() == changed.read_bytes()
 
 
 def test_launch_without_waiting(aws):
@@ -295,4 +349,4 @@ def test_launch_without_waiting(aws):
 @pytest.mark.parametrize("action", ["logs", "describe", "stop", "download"])
 def test_job_that_does_not_exist(aws, action):
     environment, _ = aws
-    assert "none" in mistake(action, "none", environment=environment)
+    assert "there is no job none in us-east-1; check the name" in mistake(action, "none", environment=environment)

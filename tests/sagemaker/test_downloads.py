@@ -119,5 +119,5 @@ def test_job_without_results(clients, tmp_path, status, text):
 
 
 def test_job_that_does_not_exist(clients, tmp_path):
-    with pytest.raises(UserError, match="none"):
+    with pytest.raises(UserError, match="there is no job none in us-east-1"):
         downloads.download(clients, "none", tmp_path / "x")

@@ -70,6 +70,7 @@ def test_mistakes_of_the_user(code, message, text):
         ("NoSuchKey", "no"),
         ("404", "Not Found"),
         ("ValidationException", "Requested resource not found."),
+        ("ValidationException", "Could not find training job 'arn:aws:sagemaker:…'."),
     ],
 )
 def test_what_does_not_exist(code, message):
