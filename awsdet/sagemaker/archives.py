@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import os
 import pathlib
 import tarfile
 import zlib
@@ -35,13 +36,20 @@ def extract(archive, folder):
                     raise UserError(f"{archive.name} is refused: its entry {member.name!r} {fault}")
             while tar.fileobj.read(_CHUNK):  # to the end, where gzip's checksum is: tarfile does not read that far
                 pass
-            # The second lock, where this Python has it; it also drops special permissions.
+            # The second lock, where this Python has it.
             options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-            tar.extractall(folder, members, **options)
+            tar.extractall(folder, map(_plain, members), **options)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         reason = str(error).partition("\n")[0].rstrip(":")
         raise UserError(f"{archive.name} cannot be unpacked ({reason}); fetch it again") from error
     return sum(member.isfile() for member in members)
+
+
+def _plain(member):
+    """The entry as a file or folder of this user, with nobody else allowed to write and no special permissions."""
+    member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+    member.mode = member.mode & 0o755 | (0o700 if member.isdir() else 0o600)
+    return member
 
 
 def _fault(member):

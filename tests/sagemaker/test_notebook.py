@@ -5,12 +5,15 @@ the result do real work.
 """
 
 import base64
+import fcntl
 import io
 import json
 import os
+import pathlib
 import subprocess
 import sysconfig
 import tarfile
+from typing import NamedTuple
 
 import pytest
 from PIL import Image
@@ -51,9 +54,20 @@ def run(*arguments, folder):
 
 
 @pytest.fixture(scope="module")
-def archives(tmp_path_factory):
-    """A folder with the archives of a real run of one epoch on 8 images."""
-    base = tmp_path_factory.mktemp("run")
+def archives(tmp_path_factory, worker_id):
+    """A folder with the archives of a real run, which the first test process makes while the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "sagemaker-run"
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "archives").exists():
+            folder.mkdir(exist_ok=True)
+            make_archives(folder)
+    return folder / "archives"
+
+
+def make_archives(base):
+    """Trains for one epoch on 8 images and packs what the container leaves into BASE/archives."""
     run("shapes", "--output=shapes", "--train_images=8", "--val_images=4", folder=base)
     for split in ("train", "val"):
         annotations = f"--annotations=shapes/annotations/instances_{split}.json"
@@ -67,18 +81,26 @@ def archives(tmp_path_factory):
         "model.tar.gz": ("weights.safetensors", "run/config.json"),
         "output.tar.gz": ("run/metrics.jsonl", "run/examples.png"),
     }
-    (base / "archives").mkdir()
+    (base / "new").mkdir()
     for name, files in contents.items():
-        with tarfile.open(base / "archives" / name, "w:gz") as tar:
+        with tarfile.open(base / "new" / name, "w:gz") as tar:
             for file in files:
                 tar.add(base / file, arcname=file.rpartition("/")[2])
-    return base / "archives"
+    (base / "new").rename(base / "archives")
 
 
-@pytest.fixture(scope="module", params=["v2", "v3"])
-def executed(request, archives, tmp_path_factory):
-    """(the SDK, the notebook with its outputs, the requests that were sent, the folder that it worked in)."""
-    python, folder = sdk_python(request.param), tmp_path_factory.mktemp(request.param)
+class Executed(NamedTuple):
+    """A notebook that ran. cells: with their outputs. requests: those that were sent. folder: where it worked."""
+
+    sdk: str
+    cells: list
+    requests: list
+    folder: pathlib.Path
+
+
+def execute(sdk, archives, folder):
+    """Runs the notebook with an SDK, "v2" or "v3", in a folder. Returns Executed."""
+    python = sdk_python(sdk)
     (folder / "sdk.yaml").write_text(
         "SchemaVersion: '1.0'\nSageMaker: {PythonSDK: {Modules: {TelemetryOptOut: true}}}\n"
     )
@@ -103,25 +125,36 @@ def executed(request, archives, tmp_path_factory):
     assert done.returncode == 0, done.stderr[-6000:]
     notebook = json.loads((folder / "out.ipynb").read_text())
     requests = [json.loads(line) for line in (folder / "requests").read_text().splitlines()]
-    return request.param, notebook, requests, folder
+    return Executed(sdk, notebook["cells"], requests, folder)
 
 
-def text_of(notebook):
+@pytest.fixture(scope="module", params=["v2", "v3"])
+def sdk(request):
+    """An SDK that is there."""
+    sdk_python(request.param)
+    return request.param
+
+
+def test_cells_run_from_top_to_bottom(sdk, archives, tmp_path):
+    executed = execute(sdk, archives, tmp_path)
+    counts = [cell["execution_count"] for cell in executed.cells if cell["cell_type"] == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    check_request(executed)
+    check_text(executed)
+    check_download(executed, archives)
+    check_pictures(executed)
+
+
+def text_of(cells):
     """All that the cells printed."""
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
     return "".join("".join(output.get("text", ())) for output in outputs if output["output_type"] == "stream")
 
 
-def test_every_cell_ran(executed):
-    _, notebook, _, _ = executed
-    counts = [cell["execution_count"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert counts == list(range(1, len(counts) + 1))
-
-
-def test_the_request_that_was_sent(executed):
-    sdk, _, requests, _ = executed
-    assert len(requests) == 1
-    sent = requests[0]
+def check_request(executed):
+    """The SDK sent the job of the cells."""
+    assert len(executed.requests) == 1
+    sent = executed.requests[0]
     assert sent["TrainingJobName"].startswith("shapes-20")
     assert sent["HyperParameters"] == {"config": "configs/shapes_mask_rcnn.py", "train.epochs": "3"}
     assert sent["AlgorithmSpecification"]["TrainingImage"] == IMAGE and sent["RoleArn"] == ROLE
@@ -135,12 +168,12 @@ def test_the_request_that_was_sent(executed):
     assert "DebugHookConfig" not in sent
 
 
-def test_what_the_cells_print(executed, archives):
-    sdk, notebook, requests, _ = executed
-    text = text_of(notebook)
-    assert f"region us-east-1, SageMaker SDK {sdk[1]}" in text
+def check_text(executed):
+    """The cells print the steps of the job, its files, and real detections."""
+    text = text_of(executed.cells)
+    assert f"region us-east-1, SageMaker SDK {executed.sdk[1]}" in text
     assert f"files are in s3://{BUCKET}/awsdet/records/shapes" in text
-    name = requests[0]["TrainingJobName"]
+    name = executed.requests[0]["TrainingJobName"]
     assert f"job {name} completed: s3://{BUCKET}/awsdet/jobs/{name}/output/model.tar.gz" in text
     for line in ("weights.safetensors", "config.json", "output/metrics.jsonl", "output/examples.png"):
         assert f"\n{line}\n" in text
@@ -150,17 +183,16 @@ def test_what_the_cells_print(executed, archives):
     assert len(found) == 8, text
 
 
-def test_the_result_is_that_of_the_run(executed, archives):
-    _, _, requests, folder = executed
-    fetched = folder / "work" / requests[0]["TrainingJobName"]
+def check_download(executed, archives):
+    """The downloaded weights are those of the run."""
+    fetched = executed.folder / "work" / executed.requests[0]["TrainingJobName"]
     with tarfile.open(archives / "model.tar.gz") as tar:
         assert (fetched / "weights.safetensors").read_bytes() == tar.extractfile("weights.safetensors").read()
 
 
-def test_pictures_are_shown(executed):
-    """The graph of the metrics, and the predictions."""
-    _, notebook, _, _ = executed
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", ())]
+def check_pictures(executed):
+    """The graph of the metrics and the predictions are shown."""
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", ())]
     encoded = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", ())]
     assert len(encoded) == 2
     for picture in (Image.open(io.BytesIO(base64.b64decode(text))) for text in encoded):
