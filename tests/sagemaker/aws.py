@@ -13,6 +13,11 @@ from tests.sagemaker.job import IMAGE, REGION
 
 ROOT = pathlib.Path(__file__).parents[2]
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+# Variables for the SageMaker SDKs: moto cannot simulate what a role may do, and tests do not report to AWS.
+SDK_SETTINGS = {
+    "SAGEMAKER_VALIDATE_ROLE": "false",
+    "SAGEMAKER_USER_CONFIG_OVERRIDE": str(ROOT / "tests" / "sagemaker" / "sdk_defaults.yaml"),
+}
 _SERVER = """
 import sys
 from moto.server import ThreadedMotoServer

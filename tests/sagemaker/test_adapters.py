@@ -9,7 +9,7 @@ import pytest
 
 from awsdet.runtime.errors import UserError
 from awsdet.sagemaker import adapters
-from tests.sagemaker.aws import CREDENTIALS, ROOT, sdk_python
+from tests.sagemaker.aws import CREDENTIALS, ROOT, SDK_SETTINGS, sdk_python
 
 JOBS = {
     "smallest": {},
@@ -41,7 +41,7 @@ ADDED = {2: {"ProfilerConfig": {"DisableProfiler": True}}, 3: {}}
 @functools.cache
 def sent_by(version):
     """What tests/sagemaker/sdk_request.py prints for all JOBS in the environment of an SDK, by their names."""
-    environment = {**os.environ, **CREDENTIALS, "PYTHONPATH": str(ROOT), "SAGEMAKER_VALIDATE_ROLE": "false"}
+    environment = {**os.environ, **CREDENTIALS, **SDK_SETTINGS, "PYTHONPATH": str(ROOT)}
     command = [sdk_python(version), "tests/sagemaker/sdk_request.py", json.dumps(list(JOBS.values()))]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

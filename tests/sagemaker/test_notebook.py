@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from awsdet.sagemaker import metrics
-from tests.sagemaker.aws import CREDENTIALS, ROOT, awsdet, sdk_python
+from tests.sagemaker.aws import CREDENTIALS, ROOT, SDK_SETTINGS, awsdet, sdk_python
 from tests.sagemaker.job import IMAGE
 
 NOTEBOOK = ROOT / "sagemaker" / "awsdet_sagemaker.ipynb"
@@ -101,15 +101,11 @@ class Executed(NamedTuple):
 def execute(sdk, archives, folder):
     """Runs the notebook with an SDK, "v2" or "v3", in a folder. Returns Executed."""
     python = sdk_python(sdk)
-    (folder / "sdk.yaml").write_text(
-        "SchemaVersion: '1.0'\nSageMaker: {PythonSDK: {Modules: {TelemetryOptOut: true}}}\n"
-    )
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("AWS_")},
         **CREDENTIALS,
         "PYTHONPATH": f"{ROOT / 'tests' / 'sagemaker' / 'kernel'}{os.pathsep}{ROOT}",
-        "SAGEMAKER_VALIDATE_ROLE": "false",  # moto cannot simulate what a role may do
-        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(folder / "sdk.yaml"),
+        **SDK_SETTINGS,
         "IPYTHONDIR": str(folder / "ipython"),
         "JUPYTER_RUNTIME_DIR": str(folder / "jupyter"),
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
