@@ -1,0 +1,61 @@
+"""What every host but the first one does: makes its data ready, lets the first host in by SSH, and ends as it ends."""
+
+import queue
+import time
+
+from container_base import JobFailed, Outcome, say
+from container_job import start_preparing
+from container_link import LOST, OtherHost
+from container_ssh import SshServer, key_folder
+
+
+def follow(ready, events, children):
+    """Runs this host's part. Returns the Outcome that the first host tells.
+
+    Raises JobFailed if the first host vanishes.
+    """
+    description = ready.description
+    leader = description.hosts[0]
+    hello = {"token": description.token, "host": description.current_host, "processes": ready.processes}
+    deadline = time.monotonic() + ready.start_seconds
+    link = OtherHost(leader, ready.link_port, hello, events, ready.lost_seconds, deadline)
+    server = None
+    start_preparing(ready, events, children)
+    prepared = False
+    try:
+        while True:
+            try:
+                event = events.get(timeout=max(0.1, deadline - time.monotonic()))
+            except queue.Empty:
+                raise JobFailed(f"the first host, {leader}, did not let this host in") from None
+            if event.kind == "stop" and not event.host:
+                say("told to stop; telling the first host")
+                link.send("stop")
+            elif event.kind == "welcome":
+                server = SshServer(key_folder(), ready.ssh_port, event.content["key"])
+                deadline = time.monotonic() + 10**9  # from here on, silence is what tells that something is wrong
+            elif event.kind == "prepared":
+                prepared = True
+            elif event.kind == "failed":
+                link.send("failed", **event.content)
+            elif event.kind == "done":
+                return _ended(leader, event.content)
+            elif event.kind == LOST:
+                raise JobFailed(
+                    f"the first host, {leader}, has vanished: its connection broke or it was silent for "
+                    f"{ready.lost_seconds} s; see its log"
+                )
+            if prepared and server is not None:
+                prepared = False
+                say(f"ready; {leader} starts the processes of this host")
+                link.send("ready")
+    finally:
+        link.close()
+        if server is not None:
+            server.stop()
+
+
+def _ended(leader, content):
+    code = int(content["code"])
+    say(f"{leader} says that the job ended with code {code}")
+    return Outcome(code, f"{leader}: {content['reason']}" if code else "")
