@@ -49,11 +49,11 @@ class Description(NamedTuple):
 
 def read_description(paths):
     """The Description of the job. Raises UserError for what is missing or malformed."""
-    resources = _read(paths.config / "resourceconfig.json")
-    hosts, current, interface = _hosts(resources, paths.config)
+    hyperparameters = decode_hyperparameters(_hyperparameters(paths.config))
+    hosts, current, interface = _hosts(_read(paths.config / "resourceconfig.json"), paths.config)
     return Description(
         os.environ.get("TRAINING_JOB_NAME", ""),
-        decode_hyperparameters(_hyperparameters(paths.config)),
+        hyperparameters,
         hosts,
         current,
         interface,

@@ -29,6 +29,10 @@ _SAY_SECONDS = 15
 LOST = "lost"
 
 
+class Interrupted(Exception):
+    """This host was told to stop before it had reached the first host."""
+
+
 class Event(NamedTuple):
     """Something that happened. host: who said it, "" for this host. content: dict."""
 
@@ -129,7 +133,7 @@ class OtherHost:
         leader: name of the first host. port: its port. hello: dict that introduces this host. events: SimpleQueue of
             Event. lost_seconds: see above. deadline: time (`time.monotonic`) until which it tries to connect.
 
-    Raises JobFailed if the first host cannot be reached or does not want this host.
+    Raises JobFailed if the first host cannot be reached, Interrupted if something comes into `events` meanwhile.
     """
 
     def __init__(self, leader, port, hello, events, lost_seconds, deadline):
@@ -155,6 +159,8 @@ class OtherHost:
                 return Connection(socket.create_connection((self._leader, port), timeout=5))
             except OSError as error:
                 now = time.monotonic()
+                if not self._events.empty():
+                    raise Interrupted from None
                 if now > deadline:
                     raise JobFailed(
                         f"the first host, {self._leader}, cannot be reached at port {port}: {error}"

@@ -19,9 +19,12 @@ _COPY_SECONDS = 30  # between two copies of the event files
 _OUTPUT = ("metrics.jsonl", "results.json", "examples.png", "config.json", "versions.json")
 # What begins a line of a rank, "[algo-1:0] ", or of absl's log, "12:34:56 ".
 _PREFIX = re.compile(r"^(\[[\w.-]+:\d+\] )?(\s{4})?(\d\d:\d\d:\d\d )?")
-# Lines that explain a failure: those of awsdet's commands, the last line of a traceback, what memory and networks say.
+# Lines that explain a failure: those of awsdet's commands, what a training logs before it fails, the last line of a
+# traceback, what NCCL and the disk say.
 _OURS = re.compile(r"awsdet [a-z]+: ")
-_ERRORS = re.compile(r"[\w.]*(Error|Exception)\b.*:|.*(out of memory|OOM when|NCCL WARN|No space left)", re.I)
+_LOGGED = "not finite|without meeting the target|Ending the job|exchange with the other ranks|could not be written"
+_SAID = f"{_LOGGED}|out of memory|OOM when|NCCL WARN|No space left"
+_ERRORS = re.compile(rf"[\w.]*(Error|Exception)\b.*:|.*({_SAID})", re.I)
 
 
 class Reporter:

@@ -97,6 +97,10 @@ class SshServer:
         self.stop()
         raise JobFailed(f"sshd did not start on port {port}: {said[-1]}")
 
+    def complaints(self):
+        """What the server refused, and why: lines of its log."""
+        return [line for line in self._log.read_text().splitlines() if "refused" in line or "error" in line][-3:]
+
     def stop(self):
         """Ends the server and all sessions."""
         try:

@@ -5,7 +5,7 @@ import time
 
 from container_base import JobFailed, Outcome, say
 from container_job import start_preparing
-from container_link import LOST, OtherHost
+from container_link import LOST, Interrupted, OtherHost
 from container_ssh import SshServer, key_folder
 
 
@@ -18,7 +18,11 @@ def follow(ready, events, children):
     leader = description.hosts[0]
     hello = {"token": description.token, "host": description.current_host, "processes": ready.processes}
     deadline = time.monotonic() + ready.start_seconds
-    link = OtherHost(leader, ready.link_port, hello, events, ready.lost_seconds, deadline)
+    try:
+        link = OtherHost(leader, ready.link_port, hello, events, ready.lost_seconds, deadline)
+    except Interrupted:
+        say(f"told to stop before {leader} was there; nothing is lost")
+        return Outcome(0)
     server = None
     start_preparing(ready, events, children)
     prepared = False
@@ -52,6 +56,8 @@ def follow(ready, events, children):
     finally:
         link.close()
         if server is not None:
+            for line in server.complaints():
+                say(f"sshd: {line}")
             server.stop()
 
 
