@@ -71,7 +71,8 @@ class Paths(NamedTuple):
     @property
     def scratch(self):
         """Folder for archives and converted records; nothing in it is uploaded."""
-        return pathlib.Path(os.environ.get("AWSDET_SCRATCH") or self.root / "scratch")
+        given = os.environ.get("AWSDET_SCRATCH")  # may hold other things too, which are not ours to remove
+        return pathlib.Path(given) / "awsdet-scratch" if given else self.root / "scratch"
 
 
 def job_paths():
@@ -190,13 +191,17 @@ def awsdet(command, *arguments):
     return [sys.executable, "-m", "awsdet.cli.main", command, *map(str, arguments)]
 
 
-def clean_leftovers(paths, job_name):
+def clean_leftovers(paths, job_name, owns_scratch=True):
     """Removes what an earlier job left on this machine (a warm pool keeps it).
 
     Our own scratch folder says for which job it was made. Model and output belong to the job that runs, so what is
     there from another job of ours would be uploaded as this job's. Checkpoints stay: SageMaker put them there.
+
+    `owns_scratch`: whether no other host uses the same scratch folder, or this is the one to look after it.
     """
     paths.failure.unlink(missing_ok=True)
+    if not owns_scratch:
+        return
     marker = paths.scratch / "job"
     before = marker.read_text() if marker.is_file() else None
     if before not in (None, job_name):

@@ -57,10 +57,11 @@ def _run(paths):
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: events.put(Event("", "stop", {})))
     description = read_description(paths)
-    clean_leftovers(paths, description.name)
+    clean_leftovers(paths, description.name, owns_scratch=description.leads or not switch("AWSDET_SCRATCH_SHARED"))
     ready = _look(paths, description)
     use_persistent_kernel_cache()
-    wait_for_names(description.hosts, number("AWSDET_DNS_SECONDS", 300), events)
+    if len(description.hosts) > 1:
+        wait_for_names(description.hosts, number("AWSDET_DNS_SECONDS", 300), events)
     try:
         if description.leads:
             from container_leader import lead

@@ -5,6 +5,7 @@ import queue
 import signal
 import time
 
+import psutil
 from container_base import Child, JobFailed, Outcome, awsdet, say
 from container_job import start_preparing
 from container_link import LOST, Event, FirstHost
@@ -54,10 +55,13 @@ class _Leader:
         if self._stopped_at:
             say("told to stop before the training began; nothing is lost")
             return Outcome(0)
+        self._check_processes()
         resume = self._resumes()
         reporter = Reporter(self._paths)
         code, lines = self._train(overrides, resume, reporter)
         reporter.close()
+        if self._stopped_at and code == -signal.SIGTERM:
+            code = 0  # it was told to stop before it had begun, or after it had saved everything
         if code == 0 and self._stopped_at:
             say("the training was stopped and has saved; the same job goes on from there")
         if code == 0 and not self._time_left():
@@ -103,6 +107,17 @@ class _Leader:
                 say(f"waiting for {self._states(waiting)} ({now - start:.0f} s)")
                 say_at = now + _SAY_SECONDS
         return overrides
+
+    def _check_processes(self):
+        """Raises JobFailed if a host has fewer GPUs than the others: it would go unnoticed, and cost speed or crash."""
+        me = self._ready.description.current_host
+        counts = {me: self._ready.processes, **(self._link.processes if self._link else {})}
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{host} has {counts[host]}" for host in self._ready.description.hosts)
+            raise JobFailed(
+                f"the hosts have different numbers of GPUs or processes: {told}; if no GPU is broken, set "
+                "AWSDET_PROCESSES_PER_HOST"
+            )
 
     def _states(self, waiting):
         """The hosts that are waited for, and how far they are."""
@@ -173,11 +188,21 @@ class _Leader:
         return launch_command(
             [f"{host}:{ready.processes}" for host in hosts] if len(hosts) > 1 else [f"localhost:{ready.processes}"],
             train,
-            interface=description.interface if len(hosts) > 1 else "",
+            interface=self._interface(),
             port=ready.ssh_port,
             identity=self._keys / "key" if self._keys else "",
             lost_seconds=ready.lost_seconds,
         )
+
+    def _interface(self):
+        """The interface that SageMaker names, if it is there and needed; otherwise the launcher finds one."""
+        name = self._ready.description.interface
+        if len(self._ready.description.hosts) == 1 or not name:
+            return ""
+        if name not in psutil.net_if_addrs():
+            say(f"resourceconfig.json names the interface {name}, which is not there; the launcher looks for one")
+            return ""
+        return name
 
     def _time_left(self):
         return not self._stopped_at or time.monotonic() < self._stopped_at + _RESULTS_BEFORE

@@ -36,7 +36,10 @@ def follow(ready, events, children):
                 say("told to stop; telling the first host")
                 link.send("stop")
             elif event.kind == "welcome":
-                server = SshServer(key_folder(), ready.ssh_port, event.content["key"])
+                try:
+                    server = SshServer(key_folder(), ready.ssh_port, event.content["key"])
+                except JobFailed as error:
+                    link.send("failed", code=1, reason=str(error))
                 deadline = time.monotonic() + 10**9  # from here on, silence is what tells that something is wrong
             elif event.kind == "prepared":
                 prepared = True

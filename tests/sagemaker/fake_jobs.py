@@ -58,7 +58,7 @@ class Ended(NamedTuple):
     failure: str
 
 
-def run_entry(root, arguments=("train",), timeout=120, python=sys.executable, **environment):
+def run_entry(root, arguments=("train",), timeout=300, python=sys.executable, **environment):
     """Runs the entry point on this machine, on the tree `root`. Returns Ended."""
     done = subprocess.run(
         [python, SAGEMAKER / "entry.py", *arguments],
@@ -193,7 +193,7 @@ class Container:
         """Sends a signal to process 1, as `docker stop` does."""
         self._first().send_signal(number)
 
-    def end(self, timeout=90):
+    def end(self, timeout=150):
         """Waits for the end. Returns Ended."""
         try:
             self._process.wait(timeout)
@@ -254,7 +254,7 @@ class Cluster:
         return self.containers[host]
 
 
-def wait_until(condition, cluster, seconds=120):
+def wait_until(condition, cluster, seconds=300):
     """Waits until condition() is true. Fails, with all logs, if a host ends or the time is over before."""
     deadline = time.monotonic() + seconds
     while not condition():

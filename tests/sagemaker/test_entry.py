@@ -135,7 +135,7 @@ def test_mistakes_cost_no_time(tmp_path, data, settings, without, message):
     given = {key: value for key, value in {"config": "tiny.py", **settings}.items() if value}
     kept = {name: folder for name, folder in channels(data).items() if name not in without}
     root = make_job(tmp_path / "ml", given, kept, **ONE_HOST)
-    ended = run_entry(root, timeout=30)
+    ended = run_entry(root, timeout=60)
     assert ended.code == 2 and message in ended.failure and ended.failure.count("\n") == 0
     assert f"awsdet job: a mistake to mend: {ended.failure}" in ended.log and "Traceback" not in ended.log
 
