@@ -193,7 +193,7 @@ class Container:
         """Sends a signal to process 1, as `docker stop` does."""
         self._first().send_signal(number)
 
-    def end(self, timeout=150):
+    def end(self, timeout=300):
         """Waits for the end. Returns Ended."""
         try:
             self._process.wait(timeout)
@@ -254,7 +254,7 @@ class Cluster:
         return self.containers[host]
 
 
-def wait_until(condition, cluster, seconds=300):
+def wait_until(condition, cluster, seconds=600):
     """Waits until condition() is true. Fails, with all logs, if a host ends or the time is over before."""
     deadline = time.monotonic() + seconds
     while not condition():
