@@ -19,6 +19,7 @@ import hashlib
 import json
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -150,6 +151,7 @@ def _is_sent(file):
 
 def try_image(image):
     """Starts the image as `docker run` does: a command, no job, and a job on records that the image makes itself."""
+    (image.root / "etc" / "hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()}\n")  # Docker writes one too
     image.run([*image.entrypoint, "awsdet", "--help"], check=True, stdout=subprocess.DEVNULL)
     image.run([*image.entrypoint, "awsdet", "doctor"], check=False)
     ml = image.root / "opt" / "ml"
