@@ -237,11 +237,12 @@ class Cluster:
             container.kill()
         self._network.__exit__()
 
-    def start(self, *hosts):
+    def start(self, *hosts, **environment):
         """Starts containers (all by default), with a tree that is made if there is none."""
+        variables = {**self._environment, **environment}
         for host in hosts or self.hosts:
             root = self.make_tree(host)
-            self.containers[host] = Container(self._network, host, root, self.folder / "hosts", **self._environment)
+            self.containers[host] = Container(self._network, host, root, self.folder / "hosts", **variables)
 
     def make_tree(self, host):
         """Writes the tree of a host, unless there is one. Returns its path."""

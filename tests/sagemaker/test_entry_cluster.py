@@ -107,3 +107,13 @@ def test_a_mistake_on_one_host_ends_all_with_its_reason(start):
         assert [end.code for end in ended] == [2, 2], ended[0].log
         assert all("channel train holds neither records nor" in end.failure for end in ended)
         assert ended[0].failure.startswith("algo-2: ")
+
+
+def test_hosts_with_different_numbers_of_processes(start):
+    """As when one of eight GPUs is broken: no smaller world is trained without a word."""
+    with start() as cluster:
+        cluster.start("algo-1", AWSDET_PROCESSES_PER_HOST=2)
+        cluster.start("algo-2")
+        ended = [cluster[host].end() for host in HOSTS]
+        assert [end.code for end in ended] == [1, 1], ended[0].log
+        assert all("algo-1 has 2, algo-2 has 1" in end.failure for end in ended)
