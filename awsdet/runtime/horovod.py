@@ -50,7 +50,7 @@ class HorovodWorld(World):
 
         self._hvd, self._stall_seconds = hvd, stall_seconds
         self._calls, self._marks = 0, None
-        self.rank, self.size, self.local_rank, self.local_size, self.transport = 0, 1, 0, 1, ""
+        self.rank, self.size, self.local_rank, self.local_size, self.transport = 0, 1, 0, 1, ""  # until `_join`
         self._join()
         if launched_size is not None and self.size != launched_size:
             raise UserError(
