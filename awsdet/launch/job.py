@@ -57,6 +57,7 @@ class Job:
         self._show = show
         self._ranks, self._failed, self._reason, self._stall = {}, None, "", None
         self._stops, self._deadline, self._kill_at = 0, None, None
+        self._gone = []  # the ranks that an elastic job had lost when it was told to stop
         self._engine, self._engine_lines = None, collections.deque(maxlen=200)
         self._hosts = () if plan.elastic else rank_hosts(plan.hosts)
 
@@ -166,6 +167,17 @@ class Job:
                 rank.ended = True
                 how = f"nothing was heard from its machine for {silent:.0f} s: it hangs, or its network is gone"
                 self._rank_failed(rank, how, _SILENT_FOLLOW_SECONDS)
+                if self._plan.elastic:
+                    self._give_up(rank.host)
+
+    def _give_up(self, host):
+        """Ends what the engine runs for a host, by ssh. An elastic engine would wait for its processes for ever."""
+        with contextlib.suppress(psutil.Error):
+            for helper in psutil.Process(self._engine.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    # horovodrun writes the name of the host into the command of each process.
+                    if f"HOROVOD_HOSTNAME={host} " in " ".join(helper.cmdline()):
+                        helper.kill()
 
     def _fail(self, rank, how, follow=0.0):
         self._failed, self._reason = rank, how
@@ -191,6 +203,7 @@ class Job:
         self._say(
             f"stopping: the ranks finish their step and save, within {self._stop_seconds:.0f} s; a second signal kills"
         )
+        self._gone = [rank for rank in self._ranks.values() if rank.ended and rank.code != 0]
         server.order("stop")
         self._kill_at = time.monotonic() + self._stop_seconds
 
@@ -225,10 +238,10 @@ class Job:
                 helper.kill()
 
     def _conclude(self):
-        codes = [rank.code for rank in self._ranks.values()]
+        codes = [rank.code for rank in self._ranks.values() if rank not in self._gone]
         if self._plan.elastic and not self._stops:
             return self._conclude_elastic(codes)
-        if self._failed is None and self._ranks and all(code == 0 for code in codes):
+        if self._failed is None and codes and all(code == 0 for code in codes):
             return 0
         if self._failed is None and self._stops:
             self._say(f"the ranks did not end within {self._stop_seconds:.0f} s and were killed{self._advice}")
