@@ -12,6 +12,7 @@ from awsdet.launch.hosts import Host, host_list
 from awsdet.launch.rank import ADDRESS, LOST_SECONDS, NCCL_INTERFACE, TOKEN
 from awsdet.launch.remote import SSH_OPTIONS, Ssh
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.stall import STORE
 
 ENGINES = ("gloo", "mpi")
 # Which variables of the launcher's environment the ranks get, by the start of their names. The others, which may be
@@ -84,11 +85,15 @@ def start_command(plan: Plan) -> list[str]:
     return [*(_horovodrun if plan.engine == "gloo" else _mpirun)(plan), *wrapped]
 
 
-def environment(plan: Plan, port: int, token: str) -> dict[str, str]:
-    """The environment of that program; the ranks get all of it but the last few variables of `_OWN`."""
+def environment(plan: Plan, port: int, token: str, store: str) -> dict[str, str]:
+    """The environment of that program; the ranks get all of it but the variables of `_OWN`.
+
+    Args:
+        port, token: of the launcher, for its ranks. store: place of their `Store`.
+    """
     passed = {name: value for name, value in os.environ.items() if is_passed(name) or name in plan.extra_env}
     own = {name: os.environ[name] for name in _OWN if name in os.environ}
-    ours = {ADDRESS: f"{plan.address}:{port}", TOKEN: token, LOST_SECONDS: str(plan.lost_seconds)}
+    ours = {ADDRESS: f"{plan.address}:{port}", TOKEN: token, LOST_SECONDS: str(plan.lost_seconds), STORE: store}
     quiet = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}  # horovodrun loads TensorFlow
     if "NCCL_SOCKET_IFNAME" in os.environ:
         ours[NCCL_INTERFACE] = os.environ["NCCL_SOCKET_IFNAME"]
@@ -124,5 +129,5 @@ def _mpirun(plan):
     # As remote.run: nobody is asked for a password.
     arguments += ["--mca", "plm_rsh_args", " ".join([*SSH_OPTIONS, *plan.ssh.arguments()])]
     # Open MPI passes its own settings on by itself, and refuses to be told to.
-    names = sorted(name for name in environment(plan, 0, "") if name not in _OWN and not name.startswith("OMPI_"))
+    names = sorted(name for name in environment(plan, 0, "", "") if name not in _OWN and not name.startswith("OMPI_"))
     return [*arguments, *(part for name in names for part in ("-x", name))]

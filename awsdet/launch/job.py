@@ -17,6 +17,7 @@ from awsdet.launch import engines
 from awsdet.launch.channel import Server
 from awsdet.launch.hosts import rank_hosts
 from awsdet.launch.rank import ENDING
+from awsdet.launch.store import Store
 from awsdet.runtime.stall import verdict_in
 
 TAIL = 12  # how many of its last lines are shown of a rank that failed
@@ -68,22 +69,24 @@ class Job:
         """
         token = secrets.token_hex(16)
         server = Server(self._plan.address, token)
+        store = Store(self._plan.address, secrets.token_hex(16))
         before = {number: signal.signal(number, self._on_signal) for number in ENDING}
         try:
-            self._start_engine(server, token)
+            self._start_engine(engines.environment(self._plan, server.port, token, store.place))
             self._follow(server)
             return self._conclude()
         finally:
             self._end_all(server)
+            store.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     # -------------------------------------------------------------------------------------------------------- the start
 
-    def _start_engine(self, server, token):
+    def _start_engine(self, environment):
         self._engine = subprocess.Popen(
             engines.start_command(self._plan),
-            env=engines.environment(self._plan, server.port, token),
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -6,7 +6,7 @@ import re
 import tensorflow as tf
 
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.stall import StallWatch
+from awsdet.runtime.stall import KeyValueStore, StallWatch
 from awsdet.runtime.world import World
 
 # What the error of an exchange says once a rank is gone. Horovod 0.28.1 gives no other sign of it.
@@ -158,6 +158,8 @@ def _set_stall_limits(seconds):
     """Sets the variables that Horovod reads when it starts, unless the user has set them."""
     seconds = max(1, int(seconds))
     os.environ.setdefault("HOROVOD_STALL_CHECK_TIME_SECONDS", str(max(1, min(60, seconds // 2))))
-    os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", str(seconds))
-    # Gloo gives up on a frozen process after 30 s and does not say which one it is. StallWatch does, so it goes first.
+    # Neither Horovod nor Gloo, which gives up on a frozen process after 30 s, says which rank and host it is. The watch
+    # does, so it goes first.
+    patience = 60 if KeyValueStore.find() else 0
+    os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", str(seconds + patience))
     os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", str(seconds + 60))

@@ -5,10 +5,11 @@ it has begun. A rank is stalled if its count stays below the highest count for l
 longer publishes anything, its process is frozen or gone.
 
 Horovod has an inspector for this, but in version 0.28.1 it never fires under Gloo: the Gloo controller leaves its list
-of ranks empty (`global_ranks_.reserve` without `resize`), so it misses none. Under MPI the inspector works, and this
-watch is off.
+of ranks empty (`global_ranks_.reserve` without `resize`), so it misses none. Under MPI the inspector works, but it is a
+part of rank 0, so it misses a rank 0 that hangs.
 
 The counts are published in the key-value store that horovodrun runs for its processes anyway (its rendezvous server).
+Under mpirun, `awsdet launch` runs a store for them. Without one, this watch is off.
 """
 
 import faulthandler
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterable
 
 from absl import logging
 
+STORE = "AWSDET_STALL_STORE"  # variable in which `awsdet launch` names its store
 # The line by which a rank ends the job, and what the launcher finds in it: the rank and its fault.
 _VERDICT = "rank %d (%s) %s; the limit is %d s (train.stall_seconds). %s"
 _ENDING = "Ending the job."
@@ -37,10 +39,25 @@ def verdict_in(line: str) -> str | None:
 
 
 class KeyValueStore:
-    """Client of horovodrun's rendezvous server. Raises nothing if the server does not answer.
+    """Client of horovodrun's rendezvous server or of a like one. Raises nothing if the server does not answer.
 
     `scope`: keys of different scopes are different.
     """
+
+    @classmethod
+    def find(cls) -> "KeyValueStore | None":
+        """The store of this job, which its launcher names in the environment; None if there is none."""
+        address, port = os.environ.get("HOROVOD_GLOO_RENDEZVOUS_ADDR"), os.environ.get("HOROVOD_GLOO_RENDEZVOUS_PORT")
+        if address and port:
+            return cls(address, int(port))
+        return cls.at(os.environ[STORE]) if os.environ.get(STORE) else None
+
+    @classmethod
+    def at(cls, place: str) -> "KeyValueStore":
+        """The store at a place "address:port/scope"."""
+        server, _, scope = place.partition("/")
+        address, _, port = server.rpartition(":")
+        return cls(address, int(port), scope)
 
     def __init__(self, address: str, port: int, scope: str = "awsdet_stall"):
         self._address, self._port, self._scope = address, port, scope
@@ -120,7 +137,7 @@ class StallWatch(threading.Thread):
         prefix: str = "",
         ends_itself: bool = False,
     ) -> "StallWatch":
-        """Starts the watch of this rank. It does nothing if horovodrun's store is missing, as under mpirun.
+        """Starts the watch of this rank. It does nothing if there is no store.
 
         Args:
             rank: this process's rank.
@@ -130,9 +147,7 @@ class StallWatch(threading.Thread):
             prefix: of the keys in the store; ranks that watch each other have the same.
             ends_itself: in an elastic run. A rank that is stalled ends its own process, and the others go on.
         """
-        address = os.environ.get("HOROVOD_GLOO_RENDEZVOUS_ADDR")
-        port = os.environ.get("HOROVOD_GLOO_RENDEZVOUS_PORT")
-        store = KeyValueStore(address, int(port)) if address and port else None
+        store = KeyValueStore.find()
         watch = cls(store, rank, size, limit, submitted, prefix, ends_itself)
         if store is not None and size > 1:
             watch.start()
