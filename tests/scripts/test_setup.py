@@ -19,14 +19,14 @@ BASICS = ("bash", "cat", "cut", "dirname", "flock", "grep", "head", "id", "mkdir
 
 @pytest.fixture
 def setup(tmp_path):
-    """setup(programs, {name: script}, **environment) runs scripts/setup.sh. Returns (exit code, its stderr)."""
+    """setup(programs, {name: script}, arguments, **environment) runs scripts/setup.sh: (exit code, its stderr)."""
     checkout = tmp_path / "checkout"
     (checkout / "scripts").mkdir(parents=True)
     shutil.copy(ROOT / "scripts" / "setup.sh", checkout / "scripts")
     for path in (*ROOT.glob("requirements*"), ROOT / "setup.py", ROOT / "pyproject.toml"):
         shutil.copy(path, checkout)
 
-    def run(programs, scripts=(), **environment):
+    def run(programs, scripts=(), arguments=(), **environment):
         folder = tmp_path / "bin"
         folder.mkdir()
         for name in (*BASICS, *programs):
@@ -35,7 +35,7 @@ def setup(tmp_path):
             (folder / name).write_text(f"#!{shutil.which('bash')}\n{text}\n")
             (folder / name).chmod(0o755)
         done = subprocess.run(
-            [checkout / "scripts" / "setup.sh"],
+            [checkout / "scripts" / "setup.sh", *arguments],
             env={"PATH": str(folder), "HOME": str(tmp_path), **environment},
             capture_output=True,
             text=True,
@@ -94,6 +94,17 @@ def test_an_environment_of_the_users_own_is_left_alone(setup):
     assert code == 1
     assert "was not made by this script" in said and "rm -rf .venv && make setup" in said
     assert mine.is_dir()
+
+
+def test_mpi_without_open_mpi(setup):
+    code, said = setup(("g++", "make"), {"mpirun": "echo mpirun 4.1"}, ["mpi"], PYTHON=sys.executable)
+    assert code == 1
+    assert f"fix it with:  {sudo()}apt-get install openmpi-bin libopenmpi-dev\n" in said
+
+
+def test_unknown_argument(setup):
+    code, said = setup(("g++", "make"), (), ["mpii"])
+    assert code == 1 and "unknown argument mpii" in said
 
 
 def test_wrong_variant(setup):
