@@ -7,6 +7,8 @@ from absl import logging
 
 from awsdet.training.optimizer import peak_learning_rate
 
+_NO_ROOM = ("No space left on device", "Disk quota exceeded")
+
 
 def explain(error, config, world, images):
     """Logs what a TensorFlow error in the training step means; raises it again if that is not known.
@@ -26,6 +28,9 @@ def explain(error, config, world, images):
             "line",
             world.rank,
         )
+    elif any(reason in text for reason in _NO_ROOM):
+        # TensorFlow has one exception for this and for a lack of memory.
+        logging.error("rank %d cannot write (%s); make room, and go on with --resume", world.rank, text.strip())
     elif isinstance(error, tf.errors.ResourceExhaustedError):
         logging.error(
             "rank %d is out of memory with %d images of at most %d px per step; lower data.batch_size (and raise "
