@@ -81,12 +81,16 @@ def awsdet_launch(cluster, python, arguments, folder, **environment):
     return Job(cluster, [python, "-m", "awsdet.cli.main", "launch", *map(str, arguments)], folder, **environment)
 
 
-def exchange(cluster, engine, folder, lost_seconds=5):
-    """Starts a Job of one rank per host that exchanges gradients for ever, and waits until it does."""
+def exchange(cluster, engine, folder, lost_seconds=5, stall_seconds=600):
+    """Starts a Job of one rank per host that exchanges gradients for ever, and waits until it does.
+
+    Args:
+        lost_seconds: how long the launcher waits for a silent host. stall_seconds: how long ranks wait for each other.
+    """
     name, python = engine
     hosts = ",".join(f"{host.name}:1" for host in cluster.hosts)
     command = [python, HERE / "launch_program.py", name, hosts, HERE / "exchange.py", str(lost_seconds)]
-    job = Job(cluster, command, folder)
+    job = Job(cluster, command, folder, AWSDET_TEST_STALL_SECONDS=str(stall_seconds))
     job.wait_for("exchanging", times=len(cluster.hosts))
     return job
 

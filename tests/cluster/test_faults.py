@@ -54,7 +54,7 @@ def test_host_freezes(cluster, engine, tmp_path):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_rank_that_does_not_get_on_is_named(cluster, engine, rank, tmp_path):
     """The machine of the rank is well and its connection too, so the ranks themselves must find out which one it is."""
-    job = exchange(cluster, engine, tmp_path)
+    job = exchange(cluster, engine, tmp_path, lost_seconds=60, stall_seconds=4)
     assert cluster.hosts[rank].signal(signal.SIGSTOP, rank_of(engine)) == 1
     ended = job.finish()
     assert ended.code == 1
