@@ -106,7 +106,7 @@ def test_rank_that_stalls_is_named_and_not_the_one_that_found_it(tmp_path):
         from awsdet.runtime import stall
         if rank == 1:
             time.sleep(600)
-        logging.error(stall._VERDICT, 1, "node2", "has been silent for 9 s: its process is frozen", 8)
+        logging.error(stall._VERDICT, 1, "node2", "has been silent for 9 s: its process is frozen", 8, stall._ENDING)
         print("many\\nmore\\nlines\\n" * 9, file=sys.stderr)
         os._exit(1)
         """,
