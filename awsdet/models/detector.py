@@ -14,6 +14,7 @@ from awsdet.data.reader.sizes import InputSize
 from awsdet.detection.pixels import Pixels
 from awsdet.detection.results import Found, batch_results
 from awsdet.models.accumulation import Accumulation
+from awsdet.models.batch_check import check_batch
 from awsdet.models.keras_steps import MeanSteps, TimedSteps
 from awsdet.models.layers.conv import Conv
 from awsdet.ops.placement import whole
@@ -205,13 +206,15 @@ class Detector(tf.keras.Model):
     def make_train_function(self, force=False):
         """The compiled training step, which `fit` calls at each step; it measures the time spent waiting for data."""
         if self.train_function is None or force:
-            self.train_function = TimedSteps(self.train_step, self.run_eagerly, lambda: self._accumulation.kind)
+            self.train_function = TimedSteps(
+                self.train_step, self.run_eagerly, lambda: self._accumulation.kind, self._check
+            )
         return self.train_function
 
     def make_test_function(self, force=False):
         """The compiled test step, which `evaluate` calls at each step; it averages the losses over the batches."""
         if self.test_function is None or force:
-            self.test_function = MeanSteps(self.test_step, self.run_eagerly)
+            self.test_function = MeanSteps(self.test_step, self.run_eagerly, self._check)
         return self.test_function
 
     def reset_metrics(self):
@@ -251,6 +254,14 @@ class Detector(tf.keras.Model):
         """One step of `evaluate`: losses and metrics as in training, but batch norms use their stored statistics."""
         losses, metrics = self._losses_and_metrics(_batch_of(data), training=False)
         return {"loss": tf.add_n(list(losses.values())), **losses, **metrics}
+
+    @property
+    def needs_masks(self) -> bool:
+        """Whether training needs the masks of objects."""
+        return False
+
+    def _check(self, data):
+        check_batch(_batch_of(data), self.num_classes, self.needs_masks)
 
     @property
     def _scales_loss(self):

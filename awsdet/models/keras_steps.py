@@ -16,18 +16,20 @@ class TimedSteps:
         step: function of a batch that returns a dict of scalars.
         eagerly: runs the step without compiling it, for debugging.
         kind: function that returns what else a compiled step depends on, a hashable value.
+        check: function of a batch that raises an error if the step cannot take it.
 
     Attributes: data_seconds, the time spent waiting for batches so far.
     """
 
-    def __init__(self, step, eagerly, kind=lambda: None):
-        self._step, self._eagerly, self._kind, self._compiled = step, eagerly, kind, {}
+    def __init__(self, step, eagerly, kind=lambda: None, check=lambda batch: None):
+        self._step, self._eagerly, self._kind, self._check, self._compiled = step, eagerly, kind, check, {}
         self.data_seconds = 0.0
 
     def __call__(self, iterator):
         start = time.perf_counter()
         batch = next(iterator)
         self.data_seconds += time.perf_counter() - start
+        self._check(batch)
         return self.compiled(iterator.element_spec)(batch)
 
     def compiled(self, element_spec):
@@ -46,8 +48,8 @@ class MeanSteps(TimedSteps):
     A metric is NaN in a batch that has nothing to measure, and is left out there. A loss that is NaN stays NaN.
     """
 
-    def __init__(self, step, eagerly):
-        super().__init__(step, eagerly)
+    def __init__(self, step, eagerly, check=lambda batch: None):
+        super().__init__(step, eagerly, check=check)
         self._sums, self._counts = {}, {}
 
     def reset(self):

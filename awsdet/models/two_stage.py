@@ -38,6 +38,11 @@ class TwoStage(Detector):
         self.backbone, self.neck, self.rpn, self.roi_heads = backbone, neck, rpn, roi_heads
         self.built = True
 
+    @property
+    def needs_masks(self):
+        """See Detector."""
+        return any(stage.masks is not None for stage in self.roi_heads.stages)
+
     def training_outputs(self, images, batch, keys, training=True):
         """The TwoStageStep of `images`, normalised by `normalize_images`, and their batch.
 
