@@ -215,9 +215,9 @@ def launch_command(hosts, train, interface, port, identity, lost_seconds):
         hosts: list of "name:processes". train: flags of `awsdet train`. interface: "" to leave it to the launcher.
         port: of the hosts' SSH servers. identity: private key. lost_seconds: see `awsdet launch`.
     """
-    flags = [f"--stop_seconds={_SAVE_SECONDS}", f"--lost_seconds={lost_seconds}"]
+    flags = [f"--stop-seconds={_SAVE_SECONDS}", f"--lost-seconds={lost_seconds}"]
     engine = os.environ.get("AWSDET_ENGINE")
     flags += [f"--engine={engine}"] if engine else []
     flags += [f"--interface={interface}"] if interface else []
-    flags += [f"--ssh_port={port}", f"--ssh_identity={identity}"] if identity else []
+    flags += [f"--ssh-port={port}", f"--ssh-identity={identity}"] if identity else []
     return awsdet("launch", *flags, ",".join(hosts), "train", *train)

@@ -3,7 +3,7 @@
 Start it as you would start a training: horovodrun -np 4 awsdet selftest, or awsdet launch HOSTS selftest. It averages
 gradients of the sizes of Mask R-CNN (ResNet-50 FPN, 80 classes) as training does, then lets every two ranks swap a
 message. The last line is the verdict. Exit codes: 0 all sums are right; 1 a sum is wrong, or the bus bandwidth is below
---least_bandwidth; 2 a mistake in the command.
+--least-bandwidth; 2 a mistake in the command.
 """
 
 import functools

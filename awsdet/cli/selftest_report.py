@@ -46,7 +46,7 @@ def verdict(ranks: Sequence[RankReport], summary: Summary, least_gb: float) -> t
     where = f"{count(len(ranks), 'rank')} on {count(hosts, 'host')}"
     if len(ranks) == 1:
         if least_gb:
-            return 1, "FAILED: one rank has no bandwidth, and --least_bandwidth asks for one"
+            return 1, "FAILED: one rank has no bandwidth, and --least-bandwidth asks for one"
         return 0, "OK, but there is only one rank, so nothing was exchanged"
     measured = f"{gb(summary.bus_bandwidth)} bus bandwidth, {seconds(summary.exchange)} per exchange"
     slow = [
@@ -54,7 +54,7 @@ def verdict(ranks: Sequence[RankReport], summary: Summary, least_gb: float) -> t
         *(f"the link of {_pair(pair, ranks)} is slow: {gb(pair.bandwidth)}" for pair in summary.slow_pairs[:1]),
     ]
     if summary.bus_bandwidth < least_gb * 1e9:
-        return 1, "; ".join([f"FAILED: {where}: {measured}, below the {least_gb:g} GB/s of --least_bandwidth", *slow])
+        return 1, "; ".join([f"FAILED: {where}: {measured}, below the {least_gb:g} GB/s of --least-bandwidth", *slow])
     if slow:
         return 0, f"SLOW: {where}: all sums are right; {measured}; {'; '.join(slow)}"
     return 0, f"OK: {where}: all sums are right; {measured}"

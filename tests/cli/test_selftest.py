@@ -45,7 +45,7 @@ def test_file_that_cannot_be_written_is_told_before_the_measurement(capsys, tmp_
     assert f"--json={path} cannot be written" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flag", ["--rounds=-1", "--megabytes=0", "--megabytes=x", "--least_bandwidth=-1"])
+@pytest.mark.parametrize("flag", ["--rounds=-1", "--megabytes=0", "--megabytes=x", "--least-bandwidth=-1"])
 def test_flags_out_of_range(capsys, flag):
     assert cli.main(["selftest", flag]) == 2
     assert flag.partition("=")[0].strip("-") in capsys.readouterr().err
@@ -76,7 +76,7 @@ def test_verdict_names_a_slow_link():
 
 def test_bandwidth_below_the_least_fails_and_still_names_the_slow_rank():
     code, line = verdict(ranks(2, own_1=0.2), least=1.0)
-    assert code == 1 and "below the 1 GB/s of --least_bandwidth" in line and "rank 1 (h0) is slow" in line
+    assert code == 1 and "below the 1 GB/s of --least-bandwidth" in line and "rank 1 (h0) is slow" in line
     assert verdict(ranks(2), least=1e-6)[0] == 0
     assert verdict(ranks(1), least=1.0)[0] == 1
 

@@ -48,7 +48,7 @@ def cluster(folder):
     try:
         cluster = slurm_cluster.Cluster()
         try:
-            launch = f"--ssh_port={daemon.port} --ssh_identity={daemon.identity}"
+            launch = f"--ssh-port={daemon.port} --ssh-identity={daemon.identity}"
             yield cluster, {"PYTHONPATH": str(REPOSITORY), "AWSDET_VENV": str(VENV), "AWSDET_LAUNCH": launch}
         finally:
             cluster.stop()
@@ -132,10 +132,10 @@ def test_containers_talk_through_an_sshd_of_their_own(cluster, folder, tmp_path)
         "AWSDET_SSH_PORT": str(slurm_cluster.free_ports(1)[0]),
         "AWSDET_TEST_OPTIONS": str(options),
     }
-    arguments = ["--nodes=2", "--ntasks-per-node=1", SCRIPT, "selftest", "--rounds=1", "--least_bandwidth=1e6"]
+    arguments = ["--nodes=2", "--ntasks-per-node=1", SCRIPT, "selftest", "--rounds=1", "--least-bandwidth=1e6"]
     job = cluster.submit(folder, *arguments, f"--json={tmp_path / 'o.json'}", **variables)
     assert job.end() == ("FAILED", 1), job.said()
-    assert "below the 1e+06 GB/s of --least_bandwidth" in job.said() and job.facts()["Restarts"] == "0"
+    assert "below the 1e+06 GB/s of --least-bandwidth" in job.said() and job.facts()["Restarts"] == "0"
     assert len(json.loads((tmp_path / "o.json").read_text())["ranks"]) == 2
     used = options.read_text().splitlines()
     assert used.count("--container-image=/shared/awsdet.sqsh") == 2 and f"--container-mounts={folder}:{folder}" in used
