@@ -64,12 +64,12 @@ def _measure(flag_values, world):
     from awsdet.runtime.together import together
     from awsdet.training.gradient_sizes import MASK_RCNN_R50_FPN
 
-    together(world, lambda: _check_writable(flag_values.json) if world.is_chief else None)
-    plan = bandwidth.Plan(
-        MASK_RCNN_R50_FPN, flag_values.rounds, pair_bytes=max(1, int(flag_values.megabytes * 1e6 / 4)) * 4
-    )
     log = links.NcclLog()
     try:
+        together(world, lambda: _check_writable(flag_values.json) if world.is_chief else None)
+        plan = bandwidth.Plan(
+            MASK_RCNN_R50_FPN, flag_values.rounds, pair_bytes=max(1, int(flag_values.megabytes * 1e6 / 4)) * 4
+        )
         ranks = bandwidth.measure(world, plan)
         machines = world.gather_objects(links.look(log.read()))
     finally:

@@ -63,10 +63,9 @@ def measure(world: World, plan: Plan) -> list[RankReport]:
     """Measures steps, then pairs. All ranks call it; each gets the reports of all ranks, in their order."""
     turns = rotation(world.size)
     exchange = Exchange(world, plan.sizes)
-    warm_up = exchange.step()  # builds graphs and connections
-    rounds = plan.rounds or int(plan.seconds / max(sum(warm_up[:2]), 1e-6))
-    rounds = world.broadcast_object(plan.rounds or min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, rounds)))
-    faults, own, exchanged, pairs = warm_up.faults, [], [], {}
+    faults = exchange.step().faults  # builds graphs and connections
+    rounds = plan.rounds or _rounds_that_fit(world, exchange, plan.seconds)
+    own, exchanged, pairs = [], [], {}
     with Progress(rounds + len(turns), "exchanging gradients", "parts", enabled=world.is_chief) as progress:
         for _ in range(rounds):
             step = exchange.step()
@@ -83,6 +82,13 @@ def measure(world: World, plan: Plan) -> list[RankReport]:
             progress.add()
     faults = faults + _wrong_contributions(world, exchange, faults)
     return world.gather_objects(RankReport(world.rank, socket.gethostname(), own, exchanged, pairs, faults))
+
+
+def _rounds_that_fit(world, exchange, seconds):
+    """How many steps take about so many seconds, the same on all ranks; it takes one to find out."""
+    step = exchange.step()
+    rounds = int(seconds / max(step.own + step.exchange, 1e-6))
+    return world.broadcast_object(min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, rounds)))
 
 
 def rotation(size: int) -> list[list[int]]:

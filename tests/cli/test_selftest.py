@@ -1,6 +1,8 @@
 """`awsdet selftest` on one rank, and what its report says of many. tests/distributed runs it on several."""
 
 import json
+import os
+import pathlib
 
 import pytest
 
@@ -45,10 +47,32 @@ def test_file_that_cannot_be_written_is_told_before_the_measurement(capsys, tmp_
     assert f"--json={path} cannot be written" in capsys.readouterr().err
 
 
+def test_nccl_is_told_to_write_before_the_first_exchange(tmp_path, monkeypatch):
+    """Also if a mistake ends the command there; nothing stays behind."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name in ("NCCL_DEBUG", "NCCL_DEBUG_FILE"):
+        monkeypatch.setenv(name, "")  # so that it is put back after the test
+        monkeypatch.delenv(name)
+    seen = []
+
+    def exchange(world, work):
+        folder = pathlib.Path(os.environ.get("NCCL_DEBUG_FILE", "/")).parent
+        seen.append((os.environ.get("NCCL_DEBUG"), folder, folder.is_dir()))
+        work()
+
+    monkeypatch.setattr("awsdet.runtime.together.together", exchange)
+    assert cli.main(["selftest", f"--json={tmp_path}"]) == 2
+    ((level, folder, existed),) = seen
+    assert level == "INFO" and folder.name.startswith("awsdet-nccl-") and existed and not folder.exists()
+
+
 @pytest.mark.parametrize("flag", ["--rounds=-1", "--megabytes=0", "--megabytes=x", "--least-bandwidth=-1"])
 def test_flags_out_of_range(capsys, flag):
     assert cli.main(["selftest", flag]) == 2
-    assert flag.partition("=")[0].strip("-") in capsys.readouterr().err
+    assert flag.partition("=")[0] in capsys.readouterr().err.replace("_", "-")
 
 
 def test_verdict_of_ranks_that_are_well():

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from awsdet.runtime.bandwidth import Exchange, Pair, Plan, RankReport, measure, ramp, rotation, summarise
+from awsdet.runtime.bandwidth import Exchange, Pair, Plan, RankReport, Step, measure, ramp, rotation, summarise
 from awsdet.runtime.world import World
 
 
@@ -117,6 +117,17 @@ def test_measured_alone():
     (found,) = measure(World(), Plan([5, 1], rounds=4))
     assert (found.rank, len(found.own), len(found.exchange), found.pairs, found.faults) == (0, 4, 4, {}, [])
     assert np.all(np.array(found.own + found.exchange) > 0)
+
+
+@pytest.mark.parametrize("seconds, rounds", [(0.125, 16), (0.01, 30), (5.0, 3)])
+def test_the_first_step_does_not_decide_how_many_rounds_fit(monkeypatch, seconds, rounds):
+    """It traces and connects, which takes long. With `rounds` given, nothing is decided."""
+    steps = itertools.chain([Step(60.0, 60.0, [])], itertools.repeat(Step(seconds, 3 * seconds, [])))
+    monkeypatch.setattr(Exchange, "step", lambda exchange: next(steps))
+    (found,) = measure(World(), Plan([5], seconds=8.0))
+    assert found.own == [seconds] * rounds and found.exchange == [3 * seconds] * rounds
+    (found,) = measure(World(), Plan([5], rounds=2, seconds=8.0))
+    assert len(found.own) == 2
 
 
 def test_swap_with_a_rank_that_does_not_exist():
