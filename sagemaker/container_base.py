@@ -153,18 +153,46 @@ class Child:
         self._process.wait()
 
     def _read(self):
-        log = self._log.open("a") if self._log else None
-        for line in self._process.stdout:
-            line = line.decode(errors="replace").rstrip("\n")
-            self.tail.append(line)
-            if self._show:
-                put(line)
-            if log:
-                log.write(line + "\n")
-                log.flush()
-        if log:
+        log = _LineFile(self._log)
+        try:
+            for line in self._process.stdout:
+                line = line.decode(errors="replace").rstrip("\n")
+                self.tail.append(line)
+                if self._show:
+                    put(line)
+                log.write(line)
+        finally:  # whatever happened to the output, somebody waits for this
             log.close()
-        self._ended(self._process.wait())
+            self._process.stdout.close()  # a process that still writes must not wait for a reader for ever
+            self._ended(self._process.wait())
+
+
+class _LineFile:
+    """A file that lines are appended to. If the disk is full, it says so once and takes no more. `path`: or None."""
+
+    def __init__(self, path):
+        self._path, self._file = path, None
+        if path is not None:
+            try:
+                self._file = path.open("ab", buffering=0)
+            except OSError as error:
+                self._drop(error)
+
+    def write(self, line):
+        if self._file is not None:
+            try:
+                self._file.write(line.encode(errors="replace") + b"\n")
+            except OSError as error:
+                self._drop(error)
+
+    def close(self):
+        if self._file is not None:
+            self._file.close()
+
+    def _drop(self, error):
+        self.close()
+        self._file = None
+        say(f"{self._path} cannot be written ({error.strerror}); it ends here, and the training goes on")
 
 
 def run_child(command, registry, show=True):
