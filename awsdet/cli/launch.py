@@ -5,7 +5,9 @@ flags: awsdet launch h1:8,h2:8 train --config=configs/mask_rcnn_r50_fpn_1x.py --
 Ctrl-C make the ranks save and end; a second signal kills them. Exit codes: 0 done or stopped, 1 failed, 2 a mistake.
 """
 
+import contextlib
 import importlib
+import os
 import sys
 
 from absl import flags
@@ -13,14 +15,15 @@ from absl import flags
 from awsdet import config as config_module
 from awsdet.cli.arguments import parse
 from awsdet.launch import checks, engines, network, remote
-from awsdet.launch.discovery import present_hosts, write_discovery
-from awsdet.launch.hosts import parse_hosts
+from awsdet.launch.discovery import find_program, wait_for_hosts, write_discovery
+from awsdet.launch.hosts import is_file, parse_hosts
 from awsdet.launch.job import Job
 from awsdet.launch.remote import Ssh
 from awsdet.runtime.errors import UserError
 
 POSITIONAL = ("hosts",)
 COMMANDS = ("train", "evaluate", "selftest")
+_ELASTIC = ("min", "max", "reset_limit", "hosts_from", "wait_seconds")
 _CHECK_SECONDS = 300.0
 _RESUME = "whole checkpoints stay, and the same command with --resume goes on from the newest"
 
@@ -64,17 +67,14 @@ def run(flag_values, command):
         raise UserError(
             f"the command is missing; write it after the hosts: {', '.join(COMMANDS)} (see awsdet launch --help)"
         )
-    for name in ("min", "max", "reset_limit"):
-        if flag_values[name].value and not flag_values.elastic:
-            raise UserError(f"--{name} belongs to an elastic job; add --elastic, or leave it out")
+    _check_flags(flag_values)
     hosts = _hosts(flag_values)
-    engines.check_engine(flag_values.engine, flag_values.elastic)
     elastic = _elastic(flag_values, hosts) if flag_values.elastic else None
     plan = engines.Plan(
         engine=flag_values.engine,
         hosts=hosts,
         command=[sys.executable, "-m", "awsdet.cli.main", *command],
-        address=_address(flag_values.interface, hosts),
+        address=_address(flag_values, hosts),
         ssh=Ssh(flag_values.ssh_port, flag_values.ssh_identity),
         elastic=elastic,
         slots=flag_values.slots,
@@ -82,7 +82,7 @@ def run(flag_values, command):
         lost_seconds=flag_values.lost_seconds,
     )
     if command[0] == "train" and elastic is None:
-        plan = plan._replace(command=[*plan.command, f"--processes={plan.processes}"])
+        plan = plan._replace(command=[*plan.command, _processes(command, plan.processes)])
     code = _check(plan, command, flag_values.check)
     if code or flag_values.check:
         return code
@@ -90,28 +90,59 @@ def run(flag_values, command):
 
 
 def show(text, is_error):
-    """Prints a line of a job."""
-    print(text, file=sys.stderr if is_error else sys.stdout, flush=True)
+    """Prints a line of a job. If nobody reads it any more (a terminal is gone), the job must not end for that."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr if is_error else sys.stdout, flush=True)
+
+
+def _check_flags(flag_values):
+    """Refuses flags that would do nothing."""
+    for name in _ELASTIC:
+        if flag_values[name].present and not flag_values.elastic:
+            raise UserError(f"--{name.replace('_', '-')} belongs to an elastic job; add --elastic, or leave it out")
+    for name in flag_values.env:
+        if name not in os.environ:
+            raise UserError(
+                f"--env={name}: there is no such environment variable; export NAME=VALUE, and give --env=NAME"
+            )
+    engines.check_engine(flag_values.engine, flag_values.elastic, flag_values.ssh_identity)
+
+
+def _processes(command, count):
+    """The flag by which each rank checks the number of processes. Raises UserError if the command asks for another."""
+    values = flags.FlagValues()
+    module = importlib.import_module(f"awsdet.cli.{command[0]}")
+    module.define(values)
+    parse(command[0], values, command[1:], getattr(module, "POSITIONAL", ()))
+    if values.processes not in (0, count):
+        raise UserError(f"--processes={values.processes}, but the hosts have {count}; leave --processes out")
+    return f"--processes={count}"
 
 
 def _hosts(flag_values):
     if flag_values.hosts and flag_values.hosts_from:
         raise UserError("both HOSTS and --hosts-from are given; use one of them")
     if flag_values.hosts_from:
-        if not flag_values.elastic:
-            raise UserError("--hosts-from belongs to an elastic job; add --elastic, or give HOSTS")
-        return present_hosts(flag_values.hosts_from, flag_values.slots)
+        say = lambda text: show(f"awsdet launch: {text}", True)  # noqa: E731
+        least = flag_values.min or 1
+        return wait_for_hosts(flag_values.hosts_from, flag_values.slots, least, flag_values.wait_seconds, say)
     if not flag_values.hosts:
         raise UserError("the hosts are missing; write awsdet launch h1:8,h2:8 train …, or name a file of hosts")
     return parse_hosts(flag_values.hosts, flag_values.slots)
 
 
-def _address(interface, hosts):
+def _address(flag_values, hosts):
     """The address at which the hosts reach this machine."""
-    if interface:
-        return network.address_of(interface)
+    if flag_values.interface:
+        return network.address_of(flag_values.interface)
     remote = [host.name for host in hosts if not network.is_local(host.name)]
-    return network.address_towards(remote[0]) if remote else network.LOOPBACK
+    if remote:
+        return network.address_towards(remote[0])
+    may_grow = flag_values.elastic and (flag_values.hosts_from or is_file(flag_values.hosts))
+    others = [name for name, address in network.addresses() if not address.startswith("127.")]
+    if may_grow and len(others) > 1:
+        raise UserError(f"all hosts are this machine so far, and others may join: name --interface={'|'.join(others)}")
+    return network.address_of(others[0]) if may_grow and others else network.LOOPBACK
 
 
 def _elastic(flag_values, hosts):
@@ -123,13 +154,18 @@ def _elastic(flag_values, hosts):
         raise UserError(
             f"--min={least}, but the hosts have only {slots} processes; give more hosts, or a smaller --min"
         )
-    script = flag_values.hosts_from or write_discovery(flag_values.hosts, hosts)
-    return engines.Elastic(least, most, script, flag_values.reset_limit, flag_values.wait_seconds)
+    script = (
+        find_program(flag_values.hosts_from) if flag_values.hosts_from else write_discovery(flag_values.hosts, hosts)
+    )
+    return engines.Elastic(
+        least, most, max(least, min(slots, most)), script, flag_values.reset_limit, flag_values.wait_seconds
+    )
 
 
 def _check(plan, command, show_table):
     """Looks for mistakes before anything is started, so that each is reported once. Returns the exit code."""
-    question = _question(command)._replace(launcher=(plan.address, 0))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    question = _question(command)._replace(launcher=(plan.address, 0), visible_gpus=visible)
     found = checks.examine(plan.hosts, plan.ssh, question)
     if show_table:
         show("\n".join(checks.table(plan.hosts, found.reports)), False)
@@ -165,7 +201,8 @@ def _question(command):
 def _check_training(plan):
     """Lets the host of rank 0 check config, records and output as the run itself would. Returns the exit code."""
     host = plan.hosts[0]
-    command = [*plan.command, "--check", f"--processes_per_host={max(host.slots for host in plan.hosts)}"]
+    command = [*plan.command, "--check", f"--processes-per-host={max(host.slots for host in plan.hosts)}"]
+    command += ["--elastic"] if plan.elastic else []
     answer = remote.run(host.name, command, plan.ssh, _CHECK_SECONDS)
     if answer.code is None:
         show(f"awsdet launch: host {host.name} {answer.error}", True)

@@ -28,6 +28,7 @@ def define(flag_values):
         flag_values=flag_values,
         lower_bound=0,
     )
+    flags.DEFINE_bool("elastic", False, "with --check: the number of processes may change", flag_values=flag_values)
     flags.DEFINE_bool(
         "check",
         False,
@@ -64,13 +65,14 @@ def _train(config, flag_values, world):
 def _check(config, flag_values):
     from awsdet.models import builder
     from awsdet.runtime import processes
-    from awsdet.training.inputs import prepare
+    from awsdet.training.inputs import prepare, with_start
     from awsdet.training.transfer import take_weights
 
     logging.set_verbosity(logging.WARNING)  # the run itself logs the rest
     count = max(1, flag_values.processes)
     processes.check_gpus(flag_values.processes_per_host or count)
-    inputs = prepare(config, flag_values.output, flag_values.resume, count)
+    inputs = prepare(config, flag_values.output, flag_values.resume, count, chief=False)
+    inputs = with_start(inputs, config, flag_values.resume, count, flag_values.elastic)
     detector = builder.build(config, inputs.class_names)
     if config.train.init_from and inputs.start is None:
         take_weights(detector, config.train.init_from)

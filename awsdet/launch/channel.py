@@ -32,12 +32,17 @@ class Event(NamedTuple):
 class Connection:
     """One end of a connection. Several threads may send.
 
+    Args:
+        sock: a connected socket.
+        send_seconds: the connection ends if the other side takes nothing for so long.
+
     Attributes: heard, the time (`time.monotonic`) at which the other side last sent something.
     """
 
-    def __init__(self, sock: socket.socket):
+    def __init__(self, sock: socket.socket, send_seconds: float = 30.0):
         self._socket, self._lock = sock, threading.Lock()
         self._socket.settimeout(None)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", max(1, int(send_seconds)), 0))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.heard = time.monotonic()
         self.peer = {}  # the hello of the other side
@@ -49,6 +54,7 @@ class Connection:
             with self._lock:
                 self._socket.sendall(data)
         except OSError:
+            self.close()  # half a message may have been sent
             return False
         return True
 
@@ -125,13 +131,13 @@ class Server:
             except OSError:
                 return
             # A rank that does not read (its machine hangs) must not keep the others from their orders for long.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
-            threading.Thread(target=self._serve, args=(Connection(sock),), daemon=True, name="launch-rank").start()
+            connection = Connection(sock, _SEND_SECONDS)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True, name="launch-rank").start()
 
     def _serve(self, connection):
         messages = connection.messages()
         kind, content = next(messages, ("", {}))
-        if kind != "hello" or not hmac.compare_digest(str(content.pop("token", "")), self._token):
+        if kind != "hello" or not hmac.compare_digest(str(content.pop("token", "")).encode(), self._token.encode()):
             connection.close()
             return
         connection.peer = content

@@ -30,6 +30,7 @@ class Question(NamedTuple):
     """What a job needs on its hosts.
 
     config, output: paths, or "". records: folders of records. launcher: the address and port that hosts must reach.
+    visible_gpus: the CUDA_VISIBLE_DEVICES of the ranks, or None.
     peers: (name, address, port) of the hosts that a host should reach; `examine` fills it in.
     """
 
@@ -37,6 +38,7 @@ class Question(NamedTuple):
     output: str = ""
     records: Sequence[str] = ()
     launcher: tuple[str, int] | None = None
+    visible_gpus: str | None = None
     peers: Sequence[tuple[str, str, int]] = ()
 
 
@@ -65,7 +67,7 @@ def examine(hosts: Sequence[Host], ssh: Ssh, question: Question) -> Examination:
     The files of a single host are not looked at, since the command itself says more about them.
     """
     if len(hosts) == 1:
-        question = Question(launcher=question.launcher)
+        question = Question(launcher=question.launcher, visible_gpus=question.visible_gpus)
     with _listening(question) as asked:
         with concurrent.futures.ThreadPoolExecutor(min(len(hosts), _MOST_AT_ONCE)) as pool:
             answers = list(pool.map(lambda at: _ask(hosts, at, ssh, asked), range(len(hosts))))
@@ -191,8 +193,10 @@ def _of_one(host, report):
         yield _error(f"host {name} has {len(gpus)} GPU(s) for {host.slots} processes: write {name}:{len(gpus)}")
     for index, used in enumerate((gpus or [])[: host.slots]):
         if used > _BUSY_MB:
-            yield _error(
-                f"GPU {index} of host {name} is in use ({used} MB): end what runs there, as nvidia-smi shows it"
+            # No error: who shares a machine knows whether the rest of the memory will do.
+            yield _warning(
+                f"GPU {index} of host {name} is in use ({used} MB): end what runs there, as nvidia-smi shows it, or "
+                "choose others by CUDA_VISIBLE_DEVICES"
             )
     if abs(report["clock_ahead"]) > _CLOCK_SECONDS:
         ahead = report["clock_ahead"]

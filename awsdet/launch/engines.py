@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 from awsdet.launch import network
 from awsdet.launch.hosts import Host, host_list
-from awsdet.launch.rank import ADDRESS, LOST_SECONDS, NCCL_INTERFACE, TOKEN
+from awsdet.launch.rank import ADDRESS, FOLDER, LOST_SECONDS, NCCL_INTERFACE, TOKEN
 from awsdet.launch.remote import SSH_OPTIONS, Ssh
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.stall import STORE
@@ -30,15 +31,18 @@ _START_SECONDS = 120
 class Elastic(NamedTuple):
     """What an elastic job may do.
 
-    least, most: numbers of processes. script: prints the hosts that there are. reset_limit: how often the world may
-    change; 0: any number of times. timeout: how many seconds a job with too few processes waits for more.
+    least, most: numbers of processes. first: with how many it starts. script: path of the program that prints the hosts
+    that there are. reset_limit: how often the world may change; 0: any number of times. timeout: how many seconds a job
+    with too few processes waits for more. return_seconds: when a host that was lost may come back, from and to.
     """
 
     least: int
     most: int
+    first: int
     script: str
     reset_limit: int = 0
     timeout: int = 600
+    return_seconds: tuple[int, int] = (30, 120)
 
 
 class Plan(NamedTuple):
@@ -61,11 +65,13 @@ class Plan(NamedTuple):
     @property
     def processes(self) -> int:
         """How many processes there are at the start."""
-        return self.elastic.least if self.elastic else sum(host.slots for host in self.hosts)
+        return self.elastic.first if self.elastic else sum(host.slots for host in self.hosts)
 
 
-def check_engine(engine: str, elastic: bool = False) -> None:
-    """Raises UserError unless the engine's program is installed."""
+def check_engine(engine: str, elastic: bool = False, identity: str = "") -> None:
+    """Raises UserError unless the engine's program is installed and takes the path of the ssh key."""
+    if any(letter.isspace() for letter in identity):
+        raise UserError(f"--ssh-identity={identity!r}: the engines cannot take a path with spaces; use another place")
     if engine == "mpi" and elastic:
         raise UserError("an elastic job needs --engine=gloo; Open MPI ends all processes as soon as one is lost")
     if engine == "mpi" and shutil.which("mpirun") is None:
@@ -94,6 +100,7 @@ def environment(plan: Plan, port: int, token: str, store: str) -> dict[str, str]
     passed = {name: value for name, value in os.environ.items() if is_passed(name) or name in plan.extra_env}
     own = {name: os.environ[name] for name in _OWN if name in os.environ}
     ours = {ADDRESS: f"{plan.address}:{port}", TOKEN: token, LOST_SECONDS: str(plan.lost_seconds), STORE: store}
+    ours[FOLDER] = os.getcwd()
     quiet = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}  # horovodrun loads TensorFlow
     if "NCCL_SOCKET_IFNAME" in os.environ:
         ours[NCCL_INTERFACE] = os.environ["NCCL_SOCKET_IFNAME"]
@@ -113,7 +120,10 @@ def _horovodrun(plan):
         return [*arguments, "-H", host_list(plan.hosts)]
     elastic = plan.elastic
     arguments += ["--min-np", str(elastic.least), "--max-np", str(elastic.most)]
-    arguments += ["--host-discovery-script", elastic.script, "--elastic-timeout", str(elastic.timeout)]
+    # horovodrun gives the script to a shell.
+    arguments += ["--host-discovery-script", shlex.quote(elastic.script), "--elastic-timeout", str(elastic.timeout)]
+    # Otherwise it never takes back a host that was lost, though a new machine may have its name.
+    arguments += ["--blacklist-cooldown-range", *map(str, elastic.return_seconds)]
     arguments += ["--slots-per-host", str(plan.slots)] if plan.slots else []
     return arguments + (["--reset-limit", str(elastic.reset_limit)] if elastic.reset_limit else [])
 

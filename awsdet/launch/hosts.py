@@ -47,6 +47,14 @@ def parse_lines(lines: Iterable[str], source: str, slots: int = 0) -> list[Host]
     return hosts
 
 
+def is_file(text: str) -> bool:
+    """Whether a text that stands for hosts is the path of a file, and not a list."""
+    try:
+        return pathlib.Path(text).is_file()
+    except OSError:  # a list that is too long for the name of a file
+        return False
+
+
 def host_list(hosts: Sequence[Host]) -> str:
     """The hosts as horovodrun and mpirun take them: "h1:8,h2:8"."""
     return ",".join(f"{host.name}:{host.slots}" for host in hosts)
@@ -59,9 +67,8 @@ def rank_hosts(hosts: Sequence[Host]) -> list[str]:
 
 def _lines(text):
     """(the lines that name hosts, what they come from)."""
-    path = pathlib.Path(text)
-    if path.is_file():
-        return path.read_text().splitlines(), f"host file {path}"
+    if is_file(text):
+        return pathlib.Path(text).read_text().splitlines(), f"host file {text}"
     if "/" in text:
         raise UserError(f"host file {text} does not exist; {_EXAMPLE}")
     return text.split(","), f"the host list {text!r}"

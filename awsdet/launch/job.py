@@ -61,6 +61,7 @@ class Job:
         self._gone = []  # the ranks that an elastic job had lost when it was told to stop
         self._engine, self._engine_lines = None, collections.deque(maxlen=200)
         self._hosts = () if plan.elastic else rank_hosts(plan.hosts)
+        self._start_seconds = START_SECONDS + (plan.elastic.timeout if plan.elastic else 0)
 
     def run(self) -> int:
         """Runs the job to its end. Returns its exit code: 0 done or stopped, 1 failed, 2 a mistake of the user.
@@ -95,7 +96,7 @@ class Job:
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ENDING),
         )
         threading.Thread(target=self._read_engine, daemon=True, name="launch-engine").start()
-        self._deadline = time.monotonic() + START_SECONDS
+        self._deadline = time.monotonic() + self._start_seconds
 
     def _read_engine(self):
         for line in self._engine.stdout:
@@ -184,14 +185,15 @@ class Job:
 
     def _fail(self, rank, how, follow=0.0):
         self._failed, self._reason = rank, how
-        self._kill_at = time.monotonic() + follow
+        if not self._stops:  # otherwise the others keep their time to save
+            self._kill_at = time.monotonic() + follow
 
     def _missing(self):
         """Why the ranks did not start, in the words of the engine."""
         there = {rank.number for rank in self._ranks.values()}
         absent = [f"{number} ({host})" for number, host in enumerate(self._hosts) if number not in there]
         who = f"rank {', '.join(absent[:4])}{' and more' if len(absent) > 4 else ''}" if absent else "a rank"
-        return f"{who} did not start within {START_SECONDS:.0f} s; the engine said: {self._engine_reason()}"
+        return f"{who} did not start within {self._start_seconds:.0f} s; the engine said: {self._engine_reason()}"
 
     # --------------------------------------------------------------------------------------------------------- the stop
 
@@ -200,15 +202,16 @@ class Job:
 
     def _stop(self, server):
         if self._stops > 1:
-            self._say("second signal: killing the ranks without saving")
             self._kill_at = time.monotonic() - 1
+            self._say("second signal: killing the ranks without saving")
             return
+        self._gone = [rank for rank in self._ranks.values() if rank.ended and rank.code != 0]
+        server.order("stop")  # first: the terminal that shows the line may be what is gone
+        if self._failed is None:
+            self._kill_at = time.monotonic() + self._stop_seconds
         self._say(
             f"stopping: the ranks finish their step and save, within {self._stop_seconds:.0f} s; a second signal kills"
         )
-        self._gone = [rank for rank in self._ranks.values() if rank.ended and rank.code != 0]
-        server.order("stop")
-        self._kill_at = time.monotonic() + self._stop_seconds
 
     # ---------------------------------------------------------------------------------------------------------- the end
 
@@ -247,11 +250,14 @@ class Job:
         if self._failed is None and codes and all(code == 0 for code in codes):
             return 0
         if self._failed is None and self._stops:
-            self._say(f"the ranks did not end within {self._stop_seconds:.0f} s and were killed{self._advice}")
+            why = f"the ranks did not end within {self._stop_seconds:.0f} s and were killed"
+            if self._kill_at is None or time.monotonic() < self._kill_at:
+                why = "a rank failed while the others saved"
+            self._say(f"{why}{self._advice}")
             return 1
         if self._failed is None and not self._reason:
             self._reason = f"no rank was started; the engine said: {self._engine_reason()}"
-        if 2 in codes:
+        if self._failed is not None and self._failed.code == 2:
             if not any(rank.code == 2 and rank.tail for rank in self._ranks.values()):
                 self._say(f"{self._failed} failed first: {self._reason}; all ranks have been ended")
             return 2  # otherwise a rank has explained the mistake in one line
@@ -267,7 +273,7 @@ class Job:
     def _conclude_elastic(self, codes):
         if self._engine.poll() == 0:
             return 0
-        if 2 in codes:
+        if codes and all(code == 2 for code in codes):
             return 2
         reason = self._reason or f"the engine said: {self._engine_reason()}"
         self._say(f"the elastic job ended before its training was complete: {reason}{self._advice}")
@@ -295,6 +301,7 @@ def _how(code):
     """How a process ended, in words."""
     if code > 0:
         return f"exit code {code}"
-    name = signal.Signals(-code).name
+    names = {number.value: number.name for number in signal.Signals}
+    name = names.get(-code, "a real-time signal")
     cause = " (killed by hand, or by the system because memory ran out)" if -code == signal.SIGKILL else ""
     return f"ended by signal {-code}, {name}{cause}"

@@ -51,6 +51,16 @@ def interface_of(address: str) -> str | None:
     return None
 
 
+def addresses() -> list[tuple[str, str]]:
+    """(interface, IPv4 address) of this machine."""
+    return [
+        (name, entry.address)
+        for name, found in psutil.net_if_addrs().items()
+        for entry in found
+        if entry.family == socket.AF_INET
+    ]
+
+
 def address_of(interface: str) -> str:
     """The IPv4 address of an interface. Raises UserError if there is no such interface or it has none."""
     found = psutil.net_if_addrs()

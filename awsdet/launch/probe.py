@@ -39,7 +39,7 @@ def main(question):
         "sources": _digest(sorted(root.rglob("*.py")), root),
         "operators": _digest(sorted(root.glob("ops/*.so")), root),
         "clock": time.time(),
-        "gpus": _gpus(),
+        "gpus": _gpus(question.get("visible_gpus")),
         "addresses": _addresses(),
         "reaches_launcher": _reaches(*question["launcher"]) if question.get("launcher") else None,
         "config": _digest([question["config"]]) if question.get("config") else None,
@@ -82,15 +82,24 @@ def _digest(paths, root=None):
     return digest.hexdigest()[:16] if paths else None
 
 
-def _gpus():
-    """[(memory used in MB, processes)] of each GPU; None if nvidia-smi is missing or fails."""
+def _gpus(visible):
+    """Memory in use (MB) of each GPU that the ranks may use; None if nvidia-smi is missing or fails.
+
+    `visible`: the CUDA_VISIBLE_DEVICES that they get, or None. Of GPUs named by UUID only the number is known.
+    """
     if shutil.which("nvidia-smi") is None:
         return None
     query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     done = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         return None
-    return [int(line) for line in done.stdout.split() if line.isdigit()]
+    # GPUs that share the memory of the host have no number.
+    used = [int(line) if line.strip().isdigit() else 0 for line in done.stdout.splitlines() if line.strip()]
+    if visible is None:
+        return used
+    chosen = [name.strip() for name in visible.split(",") if name.strip()]
+    numbers = [int(name) for name in chosen if name.isdigit() and int(name) < len(used)]
+    return [used[number] for number in numbers] if numbers else [0] * len(chosen)
 
 
 def _addresses():

@@ -21,9 +21,9 @@ from awsdet.launch import network
 from awsdet.launch.channel import BEAT_SECONDS, Connection
 
 # Variables by which the launcher tells this program where it is, what to say first, and after how much silence it is
-# gone; and the user's NCCL_SOCKET_IFNAME, which horovodrun overwrites.
+# gone; its working folder; and the user's NCCL_SOCKET_IFNAME, which horovodrun overwrites.
 ADDRESS, TOKEN, LOST_SECONDS = "AWSDET_LAUNCHER", "AWSDET_LAUNCH_TOKEN", "AWSDET_LAUNCH_LOST_SECONDS"
-NCCL_INTERFACE = "AWSDET_LAUNCH_NCCL_SOCKET_IFNAME"
+FOLDER, NCCL_INTERFACE = "AWSDET_LAUNCH_FOLDER", "AWSDET_LAUNCH_NCCL_SOCKET_IFNAME"
 _CONNECT_SECONDS = 20
 _GRACE_SECONDS = 5  # for the command to end after SIGTERM once the launcher is gone
 _LONGEST_LINE = 1 << 16  # characters; longer lines are sent in pieces
@@ -39,8 +39,15 @@ def main(command):
     # The launcher says when to end, and lets the command save first. Schedulers send these signals to every process.
     for number in ENDING:
         signal.signal(number, lambda *_: None)
-    process = _start(command, connection.local_address())
-    _say_hello(connection, process)
+    try:
+        process = _start(command, connection.local_address())
+    except OSError as error:
+        # Another folder would do for the start, and the run would then be written to a place that nobody expects.
+        _say_hello(connection, 0)
+        connection.send("line", stream="err", text=f"awsdet launch: {error.filename}: {error.strerror} on this host")
+        connection.send("exit", code=2)
+        return 2
+    _say_hello(connection, process.pid)
     readers = [
         threading.Thread(target=_pass_on, args=(connection, stream, name), daemon=True)
         for name, stream in (("out", process.stdout), ("err", process.stderr))
@@ -68,7 +75,8 @@ def _connect():
     deadline = time.monotonic() + _CONNECT_SECONDS
     while True:
         try:
-            return Connection(socket.create_connection((address, int(port)), timeout=BEAT_SECONDS))
+            sock = socket.create_connection((address, int(port)), timeout=BEAT_SECONDS)
+            return Connection(sock, float(os.environ[LOST_SECONDS]))
         except OSError as error:
             if time.monotonic() > deadline:
                 name = socket.gethostname()
@@ -79,7 +87,7 @@ def _connect():
 
 
 def _start(command, address):
-    ours = (ADDRESS, TOKEN, LOST_SECONDS, NCCL_INTERFACE)
+    ours = (ADDRESS, TOKEN, LOST_SECONDS, FOLDER, NCCL_INTERFACE)
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     interface = network.interface_of(address)
     if interface:
@@ -94,20 +102,21 @@ def _start(command, address):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
+        cwd=os.environ[FOLDER],
         start_new_session=True,
         # If this program is killed, the command ends with it.
         preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
     )
 
 
-def _say_hello(connection, process):
+def _say_hello(connection, pid):
     rank = next((int(os.environ[name]) for name in _RANKS if name in os.environ), -1)
     connection.send(
         "hello",
         token=os.environ[TOKEN],
         rank=rank,
         host=os.environ.get("HOROVOD_HOSTNAME") or socket.gethostname(),
-        pid=process.pid,
+        pid=pid,
     )
 
 

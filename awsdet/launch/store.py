@@ -48,7 +48,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _key(self):
         """The key that is asked for; None without the right token."""
         token, _, key = self.path.removeprefix("/").partition("/")
-        return key if key and hmac.compare_digest(token, self.server.token) else None
+        return key if key and hmac.compare_digest(token.encode(), self.server.token.encode()) else None
 
     def _answer(self, code, text=b""):
         self.send_response(code)

@@ -35,7 +35,13 @@ def test_a_rank_says_hello_sends_lines_and_obeys(server):
 
 
 @pytest.mark.parametrize(
-    "first", [{"kind": "hello", "token": "guess"}, {"kind": "hello"}, {"kind": "exit", "token": "secret"}]
+    "first",
+    [
+        {"kind": "hello", "token": "guess"},
+        {"kind": "hello"},
+        {"kind": "exit", "token": "secret"},
+        {"kind": "hello", "token": "ü"},
+    ],
 )
 def test_without_the_token_nobody_is_heard(server, first):
     with connect(server) as stranger:
@@ -73,3 +79,15 @@ def test_close_ends_the_ranks_connection(server):
     server.close()
     assert list(rank.messages()) == []
     assert not (rank.send("line", text="") and rank.send("line", text=""))  # the first may still fit into the buffer
+
+
+def test_a_side_that_is_not_read_from_notices(server):
+    """A launcher that hangs takes nothing, so what a rank prints fills the buffers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        rank = Connection(socket.create_connection(listener.getsockname()), send_seconds=1)
+        with listener.accept()[0]:
+            sent = 0
+            while rank.send("line", text="x" * 100_000):
+                sent += 1
+                assert sent < 1000
+        assert not rank.send("beat")

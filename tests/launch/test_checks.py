@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from awsdet.launch import checks
+from awsdet.launch import checks, probe
 from awsdet.launch.checks import Question, compare, examine, table
 from awsdet.launch.hosts import Host
 from awsdet.launch.remote import Ssh
@@ -65,7 +65,6 @@ def test_equal_hosts_are_fine():
         ({"operators": None}, "host h2 has no compiled operators"),
         ({"gpus": [3] * 4}, "host h2 has 4 GPU(s) for 8 processes: write h2:4"),
         ({"gpus": None}, "host h2 shows no GPU, but h1 does"),
-        ({"gpus": [3, 3, 40000] + [3] * 5}, "GPU 2 of host h2 is in use (40000 MB)"),
         ({"config": None}, "config c.py is missing on host h2"),
         ({"config": "ffff"}, "config c.py on host h2 differs from that on h1"),
         ({"records": {"/records": None}}, "records /records are missing on host h2"),
@@ -88,6 +87,7 @@ def test_errors(changes, says):
 @pytest.mark.parametrize(
     "changes, says",
     [
+        ({"gpus": [3, 3, 40000] + [3] * 5}, "GPU 2 of host h2 is in use (40000 MB)"),
         ({"clock_ahead": 61.0}, "the clock of host h2 is 61 s ahead"),
         ({"clock_ahead": -61.0}, "the clock of host h2 is 61 s behind"),
         ({"unreached": ["h3", "h4"]}, "host h2 gets no answer from h3, h4: let all traffic"),
@@ -107,9 +107,22 @@ def test_gpus_that_no_process_takes_may_be_in_use():
     assert compare([Host("h1", 7)], reports, QUESTION) == []
 
 
+@pytest.mark.parametrize(
+    "visible, gpus", [(None, [5, 70, 0]), ("1", [70]), ("2, 0", [0, 5]), ("GPU-9a1b,GPU-77aa", [0, 0]), ("", [])]
+)
+def test_gpus_that_the_ranks_may_use(monkeypatch, tmp_path, visible, gpus):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf '5\\n70\\n[N/A]\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert probe._gpus(visible) == gpus
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert probe._gpus(visible) is None
+
+
 def test_table_has_a_row_for_each_host():
     lines = table(HOSTS, {"h1": REPORT})
-    assert len(lines) == 3 and "p" not in lines[2].partition("h2")[0]
+    assert len(lines) == 3
     assert "0.1.0 (aaaa)" in lines[1] and "10.0.0.1" in lines[1] and lines[2].split()[:3] == ["h2", "8", "-"]
 
 

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from awsdet.launch.discovery import present_hosts, write_discovery
+from awsdet.launch import discovery
+from awsdet.launch.discovery import find_program, present_hosts, wait_for_hosts, write_discovery
 from awsdet.launch.hosts import parse_hosts
 from awsdet.runtime.errors import UserError
 
@@ -61,3 +62,19 @@ def test_file_is_read_again_each_time(tmp_path):
     assert present_hosts(script) == parse_hosts(str(file)) == [("h1", 8), ("h2", 4), ("h3", 2), ("h4", 3), ("h5", 2)]
     file.write_text("h2:4\n")
     assert present_hosts(script) == [("h2", 4)]
+
+
+def test_program_is_found_once_for_all_who_run_it(tmp_path, monkeypatch):
+    path = program(tmp_path, "echo h1:2")
+    monkeypatch.chdir(tmp_path)
+    assert find_program("hosts.sh") == find_program("./hosts.sh") == path
+
+
+def test_waits_until_there_are_enough_hosts(tmp_path, monkeypatch):
+    monkeypatch.setattr(discovery, "_POLL_SECONDS", 0.01)
+    said = []
+    count = program(tmp_path, f"echo x >> {tmp_path}/asked; [ $(wc -l < {tmp_path}/asked) -lt 3 ] || echo h1:4")
+    assert wait_for_hosts(count, 0, 4, 60, said.append) == [("h1", 4)]
+    assert said == ["waiting for hosts: 0 of at least 4 processes are there"]
+    with pytest.raises(UserError, match="names 4 of at least 5 processes after 0 s"):
+        wait_for_hosts(count, 0, 5, 0.1, said.append)

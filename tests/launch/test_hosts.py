@@ -2,7 +2,7 @@
 
 import pytest
 
-from awsdet.launch.hosts import Host, host_list, parse_hosts, parse_lines, rank_hosts
+from awsdet.launch.hosts import Host, host_list, is_file, parse_hosts, parse_lines, rank_hosts
 from awsdet.runtime.errors import UserError
 
 
@@ -50,6 +50,13 @@ def test_mistakes(text, says):
 def test_own_numbers_come_before_slots_and_nothing_is_fine_for_a_discovery():
     assert parse_hosts("h1:2,h2", slots=8) == [("h1", 2), ("h2", 8)]
     assert parse_lines([], "the program") == []
+
+
+def test_list_that_is_too_long_for_the_name_of_a_file():
+    names = [f"ip-10-0-12-{number}.us-west-2.compute.internal" for number in range(100)]
+    hosts = parse_hosts(",".join(f"{name}:8" for name in names))
+    assert [host.name for host in hosts] == names
+    assert not is_file("h1:8,h2:8") and is_file(__file__)
 
 
 def test_hosts_of_the_ranks():

@@ -200,6 +200,17 @@ def test_rank_that_a_stop_ends_before_it_could_save_has_not_failed(tmp_path):
     assert code == 0 and len(err) == 1 and "stopping" in err[0]
 
 
+def test_stop_saves_though_nobody_reads_the_launcher_any_more(tmp_path):
+    """As when the terminal of a launcher is gone: it gets a signal, and cannot write."""
+    job = Started(tmp_path, STOPPABLE.replace("SAVES", "True").replace('print("saved")', 'open(f"saved{rank}", "w")'))
+    job.wait_for("ready0", "ready1")
+    job.process.stdout.close()
+    job.process.stderr.close()
+    job.process.send_signal(signal.SIGHUP)
+    assert job.process.wait(60) == 0
+    assert (tmp_path / "saved0").exists() and (tmp_path / "saved1").exists()
+
+
 def test_ranks_that_do_not_stop_are_killed(tmp_path):
     job = Started(tmp_path, STOPPABLE.replace("SAVES", "False"), stop=2)
     job.wait_for("ready0", "ready1")
