@@ -7,12 +7,12 @@ So the image holds no key that opens another job's hosts. No passwords, no other
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
+import tempfile
 import time
 
 import psutil
-from container_base import JobFailed
+from container_base import JobFailed, say
 
 # What a session on another host needs to find its libraries; the launcher passes on what it sets itself.
 _PASSED = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "TZ")
@@ -40,12 +40,15 @@ SetEnv {variables}
 
 
 def key_folder():
-    """A folder for keys that only this user can reach, with no part that others may write to (sshd insists)."""
-    base = pathlib.Path("/run") if os.access("/run", os.W_OK) else pathlib.Path.home()
-    folder = base / "awsdet"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
-    return folder
+    """A new folder for keys that only this user can reach. Whoever asks for it removes it when the job ends.
+
+    It lies where others can write to none of the folders above it, since sshd insists on that; /tmp would not do.
+    """
+    base = "/run" if os.access("/run", os.W_OK) else pathlib.Path.home()
+    try:
+        return pathlib.Path(tempfile.mkdtemp(prefix="awsdet-keys-", dir=base))
+    except OSError as error:
+        raise JobFailed(f"no folder for the job's SSH keys can be made in {base}: {error.strerror}") from error
 
 
 def make_key(path):
@@ -86,20 +89,22 @@ class SshServer:
         self._wait(port)
 
     def _wait(self, port):
+        # Its own word counts, not a connection: another server may hold the port, for one kind of address or both.
         deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        said = ""
+        while time.monotonic() < deadline and self._process.poll() is None and "already in use" not in said:
+            if "Server listening on" in said:
                 return
-            except OSError:
-                time.sleep(0.1)
-        said = self._log.read_text().strip().splitlines() or ["it said nothing"]
+            time.sleep(0.1)
+            said = self._log.read_text()
         self.stop()
-        raise JobFailed(f"sshd did not start on port {port}: {said[-1]}")
+        said = self.complaints() or self._log.read_text().strip().splitlines() or ["it said nothing"]
+        raise JobFailed(f"sshd did not start on port {port}: {said[-1]}; AWSDET_SSH_PORT sets another port")
 
     def complaints(self):
         """What the server refused, and why: lines of its log."""
-        return [line for line in self._log.read_text().splitlines() if "refused" in line or "error" in line][-3:]
+        signs = ("refused", "error", "failed: ")
+        return [line for line in self._log.read_text().splitlines() if any(sign in line for sign in signs)][-3:]
 
     def stop(self):
         """Ends the server and all sessions."""
@@ -116,10 +121,14 @@ class SshServer:
 
 
 def session_variables(environment):
-    """The text of sshd's SetEnv: variables of this process that its sessions get too."""
-    passed = {
-        name: value
-        for name, value in environment.items()
-        if (name in _PASSED or name.startswith(_PASSED_PREFIXES)) and not set(value) & set('"\\\n')
+    """The text of sshd's SetEnv: variables of this process that its sessions get too.
+
+    SetEnv has no way to write a quote, a backslash or a line break; variables that hold one are named and left out.
+    """
+    wanted = {
+        name: value for name, value in environment.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)
     }
-    return " ".join(f'"{name}={value}"' for name, value in sorted(passed.items()))
+    refused = sorted(name for name, value in wanted.items() if set(value) & set('"\\\n'))
+    if refused:
+        say(f"warning: the ranks of this host lack {', '.join(refused)}: sshd cannot pass on quotes or backslashes")
+    return " ".join(f'"{name}={value}"' for name, value in sorted(wanted.items()) if name not in refused)

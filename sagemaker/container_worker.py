@@ -1,6 +1,7 @@
 """What every host but the first one does: makes its data ready, lets the first host in by SSH, and ends as it ends."""
 
 import queue
+import shutil
 import time
 
 from container_base import JobFailed, Outcome, say
@@ -23,7 +24,7 @@ def follow(ready, events, children):
     except Interrupted:
         say(f"told to stop before {leader} was there; nothing is lost")
         return Outcome(0)
-    server = None
+    server = folder = None
     start_preparing(ready, events, children)
     prepared = False
     try:
@@ -37,7 +38,8 @@ def follow(ready, events, children):
                 link.send("stop")
             elif event.kind == "welcome":
                 try:
-                    server = SshServer(key_folder(), ready.ssh_port, event.content["key"])
+                    folder = key_folder()
+                    server = SshServer(folder, ready.ssh_port, event.content["key"])
                 except JobFailed as error:
                     link.send("failed", code=1, reason=str(error))
                 deadline = time.monotonic() + 10**9  # from here on, silence is what tells that something is wrong
@@ -62,6 +64,8 @@ def follow(ready, events, children):
             for line in server.complaints():
                 say(f"sshd: {line}")
             server.stop()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ended(leader, content):

@@ -88,7 +88,12 @@ def need_containers():
     """Skips the test if this machine cannot run containers of namespaces with sshd."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
-    for program in ("ip", "unshare", "sshd", "ssh-keygen", "mount"):
+    need_programs("ip", "unshare", "sshd", "ssh-keygen", "mount")
+
+
+def need_programs(*programs):
+    """Skips the test if one of these programs is not installed."""
+    for program in programs:
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
             pytest.skip(f"{program} is not installed")
 
