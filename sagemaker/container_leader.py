@@ -2,6 +2,7 @@
 
 import os
 import queue
+import shutil
 import signal
 import time
 
@@ -10,6 +11,7 @@ from container_base import Child, JobFailed, Outcome, awsdet, say
 from container_job import start_preparing
 from container_link import LOST, Event, FirstHost
 from container_results import Reporter, explain, leave_results
+from container_resume import resumes
 from container_ssh import key_folder, make_key
 
 from awsdet.runtime.errors import UserError
@@ -23,12 +25,12 @@ _RESULTS_BEFORE = 70  # seconds after SIGTERM up to which there is time to write
 def lead(ready, events, children):
     """Runs the job. Returns its Outcome, which the other hosts have been told."""
     others = [host for host in ready.description.hosts[1:]]
-    folder = key_folder() if others else None
-    welcome = {"key": make_key(folder / "key")} if others else {}
-    link = None
+    link = folder = None
     outcome = Outcome(1, "the first host was interrupted")
     try:
         if others:
+            folder = key_folder()
+            welcome = {"key": make_key(folder / "key")}
             token = ready.description.token
             link = FirstHost(ready.link_port, token, others, welcome, events, ready.lost_seconds)
         outcome = _Leader(ready, events, children, link, folder).run()
@@ -36,9 +38,14 @@ def lead(ready, events, children):
         outcome = Outcome(2, " ".join(str(error).split()))
     except JobFailed as error:
         outcome = Outcome(1, " ".join(str(error).split()))
+    except Exception as error:
+        outcome = Outcome(1, f"a fault of awsdet itself: {type(error).__name__}: {' '.join(str(error).split())}")
+        raise
     finally:
         if link is not None:
             link.finish(*outcome)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
     return outcome
 
 
@@ -56,7 +63,7 @@ class _Leader:
             say("told to stop before the training began; nothing is lost")
             return Outcome(0)
         self._check_processes()
-        resume = self._resumes()
+        resume = resumes(self._paths.run)
         reporter = Reporter(self._paths)
         code, lines = self._train(overrides, resume, reporter)
         reporter.close()
@@ -138,15 +145,6 @@ class _Leader:
             self._stopped_at = time.monotonic()
             say(f"{event.host or 'this host'} was told to stop")
         return event
-
-    def _resumes(self):
-        """Whether to go on with the run that SageMaker brought back from S3."""
-        found = sorted((self._paths.run / "checkpoints").glob("step-*"))
-        if found:
-            say(f"{self._paths.run} holds a run up to {found[-1].name}: going on with it")
-        else:
-            say(f"{self._paths.run} holds no checkpoint: starting a new run")
-        return bool(found)
 
     # ---------------------------------------------------------------------------------------------------- the training
 
