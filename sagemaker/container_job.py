@@ -142,11 +142,21 @@ def _has_address(host):
 
 
 def count_gpus():
-    """The number of GPUs that nvidia-smi lists; 0 without it."""
+    """The number of GPUs that nvidia-smi lists; 0 without it. Raises JobFailed if it is there and lists none.
+
+    An image for GPUs on a machine whose driver fails would train on the CPU otherwise, for days and for money.
+    """
     if shutil.which("nvidia-smi") is None:
         return 0
     done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return sum(line.startswith("GPU ") for line in done.stdout.splitlines())
+    count = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
+    if done.returncode or not count:
+        said = " ".join((done.stderr or done.stdout).split()) or "nothing"
+        raise JobFailed(
+            f"nvidia-smi lists no GPU (exit code {done.returncode}: {said}); the driver or a GPU of this host is "
+            "broken. To train all the same, set AWSDET_PROCESSES_PER_HOST"
+        )
+    return count
 
 
 def use_persistent_kernel_cache():

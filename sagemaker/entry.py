@@ -13,7 +13,7 @@ Environment variables, all optional:
     AWSDET_SM_ROOT             instead of /opt/ml
     AWSDET_HOME                folder that holds configs/; default: the one above this file
     AWSDET_PYTHON              the Python that has awsdet, if another one started this file
-    AWSDET_PROCESSES_PER_HOST  default: the number of GPUs, or 1 without GPUs
+    AWSDET_PROCESSES_PER_HOST  default: the number of GPUs, or 1 without nvidia-smi; if that lists none, the job fails
     AWSDET_ENGINE              gloo or mpi, see `awsdet launch --help`
     AWSDET_SSH_PORT            default 22
     AWSDET_LINK_PORT           of the first host, for the words between the hosts; default 7651

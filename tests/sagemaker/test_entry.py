@@ -1,6 +1,7 @@
 """The entry point on one host: whole jobs, the next job on the same checkpoints, and the user's mistakes."""
 
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -97,7 +98,8 @@ def test_a_job_and_the_one_that_goes_on_with_it(tmp_path, data):
     for path in (root / "checkpoints/run/checkpoints").glob("step-*/state.data*"):
         path.write_bytes(path.read_bytes()[:100])
     damaged = run_entry(root)
-    assert damaged.code == 2 and "holds no whole checkpoint" in damaged.failure
+    assert damaged.code == 0 and "starting a new run; the damaged ones are kept in" in damaged.log, damaged.log
+    assert steps(damaged.log)[0] == 1 and list((root / "checkpoints/run/checkpoints-damaged-1").glob("step-*"))
 
 
 def test_a_job_that_misses_its_target_tells_why(tmp_path, data):
@@ -155,6 +157,21 @@ def test_variables_that_are_no_numbers(tmp_path, data, name, value):
     root = make_job(tmp_path / "ml", {"config": "tiny.py"}, channels(data), **ONE_HOST)
     ended = run_entry(root, **{name: value})
     assert ended.code == 2 and name in ended.failure and value in ended.failure
+
+
+@pytest.mark.parametrize("script", ["echo broken >&2; exit 9", "exit 0"])
+def test_gpus_that_do_not_answer_are_not_replaced_by_the_cpu(tmp_path, data, script):
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    root = make_job(tmp_path / "ml", {"config": "tiny.py"}, {**channels(data), "train": data / "config"}, **ONE_HOST)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    ended = run_entry(root, PATH=path)
+    assert ended.code == 1 and "nvidia-smi lists no GPU" in ended.failure and len(ended.failure.splitlines()) == 1
+    assert "AWSDET_PROCESSES_PER_HOST" in ended.failure and ("broken" in script) == (": broken" in ended.failure)
+    wanted = run_entry(root, PATH=path, AWSDET_PROCESSES_PER_HOST=1)
+    assert wanted.code == 2 and "channel train holds neither" in wanted.failure  # it came that far
 
 
 def test_a_host_without_an_address_is_named(tmp_path, data):
