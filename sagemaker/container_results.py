@@ -39,7 +39,7 @@ class Reporter:
         self._seen = set(self._lines())
         self._size = -1
         self._copies = switch("AWSDET_TENSORBOARD") or self._target.is_dir()
-        self._copy_at = time.monotonic() + _COPY_SECONDS
+        self._copy_at, self._copy_failed = time.monotonic() + _COPY_SECONDS, False
 
     def report(self):
         """Prints what is new. Call it every second or so."""
@@ -70,11 +70,17 @@ class Reporter:
         return text[: text.rfind("\n") + 1].splitlines()
 
     def _copy(self):
-        for path in self._events.rglob("*tfevents*") if self._events.is_dir() else ():
-            copy = self._target / path.relative_to(self._events)
-            if not copy.is_file() or copy.stat().st_size != path.stat().st_size:
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
+        """Copies the event files that have grown. A copy that fails must not end a training, and is tried again."""
+        try:
+            for path in self._events.rglob("*tfevents*") if self._events.is_dir() else ():
+                copy = self._target / path.relative_to(self._events)
+                if not copy.is_file() or copy.stat().st_size != path.stat().st_size:
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, copy)
+        except OSError as error:
+            if not self._copy_failed:
+                say(f"warning: event files for TensorBoard could not be copied to {self._target}: {error}")
+            self._copy_failed = True
 
 
 def leave_results(paths, whole, children):

@@ -66,6 +66,22 @@ def test_event_files_are_copied_if_someone_wants_them(paths, monkeypatch, wanted
     assert copy.read_bytes() == b"one and two" if wanted else not copy.exists()
 
 
+def test_event_files_that_cannot_be_copied_are_said_once(paths, monkeypatch, capsys):
+    monkeypatch.setenv("AWSDET_TENSORBOARD", "1")
+    paths.tensorboard.parent.mkdir(parents=True)
+    paths.tensorboard.touch()  # a file where the folder should be
+    reporter = container_results.Reporter(paths)
+    (paths.run / "tensorboard" / "events.out.tfevents.1").write_bytes(b"one")
+    (paths.run / "metrics.jsonl").write_text(record(1, 2.5))
+    reporter.close()
+    reporter.close()
+    said = capsys.readouterr().out
+    assert said.count("could not be copied") == 1 and "awsdet_metric step=1 loss=2.5;" in said
+    paths.tensorboard.unlink()
+    reporter.close()
+    assert (paths.tensorboard / "events.out.tfevents.1").read_bytes() == b"one"
+
+
 MISTAKE = [
     "[algo-1:0] 06:50:53 learning rate 0.04: the config gives 0.02",
     "[algo-1:0] awsdet train: data.batch_size is 0; it must be 1 or more",
