@@ -99,7 +99,9 @@ class FirstHost:
         kind, hello = next(messages, ("", {}))
         timer.cancel()
         host = hello.get("host")
-        known = hmac.compare_digest(str(hello.get("token", "")), self._token) and host in self._others
+        # As bytes: compare_digest refuses text beyond ASCII, which a stranger may send.
+        given = str(hello.get("token", "")).encode(errors="replace")
+        known = hmac.compare_digest(given, self._token.encode()) and isinstance(host, str) and host in self._others
         if kind != "hello" or not known or host in self._connections:
             connection.close()
             return
