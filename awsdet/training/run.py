@@ -20,9 +20,10 @@ class Timer:
     def __init__(self):
         self._start, self._before = time.monotonic(), 0.0
 
-    def add(self, seconds):
-        """Adds the seconds that the run took before it was resumed."""
-        self._before += seconds
+    def resume(self, seconds):
+        """Sets the seconds that the run took before this process. An elastic run may call it more than once, if a
+        world breaks before its first commit."""
+        self._before = seconds
 
     def seconds(self):
         """The seconds until now."""

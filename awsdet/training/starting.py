@@ -1,11 +1,9 @@
 """How a run starts, or goes on, in a world: all ranks get the same state, and what depends on their number is made."""
 
-import json
 from typing import Any, NamedTuple
 
 from absl import logging
 
-from awsdet import config as config_module
 from awsdet.inference.checkpoint import read_info
 from awsdet.models.detector import Detector
 from awsdet.runtime.together import together
@@ -13,6 +11,7 @@ from awsdet.runtime.world import Unfit
 from awsdet.training import checkpoint, optimizer, pace
 from awsdet.training.batches import DatasetBatches, RecordBatches
 from awsdet.training.committing import Commit, put_back
+from awsdet.training.fingerprint import difference, fingerprint_of, sources_digest
 from awsdet.training.inputs import Inputs, with_start
 from awsdet.training.progress import Progress
 from awsdet.training.run import Run, Timer
@@ -26,6 +25,7 @@ class Parts:
 
     Attributes:
         config, world, resume: of the run. dataset: of the user, or None.
+        sources: digest of awsdet's sources at the start of the process; empty if the world is not elastic.
         inputs, detector: None until they are prepared. problem: why they could not be, in an elastic world.
         optimizer, schedule: None until the first world knows the schedule.
         commit: the last Commit of an elastic run, or None.
@@ -34,6 +34,7 @@ class Parts:
     def __init__(self, config, world, resume, dataset):
         self.config, self.world, self.resume, self.dataset = config, world, resume, dataset
         self.timer = Timer()
+        self.sources = sources_digest() if world.elastic else ""
         self.inputs: Inputs | None = None
         self.detector: Detector | None = None
         self.problem: Exception | None = None
@@ -83,7 +84,7 @@ def _newest_commit(parts):
     if parts.problem is not None:
         unfit = f"{type(parts.problem).__name__}: {parts.problem}"
     elif mine[1] != prints[root]:
-        unfit = "this process has another config, data set or version of awsdet than the run that it was to join"
+        unfit = f"this process differs from the run that it was to join: {difference(mine[1], prints[root])}"
     if unfit:
         logging.error("%s; the run goes on without this process", unfit)  # rank 0 will not say it
         raise Unfit(unfit) from parts.problem
@@ -91,11 +92,10 @@ def _newest_commit(parts):
 
 
 def _fingerprint(parts):
-    """What must be alike in all processes: a text."""
+    """None if the process could not prepare itself."""
     if parts.detector is None:
         return None
-    names = [(v.name, tuple(v.shape)) for v in parts.detector.variables if not v.name.endswith("/accumulated:0")]
-    return json.dumps([config_module.to_json(parts.config), parts.inputs.images, parts.inputs.class_names, names])
+    return fingerprint_of(parts.config, parts.inputs, parts.detector, parts.sources)
 
 
 def _raise(problem):
@@ -139,7 +139,7 @@ def begin(parts: Parts, origin: Origin) -> tuple[Run, Any]:
         elastic,
     )
     if progress and parts.commit is None:
-        parts.timer.add(progress.seconds)
+        parts.timer.resume(progress.seconds)
     _set_state(run, parts, origin, progress)
     if elastic:
         _follow(run, progress)

@@ -12,8 +12,10 @@ from awsdet.runtime.world import Unfit, World
 from awsdet.training import starting
 from awsdet.training.batches import DatasetBatches
 from awsdet.training.committing import Commit
+from awsdet.training.fingerprint import sources_digest
 from awsdet.training.pace import Pace, Reference
 from awsdet.training.progress import Progress
+from awsdet.training.run import Timer
 from awsdet.training.snapshot import Snapshot
 from awsdet.training.steps import Mark
 from tests.runtime.thread_world import ThreadWorld
@@ -24,13 +26,13 @@ def progress(step):
     return Progress(mark, mark, images=4, accumulate=1, processes=2, reference=Reference(4), elastic=True)
 
 
-def parts_of(world, commit=None, problem=None, names=("a",), epochs=1):
+def parts_of(world, commit=None, problem=None, names=("a",), epochs=1, sources="1"):
     config = config_module.mask_rcnn()
     config.train.epochs = epochs
     made = starting.Parts(config, world, False, None)
-    made.inputs = types.SimpleNamespace(images=6, class_names=names, start=None)
+    made.inputs = types.SimpleNamespace(images=6, class_names=names, start=None, train=None, evaluation=None)
     made.detector = None if problem else types.SimpleNamespace(variables=[])
-    made.commit, made.problem = commit, problem
+    made.commit, made.problem, made.sources = commit, problem, sources
     return made
 
 
@@ -66,11 +68,30 @@ def test_a_process_that_does_not_fit_leaves_and_the_others_go_on():
     """They have agreed already when it leaves, so they notice at their next exchange."""
     good = {"commit": commit(1, 4)}
     broken = {"problem": UserError("no such records")}
-    found = origins(good, broken, {"names": ("b",)}, {"epochs": 2}, good, find=starting._newest_commit)
-    assert found[0] == found[4] == 0
+    others = [{"names": ("b",)}, {"epochs": 2}, {"sources": "2"}, {"epochs": 2, "sources": "2"}]
+    found = origins(good, broken, *others, good, find=starting._newest_commit)
+    assert found[0] == found[6] == 0
     assert isinstance(found[1], Unfit) and "no such records" in str(found[1])
-    for rank in (2, 3):
-        assert isinstance(found[rank], Unfit) and "another config, data set or version" in str(found[rank])
+    words = ("class names", "config", "version of awsdet", "config, version of awsdet")
+    for error, differing in zip(found[2:6], words):
+        assert isinstance(error, Unfit)
+        assert str(error) == f"this process differs from the run that it was to join: {differing}"
+
+
+def test_only_an_elastic_process_reads_its_own_sources():
+    """When it starts: the files may be replaced while it runs."""
+    world = World()
+    assert starting.Parts(None, world, False, None).sources == ""
+    world.elastic = True
+    assert starting.Parts(None, world, False, None).sources == sources_digest()
+
+
+def test_the_seconds_before_a_resume_count_once():
+    """The first world of a resumed run may break before its commit; the next one resumes again."""
+    timer = Timer()
+    for _ in range(2):
+        timer.resume(10_000.0)
+    assert 10_000 <= timer.seconds() < 20_000
 
 
 def test_at_the_start_a_mistake_on_one_rank_ends_all():
