@@ -11,6 +11,7 @@ joins. A process that its launcher takes out of the job is ended by an uncaught 
 
 import http.client
 import os
+import select
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +30,8 @@ _PLACES = ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE
 _GLOO_SECONDS = 120.0  # for a process that joins to load its libraries, and until a frozen machine is given up
 _JOIN_ATTEMPTS = 10
 _STORE_ATTEMPTS = 5  # of at most 6 s each
+_LOOK_SECONDS = 30.0  # how often to see whether the launcher is there, while it is silent
+_PLACE_SECONDS = 24 * 3600.0  # for hosts to come (--wait-seconds of the launcher) and all processes to ask
 
 
 class ElasticWorld(HorovodWorld):
@@ -170,10 +173,12 @@ class ElasticWorld(HorovodWorld):
         raise RunFailed(f"the processes did not find each other in {_JOIN_ATTEMPTS} attempts")
 
     def _next_place(self):
-        """This process's rank, size and so on in the next world. Waits until all processes have asked or ended."""
-        connection = http.client.HTTPConnection(*self._address)
+        """This process's rank, size and so on in the next world. Waits until all processes have asked or ended, and
+        until there are enough of them. It asks once only: the launcher counts each question as a process."""
+        connection = http.client.HTTPConnection(*self._address, timeout=_GLOO_SECONDS)
         try:
             connection.request("GET", f"/rank_and_size/{self._place}")
+            self._await_answer(connection.sock)
             response = connection.getresponse()
             text = response.read().decode()
             if response.status != 200:
@@ -183,6 +188,14 @@ class ElasticWorld(HorovodWorld):
             raise RunFailed(f"the launcher is gone ({error})") from error
         finally:
             connection.close()
+
+    def _await_answer(self, connection):
+        """Returns once there is something to read. Raises RunFailed if the launcher has gone, or for too long."""
+        limit = time.monotonic() + _PLACE_SECONDS
+        while not select.select([connection], [], [], _LOOK_SECONDS)[0]:
+            self._check_launcher()
+            if time.monotonic() > limit:
+                raise RunFailed(f"the launcher has given this process no new rank for {_PLACE_SECONDS / 3600:g} hours")
 
     def _check_launcher(self):
         """Raises RunFailed if the launcher has given up. It then names the ranks of the last world once more, which
