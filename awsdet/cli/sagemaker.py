@@ -111,6 +111,7 @@ def _check_flags(flag_values, overrides, action):
 
 def _launch(flag_values, overrides):
     from awsdet.sagemaker import jobs, request, storage
+    from awsdet.sagemaker.services import ServiceFailure
 
     own_config = _own_config(flag_values.config, overrides)
     job = _job(flag_values, overrides, own_config)
@@ -135,7 +136,10 @@ def _launch(flag_values, overrides):
     if not flag_values.wait:
         print(f"  follow it    awsdet sagemaker logs {job.name}\n  stop it      awsdet sagemaker stop {job.name}")
         return 0
-    return _follow(clients, job.name)
+    try:
+        return _follow(clients, job.name)
+    except UserError as error:  # such as for a permission to look up jobs; this one runs, and costs money
+        raise ServiceFailure(f"{error}; {jobs.goes_on(job.name)}") from error
 
 
 def _job(flag_values, overrides, own_config):

@@ -9,7 +9,8 @@ from awsdet.sagemaker.services import Absent, Clients, ServiceFailure, explained
 
 POLL_SECONDS = 10
 _PATIENCE = 30  # failed polls in a row before following ends
-_LAST_LINES = 3  # polls at most, after the end of a job, for lines that CloudWatch has not yet
+_LAST_POLLS = 12  # at most, after the end of a job, for lines that CloudWatch has not yet
+_QUIET_POLLS = 3  # so many of them in a row without a line mean that there are no more
 ENDED = ("Completed", "Failed", "Stopped")
 _OUT_OF_TIME = ("MaxRuntimeExceeded", "MaxWaitTimeExceeded")
 
@@ -75,12 +76,14 @@ def follow(clients: Clients, name: str, show, pause=time.sleep) -> End:
         show: function that takes one line.
         pause: function that waits for some seconds.
 
-    Raises UserError, or ServiceFailure if AWS cannot be reached any more.
+    Raises UserError if there is no such job or the first look-up is refused. From then on ServiceFailure, which says
+    that the job goes on: AWS cannot be reached any more, or credentials have expired.
     """
-    log, seen, failures, log_fault = Log(clients.logs, name), 0, 0, ""
+    log, seen, failures, log_fault, exists = Log(clients.logs, name), 0, 0, "", False
     while True:
         try:
             job = describe(clients, name)
+            exists = True
             seen = _show_changes(job, seen, show)
             log_fault = _show_lines(log, show, log_fault)
             failures = 0
@@ -90,6 +93,10 @@ def follow(clients: Clients, name: str, show, pause=time.sleep) -> End:
                 show(f"{error}; trying again")
             if failures == _PATIENCE:
                 raise ServiceFailure(f"{error}; {goes_on(name)}") from error
+        except UserError as error:
+            if not exists:
+                raise
+            raise ServiceFailure(f"{error}; {goes_on(name)}") from error
         if not failures and job["TrainingJobStatus"] in ENDED:
             break
         pause(POLL_SECONDS)
@@ -179,8 +186,9 @@ def _show_lines(log, show, fault):
 
 
 def _show_last_lines(log, show, pause):
-    """Shows the lines that reach CloudWatch after the end of the job."""
-    for _ in range(_LAST_LINES):
+    """Shows the lines that reach CloudWatch after the end of the job, which may take some seconds each."""
+    quiet = 0
+    for _ in range(_LAST_POLLS):
         pause(POLL_SECONDS / 2)
         try:
             lines = log.read()
@@ -189,7 +197,8 @@ def _show_last_lines(log, show, pause):
             return
         for line in lines:
             show(line)
-        if not lines:
+        quiet = 0 if lines else quiet + 1
+        if quiet == _QUIET_POLLS:
             return
 
 

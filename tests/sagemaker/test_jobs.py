@@ -87,13 +87,17 @@ def test_follows_from_the_start_to_the_end(aws):
     streams(logs, "algo-1-17", "algo-2-17")
     nothing(logs, one)
     two_more = lines(logs, "algo-2-17", [(50, "fifth")], token=two)
+    streams(logs, "algo-1-17", "algo-2-17")  # nothing new at first
+    nothing(logs, one)
+    nothing(logs, two_more)
     streams(logs, "algo-1-17", "algo-2-17", "algo-1-99")  # a line that CloudWatch has only after the end
     nothing(logs, one)
     nothing(logs, two_more)
     three = lines(logs, "algo-1-99", [(60, "sixth")])
-    streams(logs, "algo-1-17", "algo-2-17", "algo-1-99")
-    for token in (one, two_more, three):
-        nothing(logs, token)
+    for _ in range(3):
+        streams(logs, "algo-1-17", "algo-2-17", "algo-1-99")
+        for token in (one, two_more, three):
+            nothing(logs, token)
     pauses = []
     end, shown = follow(aws, pauses)
     assert end == (0, "job mine-1 completed: s3://bucket/out/mine-1/output/model.tar.gz")
@@ -108,15 +112,15 @@ def test_follows_from_the_start_to_the_end(aws):
         "[algo-2] fifth",
         "[algo-1] sixth",
     ]
-    assert pauses == [10, 10, 5, 5]
+    assert pauses == [10, 10, 5, 5, 5, 5, 5]
 
 
 def ended(aws, status, detail, **more):
     """Follows a job that has ended already and wrote nothing."""
     _, sagemaker, logs = aws
     sagemaker.add_response("describe_training_job", description(status, detail, **more), HERE)
-    streams(logs)
-    streams(logs)
+    for _ in range(4):  # one, and three after the end
+        streams(logs)
     return follow(aws)[0]
 
 
@@ -162,9 +166,10 @@ def test_goes_on_after_a_failure_of_the_service_and_loses_no_line(aws):
     streams(logs, "algo-1-1", "algo-2-1")
     nothing(logs, one)
     two = lines(logs, "algo-2-1", [(0, "zero")])
-    streams(logs, "algo-1-1", "algo-2-1")
-    nothing(logs, one)
-    nothing(logs, two)
+    for _ in range(3):
+        streams(logs, "algo-1-1", "algo-2-1")
+        nothing(logs, one)
+        nothing(logs, two)
     end, shown = follow(aws)
     assert end.code == 0
     assert [line for line in shown if "oops" not in line] == ["[algo-2] zero", "[algo-1] one"]
@@ -179,6 +184,23 @@ def test_gives_up_after_many_failures_and_says_that_the_job_goes_on(aws):
     with pytest.raises(ServiceFailure, match="oops.*the job goes on; awsdet sagemaker logs mine-1"):
         jobs.follow(aws[0], NAME, lambda line: None, pause=pauses.append)
     assert len(pauses) == 29
+
+
+def test_credentials_that_expire_meanwhile_are_no_mistake_and_the_job_goes_on(aws):
+    _, sagemaker, logs = aws
+    sagemaker.add_response("describe_training_job", description(), HERE)
+    streams(logs)
+    sagemaker.add_client_error("describe_training_job", "ExpiredTokenException", "The security token has expired")
+    with pytest.raises(ServiceFailure, match="token has expired.*the job goes on; awsdet sagemaker logs mine-1"):
+        follow(aws)
+
+
+def test_a_first_look_up_that_is_refused(aws):
+    """Nobody knows then whether there is such a job."""
+    aws[1].add_client_error("describe_training_job", "AccessDeniedException", "no sagemaker:DescribeTrainingJob")
+    with pytest.raises(UserError, match="no sagemaker:DescribeTrainingJob") as raised:
+        follow(aws)
+    assert "goes on" not in str(raised.value)
 
 
 def test_last_lines_that_cannot_be_read_do_not_change_the_exit_code(aws):
