@@ -17,15 +17,16 @@ import re
 import shutil
 from typing import NamedTuple
 
-from container_archives import extract_all, is_archive
-from container_base import JobFailed, awsdet, run_child, say
+from container_base import JobFailed, awsdet, number, run_child, say
 
 from awsdet.runtime.errors import UserError
+from awsdet.sagemaker import archives
 
 DATA_CHANNELS = ("train", "val")
 KNOWN = (*DATA_CHANNELS, "weights", "config")
 IGNORED = ("code", "sm_drivers")
 MANIFEST = ".manifest.json"
+_FINISHED = ".finished"  # in a folder of converted records: the splits that were looked for, one per line
 _DEPTH = 3  # folders below a channel in which annotations, images and records are looked for
 _FILE_NAME = re.compile(r'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 _CHUNK = 1 << 20
@@ -100,27 +101,53 @@ def _records(paths, channel, splits, converts, children):
         say(f"channel {channel}: records of {splits[0]} in {found}")
         return found
     target = paths.scratch / "records" / channel
-    if (target / f"{splits[0]}{MANIFEST}").is_file():
-        say(f"channel {channel}: records converted before, in {target}")
-        return target
     if not converts:
         return target  # the first host writes them before it starts the ranks
+    finished = target / _FINISHED
+    if finished.is_file() and set(splits) <= set(finished.read_text().split("\n")):
+        say(f"channel {channel}: records converted before, in {target}")
+        return target
     extracted = paths.scratch / "extracted" / channel
     shutil.rmtree(extracted, ignore_errors=True)  # what an interrupted start left
-    archives = sorted(path for path in source.iterdir() if path.is_file() and is_archive(path))
+    packed = sorted(path for path in source.iterdir() if path.is_file() and archives.is_archive(path))
     folders = [source]
-    if archives:
-        extract_all(archives, extracted)
+    if packed:
+        extract_all(packed, extracted)
         folders.insert(0, extracted)
         found = find_records(extracted, splits[0])
         if found is not None:
             return found
     for split in splits:
+        if (target / f"{split}{MANIFEST}").is_file():
+            say(f"channel {channel}: records of {split} converted before, in {target}")
+            continue
         coco = find_coco(folders, channel, split, required=split == splits[0])
         if coco is not None:
             _convert(coco, target, split, children)
+    finished.write_text("\n".join(splits))
     shutil.rmtree(extracted, ignore_errors=True)  # the records hold the images
     return target
+
+
+def extract_all(packed, target):
+    """Extracts archives into the new folder `target`, all into one tree. `packed`: their paths.
+
+    Raises UserError for an archive that is damaged, holds something that is refused, or is too large.
+    """
+    target.mkdir(parents=True)
+    left = number("AWSDET_EXTRACT_LIMIT_GB", 0) * 10**9 or archives.room(target)
+    for archive in packed:
+        say(f"extracting {archive.name} ({archive.stat().st_size / 1e6:.1f} MB) to {target}")
+        try:
+            found = archives.extract(
+                archive, target, left, lambda files, name=archive.name: say(f"extracting {name}: {files} files so far")
+            )
+        except archives.TooLarge as error:
+            raise UserError(f"{error}; give the job a larger volume, or raise AWSDET_EXTRACT_LIMIT_GB") from error
+        except OSError as error:
+            raise UserError(f"{archive} could not be extracted to {target}: {error}") from error
+        left -= found.size
+        say(f"extracted {found.files} files from {archive.name}, {found.size / 1e6:.1f} MB")
 
 
 def find_records(folder, split):

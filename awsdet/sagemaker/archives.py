@@ -1,67 +1,161 @@
-"""Unpacks the archives of a job. An archive is data from outside: it must not write anywhere but into its folder."""
+"""Extracts zip and tar archives that nobody vouches for: data sets in a job, results on the user's machine.
 
+Refused are absolute paths, `..`, links, devices, two entries of one name, and more bytes than the limit. Bytes are
+counted as they are written, whatever the archive says of its sizes. Owners and permissions are not restored. An archive
+is read once, from its first to its last byte, so that the checksum at its end is checked too.
+"""
+
+import bz2
+import contextlib
 import gzip
 import lzma
 import os
 import pathlib
+import shutil
+import stat
 import tarfile
+import zipfile
 import zlib
+from collections.abc import Callable
+from typing import NamedTuple
 
 from awsdet.runtime.errors import UserError
 
-_CHUNK = 1 << 20  # bytes
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_BLOCK = 1 << 20  # bytes
+_PROGRESS_EVERY = 20_000  # files
+_SPARE = 1_000_000_000  # bytes of a disk that are left free
+# What begins a compressed file -> what reads it.
+_COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    RuntimeError,  # an encrypted zip file; a method of compression that is unknown
+    ValueError,
+)
 
 
-def extract(archive, folder):
-    """Unpacks a tar file, compressed or not, into a folder that exists.
+class TooLarge(UserError):
+    """An archive extracts to more bytes than it may."""
 
-    Everything is checked before anything is written. Only files, folders and links may be in the archive, and no name
-    and no target of a link may be absolute or go up (".."), so that no chain of links leads out of the folder either.
-    Owners and special permissions are not restored.
+
+class Extracted(NamedTuple):
+    """What an archive held. files: number of files. size: bytes."""
+
+    files: int
+    size: int
+
+
+def is_archive(path: pathlib.Path) -> bool:
+    """Whether the name of a file is that of an archive."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def room(folder: str | os.PathLike[str]) -> int:
+    """The bytes that archives may fill on the disk of a folder: what is free, less 1 GB."""
+    return max(0, shutil.disk_usage(folder).free - _SPARE)
+
+
+def extract(archive, folder, limit: int, progress: Callable[[int], None] | None = None) -> Extracted:
+    """Extracts an archive into a folder that exists. What was written before a fault was found stays there.
 
     Args:
-        archive: path of the file.
-        folder: where to.
+        archive: path of the file; whether it is a zip file is told by its name, how a tar file is compressed by its
+            first bytes.
+        folder: where to. Nothing in it is overwritten.
+        limit: bytes that the archive may extract to.
+        progress: called with the number of files so far, now and then.
 
-    Returns the number of files. Raises UserError if the archive is broken or has an entry that is not allowed, OSError
-    if the disk is full or cannot be written.
+    Raises UserError if the archive is damaged or holds something that is refused, TooLarge beyond the limit, OSError if
+    the disk is full or cannot be written.
     """
-    archive = pathlib.Path(archive)
+    archive, folder = pathlib.Path(archive), pathlib.Path(folder)
+    files = size = 0
     try:
-        with tarfile.open(archive) as tar:
-            members = tar.getmembers()
-            for member in members:
-                fault = _fault(member)
-                if fault:
-                    raise UserError(f"{archive.name} is refused: its entry {member.name!r} {fault}")
-            while tar.fileobj.read(_CHUNK):  # to the end, where gzip's checksum is: tarfile does not read that far
-                pass
-            # The second lock, where this Python has it.
-            options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-            tar.extractall(folder, map(_plain, members), **options)
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        with _opened(archive) as entries:
+            for entry in entries:
+                path = _inside(archive, folder, entry.name)
+                if entry.refused:
+                    raise UserError(f"{archive} holds {entry.name!r}, which is a link or a device; pack it without")
+                if entry.is_folder:
+                    path.mkdir(parents=True, exist_ok=True)
+                    continue
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with entry.open() as source:
+                    size += _write(source, path, limit - size, f"{archive} extracts to more than {limit / 1e9:.1f} GB")
+                files += 1
+                if progress is not None and files % _PROGRESS_EVERY == 0:
+                    progress(files)
+    except FileExistsError as error:
+        raise UserError(f"{archive} holds {error.filename}, which is there already; pack it once") from error
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk; without a number it is bz2 or gzip
+            raise
         reason = str(error).partition("\n")[0].rstrip(":")
-        raise UserError(f"{archive.name} cannot be unpacked ({reason}); fetch it again") from error
-    return sum(member.isfile() for member in members)
+        raise UserError(f"{archive} is damaged, encrypted or no archive ({reason}); fetch or pack it again") from error
+    return Extracted(files, size)
 
 
-def _plain(member):
-    """The entry as a file or folder of this user, with nobody else allowed to write and no special permissions."""
-    member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
-    member.mode = member.mode & 0o755 | (0o700 if member.isdir() else 0o600)
-    return member
+def _write(source, path, limit, too_large):
+    """Writes a file that must be new. Returns its size in bytes. Raises TooLarge with a text beyond `limit`."""
+    size = 0
+    # Exclusive, so that nothing is overwritten; the tree has no links, since none is extracted.
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
+        while block := source.read(_BLOCK):
+            size += len(block)
+            if size > limit:
+                raise TooLarge(too_large)
+            file.write(block)
+    return size
 
 
-def _fault(member):
-    """What is wrong with an entry; "" if nothing."""
-    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
-        return "is a device, a pipe or another special file"
-    if _may_leave(member.name):
-        return "lies outside the folder"
-    if (member.issym() or member.islnk()) and _may_leave(member.linkname):
-        return f"is a link to {member.linkname!r}, outside its folder"
-    return ""
+def _inside(archive, folder, name):
+    """The path of an entry. Raises UserError if it is not below `folder`."""
+    parts = pathlib.PurePosixPath(name).parts
+    if not name or "\0" in name or "\\" in name or name.startswith("/") or ".." in parts:
+        raise UserError(f"{archive} holds the path {name!r}, which leads out of the archive; pack it without")
+    return folder.joinpath(*parts)
 
 
-def _may_leave(path):
-    return path.startswith("/") or "\\" in path or ".." in path.split("/")
+class _Entry(NamedTuple):
+    """An entry of an archive. refused: whether it is neither a file nor a folder. open: function that opens it."""
+
+    name: str
+    is_folder: bool
+    refused: bool
+    open: Callable
+
+
+@contextlib.contextmanager
+def _opened(archive):
+    """A context: an iterator of the _Entry tuples of an archive."""
+    if archive.name.lower().endswith(".zip"):
+        with zipfile.ZipFile(archive) as opened:
+            yield _of_zip(opened)
+        return
+    with archive.open("rb") as file:
+        start = file.read(6)
+    reader = next((reader for magic, reader in _COMPRESSED.items() if start.startswith(magic)), open)
+    # A stream, "r|", reads a large tar once; "r:" would look for the list of its entries first.
+    with reader(archive, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as opened:
+        yield _of_tar(opened)
+
+
+def _of_zip(opened):
+    for entry in opened.infolist():
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        refused = kind not in (0, stat.S_IFREG, stat.S_IFDIR)
+        yield _Entry(entry.filename, entry.is_dir(), refused, lambda entry=entry: opened.open(entry))
+
+
+def _of_tar(opened):
+    for entry in opened:
+        refused = not (entry.isfile() or entry.isdir())
+        yield _Entry(entry.name, entry.isdir(), refused, lambda entry=entry: opened.extractfile(entry))
+    # To the end, where gzip's checksum is: tarfile does not read that far. It also takes a broken header for the end.
+    while block := opened.fileobj.read(_BLOCK):
+        if block.strip(b"\0"):
+            raise tarfile.ReadError("there is more after its end")

@@ -62,4 +62,9 @@ def _fetch(clients, model, archive, folder):
         except Absent:
             return None
         folder.mkdir(exist_ok=True)
-        return archives.extract(path, folder)
+        try:
+            return archives.extract(path, folder, archives.room(folder)).files
+        except archives.TooLarge as error:
+            raise UserError(
+                f"{error}, which this disk has no room for; free some, or name a folder elsewhere"
+            ) from error

@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from awsdet.runtime.errors import UserError
-from awsdet.sagemaker import downloads, jobs, services, storage
+from awsdet.sagemaker import archives, downloads, jobs, services, storage
 from awsdet.sagemaker.request import create_training_job
 from awsdet.sagemaker.services import Absent
 from tests.sagemaker.aws import description, moto_server
@@ -98,7 +98,15 @@ def test_nothing_is_left_of_a_download_that_failed(done, tmp_path):
     with pytest.raises(UserError, match="is not there any more"):
         downloads.download(done, "mine-1", tmp_path / "x")
     put_archive(done, "out/mine-1/output/model.tar.gz", {"good": b"1", "../evil": b"2"})
-    with pytest.raises(UserError, match=r"its entry '../evil' lies outside the folder"):
+    with pytest.raises(UserError, match="the path '../evil', which leads out of the archive"):
+        downloads.download(done, "mine-1", tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_that_the_disk_has_no_room_for(done, tmp_path, monkeypatch):
+    put_archive(done, "out/mine-1/output/model.tar.gz", {"weights": b"12345"})
+    monkeypatch.setattr(archives, "room", lambda folder: 4)
+    with pytest.raises(UserError, match="model.tar.gz extracts to more than .* no room for; free some"):
         downloads.download(done, "mine-1", tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 

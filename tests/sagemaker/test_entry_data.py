@@ -1,10 +1,13 @@
 """What the entry point finds in the channels of a job."""
 
 import json
+import zipfile
 
 import pytest
+from ml_collections import config_dict
 
 from awsdet.runtime.errors import UserError
+from awsdet.sagemaker import archives
 from tests.sagemaker import fake_jobs  # noqa: F401, for the folder of the modules below
 
 import container_base  # isort: skip
@@ -96,6 +99,53 @@ def test_weights(tmp_path):
         container_data.find_weights(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     assert container_data.find_weights(tmp_path) == tmp_path
+
+
+def make_zip(path, **files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(f"x/{name}", content)
+    return path
+
+
+def test_archives_share_a_tree_and_a_limit(tmp_path, monkeypatch, capsys):
+    packed = [make_zip(tmp_path / "a.zip", one=bytes(600)), make_zip(tmp_path / "b.zip", two=bytes(500))]
+    container_data.extract_all(packed, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out/x").iterdir()) == ["one", "two"]
+    assert "extracted 1 files from a.zip" in capsys.readouterr().out
+    monkeypatch.setattr(archives, "room", lambda folder: 1000)
+    with pytest.raises(
+        UserError, match="b.zip extracts to more than .*; give the job a larger volume, or raise AWSDET"
+    ):
+        container_data.extract_all(packed, tmp_path / "again")
+    monkeypatch.setenv("AWSDET_EXTRACT_LIMIT_GB", "1")
+    container_data.extract_all(packed, tmp_path / "with-a-limit")
+
+
+def test_a_conversion_that_was_interrupted_is_completed(tmp_path, monkeypatch, capsys):
+    """The first split was converted, the second one was not."""
+    paths, converted = container_base.Paths(tmp_path), []
+    source, target = paths.channels / "train", paths.scratch / "records" / "train"
+    for split in ("train", "val"):
+        annotate(source / f"annotations/instances_{split}.json", f"{split}.jpg")
+        touch(source / split / f"{split}.jpg")
+
+    def convert(coco, folder, split, children):
+        converted.append((split, coco.images.name))
+        touch(folder / f"{split}.manifest.json")
+
+    monkeypatch.setattr(container_data, "_convert", convert)
+    touch(target / "train.manifest.json")
+    config = config_dict.ConfigDict(
+        {"data": {"train_split": "train", "eval_split": "val"}, "train": {"evaluate_every_epochs": 1}}
+    )
+    for _ in range(2):
+        assert container_data.prepare_data(paths, {"train"}, config, True, set()) == [f"data.train_records={target}"]
+    assert converted == [("val", "val")]
+    said = capsys.readouterr().out
+    assert (
+        "records of train converted before" in said and f"channel train: records converted before, in {target}" in said
+    )
 
 
 def channels(**modes):
