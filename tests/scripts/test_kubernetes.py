@@ -6,6 +6,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -14,7 +15,7 @@ from absl import flags
 
 from awsdet.cli import launch
 from awsdet.cli.arguments import parse
-from awsdet.launch.discovery import present_hosts
+from awsdet.launch.discovery import present_hosts, wait_for_hosts
 from awsdet.launch.hosts import Host, parse_hosts
 from tests.scripts.kubernetes_schema import faults, schemas
 
@@ -77,13 +78,13 @@ def test_numbers_of_the_manifests_agree(job, text):
     slots = job["spec"]["slotsPerWorker"]
     assert limits["nvidia.com/gpu"] == slots
     assert {"vpc.amazonaws.com/efa", "hugepages-2Mi", "memory"} <= set(limits)
-    assert set(re.findall(r"--slots=(\d+)", text)) <= {str(slots)}
+    # Only the discovery script prints hosts without numbers; the host file has its own.
+    assert re.findall(r"--slots=(\d+)", text) == ([str(slots)] if "--elastic" in text else [])
     stop = int(re.search(r"--stop-seconds=(\d+)", text)[1])
     for pod in (launcher, worker):
         assert pod["terminationGracePeriodSeconds"] >= max(120, stop + 30)
     (image,) = {pod["containers"][0]["image"] for pod in (launcher, worker)}
     assert image == "REGISTRY/awsdet:TAG"
-    assert worker["containers"][0]["command"] == ["/usr/sbin/sshd", "-De"]
     assert worker["containers"][0]["readinessProbe"]  # or the launcher would wait for ever
     for pod in (launcher, worker):
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
@@ -145,7 +146,11 @@ def test_launcher_gets_flags_that_exist_and_resumes_from_a_checkpoint(job, tmp_p
     else:
         assert flag_values.hosts == "/etc/mpi/hostfile" and flag_values.stop_seconds == 90
 
-    (tmp_path / "run" / "checkpoints" / "step-00000100").mkdir(parents=True)
+    step = tmp_path / "run" / "checkpoints" / "step-00000100"
+    step.mkdir(parents=True)
+    assert start(job, tmp_path).wait(30) == 0
+    assert "--resume" not in (tmp_path / "arguments").read_text()  # a folder without its last file is no checkpoint
+    (step / "checkpoint.json").touch()
     assert start(job, tmp_path).wait(30) == 0
     assert (tmp_path / "arguments").read_text().splitlines()[-1] == "--resume"
 
@@ -167,6 +172,85 @@ def test_a_launcher_that_was_stopped_is_not_complete(job, tmp_path, ended_with, 
     assert process.returncode == code
 
 
+# ------------------------------------------------------------------------------------------------ the worker's script
+
+
+@pytest.fixture
+def worker(job):
+    """The worker's script with a real sshd, as process 1 of a namespace with its own network: (process, its id)."""
+    namespace = ["unshare", "--pid", "--net", "--mount-proc", "--fork", "--kill-child"]
+    if not all(map(os.path.exists, ("/usr/sbin/sshd", "/usr/bin/unshare", "/usr/bin/nsenter"))):
+        pytest.skip("needs sshd, unshare and nsenter")
+    if subprocess.run([*namespace, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("needs the right to make namespaces")
+    container = pods(job)["Worker"]["containers"][0]
+    process = subprocess.Popen(
+        [*namespace, *container["command"], *container["args"]],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        said(process, "Server listening on 0.0.0.0 port 22.")
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        yield process, int(children[0])
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def said(process, text):
+    """Reads what a process prints until a line holds `text`."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return
+    raise AssertionError("".join(lines))
+
+
+def test_a_worker_that_is_stopped_waits_for_its_ranks(worker):
+    """They save meanwhile. When process 1 ends, they are killed."""
+    process, first = worker
+    program = [
+        sys.executable,
+        "-c",
+        "import time; print('up', flush=True); time.sleep(300)",
+        "-m",
+        "awsdet.launch.rank",
+    ]
+    inside = ["nsenter", f"--target={first}", "--pid", "--mount"]
+    rank = subprocess.Popen([*inside, *program], stdout=subprocess.PIPE, text=True)
+    try:
+        said(rank, "up")
+        os.kill(first, signal.SIGTERM)
+        said(process, "worker: stopped; waiting until the ranks here have ended")
+        assert process.poll() is None and rank.poll() is None
+        pids = pathlib.Path(f"/proc/{rank.pid}/task/{rank.pid}/children").read_text().split()
+        os.kill(int(pids[0]), signal.SIGKILL)  # as if it had saved and ended
+        assert process.wait(30) == 0
+    finally:
+        rank.kill()
+        rank.wait()
+        rank.stdout.close()
+
+
+def test_a_worker_without_ranks_ends_at_once(worker):
+    process, first = worker
+    os.kill(first, signal.SIGTERM)
+    output = process.communicate(timeout=30)[0]
+    assert process.returncode == 0 and "waiting until" not in output
+
+
+def test_a_worker_whose_sshd_fails_is_started_again(worker):
+    """Its exit code is not 0, so that Kubernetes does so."""
+    process, first = worker
+    (sshd,) = pathlib.Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    os.kill(int(sshd), signal.SIGKILL)
+    assert process.wait(30) == 137
+
+
 # ------------------------------------------------------------------------------------------ the operator's host files
 
 
@@ -183,7 +267,11 @@ def test_operators_discovery_script_is_understood(tmp_path):
     path = tmp_path / "discover_hosts.sh"
     path.write_text("#!/bin/sh\necho a-worker-0.a.ml.svc\necho a-worker-1.a.ml.svc\n")
     path.chmod(0o555)
-    assert present_hosts(str(path), 8) == [Host("a-worker-0.a.ml.svc", 8), Host("a-worker-1.a.ml.svc", 8)]
+    workers = [Host("a-worker-0.a.ml.svc", 8), Host("a-worker-1.a.ml.svc", 8)]
+    assert present_hosts(str(path), 8) == workers
+
     path.chmod(0o755)
-    path.write_text("#!/bin/sh\n")
-    assert present_hosts(str(path), 8) == []
+    path.write_text(f"#!/bin/sh\n[ ! -e {tmp_path}/again ] || echo a-worker-0.a.ml.svc\ntouch {tmp_path}/again\n")
+    lines = []
+    assert wait_for_hosts(str(path), 8, 8, 60, lines.append) == workers[:1]
+    assert lines == ["waiting for hosts: 0 of at least 8 processes are there"]
