@@ -148,6 +148,13 @@ def test_mpi_and_cuda_are_set_up():
     assert environment["AWSDET_HOME"] == "/opt/awsdet"
 
 
+def test_no_layer_keeps_a_host_key():
+    """Debian's openssh-server makes them when it is installed, and ssh-keygen -A when it is called."""
+    makers = [step.text for step in all_of("RUN") if re.search(r"\bopenssh-server\b|ssh-keygen -A", step.text)]
+    assert len(makers) == 2
+    assert all(text.rstrip().endswith("&& rm -f /etc/ssh/ssh_host_*") for text in makers)
+
+
 def test_nothing_secret_is_in_it():
     words = ("AWS_ACCESS_KEY", "AWS_SECRET", "PASSWORD=", "TOKEN", "PRIVATE KEY", "id_rsa", "id_ed25519", "s3://")
     assert not [word for word in words if word.lower() in TEXT.lower()]
