@@ -42,7 +42,7 @@ class Description(NamedTuple):
 
     @property
     def token(self):
-        """What the hosts of this job know and those of others do not."""
+        """What tells this job's hosts from those of other jobs. No secret: it is a hash of what others may know too."""
         identity = [os.environ.get("TRAINING_JOB_ARN", ""), self.name, *self.hosts]
         return hashlib.sha256("\n".join(["awsdet job", *identity]).encode()).hexdigest()
 

@@ -45,7 +45,7 @@ class FirstHost:
     """The first host's end.
 
     Args:
-        port: where it listens. token: what a host must know. others: names of the other hosts.
+        port: where it listens. token: of this job (see Description). others: names of the other hosts.
         welcome: dict that each host is told first. events: SimpleQueue of Event. lost_seconds: see above.
     """
 
