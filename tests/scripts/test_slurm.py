@@ -1,11 +1,14 @@
 """scripts/slurm/train.sbatch, on a real Slurm of two nodes that runs on this machine alone."""
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -49,7 +52,7 @@ def cluster(folder):
         cluster = slurm_cluster.Cluster()
         try:
             launch = f"--ssh-port={daemon.port} --ssh-identity={daemon.identity}"
-            yield cluster, {"PYTHONPATH": str(REPOSITORY), "AWSDET_VENV": str(VENV), "AWSDET_LAUNCH": launch}
+            yield cluster, {"PYTHONPATH": str(REPOSITORY), "AWSDET_VENV": str(VENV), "AWSDET_LAUNCH_FLAGS": launch}
         finally:
             cluster.stop()
     finally:
@@ -145,13 +148,15 @@ def test_containers_talk_through_an_sshd_of_their_own(cluster, folder, tmp_path)
 # ---------------------------------------------------------------------------------------------- without a running Slurm
 
 
-def start(tmp_path, *arguments, **variables):
+STUBS = {
+    "awsdet": 'echo "awsdet $*"; env | grep -E "^(FI|NCCL)_" | sort',
+    "scontrol": "echo a-1; echo a-2; echo b-7",
+    "srun": "exit 1",
+}
+
+
+def start(tmp_path, *arguments, stubs=STUBS, **variables):
     """Runs the script with stand-ins for awsdet, scontrol and srun. Returns (exit code, lines)."""
-    stubs = {
-        "awsdet": 'echo "awsdet $*"; env | grep -E "^(FI|NCCL)_" | sort',
-        "scontrol": "echo a-1; echo a-2; echo b-7",
-        "srun": "exit 1",
-    }
     (tmp_path / "bin").mkdir()
     for name, body in stubs.items():
         (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{body}\n")
@@ -188,6 +193,8 @@ def start(tmp_path, *arguments, **variables):
         (["--config=c.py", "--output=x"], {"AWSDET_VENV": "/nowhere"}, "AWSDET_VENV=/nowhere holds no bin/awsdet"),
         (["--config=c.py", "--output=x"], {"SLURM_JOB_ID": ""}, "this is a job for Slurm; usage: sbatch "),
         (["--config=c.py", "--output=x"], {"SLURM_TASKS_PER_NODE": "8"}, "are 3 nodes, '8' are 1"),
+        (["selftest"], {"AWSDET_SSH_SECONDS": "soon"}, "AWSDET_SSH_SECONDS=soon is not a number of seconds"),
+        (["selftest"], {"AWSDET_SSH_PORT": "ssh"}, "AWSDET_SSH_PORT=ssh is not a port; give a number such as 2222"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, arguments, variables, message):
@@ -199,16 +206,20 @@ def test_mistakes_are_one_line(tmp_path, arguments, variables, message):
 def test_nodes_and_flags_reach_the_launcher(tmp_path):
     (tmp_path / "c.py").touch()
     arguments = ["--config=c.py", "--output=x", "--config.train.epochs", "3", "--resume"]
-    code, lines = start(tmp_path, *arguments, AWSDET_LAUNCH="--engine=mpi --interface=ens5")
+    code, lines = start(tmp_path, *arguments, AWSDET_LAUNCH_FLAGS="--engine=mpi --interface=ens5")
     assert code == 0
     command = "awsdet launch --engine=mpi --interface=ens5 a-1:8,a-2:8,b-7:4 train --config=c.py --output=x"
     assert f"{command} --config.train.epochs 3" in lines  # there is no checkpoint yet, so --resume would be refused
     assert "train.sbatch: the nodes' instances could not be read; going on" in lines
     assert any("no EFA on " in line for line in lines) and not any(line.startswith("FI_") for line in lines)
-    (tmp_path / "x" / "checkpoints" / "step-00000005").mkdir(parents=True)
-    shutil.rmtree(tmp_path / "bin")
-    _, lines = start(tmp_path, "c.py", "--output=x", "--config.train.epochs=3")
-    assert any(line.endswith("train --config=c.py --output=x --config.train.epochs=3 --resume") for line in lines)
+    step = tmp_path / "x" / "checkpoints" / "step-00000005"
+    step.mkdir(parents=True)
+    command = "train --config=c.py --output=x --config.train.epochs=3"
+    for resume in ("", " --resume"):  # a folder without its last file is not a checkpoint
+        shutil.rmtree(tmp_path / "bin")
+        _, lines = start(tmp_path, "c.py", "--output=x", "--config.train.epochs=3")
+        assert any(line.endswith(command + resume) for line in lines), lines
+        (step / "checkpoint.json").touch()
 
 
 @pytest.mark.parametrize("variables, provider", [({}, "efa"), ({"FI_PROVIDER": "tcp"}, "tcp")])
@@ -220,3 +231,85 @@ def test_efa_is_used_where_it_is_and_the_users_choice_stays(tmp_path, variables,
     code, lines = start(tmp_path, "selftest", AWSDET_SYS=str(tmp_path), **variables)
     assert code == 0 and "awsdet launch a-1:8,a-2:8,b-7:4 selftest" in lines
     assert f"FI_PROVIDER={provider}" in lines and "FI_EFA_FORK_SAFE=1" in lines
+
+
+# What srun does in the container mode: one call holds the sshds, the other runs the launcher.
+CONTAINERS = """\
+case "$*" in
+    *" sshd "*) {sshd} ;;
+    *" launcher "*) echo "launched $*" ;;
+esac
+"""
+
+
+def start_containers(tmp_path, sshd, nodes=("127.0.0.1", "127.0.0.2"), **variables):
+    stubs = {**STUBS, "scontrol": "; ".join(f"echo {node}" for node in nodes), "srun": CONTAINERS.format(sshd=sshd)}
+    variables = {"AWSDET_IMAGE": "/i.sqsh", "SLURM_TASKS_PER_NODE": f"1(x{len(nodes)})", **variables}
+    return start(tmp_path, "selftest", stubs=stubs, **variables)
+
+
+@pytest.fixture
+def banners():
+    """Listens as an sshd does: a port of 127.0.0.1, and the words that it says first."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    words = [b"SSH-2.0-OpenSSH_9.2\r\n"]
+
+    def greet():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                connection.sendall(words[0])
+                connection.close()
+
+    threading.Thread(target=greet, daemon=True).start()
+    yield str(listener.getsockname()[1]), words
+    listener.close()
+
+
+needs_ssh_keygen = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen is not installed")
+
+
+@needs_ssh_keygen
+def test_the_launcher_starts_once_every_container_answers(tmp_path, banners):
+    code, lines = start_containers(tmp_path, "exec sleep 60", ["127.0.0.1"], AWSDET_SSH_PORT=banners[0])
+    assert code == 0, lines
+    assert any(line.startswith("launched --nodes=1 ") for line in lines), lines
+    (command,) = [line for line in lines if line.endswith(" 127.0.0.1:1 selftest")]
+    assert f" launcher awsdet launch --ssh-port={banners[0]} --ssh-identity=" in command
+
+
+@needs_ssh_keygen
+def test_a_container_that_does_not_answer_is_named(tmp_path, banners):
+    """The first node answers, the second refuses."""
+    code, lines = start_containers(tmp_path, "exec sleep 60", AWSDET_SSH_PORT=banners[0], AWSDET_SSH_SECONDS="1")
+    message = f"train.sbatch: the sshd on 127.0.0.2 has not answered on port {banners[0]} for 1 s (AWSDET_SSH_SECONDS)"
+    assert code == 1 and message in lines and not any("launched" in line for line in lines), lines
+    assert lines[-1] == "train.sbatch: ended with exit code 1"
+    assert not list(tmp_path.glob(".awsdet-ssh-*"))
+
+
+@needs_ssh_keygen
+def test_another_service_on_the_port_is_no_sshd(tmp_path, banners):
+    banners[1][0] = b"220 mail\r\n"
+    code, lines = start_containers(
+        tmp_path, "exec sleep 60", ["127.0.0.1"], AWSDET_SSH_PORT=banners[0], AWSDET_SSH_SECONDS="1"
+    )
+    assert code == 1 and any("the sshd on 127.0.0.1 has not answered" in line for line in lines), lines
+
+
+@needs_ssh_keygen
+def test_containers_that_end_at_once_are_not_waited_for(tmp_path, banners):
+    code, lines = start_containers(tmp_path, "echo no such image; exit 1", AWSDET_SSH_PORT=banners[0])
+    assert code == 1 and "no such image" in lines, lines
+    assert any("the containers have ended before the sshd on 127.0.0.2 answered on port" in line for line in lines)
+
+
+@needs_ssh_keygen
+def test_the_time_limit_is_near_while_containers_start(tmp_path, banners):
+    """Nothing is started then, and the job goes back into the queue."""
+    sshd = 'kill -USR1 "$PPID"; exec sleep 60'
+    code, lines = start_containers(tmp_path, sshd, AWSDET_SSH_PORT=banners[0])
+    assert code == 1
+    assert "train.sbatch: SIGUSR1: the time limit is near, or the job is preempted; nothing has started yet" in lines
+    assert any(line.startswith("train.sbatch: requeued: ") for line in lines), lines
+    assert not any("launched" in line for line in lines)
