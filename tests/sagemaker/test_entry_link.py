@@ -68,9 +68,7 @@ def test_a_host_is_welcomed_and_told_the_end(make_link):
     assert not finishing.is_alive()
 
 
-@pytest.mark.parametrize(
-    "host, token", [("algo-2", "wrong"), ("algo-2", "ä" * 64), ("algo-3", TOKEN), (["algo-2"], TOKEN)]
-)
+@pytest.mark.parametrize("host, token", [("algo-2", "wrong"), ("algo-2", "ä"), ("algo-3", TOKEN), (["algo-2"], TOKEN)])
 def test_strangers_are_cut_off(make_link, host, token):
     link = make_link("algo-2")
     _, events = link.join(host, token)
