@@ -17,9 +17,11 @@ def parse(name, flag_values, arguments, positional):
         )
     try:
         left_over = flag_values([name, *(_spelled(argument, flag_values) for argument in plain)])[1:]
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # ValueError for --noNAME=value
         raise UserError(f"{' '.join(str(error).split())} (see awsdet {name} --help)") from error
     for flag, value in zip(positional, left_over):
+        if flag_values[flag].present:
+            raise UserError(f"{flag} is given twice: {flag_values[flag].value} and {value}")
         flag_values[flag].value = value
     if len(left_over) > len(positional):
         raise UserError(f"unexpected argument {left_over[len(positional)]}; flags are written --name=value")

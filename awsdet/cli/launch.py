@@ -7,7 +7,9 @@ Ctrl-C make the ranks save and end; a second signal kills them. Exit codes: 0 do
 
 import contextlib
 import importlib
+import math
 import os
+import signal
 import sys
 
 from absl import flags
@@ -58,6 +60,11 @@ def split(arguments):
     for index, argument in enumerate(arguments):
         if argument in COMMANDS:
             return arguments[:index], arguments[index:]
+    words = [argument for argument in arguments if not argument.startswith("-")]
+    if len(words) > 1:
+        raise UserError(
+            f"unexpected argument {words[1]}: launch starts {', '.join(COMMANDS)}; separate hosts by commas"
+        )
     return arguments, []
 
 
@@ -68,6 +75,28 @@ def run(flag_values, command):
             f"the command is missing; write it after the hosts: {', '.join(COMMANDS)} (see awsdet launch --help)"
         )
     _check_flags(flag_values)
+    signals = {number: signal.signal(number, _stop_early) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        plan, code = _prepare(flag_values, command)
+    except KeyboardInterrupt:
+        show("awsdet launch: stopped before anything was started", True)
+        return 1
+    finally:
+        for number, handler in signals.items():
+            signal.signal(number, handler)
+    if code or flag_values.check:
+        return code
+    trains = command[0] == "train"
+    return Job(plan, show, flag_values.stop_seconds, _RESUME if trains else "", saves=trains).run()
+
+
+def _stop_early(number, frame):
+    """Ends the checks, with what they run, as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def _prepare(flag_values, command):
+    """(Plan, exit code of the checks)."""
     hosts = _hosts(flag_values)
     elastic = _elastic(flag_values, hosts) if flag_values.elastic else None
     plan = engines.Plan(
@@ -81,12 +110,11 @@ def run(flag_values, command):
         extra_env=flag_values.env,
         lost_seconds=flag_values.lost_seconds,
     )
+    if command[0] == "train" and elastic is not None and any(word.startswith("--processes=") for word in command):
+        raise UserError("--processes contradicts --elastic, under which their number changes; leave it out")
     if command[0] == "train" and elastic is None:
         plan = plan._replace(command=[*plan.command, _processes(command, plan.processes)])
-    code = _check(plan, command, flag_values.check)
-    if code or flag_values.check:
-        return code
-    return Job(plan, show, flag_values.stop_seconds, _RESUME if command[0] == "train" else "").run()
+    return plan, _check(plan, command, flag_values.check)
 
 
 def show(text, is_error):
@@ -105,7 +133,18 @@ def _check_flags(flag_values):
             raise UserError(
                 f"--env={name}: there is no such environment variable; export NAME=VALUE, and give --env=NAME"
             )
+    for name in ("lost_seconds", "stop_seconds"):
+        if not math.isfinite(flag_values[name].value):
+            raise UserError(f"--{name.replace('_', '-')}={flag_values[name].value}: it must be a number of seconds")
+    if flag_values.ssh_port > 65535:
+        raise UserError(f"--ssh-port={flag_values.ssh_port}: ports end at 65535")
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UserError("the working folder has been removed; change to another one") from error
     engines.check_engine(flag_values.engine, flag_values.elastic, flag_values.ssh_identity)
+    if flag_values.ssh_identity and not os.path.isfile(flag_values.ssh_identity):
+        raise UserError(f"--ssh-identity={flag_values.ssh_identity}: there is no such file")
 
 
 def _processes(command, count):

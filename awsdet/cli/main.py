@@ -36,6 +36,9 @@ COMMANDS = {
 }
 
 
+_HELP = ("--help", "-h", "-help")
+
+
 def main(argv=None):
     """Runs one command. Returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -50,14 +53,16 @@ def main(argv=None):
         return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no start-up messages, unless the user wants them
     command = importlib.import_module(f"awsdet.cli.{name}")
-    rest, remainder = command.split(rest) if hasattr(command, "split") else (rest, None)
     flag_values = flags.FlagValues()
     command.define(flag_values)
-    if any(argument in ("--help", "-h", "-help") for argument in rest):
-        print(f"awsdet {name}: {command.__doc__.strip()}\n\nFlags:\n{_flag_help(flag_values)}")
-        return 0
     _start_logging()
     try:
+        rest, remainder = command.split(rest) if hasattr(command, "split") else (rest, None)
+        if any(argument in _HELP for argument in rest):
+            print(f"awsdet {name}: {command.__doc__.strip()}\n\nFlags:\n{_flag_help(flag_values)}")
+            return 0
+        if remainder and any(argument in _HELP for argument in remainder):
+            return main([remainder[0], "--help"])
         overrides = parse(name, flag_values, rest, getattr(command, "POSITIONAL", ()))
         return command.run(flag_values, overrides if remainder is None else remainder)
     except UserError as error:

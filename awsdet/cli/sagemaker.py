@@ -196,6 +196,8 @@ def _own_config(name, overrides):
     if name.startswith(_OF_IMAGE):
         if path.is_file():
             config_module.load(path, overrides)
+        else:
+            _note(f"{name} is not here, so neither it nor --config.… could be checked; the image must have it")
         return None
     if not path.is_file():
         raise UserError(f"config file {name} does not exist; name a file, or configs/… for one of the image")

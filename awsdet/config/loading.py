@@ -29,7 +29,7 @@ def load(path, overrides=()):
         config = module.get_config()
     except UserError:
         raise
-    except Exception as error:  # the file is the user's program, so any error in it is theirs to fix
+    except (Exception, SystemExit) as error:  # the file is the user's program, so any error in it is theirs to fix
         raise UserError(f"config file {path}: {type(error).__name__}: {_first_line(error)}") from error
     if not isinstance(config, ConfigDict):
         raise UserError(f"config file {path}: get_config() returned {type(config).__name__}, not a ConfigDict")

@@ -64,10 +64,10 @@ class Examination(NamedTuple):
 def examine(hosts: Sequence[Host], ssh: Ssh, question: Question) -> Examination:
     """Probes all hosts, and compares them with the first one that answers.
 
-    The files of a single host are not looked at, since the command itself says more about them.
+    Config and records of a single host are not looked at, since the command itself says more about them.
     """
     if len(hosts) == 1:
-        question = Question(launcher=question.launcher, visible_gpus=question.visible_gpus)
+        question = question._replace(config="", records=())
     with _listening(question) as asked:
         with concurrent.futures.ThreadPoolExecutor(min(len(hosts), _MOST_AT_ONCE)) as pool:
             answers = list(pool.map(lambda at: _ask(hosts, at, ssh, asked), range(len(hosts))))

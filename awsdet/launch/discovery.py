@@ -27,8 +27,10 @@ def present_hosts(script: str, slots: int = 0) -> list[Host]:
     """
     try:
         done = subprocess.run([find_program(script)], capture_output=True, text=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"--hosts-from={script} could not be run: {error}") from error
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:  # ValueError: it printed no text
+        raise UserError(
+            f"--hosts-from={script} could not be run: {error}; its first line must be like #!/bin/sh"
+        ) from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "it printed nothing").splitlines()[-1]
         raise UserError(f"--hosts-from={script} ended with code {done.returncode}: {said}")
@@ -78,7 +80,14 @@ def write_discovery(text: str, hosts: Sequence[Host]) -> str:
     if is_file(text):
         # "h1 slots=8  # a comment" becomes "h1:8".
         rules = "; ".join(
-            (r"s/#.*//", r"s/[ \t]*:[ \t]*/:/", r"s/[ \t]+(slots[ \t]*=[ \t]*)?([0-9]+).*/:\2/", r"s/[ \t]//g", "/^$/d")
+            (
+                r"s/#.*//",
+                r"s/[ \t]+max[-_]slots.*//",
+                r"s/[ \t]*:[ \t]*/:/",
+                r"s/[ \t]+(slots[ \t]*=[ \t]*)?([0-9]+).*/:\2/",
+                r"s/[ \t]//g",
+                "/^$/d",
+            )
         )
         command = f"exec sed -E {shlex.quote(rules)} {shlex.quote(str(pathlib.Path(text).resolve()))}"
     else:

@@ -68,7 +68,10 @@ def rank_hosts(hosts: Sequence[Host]) -> list[str]:
 def _lines(text):
     """(the lines that name hosts, what they come from)."""
     if is_file(text):
-        return pathlib.Path(text).read_text().splitlines(), f"host file {text}"
+        try:
+            return pathlib.Path(text).read_text(encoding="utf-8-sig").splitlines(), f"host file {text}"
+        except (OSError, ValueError) as error:
+            raise UserError(f"host file {text} cannot be read as text ({error}); save it as UTF-8") from error
     if "/" in text:
         raise UserError(f"host file {text} does not exist; {_EXAMPLE}")
     return text.split(","), f"the host list {text!r}"
@@ -77,11 +80,12 @@ def _lines(text):
 def _host(line, slots, source):
     found = _LINE.fullmatch(line)
     if found is None or not _NAME.fullmatch(found["name"]):
-        user = " (a user name belongs into ~/.ssh/config)" if "@" in line else ""
+        user = " (a user name belongs in ~/.ssh/config)" if "@" in line else ""
         raise UserError(f"{source}: {line!r} is not a host with a number of processes{user}; {_EXAMPLE}")
     count = int(found["slots"]) if found["slots"] else slots
     if found["slots"] is None and not slots:
-        raise UserError(f"{source}: {line} has no number of processes; write {line}:8, say, or give --slots=8")
+        file = "" if source.startswith("host file") else f" (if {line} is to be a file: there is none of this name)"
+        raise UserError(f"{source}: {line} has no number of processes; write {line}:8, say, or give --slots=8{file}")
     if count < 1:
         raise UserError(f"{source}: {found['name']} has {count} processes; it must have at least 1")
     return Host(found["name"], count)

@@ -50,12 +50,13 @@ class Job:
         plan: Plan.
         stop_seconds: how long the ranks may take to save and end once the job has been told to stop.
         show: function (text, is_error) that shows a line, on stdout or on stderr.
+        saves: whether ranks that are stopped leave something that can be gone on from, so that a stop is no failure.
         advice: what to do after a failure; ends the last line.
     """
 
-    def __init__(self, plan, show, stop_seconds=90.0, advice=""):
+    def __init__(self, plan, show, stop_seconds=90.0, advice="", saves=True):
         self._plan, self._stop_seconds, self._advice = plan, stop_seconds, f"; {advice}" if advice else ""
-        self._show = show
+        self._show, self._saves = show, saves
         self._ranks, self._failed, self._reason, self._stall = {}, None, "", None
         self._stops, self._deadline, self._kill_at = 0, None, None
         self._gone = []  # the ranks that an elastic job had lost when it was told to stop
@@ -209,9 +210,8 @@ class Job:
         server.order("stop")  # first: the terminal that shows the line may be what is gone
         if self._failed is None:
             self._kill_at = time.monotonic() + self._stop_seconds
-        self._say(
-            f"stopping: the ranks finish their step and save, within {self._stop_seconds:.0f} s; a second signal kills"
-        )
+        what = "the ranks finish their step and save" if self._saves else "the ranks end"
+        self._say(f"stopping: {what}, within {self._stop_seconds:.0f} s; a second signal kills")
 
     # ---------------------------------------------------------------------------------------------------------- the end
 
@@ -248,10 +248,15 @@ class Job:
         if self._plan.elastic and not self._stops:
             return self._conclude_elastic(codes)
         if self._failed is None and codes and all(code == 0 for code in codes):
+            if self._stops and not self._saves:
+                self._say("stopped before there was a result")
+                return 1
             return 0
         if self._failed is None and self._stops:
             why = f"the ranks did not end within {self._stop_seconds:.0f} s and were killed"
-            if self._kill_at is None or time.monotonic() < self._kill_at:
+            if self._stops > 1:
+                why = "the ranks were killed before they had saved"
+            elif self._kill_at is None or time.monotonic() < self._kill_at:
                 why = "a rank failed while the others saved"
             self._say(f"{why}{self._advice}")
             return 1
@@ -276,7 +281,7 @@ class Job:
         if codes and all(code == 2 for code in codes):
             return 2
         reason = self._reason or f"the engine said: {self._engine_reason()}"
-        self._say(f"the elastic job ended before its training was complete: {reason}{self._advice}")
+        self._say(f"the elastic job ended before it was complete: {reason}{self._advice}")
         return 1
 
     def _show_tail(self, rank):

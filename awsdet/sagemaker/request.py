@@ -4,6 +4,7 @@ The request is what boto3's `create_training_job` takes. It is checked against t
 """
 
 import datetime
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -228,6 +229,8 @@ def _check_machines(job):
         raise UserError(f"instances: {job.instances}; at least 1 is needed")
     for field, most in (("max_hours", LONGEST_DAYS * 24), ("max_wait_hours", None), ("keep_alive_minutes", None)):
         hours = getattr(job, field)
+        if not math.isfinite(hours):
+            raise UserError(f"{field}: {hours}; it must be a number")
         if hours < 0 or (field == "max_hours" and not 0 < hours <= most):
             raise UserError(f"{field}: {hours:g}; it must be above 0{f' and at most {most}' if most else ''}")
     if job.max_wait_hours and not job.spot:

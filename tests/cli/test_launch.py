@@ -19,6 +19,16 @@ def said(capsys, *arguments):
         (["train"], "the hosts are missing"),
         (["h1", "train"], "h1 has no number of processes"),
         (["h1:2", "h2:2", "train"], "unexpected argument h2:2"),
+        (
+            ["h1:2", "h2:2", "predict"],
+            "unexpected argument h2:2: launch starts train, evaluate, selftest; separate hosts by commas",
+        ),
+        (["--hosts=h1:2", "h2:2", "train"], "hosts is given twice: h1:2 and h2:2"),
+        (["--noelastic=1", "h1:2", "train"], "does not take an argument"),
+        (["--lost-seconds=nan", "h1:2", "train"], "--lost-seconds=nan: it must be a number of seconds"),
+        (["--ssh-identity=/nowhere", "h1:2", "train"], "there is no such file"),
+        (["--ssh-port=70000", "h1:2", "train"], "ports end at 65535"),
+        (["--elastic", "localhost:2", "train", "--processes=2"], "contradicts --elastic"),
         (["--engin=mpi", "h1:2", "train"], "engin"),
         (["--engine=tcp", "h1:2", "train"], "tcp"),
         (["--lost-seconds=1", "h1:2", "train"], "lost_seconds"),
@@ -51,3 +61,8 @@ def test_flags_of_the_command_are_not_the_launchers():
 def test_mistake_in_the_config_is_found_before_anything_starts(capfd, tmp_path):
     code, err = said(capfd, "localhost:2", "train", f"--config={tmp_path}/nowhere.py", f"--output={tmp_path}/run")
     assert code == 2 and err.count("\n") == 0 and "nowhere.py" in err
+
+
+def test_help_of_the_command(capsys):
+    assert main.main(["launch", "h1:2", "train", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("awsdet train:")

@@ -96,5 +96,5 @@ def test_an_elastic_job_that_cannot_go_on_is_one_line(tmp_path):
         rank.kill()
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 1, out
-    assert out.splitlines()[-1].startswith("awsdet launch: the elastic job ended before its training was complete"), out
+    assert out.splitlines()[-1].startswith("awsdet launch: the elastic job ended before it was complete"), out
     assert not ranks_of(run)

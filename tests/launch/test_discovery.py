@@ -57,9 +57,13 @@ def test_list_becomes_a_program():
 
 def test_file_is_read_again_each_time(tmp_path):
     file = tmp_path / "my hosts"
-    file.write_text("# all\nh1 slots=8  # first\nh2:4\n\nh3 2\nh4 slots = 3 max_slots=9\n h5 : 2\n")
+    file.write_text("# all\nh1 slots=8  # first\nh2:4\n\nh3 2\nh4 slots = 3 max_slots=9\n h5 : 2\nh6:1 max-slots=4\n")
     script = write_discovery(str(file), parse_hosts(str(file)))
-    assert present_hosts(script) == parse_hosts(str(file)) == [("h1", 8), ("h2", 4), ("h3", 2), ("h4", 3), ("h5", 2)]
+    assert (
+        present_hosts(script)
+        == parse_hosts(str(file))
+        == [("h1", 8), ("h2", 4), ("h3", 2), ("h4", 3), ("h5", 2), ("h6", 1)]
+    )
     file.write_text("h2:4\n")
     assert present_hosts(script) == [("h2", 4)]
 

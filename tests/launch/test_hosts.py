@@ -35,7 +35,7 @@ def test_file_in_every_style(tmp_path):
         ("h1:-2", "h1 has -2 processes"),
         ("h1:eight", "'h1:eight' is not a host"),
         ("h1:8:2", "'h1:8:2' is not a host"),
-        ("me@h1:8", "user name belongs into ~/.ssh/config"),
+        ("me@h1:8", "user name belongs in ~/.ssh/config"),
         ("-oProxyCommand=x:8", "is not a host"),
         ("h1:2,h2:2,h1:2", "names h1 more than once"),
         ("nowhere/hosts.txt", "host file nowhere/hosts.txt does not exist"),
@@ -61,3 +61,12 @@ def test_list_that_is_too_long_for_the_name_of_a_file():
 
 def test_hosts_of_the_ranks():
     assert rank_hosts([Host("h1", 2), Host("h2", 1)]) == ["h1", "h1", "h2"]
+
+
+def test_files_that_are_not_text_or_have_a_mark(tmp_path):
+    file = tmp_path / "hosts"
+    file.write_bytes("h1:2\n".encode("utf-8-sig"))
+    assert parse_hosts(str(file)) == [("h1", 2)]
+    file.write_bytes("h1:2\n".encode("utf-16"))
+    with pytest.raises(UserError, match="cannot be read as text"):
+        parse_hosts(str(file))

@@ -22,9 +22,9 @@ from awsdet.launch.hosts import parse_hosts
 from awsdet.launch.job import Job
 from awsdet.launch.remote import Ssh
 
-hosts, program, lost, stop = sys.argv[1:]
+hosts, program, lost, stop, *saves = sys.argv[1:]
 plan = Plan("gloo", parse_hosts(hosts), [sys.executable, program], "127.0.0.1", Ssh(), lost_seconds=float(lost))
-sys.exit(Job(plan, show, stop_seconds=float(stop), advice="then try again").run())
+sys.exit(Job(plan, show, stop_seconds=float(stop), advice="then try again", saves=not saves).run())
 """
 RANK = "import os, signal, sys, time\nrank = int(os.environ['HOROVOD_RANK'])\n"
 
@@ -32,10 +32,19 @@ RANK = "import os, signal, sys, time\nrank = int(os.environ['HOROVOD_RANK'])\n"
 class Started:
     """A job in a process of its own. `folder` is its working folder, in which its ranks may write."""
 
-    def __init__(self, folder, program, hosts="localhost:1,127.0.0.1:1", lost=10, stop=20):
+    def __init__(self, folder, program, hosts="localhost:1,127.0.0.1:1", lost=10, stop=20, saves=True):
         self.folder, self.path = folder, folder / "program.py"
         self.path.write_text(RANK + textwrap.dedent(program))
-        command = [sys.executable, "-c", LAUNCH, hosts, str(self.path), str(lost), str(stop)]
+        command = [
+            sys.executable,
+            "-c",
+            LAUNCH,
+            hosts,
+            str(self.path),
+            str(lost),
+            str(stop),
+            *([] if saves else ["no"]),
+        ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "AWSDET_SEEN": "yes", "MY_SECRET": "hidden"}
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=folder, env=environment)
@@ -209,6 +218,14 @@ def test_stop_saves_though_nobody_reads_the_launcher_any_more(tmp_path):
     job.process.send_signal(signal.SIGHUP)
     assert job.process.wait(60) == 0
     assert (tmp_path / "saved0").exists() and (tmp_path / "saved1").exists()
+
+
+def test_a_stop_before_there_is_a_result_is_a_failure(tmp_path):
+    job = Started(tmp_path, STOPPABLE.replace("SAVES", "True"), saves=False)
+    job.wait_for("ready0", "ready1")
+    job.process.terminate()
+    code, _, err = job.finish()
+    assert code == 1 and err[-1] == "awsdet launch: stopped before there was a result" and "save" not in err[0]
 
 
 def test_ranks_that_do_not_stop_are_killed(tmp_path):
