@@ -11,7 +11,7 @@ from awsdet.training.failure import explain
 def said(caplog, error):
     """What `explain` logs."""
     with caplog.at_level("ERROR", logger="absl"):
-        explain(error, config_module.mask_rcnn(), World())
+        explain(error, config_module.mask_rcnn(), World(), 16)
     return caplog.records[-1].getMessage()
 
 
@@ -29,5 +29,5 @@ def test_full_disk_is_no_lack_of_memory(caplog, reason):
 def test_unknown_error_is_raised_again():
     error = tf.errors.InternalError(None, None, "something else")
     with pytest.raises(tf.errors.InternalError) as raised:
-        explain(error, config_module.mask_rcnn(), World())
+        explain(error, config_module.mask_rcnn(), World(), 16)
     assert raised.value is error
