@@ -10,7 +10,7 @@ def test_two_ranks_exchange_rightly(horovodrun, tmp_path):
     """The bandwidth asked for cannot be reached, so the whole report comes with exit code 1."""
     file = tmp_path / "o.json"
     done = horovodrun(
-        2, [*SELFTEST, "--rounds=2", "--megabytes=1", "--least_bandwidth=1e6", f"--json={file}"], timeout=300
+        2, [*SELFTEST, "--rounds=2", "--megabytes=1", "--least-bandwidth=1e6", f"--json={file}"], timeout=300
     )
     lines = done.lines(0)
     assert done.code == 1 and not done.lines(1), done.output
@@ -18,7 +18,7 @@ def test_two_ranks_exchange_rightly(horovodrun, tmp_path):
     assert lines[1] == "transport  no GPU: Gloo over lo; EFA devices: none"
     assert "176.7 MB per step" in done.output and "slowest rank 0" in done.output
     assert lines[-1].startswith("awsdet selftest: FAILED: 2 ranks on 1 host: ")
-    assert "below the 1e+06 GB/s of --least_bandwidth" in lines[-1]
+    assert "below the 1e+06 GB/s of --least-bandwidth" in lines[-1]
     written = json.loads(file.read_text())
     assert written["verdict"] in lines[-1] and not written["summary"]["faults"]
     seconds = written["summary"]["exchange"]
