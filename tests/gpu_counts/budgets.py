@@ -1,0 +1,45 @@
+"""What a training step and a detection may cost on a GPU. The figures hold at every batch size."""
+
+# Of launches, library calls and fills together, by part. A part is what `parts` makes of the operations' names.
+TRAIN = {
+    ("rpn targets", "anchors"): 15,
+    ("roi targets",): 15,
+    ("rpn head, proposals",): 80,
+    ("layer2", "layer3", "layer4"): 420,
+}
+TRAIN_ALL = 1000
+UPDATE = {"mixed_float16": 60}
+UPDATE_OTHERWISE = 40
+DETECT_ALL = 300
+COPIES, BYTES = 4, 64 * 1024  # to the host, in a training step
+WAITS = 2  # of the host, one after the other
+WORK = ("launch", "library", "memset")
+
+
+def check(work, precision, result):
+    """The budgets for a result of `count.summary`: list of (text, whether it holds)."""
+    parts = result["parts"]
+    rows = []
+
+    def limit(name, value, most):
+        rows.append((f"{name}: {value:,} of at most {most:,}", value <= most))
+
+    if work == "detect":
+        limit("launches and library calls", _calls(parts, parts), DETECT_ALL)
+        limit("waits one after the other", len(result["waits"]), WAITS)
+        return rows
+    limit("launches and library calls", _calls(parts, parts), TRAIN_ALL)
+    for names, most in TRAIN.items():
+        limit(" and ".join(names), _calls(parts, names), most)
+    limit("update", _calls(parts, ["update"]), UPDATE.get(precision, UPDATE_OTHERWISE))
+    copies = [row["d2h"] for row in parts.values() if "d2h" in row]
+    limit("copies to the host", sum(count for count, _ in copies) + len(result["moved"]), COPIES)
+    limit("bytes copied to the host", sum(size for _, size in copies), BYTES)
+    for name in ("rpn targets", "roi targets"):
+        limit(f"copies to the host in {name}", parts.get(name, {}).get("d2h", [0])[0], 0)
+    limit("waits one after the other", len(result["waits"]), WAITS)
+    return rows
+
+
+def _calls(parts, names):
+    return sum(parts.get(name, {}).get(kind, [0])[0] for name in names for kind in WORK)

@@ -1,0 +1,88 @@
+"""The work that is counted: a detector and a batch as in training on COCO at 800 x 1344."""
+
+import numpy as np
+import tensorflow as tf
+
+from awsdet import config as config_lib
+from awsdet.data.reader.make_batch import BATCH_SPEC
+from awsdet.models.builder import build
+from awsdet.models.detector import IMAGES_SPEC
+from awsdet.training.optimizer import build_optimizer
+
+HEIGHT, WIDTH = 800, 1344
+OBJECTS = 8
+CORNERS = 12  # of each object's polygon
+NUM_CLASSES = 80
+
+
+def detector(precision):
+    """A Mask R-CNN R50-FPN with the optimizer of its config, ready to train."""
+    config = config_lib.mask_rcnn()
+    config.model.precision = precision
+    model = build(config, [f"class {i}" for i in range(NUM_CLASSES)])
+    model.compile(build_optimizer(config.optimizer, 0.02, precision))
+    return model
+
+
+def batch(images, objects=OBJECTS):
+    """A training batch as the reader gives it, in the host's memory."""
+    random = np.random.default_rng(1)
+    extent = np.exp(random.uniform(np.log(32), np.log(400), (images, objects, 2)))
+    low = random.uniform(0, 1, (images, objects, 2)) * ([WIDTH, HEIGHT] - extent)
+    boxes = np.concatenate([low, low + extent], axis=-1).astype(np.float32)
+    angles = np.arange(CORNERS) * 2 * np.pi / CORNERS
+    circle = 0.5 + 0.5 * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    polygons = low[:, :, np.newaxis] + extent[:, :, np.newaxis] * circle
+    size = np.tile(np.array([[HEIGHT, WIDTH]], np.int32), (images, 1))
+    with tf.device("CPU:0"):
+        parts = tf.RaggedTensor.from_uniform_row_length(tf.constant(polygons.reshape(-1), tf.float32), 2 * CORNERS)
+        parts = tf.RaggedTensor.from_row_lengths(parts, np.ones(images * objects, np.int64))
+        runs = tf.RaggedTensor.from_row_lengths(tf.zeros([0], tf.int32), np.zeros(images * objects, np.int64))
+        per_image = np.full(images, objects, np.int64)
+        return {
+            "image": tf.identity(np.zeros((images, HEIGHT, WIDTH, 3), np.uint8)),
+            "image_size": tf.identity(size),
+            "original_size": tf.identity(size),
+            "image_id": tf.range(images, dtype=tf.int64),
+            "boxes": tf.identity(boxes),
+            "classes": tf.identity(random.integers(0, NUM_CLASSES, (images, objects)).astype(np.int32)),
+            "is_crowd": tf.zeros([images, objects], tf.bool),
+            "masks": {
+                "polygons": tf.RaggedTensor.from_row_lengths(parts, per_image),
+                "rles": tf.RaggedTensor.from_row_lengths(runs, per_image),
+            },
+        }
+
+
+def training_step(model, moved):
+    """The compiled training step, traced for any size as `fit` traces it.
+
+    Some operations compute shapes on the device, of which the host then reads the result. A hollow device would tell
+    zeros, so the host computes them here. Their names are appended to the list `moved`, since a GPU would have to be
+    waited for.
+    """
+
+    def step(batch):
+        results = model.train_step(batch)
+        for operation in tf.compat.v1.get_default_graph().get_operations():
+            integers = all(value.dtype in (tf.int32, tf.int64) for value in [*operation.inputs, *operation.outputs])
+            if integers and operation.name.startswith("gradient_tape") or "Ragged" in operation.name:
+                operation._clear_attr("_class")  # else it would follow the tensor that it belongs to
+                operation._set_device("/device:CPU:0")
+                if operation.type not in _HOST_ANYWAY:
+                    moved.append(f"{operation.name}:{operation.type}")
+        return results
+
+    return tf.function(step, input_signature=[BATCH_SPEC], autograph=False)
+
+
+# Integer operations that TensorFlow runs on the host wherever they are placed, since all their arguments are there.
+_HOST_ANYWAY = (
+    "AddV2 BroadcastTo Const ConcatV2 Equal ExpandDims Fill FloorDiv FloorMod GreaterEqual Less Max Maximum Minimum "
+    "Mul Pack Pad Range Reshape Shape Size Squeeze StridedSlice Sub Sum"
+).split()
+
+
+def detection(model):
+    """The compiled detection of objects, traced for any size as `detect` traces it."""
+    return tf.function(model.call, input_signature=[IMAGES_SPEC], autograph=False)
