@@ -12,11 +12,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cuda/data_type.h"
 #include "kernels/roi_align_samples.h"
 
 namespace awsdet::cuda {
-
-enum class DataType : int32_t { kFloat = 0, kHalf = 1, kBFloat16 = 2 };
 
 constexpr int kMaxLevels = 8;
 constexpr int kMaxOutputSize = 1024;

@@ -204,6 +204,14 @@ void Store(const float* values, int64_t count, bool stream, Bfloat16* result) {
   StoreRounded(RoundToBfloat16, values, count, stream, result);
 }
 
+void StoreZeros(int64_t bytes, bool stream, void* result) {
+  constexpr int64_t kPart = 4096;
+  alignas(64) static const char zeros[kPart] = {};
+  for (int64_t done = 0; done < bytes; done += kPart) {
+    Copy(zeros, std::min(bytes - done, kPart), stream, static_cast<char*>(result) + done);
+  }
+}
+
 void FinishStreaming() {
 #if defined(__SSE2__)
   _mm_sfence();

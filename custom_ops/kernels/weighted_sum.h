@@ -29,6 +29,9 @@ void AddWeightedSums(const float* rows, int64_t stride, int64_t length, const Sp
 template <typename T>
 void Store(const float* values, int64_t count, bool stream, T* result);
 
+// Stores `bytes` zeros, past the caches if `stream`.
+void StoreZeros(int64_t bytes, bool stream, void* result);
+
 // Whether to stream results of so many bytes: they are too many to be still in the caches when somebody reads them.
 constexpr bool ShouldStream(int64_t bytes) { return bytes > (8 << 20); }
 

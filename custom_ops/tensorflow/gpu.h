@@ -6,11 +6,19 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
 
+#include "cuda/data_type.h"
 #include "tensorflow/core/platform/stream_executor.h"
 #include "tensorflow/op.h"
 
 namespace awsdet {
+
+// TensorFlow's type as the launchers name it.
+template <typename T>
+constexpr cuda::DataType kDataType = std::is_same_v<T, float>         ? cuda::DataType::kFloat
+                                     : std::is_same_v<T, Eigen::half> ? cuda::DataType::kHalf
+                                                                      : cuda::DataType::kBFloat16;
 
 // The CUDA stream on which TensorFlow runs this operator.
 inline cudaStream_t CudaStream(OpKernelContext* context) {

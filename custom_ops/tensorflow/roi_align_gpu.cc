@@ -2,7 +2,6 @@
 //
 // The values of image_index are in the GPU's memory and are not checked here. If one is not an image of the batch, the
 // RoI becomes zeros; the CPU raises an error instead.
-#include <type_traits>
 #include <vector>
 
 #include "cuda/roi_align.h"
@@ -13,11 +12,6 @@
 
 namespace awsdet {
 namespace {
-
-template <typename T>
-constexpr cuda::DataType kDataType = std::is_same_v<T, float>         ? cuda::DataType::kFloat
-                                     : std::is_same_v<T, Eigen::half> ? cuda::DataType::kHalf
-                                                                      : cuda::DataType::kBFloat16;
 
 // The sizes for the launchers. Some have limits that the CPU does not have.
 Status MakeProblem(const RoiAlignAttributes& attributes, const RoiAlignArguments& arguments,

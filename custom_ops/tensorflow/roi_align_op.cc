@@ -2,9 +2,9 @@
 #include "kernels/roi_align.h"
 
 #include <string>
-#include <type_traits>
 #include <vector>
 
+#include "tensorflow/kernel_type.h"
 #include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
 #include "tensorflow/roi_align_arguments.h"
@@ -120,11 +120,6 @@ Status MakeRois(const RoiAlignArguments& arguments, Rois* rois) {
   }
   return OkStatus();
 }
-
-// TensorFlow's type -> the type that the kernels use.
-template <typename T>
-using KernelType = std::conditional_t<std::is_same_v<T, Eigen::half>, Half,
-                                      std::conditional_t<std::is_same_v<T, Eigen::bfloat16>, Bfloat16, float>>;
 
 template <typename T>
 class RoiAlignOp : public OpKernel {

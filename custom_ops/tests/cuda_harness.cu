@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   if (!FindDevice()) return 0;
   awsdet::cuda::Verdict verdict;
   awsdet::cuda::CheckRoiAlign(cases, seed, &verdict);
+  awsdet::cuda::CheckCellWindows(cases, seed, &verdict);
   awsdet::cuda::CheckNms(3 * cases, seed, &verdict);
   std::printf("%d checks, %d failed\n", verdict.checks(), verdict.failures());
   return verdict.failures() == 0 ? 0 : 1;

@@ -10,7 +10,9 @@ from ml_collections import ConfigDict
 
 from awsdet.detection import pooling
 from awsdet.models.builder import assemble
+from awsdet.models.heads import rpn
 from awsdet.models.layers import norms
+from awsdet.ops.reference.cell_windows import cell_windows
 from awsdet.ops.roi_align import roi_align
 from tests.parity.training_step import forward
 
@@ -24,8 +26,9 @@ MOST_UNITS = 200
 def in_float64(reference):
     """The Reference with its detector in float64: the same classes and weights, with every network layer in float64.
 
-    Within this context, the norms, which are written for float32, are replaced by others of the same formula, and
-    RoIAlign, which computes in float32, gets its input converted. The losses stay in float32.
+    Within this context, the norms, which are written for float32, are replaced by others of the same formula, the
+    windows of the RPN, whose operator has no float64, are those of its twin, and RoIAlign, which computes in float32,
+    gets its input converted. The losses stay in float32.
     """
     detector = reference.detector
     config = ConfigDict(reference.config.to_dict())
@@ -34,7 +37,11 @@ def in_float64(reference):
     for variable, value in zip(twin.variables, detector.variables):
         variable.assign(value)
     changed = {"stored_batch_norm": _stored_batch_norm, "batch_norm": _batch_norm, "group_norm": _group_norm}
-    with mock.patch.multiple(norms, **changed), mock.patch.object(pooling, "roi_align", _roi_align):
+    with (
+        mock.patch.multiple(norms, **changed),
+        mock.patch.object(rpn, "cell_windows", cell_windows),
+        mock.patch.object(pooling, "roi_align", _roi_align),
+    ):
         yield reference._replace(detector=twin, images=tf.cast(reference.images, tf.float64))
 
 

@@ -14,6 +14,7 @@ from awsdet.detection import boxes as box_lib
 from awsdet.detection.losses import Mean, Terms, count, share
 from awsdet.detection.sampling import Sample
 from awsdet.models.layers.conv import conv_maker
+from awsdet.ops.cell_windows import cell_windows
 from awsdet.ops.nms import nms
 
 
@@ -58,43 +59,48 @@ class RPNHead(tf.keras.layers.Layer):
 
         It is computed from S windows of 3x3 cells. The loss needs only 256 anchors per image; the gradient of the
         convolution over all cells would cost twice its forward pass, nearly all of it to multiply zeros.
+
+        The biases are added in float32, so that their gradients, sums over all samples, are float32 sums too:
+        TensorFlow adds the gradient of a bfloat16 bias in bfloat16.
         """
         with tf.name_scope(self.name):
             batch, samples = tf.unstack(tf.shape(anchor_index))
-            windows = cell_windows(pyramid, anchor_index // self.anchors_per_cell)
+            windows, chosen = cell_windows(pyramid, anchor_index, self.anchors_per_cell)
             flat = tf.reshape(windows, [-1, windows.shape[2] * windows.shape[3]])
-            kernel = tf.cast(tf.reshape(self.conv.kernel, [flat.shape[1], -1]), flat.dtype)
-            hidden = tf.nn.relu(tf.nn.bias_add(tf.matmul(flat, kernel), tf.cast(self.conv.bias, flat.dtype)))
-            hidden = hidden[:, tf.newaxis, tf.newaxis]
-            anchor = tf.reshape(anchor_index % self.anchors_per_cell, [-1])
-            logits = tf.reshape(self.logits(hidden), [-1, self.anchors_per_cell])
-            deltas = tf.reshape(self.deltas(hidden), [-1, self.anchors_per_cell, 4])
-            logits, deltas = (tf.cast(tf.gather(part, anchor, batch_dims=1), tf.float32) for part in (logits, deltas))
-            return AnchorOutput(tf.reshape(logits, [batch, samples]), tf.reshape(deltas, [batch, samples, 4]))
+            kernel = tf.reshape(self.conv.kernel, [flat.shape[1], -1])
+            hidden = tf.cast(tf.nn.relu(_affine(flat, kernel, self.conv.bias)), flat.dtype)
+            outputs = tf.reshape(_affine(hidden, *self._both_outputs()), [-1, self.anchors_per_cell, 5])
+            taken = _taken(outputs, tf.reshape(chosen, [-1, self.anchors_per_cell, 1]))
+            taken = tf.cast(tf.reshape(taken, [batch, samples, 5]), tf.float32)
+            logits, deltas = tf.split(taken, [1, 4], axis=2)
+            return AnchorOutput(tf.squeeze(logits, axis=2), deltas)
+
+    def _both_outputs(self):
+        """Kernel [C, A * 5] and bias [A * 5] of the logit and the 4 deltas of each anchor, for one product of both."""
+
+        def joined(logits, deltas, *leading):
+            parts = (tf.reshape(part, [*leading, self.anchors_per_cell, -1]) for part in (logits, deltas))
+            return tf.reshape(tf.concat(list(parts), axis=-1), [*leading, 5 * self.anchors_per_cell])
+
+        kernel = joined(self.logits.kernel, self.deltas.kernel, self.logits.kernel.shape[2])
+        return kernel, joined(self.logits.bias, self.deltas.bias)
 
 
-def cell_windows(pyramid, cells):
-    """The 3x3 cells around each of `cells`, with zeros beyond the border of the level.
+def _affine(features, kernel, bias):
+    """`features` [N, C]; `kernel` [C, D] and `bias` [D] in float32 -> [N, D]. Features of 16 bits give float32."""
+    product = tf.matmul(features, tf.cast(kernel, features.dtype))
+    product = tf.cast(product, tf.float32) if product.dtype.size < 4 else product
+    return tf.nn.bias_add(product, tf.cast(bias, product.dtype))
 
-    `pyramid`: list of [B, H, W, C]; `cells` int32 [B, S], numbered through all levels, row by row, as anchors are.
-    Returns [B, S, 9, C].
+
+@tf.custom_gradient
+def _taken(outputs, chosen):
+    """Of `outputs` [N, A, D] those of the one anchor that `chosen` bool [N, A, 1] names: [N, D].
+
+    A gather would do, but on a GPU the arithmetic of its indices runs on the host, which waits for them.
     """
-    offset = tf.stack(tf.meshgrid(tf.range(-1, 2), tf.range(-1, 2), indexing="ij"), axis=-1)
-    offset = tf.reshape(offset, [9, 2])
-    windows, first = 0, 0
-    for features in pyramid:
-        batch, height, width = tf.unstack(tf.shape(features)[:3])
-        own = (cells >= first) & (cells < first + height * width)
-        place = tf.where(own, cells - first, 0)
-        row = place[..., tf.newaxis] // width + offset[:, 0]
-        column = place[..., tf.newaxis] % width + offset[:, 1]
-        inside = own[..., tf.newaxis] & (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        flat = tf.reshape(features, [-1, features.shape[3]])
-        image = tf.range(batch)[:, tf.newaxis, tf.newaxis] * (height * width)
-        taken = tf.gather(flat, tf.where(inside, image + row * width + column, 0))
-        windows += tf.where(inside[..., tf.newaxis], taken, tf.zeros([], taken.dtype))
-        first += height * width
-    return windows
+    taken = tf.reduce_sum(tf.where(chosen, outputs, 0.0), axis=1)
+    return taken, lambda gradient: (tf.where(chosen, gradient[:, tf.newaxis], 0.0), None)
 
 
 # ---------------------------------------------------------------------------------------------------------- proposals

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.models.heads.rpn import RPNHead, cell_windows
+from awsdet.models.heads.rpn import RPNHead
 from awsdet.models.layers.initializers import Initializers
 
 SIZES = [(5, 9), (3, 5), (1, 1)]  # odd, and a level where every window reaches beyond the border
@@ -24,20 +24,6 @@ def head_and_pyramid(dtype="float32"):
 def outputs_everywhere(head, pyramid):
     output = head(pyramid)
     return tf.concat(output.logits, axis=1), tf.concat(output.deltas, axis=1)
-
-
-def test_windows_are_the_cells_around_with_zeros_beyond_the_border():
-    _, pyramid = head_and_pyramid()
-    total = sum(h * w for h, w in SIZES)
-    windows = cell_windows(pyramid, tf.stack([tf.range(total)] * 2)).numpy()
-    first = 0
-    for features, (height, width) in zip(pyramid, SIZES):
-        padded = np.pad(features.numpy(), [(0, 0), (1, 1), (1, 1), (0, 0)])
-        for row in range(height):
-            for column in range(width):
-                expected = padded[:, row : row + 3, column : column + 3].reshape(2, 9, CHANNELS)
-                np.testing.assert_array_equal(windows[:, first + row * width + column], expected)
-        first += height * width
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)])
@@ -72,3 +58,26 @@ def test_gradients_are_those_of_the_whole_convolution():
 
     for ours, expected in zip(gradients(lambda: head.at(pyramid, index)), gradients(sampled_of_all)):
         np.testing.assert_allclose(tf.convert_to_tensor(ours), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_bias_gradients_are_sums_in_float32():
+    """Of 2,000 samples: in bfloat16, whole numbers cannot be counted beyond 256."""
+    head, pyramid = head_and_pyramid("bfloat16")
+    index = tf.zeros([2, 1000], tf.int32)
+    with tf.GradientTape() as tape:
+        loss = tf.add_n([tf.reduce_sum(part) for part in head.at(pyramid, index)])
+    logits, deltas = tape.gradient(loss, [head.logits.bias, head.deltas.bias])
+    np.testing.assert_array_equal(logits, [2000, 0, 0])
+    np.testing.assert_array_equal(deltas, [2000] * 4 + [0] * 8)
+
+
+def test_other_anchors_of_a_cell_do_not_matter():
+    """Not even if their outputs are not finite."""
+    head, pyramid = head_and_pyramid()
+    index = tf.constant([[4], [7]])  # the second anchor of a cell
+    expected = head.at(pyramid, index)
+    head.logits.bias.assign([np.inf, head.logits.bias[1], np.nan])
+    with tf.GradientTape() as tape:
+        found = head.at(pyramid, index)
+    np.testing.assert_array_equal(found.logits, expected.logits)
+    np.testing.assert_array_equal(tape.gradient(found.logits, head.logits.bias), [0, 2, 0])
