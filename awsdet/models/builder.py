@@ -25,7 +25,7 @@ from awsdet.models.backbones.resnet import BLOCKS, STYLES, ResNet
 from awsdet.models.detector import Detector
 from awsdet.models.heads.box_head import BoxHead
 from awsdet.models.heads.conv_box_head import ConvBoxHead
-from awsdet.models.heads.mask_head import MaskHead
+from awsdet.models.heads.mask_head import Filling, MaskHead
 from awsdet.models.heads.mask_iou_head import MaskIoUHead
 from awsdet.models.heads.retina_head import RetinaHead
 from awsdet.models.heads.rpn import RPN, ProposalRule, RPNHead
@@ -306,6 +306,8 @@ def _masks(model, options, common, name, iou_head=None):
     return MaskBranch(
         head,
         _pooler(model, settings),
+        # A GPU tunes the convolutions of the mask head for each number of RoIs; CPUs do not.
+        Filling(8, per_image=bool(tf.config.get_visible_devices("GPU"))),
         loss_weight=settings.loss_weight,
         iou_head=iou_head,
         iou_loss_weight=model.mask_iou_head.loss_weight,

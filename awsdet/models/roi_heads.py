@@ -24,7 +24,14 @@ from awsdet.models.heads.box_head import (
     refine,
     sample_rois,
 )
-from awsdet.models.heads.mask_head import detected_rois, mask_targets, mask_terms, positive_rois, spread
+from awsdet.models.heads.mask_head import (
+    detected_rois,
+    mask_targets,
+    mask_terms,
+    packed_rois,
+    positive_rois,
+    spread,
+)
 from awsdet.models.heads.mask_iou_head import mask_iou_targets, mask_iou_terms
 
 
@@ -44,16 +51,27 @@ class MaskBranch(tf.keras.layers.Layer):
     """The mask head of a stage with its settings and, in Mask Scoring R-CNN, the mask IoU head.
 
     Args:
-        head: MaskHead. pooler: RoIPooler. loss_weight: factor of the mask loss.
+        head: MaskHead. pooler: RoIPooler. filling: Filling of the positives in training.
+        loss_weight: factor of the mask loss.
         iou_head: MaskIoUHead or None. iou_loss_weight: factor of its loss.
         iou_logit_threshold: a pixel counts as mask in the target IoU if its logit is above this.
     """
 
-    def __init__(self, head, pooler, *, loss_weight=1.0, iou_head=None, iou_loss_weight=1.0, iou_logit_threshold=0.0):
+    def __init__(
+        self,
+        head,
+        pooler,
+        filling,
+        *,
+        loss_weight=1.0,
+        iou_head=None,
+        iou_loss_weight=1.0,
+        iou_logit_threshold=0.0,
+    ):
         super().__init__(name="masks")
         self.head, self.iou_head, self.pooler = head, iou_head, pooler
         self.loss_weight, self.iou_loss_weight = loss_weight, iou_loss_weight
-        self.iou_logit_threshold = iou_logit_threshold
+        self.iou_logit_threshold, self.filling = iou_logit_threshold, filling
         self.built = True
 
     def training_step(self, pyramid, sampled, batch, training):
@@ -61,11 +79,13 @@ class MaskBranch(tf.keras.layers.Layer):
 
         Without positives, sums and gradients are zeros.
         """
-        positives = positive_rois(sampled)
-        boxes, image_index, truth = positives.real()
-        masks, image_size = batch["masks"], batch["image_size"]
         with tf.name_scope("targets"):
-            targets = mask_targets(masks, image_size, boxes, image_index, truth, 2 * self.pooler.size)
+            packed = packed_rois(sampled)
+            # The number of positives decides shapes, and the CPU draws the masks. So a GPU sends the RoIs to the host
+            # once and gets back what follows from them. Every step of that on the GPU would be one more wait.
+            with tf.device("CPU:0"):
+                positives = positive_rois(packed, batch["classes"], self.filling)
+                targets, shares = self._targets(positives, batch)
         pooled = self.pooler.pool(pyramid, positives.boxes, positives.image_index)
         padded = self.head(pooled, positives.labels, training=training)
         logits = padded[: positives.count]
@@ -76,7 +96,6 @@ class MaskBranch(tf.keras.layers.Layer):
         # The gradient of the IoU head reaches the mask head.
         ious = self.iou_head(pooled, padded, positives.labels, training=training)[: positives.count]
         with tf.name_scope("targets"):
-            shares = shares_inside(masks, image_size, boxes, image_index, truth)
             iou_targets = mask_iou_targets(logits, targets, shares, self.iou_logit_threshold)
         with tf.name_scope("losses"):
             terms = merged([terms, mask_iou_terms(ious, iou_targets, self.iou_loss_weight)])
@@ -87,6 +106,15 @@ class MaskBranch(tf.keras.layers.Layer):
             "mask_ious": ious,
             "mask_iou_targets": iou_targets,
         }
+
+    def _targets(self, positives, batch):
+        """The mask targets float32 [P, M, M] of the positives, and the shares [P] of their objects that lie in them.
+
+        The shares are None without a mask IoU head.
+        """
+        found = (batch["masks"], batch["image_size"], *positives.real())
+        targets = mask_targets(*found, 2 * self.pooler.size)
+        return targets, None if self.iou_head is None else shares_inside(*found)
 
 
 class Stage(tf.keras.layers.Layer):

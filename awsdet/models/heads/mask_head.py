@@ -4,6 +4,7 @@ Symbols: B images, P positive RoIs of a batch, Q of them with filling, M = 28 si
 per image.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -12,10 +13,6 @@ from awsdet.detection.losses import Mean, Terms, count
 from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.upsample import Upsample, interleave
 from awsdet.ops.mask_targets import polygon_targets, rle_targets
-
-# The positives of a batch are filled up to a multiple of this. Their number changes from step to step, and a GPU tunes
-# each convolution again for every new size. The cost is half of this many unused RoIs per batch, on average.
-ROUNDED = 8
 
 
 class MaskHead(tf.keras.layers.Layer):
@@ -65,8 +62,30 @@ class MaskHead(tf.keras.layers.Layer):
         return interleave(logits)[..., 0]
 
 
+@dataclasses.dataclass(frozen=True)
+class Filling:
+    """How the positives of a batch are filled up with empty RoIs, so that few different numbers of RoIs occur.
+
+    The number of positives changes from step to step, and a GPU tunes each convolution again for every new number.
+
+    Attributes:
+        multiple: the RoIs are filled up to a multiple of this, to at least one such.
+        per_image: `multiple` is meant per image of the batch. With 8 and at most 128 positives per image, 16 numbers
+            can occur at any batch size. The cost is half of `multiple` unused RoIs on average.
+    """
+
+    multiple: int = 8
+    per_image: bool = False
+
+    def filled(self, positives, images):
+        """Q, the number of RoIs, for int32 scalars: P positives of B images."""
+        step = self.multiple * tf.maximum(images, 1) if self.per_image else self.multiple
+        # Without positives one step: oneDNN has no filter gradient of an empty batch.
+        return tf.maximum(-(-positives // step), 1) * step
+
+
 class PositiveRoIs(NamedTuple):
-    """The P positives of a batch and empty RoIs that fill them up to Q, a multiple of ROUNDED.
+    """The P positives of a batch and empty RoIs that fill them up to Q.
 
     `real` leaves out the filling.
     """
@@ -82,14 +101,24 @@ class PositiveRoIs(NamedTuple):
         return tuple(part[: self.count] for part in (self.boxes, self.image_index, self.truth))
 
 
-def positive_rois(sampled):
-    """The PositiveRoIs of a `box_head.RoISample`."""
-    slots = tf.cast(tf.where(sampled.positive), tf.int32)
-    parts = [tf.gather_nd(sampled.rois, slots), slots[:, 0]]
-    parts += [tf.gather_nd(part, slots) for part in (sampled.truth, sampled.labels)]
-    number = tf.shape(slots)[0]
-    # Without positives ROUNDED empty RoIs: oneDNN has no filter gradient of an empty batch.
-    spare = tf.maximum(-(-number // ROUNDED) * ROUNDED, ROUNDED) - number
+def packed_rois(sampled):
+    """All of a `box_head.RoISample` that `positive_rois` needs, in one tensor: float32 [B, S, 6].
+
+    They are box, truth and 1 for a positive. Numbers of objects are exact in float32.
+    """
+    numbers = (tf.cast(part, tf.float32)[..., tf.newaxis] for part in (sampled.truth, sampled.positive))
+    return tf.concat([sampled.rois, *numbers], axis=2)
+
+
+def positive_rois(packed, classes, filling):
+    """The PositiveRoIs of `packed_rois`; `classes` int32 [B, G]: of the objects; `filling`: Filling."""
+    slots = tf.where(packed[..., 5] > 0)
+    rois = tf.gather_nd(packed, slots)
+    image_index, truth = tf.cast(slots[:, 0], tf.int32), tf.cast(rois[:, 4], tf.int32)
+    labels = tf.gather_nd(classes, tf.stack([image_index, truth], axis=1))
+    images, number = tf.shape(packed)[0], tf.shape(rois)[0]
+    spare = filling.filled(number, images) - number
+    parts = (rois[:, :4], image_index, truth, labels)
     return PositiveRoIs(*(tf.pad(part, [[0, spare]] + [[0, 0]] * (part.shape.rank - 1)) for part in parts), number)
 
 

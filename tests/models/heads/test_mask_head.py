@@ -5,24 +5,60 @@ import pytest
 import tensorflow as tf
 
 from awsdet.models.heads.box_head import RoISample
-from awsdet.models.heads.mask_head import MaskHead, positive_rois
+from awsdet.models.heads.mask_head import Filling, MaskHead, packed_rois, positive_rois
 from awsdet.models.layers.initializers import Initializers
 
 
-@pytest.mark.parametrize(("counts", "filled"), [((0, 0), 8), ((0, 1), 8), ((5, 3), 8), ((4, 5), 16), ((10, 10), 24)])
-def test_positives_come_first_and_are_filled_up_to_a_multiple_of_eight(counts, filled):
+@pytest.mark.parametrize(
+    ("counts", "per_image", "filled"),
+    [
+        ((0, 0), False, 8),
+        ((0, 1), False, 8),
+        ((5, 3), False, 8),
+        ((4, 5), False, 16),
+        ((10, 10), False, 24),
+        ((0, 0), True, 16),
+        ((9, 7), True, 16),
+        ((10, 7), True, 32),
+    ],
+)
+def test_positives_come_first_and_are_filled_up(counts, per_image, filled):
     random = np.random.default_rng(0)
-    rois = tf.constant(random.uniform(1, 99, (2, 10, 4)), tf.float32)
-    positive = tf.sequence_mask(counts, 10)
-    truth, labels = (tf.constant(random.integers(1, 9, (2, 10)), tf.int32) for _ in range(2))
-    found = positive_rois(RoISample(rois, positive, tf.ones([2, 10], tf.bool), truth, labels, rois, ~positive))
+    rois, positive = tf.constant(random.uniform(1, 99, (2, 10, 4)), tf.float32), tf.sequence_mask(counts, 10)
+    truth = tf.constant(random.integers(0, 5, (2, 10)), tf.int32)
+    classes = tf.constant(random.integers(1, 9, (2, 5)), tf.int32)
+    labels = tf.where(positive, tf.gather(classes, truth, batch_dims=1), 80)
+    sampled = RoISample(rois, positive, tf.ones([2, 10], tf.bool), truth, labels, rois, ~positive)
+    found = positive_rois(packed_rois(sampled), classes, Filling(8, per_image))
     total = sum(counts)
     assert int(found.count) == total
     expected = (rois[positive], tf.cast(tf.where(positive)[:, 0], tf.int32), truth[positive], labels[positive])
     for ours, real in zip(found, expected):
-        assert ours.shape[0] == filled
+        assert ours.shape[0] == filled and ours.dtype == real.dtype
         np.testing.assert_array_equal(ours[:total], real)
         assert not np.any(ours[total:])
+
+
+def test_numbers_of_objects_survive_the_packing():
+    """As float32, beside a box that is not a number."""
+    truth = tf.constant([[2**24, 0, 12_345_678]])
+    rois, positive = tf.fill([1, 3, 4], float("nan")), tf.constant([[True, False, True]])
+    packed = packed_rois(RoISample(rois, positive, positive, truth, truth, rois, ~positive))
+    assert packed.dtype == tf.float32 and packed.shape == [1, 3, 6]
+    np.testing.assert_array_equal(tf.cast(packed[..., 4], tf.int32), truth)
+    np.testing.assert_array_equal(packed[..., 5], [[1, 0, 1]])
+
+
+@pytest.mark.parametrize("images", [1, 2, 8])
+def test_few_numbers_of_rois_occur(images):
+    """With 128 positives per image at most: 16 per image at any batch size, and less than a step is wasted."""
+    per_image, always = Filling(8, per_image=True), Filling(8)
+    found = {n: (int(per_image.filled(n, images)), int(always.filled(n, images))) for n in range(128 * images + 1)}
+    assert len({q for q, _ in found.values()}) == 16 and len({q for _, q in found.values()}) == 16 * images
+    for positives, (filled, multiple_of_8) in found.items():
+        assert 0 <= filled - positives < 8 * images or positives == 0
+        assert 0 <= multiple_of_8 - positives < 8 or positives == 0
+    assert found[0] == (8 * images, 8)
 
 
 @pytest.mark.parametrize("channels", [64, 256])

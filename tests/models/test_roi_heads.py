@@ -1,0 +1,76 @@
+"""The mask branch of a stage: its targets, losses and gradients, whatever the number of positives."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from awsdet.detection.mask_areas import shares_inside
+from awsdet.detection.pooling import RoIPooler
+from awsdet.models.heads.box_head import RoISample
+from awsdet.models.heads.mask_head import Filling, MaskHead, mask_targets
+from awsdet.models.heads.mask_iou_head import MaskIoUHead, mask_iou_targets
+from awsdet.models.layers.initializers import Initializers
+from awsdet.models.roi_heads import MaskBranch
+from tests.models.small_detectors import TWO_IMAGES, batch_of
+
+SAMPLES, CHANNELS = 6, 8
+
+
+def branch(filling):
+    options = {"initializers": Initializers(3), "dtype": "float32"}
+    head = MaskHead(CHANNELS, 2, CHANNELS, 3, False, **options)
+    iou_head = MaskIoUHead(CHANNELS, 14, 3, 2, CHANNELS, 1, 16, **options)
+    return MaskBranch(head, RoIPooler(14, (4, 8)), filling, iou_head=iou_head)
+
+
+def sample(counts, batch):
+    """A RoISample with so many positives in each of two images; their boxes lie around the objects."""
+    random = np.random.default_rng(0)
+    positive = tf.sequence_mask(counts, SAMPLES)
+    truth = tf.constant([[0, 1, 1, 0, 1, 0], [0] * SAMPLES])
+    rois = tf.gather(batch["boxes"], truth, batch_dims=1) + random.uniform(-9, 9, (2, SAMPLES, 4)).astype(np.float32)
+    labels = tf.where(positive, tf.gather(batch["classes"], truth, batch_dims=1), 3)
+    return RoISample(rois, positive, tf.ones_like(positive), truth, labels, rois, ~positive)
+
+
+@pytest.mark.parametrize("filling", [Filling(8), Filling(8, per_image=True)], ids=["multiple", "per image"])
+@pytest.mark.parametrize("counts", [(0, 0), (0, 1), (4, 3), (6, 6)], ids=["none", "one", "some", "all"])
+def test_the_mask_branch_learns_from_all_positives(counts, filling):
+    batch, masks = batch_of(TWO_IMAGES), branch(filling)
+    pyramid = [tf.random.stateless_normal([2, 96 // s, 128 // s, CHANNELS], (1, s)) for s in (4, 8)]
+    sampled = sample(counts, batch)
+
+    @tf.function
+    def step(batch, sampled):
+        with tf.GradientTape() as tape:
+            tape.watch(pyramid)
+            found = masks.training_step(pyramid, sampled, batch, True)
+            losses = tf.add_n([mean.total for mean in found["terms"].losses.values()])
+        gradients = tape.gradient(losses, [*pyramid, *masks.trainable_variables])
+        return found, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    found, gradients = step(batch, sampled)
+    assert not any(np.isnan(gradient).any() for gradient in gradients)
+    assert found["terms"].losses["mask_loss"].count == 28 * 28 * sum(counts)
+    if sum(counts) == 0:
+        assert found["mask_logits"].shape == found["mask_targets"].shape == [0, 28, 28]
+        assert all(mean.total == 0 for mean in found["terms"].losses.values())
+        assert not any(np.any(gradient) for gradient in gradients)
+        return
+
+    # The same without filling, from the sample itself.
+    where = tf.cast(tf.where(sampled.positive), tf.int32)
+    rois, truth, labels = (tf.gather_nd(part, where) for part in (sampled.rois, sampled.truth, sampled.labels))
+    place = (batch["masks"], batch["image_size"], rois, where[:, 0], truth)
+    targets = mask_targets(*place, 28)
+    np.testing.assert_array_equal(found["mask_targets"], targets)
+    assert 0.2 < np.mean(targets) < 1
+    pooled = masks.pooler.pool(pyramid, rois, where[:, 0])
+    logits = masks.head(pooled, labels)
+    np.testing.assert_allclose(found["mask_logits"], logits, atol=1e-5)
+    total = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits))
+    np.testing.assert_allclose(found["terms"].losses["mask_loss"].total, total, rtol=1e-5)
+    np.testing.assert_allclose(found["mask_ious"], masks.iou_head(pooled, logits, labels), atol=1e-5)
+    ious = mask_iou_targets(logits, targets, shares_inside(*place), 0.0)
+    np.testing.assert_allclose(found["mask_iou_targets"], ious, atol=1e-5)
+    assert any(np.any(gradient) for gradient in gradients[: len(pyramid)])
