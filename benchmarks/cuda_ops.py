@@ -212,12 +212,16 @@ def compare_nms(torch, torchvision, library, repeats):
     indices = torch.empty((images, keep), device="cuda", dtype=torch.int32)
     kept_scores = torch.empty((images, keep), device="cuda")
     kept_count = torch.empty(images, device="cuda", dtype=torch.int32)
+    kept_boxes = torch.empty((images, keep, 4), device="cuda")
+    kept_classes = torch.empty((images, keep), device="cuda", dtype=torch.int32)
+    valid = torch.empty((images, keep), device="cuda", dtype=torch.bool)
+    outputs = (indices, kept_scores, kept_count, kept_boxes, kept_classes, valid)
+    kept = (ctypes.c_void_p * len(outputs))(*(address(output) for output in outputs))  # KeptBoxes of nms_rule.h
     stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
 
     def ours():
         inputs = (address(boxes), address(scores), address(classes), address(workspace), size)
-        outputs = (address(indices), address(kept_scores), address(kept_count))
-        check(library.awsdet_nms(ctypes.byref(problem), *inputs, *outputs, stream))
+        check(library.awsdet_nms(ctypes.byref(problem), *inputs, kept, stream))
 
     def theirs():
         return [torchvision.ops.batched_nms(boxes[i], scores[i], classes[i], 0.7)[:keep] for i in range(images)]

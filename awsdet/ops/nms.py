@@ -15,6 +15,9 @@ class Kept(NamedTuple):
     indices: tf.Tensor  # int32 [B, K] into the image's boxes, 0 where there are fewer
     scores: tf.Tensor  # float32 [B, K], 0 where there are fewer
     count: tf.Tensor  # int32 [B]
+    boxes: tf.Tensor  # float32 [B, K, 4], zeros where there are fewer
+    classes: tf.Tensor  # int32 [B, K], -1 where there are fewer
+    valid: tf.Tensor  # bool [B, K], whether the place holds a box
 
 
 def nms(boxes, scores, classes=None, *, iou_threshold, score_threshold, max_output, method="hard", sigma=0.5):

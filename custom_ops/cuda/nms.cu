@@ -75,8 +75,8 @@ __global__ void DecayedKeysKernel(const __grid_constant__ NmsProblem problem, co
 __global__ void __launch_bounds__(kEmitThreads)
     EmitKernel(const __grid_constant__ NmsProblem problem, const uint64_t* __restrict__ keys,
                const int32_t* __restrict__ order, const uint8_t* __restrict__ survives,
-               const float* __restrict__ scores, int32_t* __restrict__ indices, float* __restrict__ kept_scores,
-               int32_t* __restrict__ kept_count) {
+               const float* __restrict__ boxes, const float* __restrict__ scores,
+               const int32_t* __restrict__ classes, const __grid_constant__ KeptBoxes kept) {
   __shared__ int warp_counts[kEmitThreads / 32];
   const int thread = threadIdx.x;
   const int64_t first = blockIdx.x * problem.count, output = blockIdx.x * problem.max_output;
@@ -88,17 +88,24 @@ __global__ void __launch_bounds__(kEmitThreads)
     int total;
     const int64_t rank = written + BlockRank(keep, thread, kEmitThreads, warp_counts, &total);
     if (keep && rank < problem.max_output) {
-      indices[output + rank] = static_cast<int32_t>(order[place] - first);
-      kept_scores[output + rank] = scores[order[place]];
+      const int64_t index = order[place], to = output + rank;
+      kept.indices[to] = static_cast<int32_t>(index - first);
+      kept.scores[to] = scores[index];
+      StoreBox(BoxAt(boxes, index), kept.boxes + 4 * to);
+      kept.classes[to] = classes[index];
+      kept.valid[to] = true;
     }
     written += total;
   }
   written = written < problem.max_output ? written : problem.max_output;
   for (int64_t i = written + thread; i < problem.max_output; i += kEmitThreads) {
-    indices[output + i] = 0;
-    kept_scores[output + i] = 0.0f;
+    kept.indices[output + i] = 0;
+    kept.scores[output + i] = 0.0f;
+    StoreBox({0.0f, 0.0f, 0.0f, 0.0f}, kept.boxes + 4 * (output + i));
+    kept.classes[output + i] = -1;
+    kept.valid[output + i] = false;
   }
-  if (thread == 0) kept_count[blockIdx.x] = static_cast<int32_t>(written);
+  if (thread == 0) kept.count[blockIdx.x] = static_cast<int32_t>(written);
 }
 
 int64_t Total(const NmsProblem& problem) { return problem.images * problem.count; }
@@ -205,8 +212,7 @@ cudaError_t NmsWorkspaceSize(const NmsProblem& problem, size_t* bytes) {
 }
 
 cudaError_t Nms(const NmsProblem& problem, const float* boxes, const float* scores, const int32_t* classes,
-                void* workspace, size_t workspace_bytes, int32_t* indices, float* kept_scores, int32_t* kept_count,
-                cudaStream_t stream) {
+                void* workspace, size_t workspace_bytes, const KeptBoxes& kept, cudaStream_t stream) {
   if (!IsValid(problem)) return cudaErrorInvalidValue;
   if (problem.images == 0) return cudaSuccess;
   const bool hard = problem.method == NmsMethod::kHard;
@@ -218,8 +224,8 @@ cudaError_t Nms(const NmsProblem& problem, const float* boxes, const float* scor
     if (!hard) AWSDET_RETURN_IF_ERROR(SortDecayed(problem, work, stream));
   }
   return Launch(EmitKernel, dim3(static_cast<unsigned>(problem.images)), dim3(kEmitThreads), 0, stream, problem,
-                work.sorted_keys, work.order, hard ? work.survives : nullptr, hard ? scores : work.decayed, indices,
-                kept_scores, kept_count);
+                work.sorted_keys, work.order, hard ? work.survives : nullptr, boxes, hard ? scores : work.decayed,
+                classes, kept);
 }
 
 }  // namespace awsdet::cuda

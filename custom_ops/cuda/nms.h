@@ -27,12 +27,10 @@ struct NmsProblem {
 // Computes how many bytes of device memory Nms needs as its workspace.
 cudaError_t NmsWorkspaceSize(const NmsProblem& problem, size_t* bytes);
 
-// boxes [images, count, 4]: x1, y1, x2, y2. scores, classes [images, count]. indices, kept_scores [images, max_output]:
-// by falling score, then zeros. kept_count [images]. The workspace has the size that NmsWorkspaceSize says and is
-// aligned to 256 bytes. Returns cudaErrorInvalidValue if a size is negative or too large.
+// boxes [images, count, 4]: x1, y1, x2, y2. scores, classes [images, count]. The workspace has the size that
+// NmsWorkspaceSize says and is aligned to 256 bytes. Returns cudaErrorInvalidValue if a size is negative or too large.
 cudaError_t Nms(const NmsProblem& problem, const float* boxes, const float* scores, const int32_t* classes,
-                void* workspace, size_t workspace_bytes, int32_t* indices, float* kept_scores, int32_t* kept_count,
-                cudaStream_t stream);
+                void* workspace, size_t workspace_bytes, const KeptBoxes& kept, cudaStream_t stream);
 
 }  // namespace awsdet::cuda
 

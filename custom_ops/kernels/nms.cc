@@ -102,29 +102,37 @@ class HardRounds {
   std::vector<HardNms> classes_;
 };
 
-// One row of the result; the rest of it is filled with zeros.
+// One row of the result.
 class Row {
  public:
-  Row(const KeptBoxes& kept, int64_t image, int64_t size)
-      : indices_(kept.indices + image * size), scores_(kept.scores + image * size), count_(kept.count + image),
-        size_(size) {}
+  Row(const ScoredBoxes& input, const KeptBoxes& kept, int64_t image, int64_t size)
+      : first_(image * input.count), begin_(image * size), size_(size), input_(input), kept_(kept), image_(image) {}
 
   bool full() const { return filled_ == size_; }
   void Add(int32_t index, float score) {
-    indices_[filled_] = index;
-    scores_[filled_++] = score;
+    const int64_t place = begin_ + filled_++;
+    kept_.indices[place] = index;
+    kept_.scores[place] = score;
+    StoreBox(BoxAt(input_.boxes, first_ + index), kept_.boxes + 4 * place);
+    kept_.classes[place] = input_.classes[first_ + index];
+    kept_.valid[place] = true;
   }
+  // Fills the rest.
   void Finish() {
-    std::fill(indices_ + filled_, indices_ + size_, 0);
-    std::fill(scores_ + filled_, scores_ + size_, 0.0f);
-    *count_ = static_cast<int32_t>(filled_);
+    const int64_t from = begin_ + filled_, count = size_ - filled_;
+    std::fill_n(kept_.indices + from, count, 0);
+    std::fill_n(kept_.scores + from, count, 0.0f);
+    std::fill_n(kept_.boxes + 4 * from, 4 * count, 0.0f);
+    std::fill_n(kept_.classes + from, count, -1);
+    std::fill_n(kept_.valid + from, count, false);
+    kept_.count[image_] = static_cast<int32_t>(filled_);
   }
 
  private:
-  int32_t* indices_;
-  float* scores_;
-  int32_t* count_;
-  int64_t size_;
+  const int64_t first_, begin_, size_;
+  const ScoredBoxes& input_;
+  const KeptBoxes& kept_;
+  const int64_t image_;
   int64_t filled_ = 0;
 };
 
@@ -134,7 +142,7 @@ void Hard(const ScoredBoxes& input, const NmsRule& rule, const ParallelFor& para
   HardRounds rounds(rule, candidates, units);
   rounds.Run(parallel);
   for (int64_t image = 0; image < input.images; ++image) {
-    Row row(kept, image, rule.max_output);
+    Row row(input, kept, image, rule.max_output);
     const auto& order = candidates[image].order;
     for (size_t i = 0; i < order.size() && !row.full(); ++i) {
       if (rounds.survives(image)[i]) row.Add(order[i], input.scores[image * input.count + order[i]]);
@@ -162,7 +170,7 @@ void Soft(const ScoredBoxes& input, const NmsRule& rule, const ParallelFor& para
       if (decayed[image][i] != gone) items.push_back(MakeKeyed(FallingKey(decayed[image][i]), i));
     }
     SortByKey(&items, &scratch);
-    Row row(kept, image, rule.max_output);
+    Row row(input, kept, image, rule.max_output);
     for (size_t i = 0; i < items.size() && !row.full(); ++i) {
       row.Add(candidates[image].order[Value(items[i])], decayed[image][Value(items[i])]);
     }

@@ -25,13 +25,6 @@ struct ScoredBoxes {
   int64_t count;
 };
 
-// The kept boxes by falling score, of equal scores the lower index first; then zeros.
-struct KeptBoxes {
-  int32_t* indices;  // [images, max_output]
-  float* scores;     // [images, max_output]
-  int32_t* count;    // [images]
-};
-
 // Boxes of different classes do not suppress each other. A box is ignored if a coordinate is not finite or its score is
 // NaN. If two boxes are empty or inverted (x2 < x1 or y2 < y1), their IoU is 0. The result does not depend on how
 // `parallel` divides the work.

@@ -15,10 +15,27 @@ struct Box {
   float x1, y1, x2, y2;
 };
 
+// The kept boxes by falling score, of equal scores the lower index first; then zeros, and -1 as class.
+struct KeptBoxes {
+  int32_t* indices;  // [images, max_output]
+  float* scores;     // [images, max_output]
+  int32_t* count;    // [images]
+  float* boxes;      // [images, max_output, 4]
+  int32_t* classes;  // [images, max_output]
+  bool* valid;       // [images, max_output], whether the place holds a box
+};
+
 // Reads box number `index` of boxes [.., 4].
 AWSDET_HOST_DEVICE inline Box BoxAt(const float* boxes, int64_t index) {
   const float* box = boxes + 4 * index;
   return {box[0], box[1], box[2], box[3]};
+}
+
+AWSDET_HOST_DEVICE inline void StoreBox(const Box& box, float* to) {
+  to[0] = box.x1;
+  to[1] = box.y1;
+  to[2] = box.x2;
+  to[3] = box.y2;
 }
 
 AWSDET_HOST_DEVICE inline bool IsFinite(const Box& box) {

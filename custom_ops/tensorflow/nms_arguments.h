@@ -49,6 +49,25 @@ inline Status CheckShapes(const Tensor& boxes, const Tensor& scores, const Tenso
   return CheckShape("nms: classes", classes, wanted, "[B, N] like boxes ", boxes.shape().DebugString());
 }
 
+// Allocated results, in the order of the operator's outputs.
+struct NmsOutputs {
+  Tensor *indices, *scores, *count, *boxes, *classes, *valid;
+
+  Status Allocate(OpKernelContext* context, int64_t images, int64_t max_output) {
+    const TensorShape row({images, max_output});
+    TF_RETURN_IF_ERROR(context->allocate_output(0, row, &indices));
+    TF_RETURN_IF_ERROR(context->allocate_output(1, row, &scores));
+    TF_RETURN_IF_ERROR(context->allocate_output(2, TensorShape({images}), &count));
+    TF_RETURN_IF_ERROR(context->allocate_output(3, TensorShape({images, max_output, 4}), &boxes));
+    TF_RETURN_IF_ERROR(context->allocate_output(4, row, &classes));
+    return context->allocate_output(5, row, &valid);
+  }
+  KeptBoxes kept() const {
+    return {indices->flat<int32_t>().data(), scores->flat<float>().data(),    count->flat<int32_t>().data(),
+            boxes->flat<float>().data(),     classes->flat<int32_t>().data(), valid->flat<bool>().data()};
+  }
+};
+
 }  // namespace awsdet
 
 #endif  // AWSDET_TENSORFLOW_NMS_ARGUMENTS_H_

@@ -28,16 +28,13 @@ class NmsGpuOp : public OpKernel {
     size_t bytes = 0;
     OP_REQUIRES(context, cuda::NmsWorkspaceSize(problem, &bytes) == cudaSuccess,
                 InvalidArgument("nms: boxes ", boxes.shape().DebugString(), " are too many for one call on a GPU"));
-    Tensor *indices, *kept_scores, *count;
+    NmsOutputs outputs;
     Tensor workspace;
-    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({images, rule_.max_output}), &indices));
-    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({images, rule_.max_output}), &kept_scores));
-    OP_REQUIRES_OK(context, context->allocate_output(2, TensorShape({images}), &count));
+    OP_REQUIRES_OK(context, outputs.Allocate(context, images, rule_.max_output));
     OP_REQUIRES_OK(context, AllocateWorkspace(context, bytes, &workspace));
     const cudaError_t error =
         cuda::Nms(problem, boxes.flat<float>().data(), scores.flat<float>().data(), classes.flat<int32_t>().data(),
-                  workspace.flat<tensorflow::int8>().data(), bytes, indices->flat<int32_t>().data(),
-                  kept_scores->flat<float>().data(), count->flat<int32_t>().data(), CudaStream(context));
+                  workspace.flat<tensorflow::int8>().data(), bytes, outputs.kept(), CudaStream(context));
     OP_REQUIRES_OK(context, FromCuda(error, "nms"));
   }
 

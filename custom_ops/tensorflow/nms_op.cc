@@ -31,6 +31,9 @@ Status NmsShape(InferenceContext* context) {
   context->set_output(0, context->Matrix(batch, context->MakeDim(max_output)));
   context->set_output(1, context->Matrix(batch, context->MakeDim(max_output)));
   context->set_output(2, context->Vector(batch));
+  context->set_output(3, context->MakeShape({batch, context->MakeDim(max_output), context->MakeDim(4)}));
+  context->set_output(4, context->Matrix(batch, context->MakeDim(max_output)));
+  context->set_output(5, context->Matrix(batch, context->MakeDim(max_output)));
   return OkStatus();
 }
 
@@ -41,6 +44,9 @@ REGISTER_OP("AwsdetNms")
     .Output("indices: int32")
     .Output("kept_scores: float")
     .Output("count: int32")
+    .Output("kept_boxes: float")
+    .Output("kept_classes: int32")
+    .Output("valid: bool")
     .Attr("iou_threshold: float")
     .Attr("score_threshold: float")
     .Attr("max_output: int >= 0")
@@ -58,14 +64,11 @@ class NmsOp : public OpKernel {
     const Tensor &boxes = context->input(0), &scores = context->input(1), &classes = context->input(2);
     OP_REQUIRES_OK(context, CheckShapes(boxes, scores, classes));
     const int64_t images = boxes.dim_size(0);
-    Tensor *indices, *kept_scores, *count;
-    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({images, rule_.max_output}), &indices));
-    OP_REQUIRES_OK(context, context->allocate_output(1, TensorShape({images, rule_.max_output}), &kept_scores));
-    OP_REQUIRES_OK(context, context->allocate_output(2, TensorShape({images}), &count));
+    NmsOutputs outputs;
+    OP_REQUIRES_OK(context, outputs.Allocate(context, images, rule_.max_output));
     Nms({boxes.flat<float>().data(), scores.flat<float>().data(), classes.flat<int32_t>().data(), images,
          boxes.dim_size(1)},
-        rule_, WorkerThreads(context),
-        {indices->flat<int32_t>().data(), kept_scores->flat<float>().data(), count->flat<int32_t>().data()});
+        rule_, WorkerThreads(context), outputs.kept());
   }
 
  private:

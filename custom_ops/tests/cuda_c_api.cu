@@ -28,9 +28,8 @@ int awsdet_nms_workspace(const cuda::NmsProblem* problem, size_t* bytes) {
 }
 
 int awsdet_nms(const cuda::NmsProblem* problem, const float* boxes, const float* scores, const int32_t* classes,
-               void* workspace, size_t workspace_bytes, int32_t* indices, float* kept_scores, int32_t* kept_count,
-               void* stream) {
-  return cuda::Nms(*problem, boxes, scores, classes, workspace, workspace_bytes, indices, kept_scores, kept_count,
+               void* workspace, size_t workspace_bytes, const awsdet::KeptBoxes* kept, void* stream) {
+  return cuda::Nms(*problem, boxes, scores, classes, workspace, workspace_bytes, *kept,
                    static_cast<cudaStream_t>(stream));
 }
 

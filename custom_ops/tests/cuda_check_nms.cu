@@ -10,6 +10,9 @@ struct Kept {
   std::vector<int32_t> indices;
   std::vector<float> scores;
   std::vector<int32_t> count;
+  std::vector<float> boxes;
+  std::vector<int32_t> classes;
+  std::vector<uint8_t> valid;
 };
 
 struct Case {
@@ -54,13 +57,19 @@ Case Draw(Random& random) {
 Kept OnCpu(const Case& drawn) {
   const NmsProblem& problem = drawn.problem;
   Kept kept;
-  kept.indices.resize(problem.images * problem.max_output);
-  kept.scores.resize(kept.indices.size());
+  const size_t places = problem.images * problem.max_output;
+  kept.indices.resize(places);
+  kept.scores.resize(places);
   kept.count.resize(problem.images);
+  kept.boxes.resize(4 * places);
+  kept.classes.resize(places);
+  kept.valid.resize(places);
   const NmsRule rule{problem.method, problem.iou_threshold, problem.score_threshold,
                      problem.sigma, problem.max_output};
   awsdet::Nms({drawn.boxes.data(), drawn.scores.data(), drawn.classes.data(), problem.images, problem.count}, rule,
-              SerialFor, {kept.indices.data(), kept.scores.data(), kept.count.data()});
+              SerialFor,
+              {kept.indices.data(), kept.scores.data(), kept.count.data(), kept.boxes.data(), kept.classes.data(),
+               reinterpret_cast<bool*>(kept.valid.data())});
   return kept;
 }
 
@@ -68,21 +77,23 @@ Kept OnGpu(const Case& drawn) {
   const NmsProblem& problem = drawn.problem;
   const DeviceArray<float> boxes(drawn.boxes), scores(drawn.scores);
   const DeviceArray<int32_t> classes(drawn.classes);
-  const DeviceArray<int32_t> indices(static_cast<size_t>(problem.images * problem.max_output));
-  const DeviceArray<float> kept_scores(static_cast<size_t>(problem.images * problem.max_output));
+  const size_t places = problem.images * problem.max_output;
+  const DeviceArray<int32_t> indices(places), kept_classes(places);
   const DeviceArray<int32_t> count(static_cast<size_t>(problem.images));
+  const DeviceArray<float> kept_scores(places), kept_boxes(4 * places);
+  const DeviceArray<uint8_t> valid(places);
   size_t bytes = 0;
   Require(NmsWorkspaceSize(problem, &bytes), "NmsWorkspaceSize");
   const DeviceArray<char> workspace(bytes);
-  Require(Nms(problem, boxes.data(), scores.data(), classes.data(), workspace.data(), bytes, indices.data(),
-              kept_scores.data(), count.data(), nullptr),
-          "Nms");
-  return {indices.Host(), kept_scores.Host(), count.Host()};
+  const KeptBoxes kept{indices.data(),    kept_scores.data(),  count.data(),
+                       kept_boxes.data(), kept_classes.data(), reinterpret_cast<bool*>(valid.data())};
+  Require(Nms(problem, boxes.data(), scores.data(), classes.data(), workspace.data(), bytes, kept, nullptr), "Nms");
+  return {indices.Host(), kept_scores.Host(), count.Host(), kept_boxes.Host(), kept_classes.Host(), valid.Host()};
 }
 
 // Soft scores may differ in their last bits. Boxes whose scores are that close may be in another order.
 bool CloseScores(const Kept& ours, const Kept& theirs) {
-  if (ours.count != theirs.count) return false;
+  if (ours.count != theirs.count || ours.valid != theirs.valid) return false;
   for (size_t i = 0; i < theirs.scores.size(); ++i) {
     if (!(std::fabs(ours.scores[i] - theirs.scores[i]) <= 1e-5f * std::fabs(theirs.scores[i]))) return false;
   }
@@ -99,7 +110,8 @@ void CheckNms(int cases, uint64_t seed, Verdict* verdict) {
     if (drawn.problem.method == NmsMethod::kGaussian) {
       verdict->Check(CloseScores(ours, theirs), drawn.name);
     } else {
-      verdict->Check(ours.count == theirs.count && ours.indices == theirs.indices && ours.scores == theirs.scores,
+      verdict->Check(ours.count == theirs.count && ours.indices == theirs.indices && ours.scores == theirs.scores &&
+                         ours.boxes == theirs.boxes && ours.classes == theirs.classes && ours.valid == theirs.valid,
                      drawn.name);
     }
   }

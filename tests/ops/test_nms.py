@@ -55,7 +55,17 @@ def assert_as_defined(boxes, scores, classes, **options):
             assert kept.indices[image, :count].numpy().tolist() == [index for index, _ in expected]
             np.testing.assert_allclose(kept.scores[image, :count], [score for _, score in expected], rtol=1e-5)
             assert not np.any(kept.indices[image, count:]) and not np.any(kept.scores[image, count:])
+            assert_gathered(kept, boxes, classes, image)
     return kept
+
+
+def assert_gathered(kept, boxes, classes, image):
+    """Boxes and classes are those that the indices name, and nothing stands in the places that are left."""
+    count, indices = int(kept.count[image]), kept.indices[image].numpy()
+    assert kept.valid[image].numpy().tolist() == [place < count for place in range(len(indices))]
+    np.testing.assert_array_equal(kept.boxes[image, :count], boxes[image, indices[:count]])
+    np.testing.assert_array_equal(kept.classes[image, :count], classes[image, indices[:count]])
+    assert not np.any(kept.boxes[image, count:]) and np.all(kept.classes[image, count:] == -1)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -125,7 +135,8 @@ def test_agrees_with_the_twin(method):
     for limit in (0, 40, 600):
         options = {"iou_threshold": 0.4, "score_threshold": 0.05, "max_output": limit, "method": method, "sigma": 0.3}
         ours, twin = nms(boxes, scores, classes, **options), twin_in_a_graph(boxes, scores, classes, **options)
-        assert np.array_equal(ours.indices, twin.indices) and np.array_equal(ours.count, twin.count)
+        for part in ("indices", "count", "boxes", "classes", "valid"):
+            np.testing.assert_array_equal(getattr(ours, part), getattr(twin, part))
         np.testing.assert_allclose(ours.scores, twin.scores, rtol=1e-5)
 
 
@@ -196,6 +207,9 @@ def test_nothing_to_keep_and_no_images(method):
         kept = nms(*zeros, max_output=limit, **options)
         assert kept.indices.shape == kept.scores.shape == (images, limit)
         assert kept.count.numpy().tolist() == [0] * images and not np.any(kept.indices) and not np.any(kept.scores)
+        assert kept.boxes.shape == (images, limit, 4) and not np.any(kept.boxes)
+        assert kept.classes.shape == kept.valid.shape == (images, limit)
+        assert np.all(kept.classes == -1) and not np.any(kept.valid)
 
 
 def test_static_shapes_survive_a_graph():
@@ -205,6 +219,7 @@ def test_static_shapes_survive_a_graph():
     def graph(boxes, scores, classes):
         kept = nms(boxes, scores, classes, iou_threshold=0.5, score_threshold=0.0, max_output=7)
         assert kept.indices.shape == kept.scores.shape == [3, 7] and kept.count.shape == [3]
+        assert kept.classes.shape == kept.valid.shape == [3, 7] and kept.boxes.shape == [3, 7, 4]
         return kept
 
     inputs = random_scene(np.random.default_rng(0), 3, 50)

@@ -41,11 +41,28 @@ def nms(
             decay = _linear(iou_threshold) if method == "linear" else _gaussian(sigma)
             kept, kept_scores = _soft(*some, decay, score_threshold, max_output)
         count = tf.shape(kept)[0]
-        rest = [[0, max_output - count]]
-        indices = tf.ensure_shape(tf.pad(tf.gather(chosen, kept), rest), padded)
-        return indices, tf.ensure_shape(tf.pad(kept_scores, rest), padded), count
 
-    signature = (tf.TensorSpec(padded, tf.int32), tf.TensorSpec(padded, tf.float32), tf.TensorSpec([], tf.int32))
+        def filled(values, empty):
+            rest = [[0, max_output - count], *[[0, 0]] * (values.shape.rank - 1)]
+            return tf.ensure_shape(tf.pad(values, rest, constant_values=empty), padded + values.shape[1:])
+
+        return (
+            filled(tf.gather(chosen, kept), 0),
+            filled(kept_scores, 0.0),
+            count,
+            filled(tf.gather(some[0], kept), 0.0),
+            filled(tf.gather(some[2], kept), -1),
+            tf.sequence_mask(count, max_output),
+        )
+
+    signature = (
+        tf.TensorSpec(padded, tf.int32),
+        tf.TensorSpec(padded, tf.float32),
+        tf.TensorSpec([], tf.int32),
+        tf.TensorSpec([*padded, 4], tf.float32),
+        tf.TensorSpec(padded, tf.int32),
+        tf.TensorSpec(padded, tf.bool),
+    )
     inputs = tuple(tf.stop_gradient(values) for values in (boxes, scores, classes))
     return Kept(*tf.map_fn(one_image, inputs, fn_output_signature=signature))
 
