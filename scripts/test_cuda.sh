@@ -58,7 +58,8 @@ mkdir -p "$out"
 # An object is compiled again if its source, any header or the compiler's command line is newer.
 [ "$(cat "$out/command" 2>/dev/null)" = "$compile" ] || echo "$compile" >"$out/command"
 headers=$(ls -t custom_ops/{cuda,kernels,tests}/*.h "$out/command" | head -n 1)
-sources=(custom_ops/cuda/*.cu custom_ops/tests/*.cu custom_ops/kernels/{cell_windows,roi_align,nms,weighted}*.cc)
+sources=(custom_ops/cuda/*.cu custom_ops/tests/*.cu)
+sources+=(custom_ops/kernels/{cell_windows,decode_boxes,roi_align,nms,top_boxes,weighted}*.cc)
 objects=()
 commands=()
 for source in "${sources[@]}"; do
@@ -73,6 +74,6 @@ done
 if [ ${#commands[@]} -gt 0 ]; then printf '%s\n' "${commands[@]}" | xargs -P "$(nproc)" -I '{}' sh -c '{}'; fi
 $link "${objects[@]}" -o "$out/harness"
 if [ -z "$emulate" ]; then  # only the launchers, for benchmarks/cuda_ops.py
-    $link -shared "$out"/{roi_align,roi_align_grad,nms,nms_hard,nms_soft,cuda_c_api}.cu.o -o "$out/libawsdet_cuda.so"
+    $link -shared "$out"/{decode_boxes,roi_align,roi_align_grad,nms,nms_hard,nms_soft,top_boxes,cuda_c_api}.cu.o -o "$out/libawsdet_cuda.so"
 fi
 "$out/harness" "$@"

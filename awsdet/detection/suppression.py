@@ -18,6 +18,11 @@ class Detections(NamedTuple):
     scores: tf.Tensor  # float32 [B, D], highest first
     classes: tf.Tensor  # int32 [B, D], -1 in unused slots
     count: tf.Tensor  # int32 [B], number of detections
+    valid: tf.Tensor  # bool [B, D], the slots that are used
+
+    def outputs(self):
+        """What a detector puts out, a dict: all but `valid`, which follows from `count`."""
+        return {"boxes": self.boxes, "scores": self.scores, "classes": self.classes, "count": self.count}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,10 +61,4 @@ class Suppression:
             method=self.method,
             sigma=self.sigma,
         )
-        used = tf.sequence_mask(kept.count, self.max_detections)
-        return Detections(
-            tf.where(used[..., tf.newaxis], tf.gather(boxes, kept.indices, batch_dims=1), 0.0),
-            kept.scores,
-            tf.where(used, tf.gather(classes, kept.indices, batch_dims=1), -1),
-            kept.count,
-        )
+        return Detections(kept.boxes, kept.scores, kept.classes, kept.count, kept.valid)

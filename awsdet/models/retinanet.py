@@ -102,6 +102,6 @@ class RetinaNet(Detector):
 
     def detect_in_pyramid(self, pyramid, image_size):
         """The rest of `detect`, from the features P3 to P7 on."""
-        anchors = self.anchors.of_pyramid(pyramid, STRIDES)
+        anchors = tf.concat(self.anchors.of_pyramid(pyramid, STRIDES), axis=0)
         rules = (self.coder, self.suppression, self.pre_nms, self.min_size)
-        return retina_detections(self.bbox_head(pyramid), anchors, image_size, *rules)._asdict()
+        return retina_detections(self.bbox_head(pyramid), anchors, image_size, *rules).outputs()

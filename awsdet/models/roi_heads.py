@@ -24,14 +24,7 @@ from awsdet.models.heads.box_head import (
     refine,
     sample_rois,
 )
-from awsdet.models.heads.mask_head import (
-    detected_rois,
-    mask_targets,
-    mask_terms,
-    packed_rois,
-    positive_rois,
-    spread,
-)
+from awsdet.models.heads.mask_head import detected_rois, mask_targets, mask_terms, packed_rois, positive_rois
 from awsdet.models.heads.mask_iou_head import mask_iou_targets, mask_iou_terms
 
 
@@ -187,7 +180,7 @@ class RoIHeads(tf.keras.layers.Layer):
     def training_steps(self, pyramid, proposals, truth, batch, keys, training=True):
         """A list with the StageStep of each stage."""
         steps = []
-        candidates = Candidates(proposals.boxes, tf.sequence_mask(proposals.count, tf.shape(proposals.boxes)[1]))
+        candidates = Candidates(proposals.boxes, proposals.valid)
         for before, stage in zip([None, *self.stages], self.stages):
             if before is not None:
                 candidates = before.refined(steps[-1], batch["image_size"])
@@ -195,13 +188,13 @@ class RoIHeads(tf.keras.layers.Layer):
         return steps
 
     def detect(self, pyramid, proposals, image_size):
-        """A dict with the fields of Detections and, if there are heads for them, `masks` float32 [B, D, M, M], the
+        """A dict with the outputs of Detections and, if there are heads for them, `masks` float32 [B, D, M, M], the
         probability of the detected class inside each box, and `iou_scores` float32 [B, D], the IoU that each mask is
         expected to have. The score of a mask is the score of its box times that IoU."""
         proposals, output = self.classify(pyramid, proposals, image_size)
         found = box_detections(output, proposals, image_size, self.stages[-1].coder, self.suppression)
         branches = [stage.masks for stage in self.stages if stage.masks is not None]
-        return {**found._asdict(), **(_detected_masks(branches, pyramid, found) if branches else {})}
+        return {**found.outputs(), **(_detected_masks(branches, pyramid, found) if branches else {})}
 
     def classify(self, pyramid, proposals, image_size):
         """(Proposals, BoxOutput): the boxes that the last stage starts from; its deltas and the mean logits of all."""
@@ -220,11 +213,11 @@ class RoIHeads(tf.keras.layers.Layer):
 def _detected_masks(branches, pyramid, found):
     """`masks`, the mean probabilities of all stages, and `iou_scores` if the last stage predicts them."""
     rois = detected_rois(found)
-    pooled = branches[-1].pooler.pool(pyramid, rois.boxes, rois.slots[:, 0])
+    pooled = branches[-1].pooler.pool(pyramid, rois.boxes, rois.image_index)
     logits = [branch.head(pooled, rois.classes) for branch in branches]
     masks = tf.add_n([tf.sigmoid(one) for one in logits]) / len(logits)
-    outputs = {"masks": spread(masks, rois.slots, found)}
+    outputs = {"masks": rois.spread(masks)}
     if branches[-1].iou_head is not None:
         ious = branches[-1].iou_head(pooled, logits[-1], rois.classes)
-        outputs["iou_scores"] = spread(ious, rois.slots, found)
+        outputs["iou_scores"] = rois.spread(ious)
     return outputs

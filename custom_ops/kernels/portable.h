@@ -10,7 +10,7 @@
 
 namespace awsdet {
 
-// Float32 arithmetic in which each operation is rounded. A fused multiply-add could decide a comparison differently.
+// Arithmetic in which each operation is rounded. A fused multiply-add could decide a comparison differently.
 // nvcc does not fuse these functions; C++ compilers do not because of -ffp-contract=off.
 
 AWSDET_HOST_DEVICE inline float RoundedMultiply(float a, float b) {
@@ -24,6 +24,22 @@ AWSDET_HOST_DEVICE inline float RoundedMultiply(float a, float b) {
 AWSDET_HOST_DEVICE inline float RoundedAdd(float a, float b) {
 #ifdef __CUDA_ARCH__
   return __fadd_rn(a, b);
+#else
+  return a + b;
+#endif
+}
+
+AWSDET_HOST_DEVICE inline double RoundedMultiply(double a, double b) {
+#ifdef __CUDA_ARCH__
+  return __dmul_rn(a, b);
+#else
+  return a * b;
+#endif
+}
+
+AWSDET_HOST_DEVICE inline double RoundedAdd(double a, double b) {
+#ifdef __CUDA_ARCH__
+  return __dadd_rn(a, b);
 #else
   return a + b;
 #endif

@@ -110,6 +110,7 @@ class Verdict {
 // Each makes `cases` random calls, with seeds from `seed` on.
 void CheckRoiAlign(int cases, uint64_t seed, Verdict* verdict);
 void CheckCellWindows(int cases, uint64_t seed, Verdict* verdict);
+void CheckTopBoxes(int cases, uint64_t seed, Verdict* verdict);
 void CheckNms(int cases, uint64_t seed, Verdict* verdict);
 
 }  // namespace awsdet::cuda

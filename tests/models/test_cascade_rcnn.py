@@ -93,7 +93,7 @@ def test_scores_are_of_the_mean_logits_and_boxes_of_the_last_stage(model):
     data = batch_of(TWO_IMAGES)
     pyramid, size = model.pyramid(model.normalize_images(data)), data["image_size"]
     boxes = tf.constant([[[10.0, 10, 60, 70], [40, 30, 120, 90]], [[5, 8, 50, 40], [0, 0, 90, 90]]])
-    given = Proposals(boxes, tf.ones([2, 2]), tf.constant([2, 2]))
+    given = Proposals(boxes, tf.ones([2, 2]), tf.constant([2, 2]), tf.ones([2, 2], tf.bool))
     proposals, output = model.roi_heads.classify(pyramid, given, size)
     logits = []
     for k, stage in enumerate(model.roi_heads.stages):

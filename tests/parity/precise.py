@@ -14,6 +14,7 @@ from awsdet.models.heads import rpn
 from awsdet.models.layers import norms
 from awsdet.ops.reference.cell_windows import cell_windows
 from awsdet.ops.roi_align import roi_align
+from awsdet.ops.top_boxes import top_boxes
 from tests.parity.training_step import forward
 
 # Of the root mean square of a layer's inputs to its ReLU. Between float32 and float64, from the same features before
@@ -26,9 +27,9 @@ MOST_UNITS = 200
 def in_float64(reference):
     """The Reference with its detector in float64: the same classes and weights, with every network layer in float64.
 
-    Within this context, the norms, which are written for float32, are replaced by others of the same formula, the
-    windows of the RPN, whose operator has no float64, are those of its twin, and RoIAlign, which computes in float32,
-    gets its input converted. The losses stay in float32.
+    Within this context, the norms, which are written for float32, are replaced by others of the same formula, and the
+    windows of the RPN, whose operator has no float64, are those of its twin. RoIAlign and top_boxes, which compute in
+    float32, get their input converted. The losses stay in float32.
     """
     detector = reference.detector
     config = ConfigDict(reference.config.to_dict())
@@ -40,6 +41,7 @@ def in_float64(reference):
     with (
         mock.patch.multiple(norms, **changed),
         mock.patch.object(rpn, "cell_windows", cell_windows),
+        mock.patch.object(rpn, "top_boxes", _top_boxes),
         mock.patch.object(pooling, "roi_align", _roi_align),
     ):
         yield reference._replace(detector=twin, images=tf.cast(reference.images, tf.float64))
@@ -47,6 +49,11 @@ def in_float64(reference):
 
 def _roi_align(pyramid, *args, **options):
     return tf.cast(roi_align([tf.cast(level, tf.float32) for level in pyramid], *args, **options), pyramid[0].dtype)
+
+
+def _top_boxes(logits, deltas, *args, **options):
+    logits, deltas = ([tf.cast(part, tf.float32) for part in parts] for parts in (logits, deltas))
+    return top_boxes(logits, deltas, *args, **options)
 
 
 def _stored_batch_norm(features, gamma, beta, mean, variance):

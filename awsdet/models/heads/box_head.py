@@ -12,6 +12,7 @@ from awsdet.detection import boxes as box_lib
 from awsdet.detection.losses import Mean, Terms, count, share
 from awsdet.detection.matching import NEGATIVE, POSITIVE
 from awsdet.models.layers.dense import Dense
+from awsdet.ops.decode_boxes import decode_boxes
 
 
 class BoxOutput(NamedTuple):
@@ -163,11 +164,13 @@ def box_detections(output, proposals, image_size, coder, suppression):
     batch, per_image = tf.unstack(tf.shape(proposals.boxes)[:2])
     num_classes = output.logits.shape[1] - 1
     probabilities = tf.reshape(tf.nn.softmax(output.logits), [batch, per_image, num_classes + 1])[..., :num_classes]
-    valid = tf.sequence_mask(proposals.count, per_image)
-    probabilities = tf.where(valid[..., tf.newaxis], probabilities, 0.0)
-    deltas = tf.reshape(output.deltas, [batch, per_image, -1, 4])
-    boxes = coder.decode(deltas, proposals.boxes[:, :, tf.newaxis])
-    boxes = tf.broadcast_to(boxes, [batch, per_image, num_classes, 4])
-    boxes = box_lib.clip(tf.reshape(boxes, [batch, -1, 4]), image_size)
-    classes = tf.tile(tf.range(num_classes)[tf.newaxis], [batch, per_image])
-    return suppression.suppress(boxes, tf.reshape(probabilities, [batch, -1]), classes)
+    probabilities = tf.where(proposals.valid[..., tf.newaxis], probabilities, 0.0)
+    found = decode_boxes(
+        tf.reshape(output.deltas, [batch, per_image, -1, 4]),
+        proposals.boxes,
+        image_size,
+        num_classes=num_classes,
+        stds=coder.stds,
+        max_log_ratio=box_lib.MAX_LOG_RATIO,
+    )
+    return suppression.suppress(found.boxes, tf.reshape(probabilities, [batch, -1]), found.classes)

@@ -46,7 +46,7 @@ class MaskHead(tf.keras.layers.Layer):
         self.built = True
 
     def call(self, pooled, classes, training=False):
-        """RoI features [P, 14, 14, channels] and the class of each RoI, int32 [P] -> logits float32 [P, 28, 28]."""
+        """RoI features [P, 14, 14, channels] and the class of each RoI, integers [P] -> logits float32 [P, 28, 28]."""
         features = pooled
         for conv in self.convs:
             features = conv(features, training=training)
@@ -153,26 +153,46 @@ def mask_terms(logits, targets, loss_weight):
 
 
 class DetectedRoIs(NamedTuple):
-    """The D' detections of all images of a batch together; one empty RoI if there are none."""
+    """RoIs of the detections of a batch, and where their masks belong.
 
-    slots: tf.Tensor  # int32 [D', 2], image, and place among its detections
+    Either the D' detections of all images, or one empty RoI if there are none; or, if `slots` is None, all B * D slots,
+    of which those that are not used hold an empty RoI.
+    """
+
     boxes: tf.Tensor  # float32 [D', 4]
-    classes: tf.Tensor  # int32 [D']
+    image_index: tf.Tensor  # int32 [D']
+    classes: tf.Tensor  # int32 or int64 [D']
+    valid: tf.Tensor  # bool [B, D], the slots that are used
+    slots: tf.Tensor | None  # int32 [D', 2], image, and place among its detections
+
+    def spread(self, values):
+        """Puts values [D', …] of all RoIs at their places in [B, D, …], which is zero elsewhere."""
+        shape = tf.concat([tf.shape(self.valid), tf.shape(values)[1:]], axis=0)
+        if self.slots is None:
+            values = tf.reshape(values, shape)
+            valid = tf.reshape(self.valid, tf.concat([tf.shape(self.valid), tf.ones_like(shape[2:])], axis=0))
+            return tf.where(valid, values, tf.zeros([], values.dtype))
+        used = tf.math.count_nonzero(self.valid, dtype=tf.int32)
+        return tf.scatter_nd(self.slots[:used], values[:used], shape)
 
 
-def detected_rois(found):
+def detected_rois(found, every_slot=None):
     """The DetectedRoIs of Detections.
 
-    If there are none, an empty RoI stands in, which `spread` leaves out: in eager mode a convolution by oneDNN gives an
-    empty batch the wrong number of channels.
+    `every_slot`: take unused slots too. By default so on a machine with a GPU: counting the detections there would
+    stop the GPU, and it tunes each convolution again for every new number of RoIs. A CPU computes only what is used.
     """
-    slots = tf.cast(tf.where(found.classes >= 0), tf.int32)
+    if every_slot is None:
+        every_slot = bool(tf.config.list_physical_devices("GPU"))
+    batch, places = tf.unstack(tf.shape(found.classes))
+    if every_slot:
+        image_index = tf.repeat(tf.range(batch), places)
+        # int64, because TensorFlow computes with int32 on the host.
+        classes = tf.reshape(tf.maximum(tf.cast(found.classes, tf.int64), 0), [-1])
+        return DetectedRoIs(tf.reshape(found.boxes, [-1, 4]), image_index, classes, found.valid, None)
+    slots = tf.cast(tf.where(found.valid), tf.int32)
+    # If there are none, an empty RoI stands in, which `spread` leaves out: in eager mode a convolution by oneDNN gives
+    # an empty batch the wrong number of channels.
     slots = tf.pad(slots, [[0, tf.cast(tf.shape(slots)[0] == 0, tf.int32)], [0, 0]])
-    return DetectedRoIs(slots, tf.gather_nd(found.boxes, slots), tf.maximum(tf.gather_nd(found.classes, slots), 0))
-
-
-def spread(values, slots, found):
-    """Puts values [D', …] of all detections at their places in [B, D, …], which is zero elsewhere."""
-    used = tf.math.count_nonzero(found.classes >= 0, dtype=tf.int32)
-    shape = tf.concat([tf.shape(found.classes), tf.shape(values)[1:]], axis=0)
-    return tf.scatter_nd(slots[:used], values[:used], shape)
+    boxes, classes = tf.gather_nd(found.boxes, slots), tf.maximum(tf.gather_nd(found.classes, slots), 0)
+    return DetectedRoIs(boxes, slots[:, 0], classes, found.valid, slots)

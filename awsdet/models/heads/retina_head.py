@@ -12,6 +12,7 @@ from awsdet.detection import boxes as box_lib
 from awsdet.detection.losses import Mean, Terms, count, share
 from awsdet.detection.matching import IGNORED, POSITIVE
 from awsdet.models.layers.conv import conv_maker
+from awsdet.ops.top_boxes import top_boxes
 
 PRIOR = 0.01  # initial probability of each class, so that the many background anchors do not dominate at the start
 
@@ -116,30 +117,18 @@ def retina_terms(output, targets, normalizer, focal_loss, box_loss, coder):
 def retina_detections(output, anchors, image_size, coder, suppression, pre_nms=1000, min_size=0.0):
     """The objects in a RetinaOutput. Returns Detections.
 
-    `anchors`: per level float32 [H*W*A, 4]; `image_size` int32 [B, 2]. `suppression` gets the best `pre_nms` pairs of
-    anchor and class of each level, without boxes whose width or height is at most `min_size` px.
+    `anchors` float32 [N, 4]; `image_size` int32 [B, 2]. `suppression` gets the best `pre_nms` pairs of anchor and class
+    of each level, without boxes whose width or height is at most `min_size` px.
     """
-    boxes, scores, classes = [], [], []
-    for logits, deltas, level_anchors in zip(output.logits, output.deltas, anchors):
-        top, anchor, label = _best_pairs(logits, pre_nms)
-        decoded = coder.decode(tf.gather(deltas, anchor, batch_dims=1), tf.gather(level_anchors, anchor))
-        boxes.append(box_lib.clip(decoded, image_size))
-        scores.append(tf.sigmoid(top))
-        classes.append(label)
-    boxes, scores, classes = (tf.concat(parts, axis=1) for parts in (boxes, scores, classes))
-    return suppression.suppress(boxes, tf.where(box_lib.larger_than(boxes, min_size), scores, 0.0), classes)
-
-
-def _best_pairs(logits, limit):
-    """The best pairs of anchor and class of `logits` [B, N, C]: their logits, anchors and classes, each [B, K].
-
-    K is `limit`, or the number of all pairs if that is smaller. The anchor of a pair among the best K is always among
-    the best K anchors, ranked by their best class. So the long sort is over N and not N * C values.
-    """
-    anchors, classes = tf.shape(logits)[1], logits.shape[2]
-    best = tf.math.top_k(tf.reduce_max(logits, axis=2), tf.minimum(limit, anchors))
-    # In index order, so that equal scores keep the order of the anchors.
-    candidates = tf.sort(best.indices, axis=1)
-    flat = tf.reshape(tf.gather(logits, candidates, batch_dims=1), [tf.shape(logits)[0], -1])
-    top = tf.math.top_k(flat, tf.minimum(limit, tf.shape(flat)[1]))
-    return top.values, tf.gather(candidates, top.indices // classes, batch_dims=1), top.indices % classes
+    top = top_boxes(
+        output.logits,
+        output.deltas,
+        anchors,
+        image_size,
+        limit=pre_nms,
+        min_size=min_size,
+        stds=coder.stds,
+        max_log_ratio=box_lib.MAX_LOG_RATIO,
+    )
+    # The logit of a box that is too small is minus infinity.
+    return suppression.suppress(top.boxes, tf.sigmoid(top.logits), top.classes)

@@ -16,10 +16,11 @@ from awsdet.detection.sampling import Sample
 from awsdet.models.layers.conv import conv_maker
 from awsdet.ops.cell_windows import cell_windows
 from awsdet.ops.nms import nms
+from awsdet.ops.top_boxes import top_boxes
 
 
 class RPNOutput(NamedTuple):
-    """Per level, finest first: logits float32 [B, H*W*A], deltas float32 [B, H*W*A, 4]."""
+    """Per level, finest first, in the compute dtype: logits [B, H*W*A], deltas [B, H*W*A, 4]."""
 
     logits: list
     deltas: list
@@ -46,12 +47,10 @@ class RPNHead(tf.keras.layers.Layer):
 
     def call(self, pyramid, training=False):
         """List of [B, H, W, C] -> RPNOutput."""
-        logits, deltas = [], []
-        for features in pyramid:
-            hidden = self.conv(features, training=training)
-            batch = tf.shape(features)[0]
-            logits.append(tf.cast(tf.reshape(self.logits(hidden), [batch, -1]), tf.float32))
-            deltas.append(tf.cast(tf.reshape(self.deltas(hidden), [batch, -1, 4]), tf.float32))
+        hidden = self.conv.call_each(pyramid, training=training)
+        batch = tf.shape(pyramid[0])[0]
+        logits = [tf.reshape(part, [batch, -1]) for part in self.logits.call_each(hidden)]
+        deltas = [tf.reshape(part, [batch, -1, 4]) for part in self.deltas.call_each(hidden)]
         return RPNOutput(logits, deltas)
 
     def at(self, pyramid, anchor_index):
@@ -108,8 +107,9 @@ def _taken(outputs, chosen):
 
 class Proposals(NamedTuple):
     boxes: tf.Tensor  # float32 [B, K, 4], image pixels, zeros if there are fewer than K
-    scores: tf.Tensor  # float32 [B, K], probabilities, highest first
+    scores: tf.Tensor  # float32 [B, K], probabilities, highest first, zeros if there are fewer than K
     count: tf.Tensor  # int32 [B], number of proposals
+    valid: tf.Tensor  # bool [B, K], the places that hold a proposal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,28 +131,29 @@ class ProposalRule:
     def propose(self, output, anchors, image_size, coder):
         """The Proposals from an RPNOutput, without gradient.
 
-        `anchors`: list of float32 [H*W*A, 4]; `image_size` int32 [B, 2], height and width; boxes are clipped to it.
+        `anchors`: float32 [N, 4]; `image_size` int32 [B, 2], height and width; boxes are clipped to it. Boxes are
+        ranked by their logits: probabilities of confident boxes would be equal in float32.
         """
-        scores, boxes, levels = [], [], []
-        for level, (logits, deltas, level_anchor) in enumerate(zip(output.logits, output.deltas, anchors)):
-            top = tf.math.top_k(tf.sigmoid(tf.stop_gradient(logits)), tf.minimum(self.pre_nms, tf.shape(logits)[1]))
-            chosen = tf.gather(tf.stop_gradient(deltas), top.indices, batch_dims=1)
-            decoded = coder.decode(chosen, tf.gather(level_anchor, top.indices))
-            scores.append(top.values)
-            boxes.append(box_lib.clip(decoded, image_size))
-            levels.append(tf.fill(tf.shape(top.values), level))
-        scores, boxes, levels = (tf.concat(parts, axis=1) for parts in (scores, boxes, levels))
+        top = top_boxes(
+            [logits[..., tf.newaxis] for logits in output.logits],
+            output.deltas,
+            anchors,
+            image_size,
+            limit=self.pre_nms,
+            min_size=self.min_size,
+            stds=coder.stds,
+            max_log_ratio=box_lib.MAX_LOG_RATIO,
+        )
         kept = nms(
-            boxes,
-            tf.where(box_lib.larger_than(boxes, self.min_size), scores, -1.0),
-            levels,
+            top.boxes,
+            top.logits,
+            top.levels,
             iou_threshold=self.nms_iou,
-            score_threshold=-0.5,  # drops only the boxes that are too small
+            score_threshold=float("-inf"),  # which boxes that are too small have
             max_output=self.post_nms,
         )
-        valid = tf.sequence_mask(kept.count, self.post_nms)
-        kept_boxes = tf.where(valid[..., tf.newaxis], tf.gather(boxes, kept.indices, batch_dims=1), 0.0)
-        return Proposals(kept_boxes, kept.scores, kept.count)
+        scores = tf.where(kept.valid, tf.sigmoid(kept.scores), 0.0)
+        return Proposals(kept.boxes, scores, kept.count, kept.valid)
 
 
 # -------------------------------------------------------------------------------------------------- targets and losses
@@ -258,18 +259,17 @@ class RPN(tf.keras.layers.Layer):
 
     def propose(self, pyramid, image_size):
         """The Proposals for finding objects."""
-        anchors = self.anchors.of_pyramid(pyramid, self.strides)
+        anchors = tf.concat(self.anchors.of_pyramid(pyramid, self.strides), axis=0)
         return self.test_proposals.propose(self.head(pyramid), anchors, image_size, self.coder)
 
     def training_step(self, pyramid, truth, image_size, keys, training=True):
         """(Proposals to train on, RPNStep). `keys(name, shape)` returns the sampling keys [B, N]; the name is "rpn"."""
-        anchors = self.anchors.of_pyramid(pyramid, self.strides)
+        anchors = tf.concat(self.anchors.of_pyramid(pyramid, self.strides), axis=0)
         # Proposals have no gradient. The RPN learns from the sampled anchors, at which it is computed a second time.
         output = self.head(pyramid, training=training)
         with tf.name_scope("proposals"):
             proposals = self.training_proposals.propose(output, anchors, image_size, self.coder)
         with tf.name_scope("targets"):
-            anchors = tf.concat(anchors, axis=0)
             valid = self._valid(pyramid, anchors, image_size)
             drawn = keys("rpn", tf.shape(valid))
             targets = rpn_targets(anchors, valid, truth, drawn, self.matcher, self.sampler, self.coder)

@@ -57,9 +57,25 @@ class Conv(tf.keras.layers.Layer):
 
     def call(self, features, training=False):
         """`features` [B, H, W, in_channels] -> [B, ceil(H / strides), ceil(W / strides), filters] for odd kernels."""
-        outputs = self._convolved(features, tf.cast(self.kernel, self.compute_dtype))
+        return self._outputs(features, *self._cast_parameters(), training)
+
+    def call_each(self, maps, training=False):
+        """A list with the result of `call` for each of `maps`. In mixed precision the parameters are cast only once."""
+        if self.compute_dtype == self.variable_dtype:
+            return [self(features, training=training) for features in maps]
+        with tf.name_scope(self.name):
+            parameters = self._cast_parameters()
+            return [self._outputs(features, *parameters, training) for features in maps]
+
+    def _cast_parameters(self):
+        """Kernel and, without a norm, bias in the compute dtype."""
+        bias = tf.cast(self.bias, self.compute_dtype) if self.norm == "none" else None
+        return tf.cast(self.kernel, self.compute_dtype), bias
+
+    def _outputs(self, features, kernel, bias, training):
+        outputs = self._convolved(features, kernel)
         if self.norm == "none":
-            outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, self.compute_dtype))
+            outputs = tf.nn.bias_add(outputs, bias)
         elif self.norm == "group_norm":
             outputs = norms.group_norm(outputs, self.gamma, self.beta)
         else:

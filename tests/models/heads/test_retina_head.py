@@ -136,7 +136,7 @@ def test_detections_are_those_of_the_slow_definition(suppression, pre_nms, min_s
     anchors = [random_boxes(count) for count in counts]
     logits = [RANDOM.normal(-1, 2, (images, count, classes)).astype(np.float32) for count in counts]
     deltas = [RANDOM.normal(0, 0.3, (images, count, 4)).astype(np.float32) for count in counts]
-    found = retina_detections(RetinaOutput(logits, deltas), anchors, tf.constant(size), CODER, *rules)
+    found = retina_detections(RetinaOutput(logits, deltas), np.concatenate(anchors), tf.constant(size), CODER, *rules)
     for image in range(images):
         own = [level[image] for level in logits], [level[image] for level in deltas]
         expected = slow_detections(*own, anchors, size[image], *rules)
@@ -150,7 +150,7 @@ def test_detections_are_those_of_the_slow_definition(suppression, pre_nms, min_s
 
 
 def test_soft_nms_keeps_what_hard_nms_drops_at_a_lower_score():
-    anchors = [np.array([[0, 0, 20, 20], [2, 0, 22, 20], [60, 60, 80, 80]], np.float32)]
+    anchors = np.array([[0, 0, 20, 20], [2, 0, 22, 20], [60, 60, 80, 80]], np.float32)
     logits = RetinaOutput([np.array([[[2.0], [1.0], [0.5]]], np.float32)], [np.zeros((1, 3, 4), np.float32)])
     size = tf.constant([[100, 100]])
     scores = 1 / (1 + np.exp(-np.array([2.0, 1.0, 0.5])))

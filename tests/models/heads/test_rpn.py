@@ -23,7 +23,7 @@ def head_and_pyramid(dtype="float32"):
 
 def outputs_everywhere(head, pyramid):
     output = head(pyramid)
-    return tf.concat(output.logits, axis=1), tf.concat(output.deltas, axis=1)
+    return tuple(tf.cast(tf.concat(part, axis=1), tf.float32) for part in output)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)])

@@ -198,3 +198,16 @@ def test_initial_weights_depend_on_seed_and_name_only():
 def test_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="norm is 'layer'"):
         conv("layer")
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_convolution_of_several_maps_is_that_of_each(precision):
+    policy = tf.keras.mixed_precision.Policy(precision)
+    for options in ({"relu": True}, {"norm": "frozen_batch_norm"}):
+        conv = Conv(4, 6, 3, name="conv", dtype=policy, initializer=Initializers(1).kaiming_normal("conv"), **options)
+        maps = [tf.random.stateless_normal([2, *size, 4], (1, 2)) for size in ((5, 3), (1, 1))]
+        maps = [tf.cast(features, policy.compute_dtype) for features in maps]
+        together = conv.call_each(maps)
+        assert len(together) == 2
+        for features, ours in zip(maps, together):
+            np.testing.assert_array_equal(tf.cast(ours, tf.float32), tf.cast(conv(features), tf.float32))

@@ -1,0 +1,82 @@
+// Registration of AwsdetDecodeBoxes, and its CPU kernel.
+#include "kernels/decode_boxes.h"
+
+#include "tensorflow/decode_boxes_arguments.h"
+#include "tensorflow/kernel_type.h"
+#include "tensorflow/op.h"
+#include "tensorflow/parallel.h"
+
+namespace awsdet {
+namespace {
+
+Status DecodeBoxesShape(InferenceContext* context) {
+  tensorflow::int64 num_classes;
+  TF_RETURN_IF_ERROR(context->GetAttr("num_classes", &num_classes));
+  ShapeHandle deltas, boxes, size;
+  DimensionHandle unused;
+  if (!context->WithRank(context->input(1), 3, &boxes).ok() ||
+      !context->WithValue(context->Dim(boxes, 2), 4, &unused).ok()) {
+    return InvalidArgument("decode_boxes: boxes must be [B, N, 4], not ", context->DebugString(context->input(1)));
+  }
+  const ShapeHandle wanted = context->MakeShape(
+      {context->Dim(boxes, 0), context->Dim(boxes, 1), context->UnknownDim(), context->MakeDim(4)});
+  if (!context->Merge(context->input(0), wanted, &deltas).ok()) {
+    return InvalidArgument("decode_boxes: deltas must be [B, N, ", num_classes, " or 1, 4] like boxes ",
+                           context->DebugString(boxes), ", not ", context->DebugString(context->input(0)));
+  }
+  if (!context->Merge(context->input(2), context->Matrix(context->Dim(deltas, 0), 2), &size).ok()) {
+    return InvalidArgument("decode_boxes: image_size must be [B, 2] like the images of boxes, not ",
+                           context->DebugString(context->input(2)));
+  }
+  DimensionHandle results;
+  TF_RETURN_IF_ERROR(context->Multiply(context->Dim(deltas, 1), num_classes, &results));
+  context->set_output(0, context->MakeShape({context->Dim(size, 0), results, context->MakeDim(4)}));
+  context->set_output(1, context->Matrix(context->Dim(size, 0), results));
+  return OkStatus();
+}
+
+REGISTER_OP("AwsdetDecodeBoxes")
+    .Input("deltas: T")
+    .Input("boxes: float")
+    .Input("image_size: int32")
+    .Output("decoded: float")
+    .Output("classes: int32")
+    .Attr("T: {float, half, bfloat16}")
+    .Attr("num_classes: int >= 1")
+    .Attr("stds: list(float)")
+    .Attr("max_log_ratio: float")
+    .SetShapeFn(DecodeBoxesShape)
+    .Doc("The boxes of every class of a box head; see awsdet/ops/decode_boxes.py.");
+
+template <typename T>
+class DecodeBoxesOp : public OpKernel {
+ public:
+  explicit DecodeBoxesOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("num_classes", &num_classes_));
+    OP_REQUIRES_OK(context, ReadDecoding(context, "decode_boxes", &rule_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    DecodeBoxesArguments arguments;
+    OP_REQUIRES_OK(context, arguments.Read(context, num_classes_));
+    DecodeBoxes(arguments.sizes, rule_,
+                reinterpret_cast<const KernelType<T>*>(arguments.deltas->template flat<T>().data()),
+                arguments.boxes->flat<float>().data(), arguments.image_size->flat<int32_t>().data(),
+                WorkerThreads(context), arguments.decoded->flat<float>().data(),
+                arguments.classes->flat<int32_t>().data());
+  }
+
+ private:
+  tensorflow::int64 num_classes_;
+  BoxDecoding rule_;
+};
+
+#define AWSDET_REGISTER(T) \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetDecodeBoxes").Device(DEVICE_CPU).TypeConstraint<T>("T"), DecodeBoxesOp<T>);
+AWSDET_REGISTER(float)
+AWSDET_REGISTER(Eigen::half)
+AWSDET_REGISTER(Eigen::bfloat16)
+#undef AWSDET_REGISTER
+
+}  // namespace
+}  // namespace awsdet

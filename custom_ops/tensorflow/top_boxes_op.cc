@@ -1,0 +1,123 @@
+// Registration of AwsdetTopBoxes, and its CPU kernel.
+#include "kernels/top_boxes.h"
+
+#include <algorithm>
+#include <string>
+
+#include "tensorflow/kernel_type.h"
+#include "tensorflow/op.h"
+#include "tensorflow/parallel.h"
+#include "tensorflow/top_boxes_arguments.h"
+
+namespace awsdet {
+namespace {
+
+// Merges what is known of a level's logits and deltas, and of the images and classes that all levels share.
+Status LevelShape(InferenceContext* context, int level, int levels, DimensionHandle* images, DimensionHandle* classes,
+                  DimensionHandle* anchors) {
+  const std::string number = "[" + std::to_string(level) + "]";
+  const ShapeHandle logits = context->input(level), deltas = context->input(levels + level);
+  ShapeHandle scored, moved;
+  if (!context->Merge(logits, context->MakeShape({*images, context->UnknownDim(), *classes}), &scored).ok()) {
+    return InvalidArgument("top_boxes: logits", number, " must be [B, N, C] with the same B and C at all levels, not ",
+                           context->DebugString(logits));
+  }
+  *images = context->Dim(scored, 0);
+  *anchors = context->Dim(scored, 1);
+  *classes = context->Dim(scored, 2);
+  if (!context->Merge(deltas, context->MakeShape({*images, *anchors, context->MakeDim(4)}), &moved).ok()) {
+    return InvalidArgument("top_boxes: deltas", number, " must be [B, N, 4] like logits", number, " ",
+                           context->DebugString(logits), ", not ", context->DebugString(deltas));
+  }
+  *images = context->Dim(moved, 0);
+  *anchors = context->Dim(moved, 1);
+  return OkStatus();
+}
+
+Status TopBoxesShape(InferenceContext* context) {
+  int levels;
+  tensorflow::int64 limit;
+  TF_RETURN_IF_ERROR(context->GetAttr("num_levels", &levels));
+  TF_RETURN_IF_ERROR(context->GetAttr("limit", &limit));
+  DimensionHandle images = context->UnknownDim(), classes = context->UnknownDim(), anchors;
+  DimensionHandle chosen = context->MakeDim(static_cast<int64_t>(0));
+  for (int level = 0; level < levels; ++level) {
+    TF_RETURN_IF_ERROR(LevelShape(context, level, levels, &images, &classes, &anchors));
+    DimensionHandle pairs, taken = context->UnknownDim();
+    TF_RETURN_IF_ERROR(context->Multiply(anchors, classes, &pairs));
+    if (context->ValueKnown(pairs)) taken = context->MakeDim(std::min<int64_t>(limit, context->Value(pairs)));
+    TF_RETURN_IF_ERROR(context->Add(chosen, taken, &chosen));
+  }
+  ShapeHandle unused;
+  const ShapeHandle given = context->input(2 * levels), size = context->input(2 * levels + 1);
+  if (!context->Merge(given, context->Matrix(context->UnknownDim(), 4), &unused).ok()) {
+    return InvalidArgument("top_boxes: anchors must be [N, 4], not ", context->DebugString(given));
+  }
+  if (!context->Merge(size, context->Matrix(images, 2), &unused).ok()) {
+    return InvalidArgument("top_boxes: image_size must be [B, 2] like the images of logits, not ",
+                           context->DebugString(size));
+  }
+  context->set_output(0, context->MakeShape({images, chosen, context->MakeDim(4)}));
+  for (int output = 1; output < 4; ++output) context->set_output(output, context->Matrix(images, chosen));
+  return OkStatus();
+}
+
+REGISTER_OP("AwsdetTopBoxes")
+    .Input("logits: num_levels * T")
+    .Input("deltas: num_levels * T")
+    .Input("anchors: float")
+    .Input("image_size: int32")
+    .Output("boxes: float")
+    .Output("top_logits: float")
+    .Output("classes: int32")
+    .Output("levels: int32")
+    .Attr("T: {float, half, bfloat16}")
+    .Attr("num_levels: int >= 1")
+    .Attr("limit: int")
+    .Attr("min_size: float")
+    .Attr("stds: list(float)")
+    .Attr("max_log_ratio: float")
+    .SetShapeFn(TopBoxesShape)
+    .Doc("The best boxes of each level; see awsdet/ops/top_boxes.py.");
+
+template <typename T>
+class TopBoxesOp : public OpKernel {
+ public:
+  explicit TopBoxesOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, ReadRule(context, &rule_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    TopBoxesArguments arguments;
+    OP_REQUIRES_OK(context, ReadArguments(context, rule_, &arguments));
+    ScoredPyramid<KernelType<T>> input{{},
+                                       arguments.anchors->flat<float>().data(),
+                                       arguments.image_size->flat<int32_t>().data(),
+                                       arguments.images(),
+                                       arguments.classes()};
+    for (int level = 0; level < arguments.logits.size(); ++level) {
+      input.levels.push_back({Data(arguments.logits[level]), Data(arguments.deltas[level]),
+                              arguments.logits[level].dim_size(1)});
+    }
+    TopBoxesOutputs outputs;
+    OP_REQUIRES_OK(context, outputs.Allocate(context, arguments));
+    TopBoxes(input, rule_, WorkerThreads(context), outputs.result());
+  }
+
+ private:
+  static const KernelType<T>* Data(const Tensor& tensor) {
+    return reinterpret_cast<const KernelType<T>*>(tensor.flat<T>().data());
+  }
+
+  TopBoxesRule rule_;
+};
+
+#define AWSDET_REGISTER(T) \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetTopBoxes").Device(DEVICE_CPU).TypeConstraint<T>("T"), TopBoxesOp<T>);
+AWSDET_REGISTER(float)
+AWSDET_REGISTER(Eigen::half)
+AWSDET_REGISTER(Eigen::bfloat16)
+#undef AWSDET_REGISTER
+
+}  // namespace
+}  // namespace awsdet
