@@ -112,6 +112,7 @@ void CheckRoiAlign(int cases, uint64_t seed, Verdict* verdict);
 void CheckCellWindows(int cases, uint64_t seed, Verdict* verdict);
 void CheckTopBoxes(int cases, uint64_t seed, Verdict* verdict);
 void CheckNms(int cases, uint64_t seed, Verdict* verdict);
+void CheckMultiTensor(int cases, uint64_t seed, Verdict* verdict);
 
 }  // namespace awsdet::cuda
 

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   awsdet::cuda::CheckCellWindows(cases, seed, &verdict);
   awsdet::cuda::CheckTopBoxes(3 * cases, seed, &verdict);
   awsdet::cuda::CheckNms(3 * cases, seed, &verdict);
+  awsdet::cuda::CheckMultiTensor(cases, seed, &verdict);
   std::printf("%d checks, %d failed\n", verdict.checks(), verdict.failures());
   return verdict.failures() == 0 ? 0 : 1;
 }

@@ -1,0 +1,90 @@
+"""Many tensors in one call: the update of SGD, the global norm, sums of gradients, compiled.
+
+TensorFlow does each of these with one or more operations per tensor. A detector has some 170 variables, most of them
+small, so a GPU would spend its time on starting kernels.
+"""
+
+import tensorflow as tf
+
+from awsdet.ops import library
+
+tf.no_gradient("AwsdetGlobalNorm")
+
+
+def sgd_update(variables, momenta, gradients, *, learning_rate, momentum, weight_decay, factor=1.0, apply=True):
+    """One update of all variables by SGD with momentum as PyTorch defines it.
+
+    buffer = momentum * buffer + (factor * gradient + weight_decay * variable); variable -= learning_rate * buffer. On
+    the CPU the results are those of TensorFlow's `ResourceApplyMomentum`, bit for bit.
+
+    Args:
+        variables, momenta: lists of N float32 `tf.Variable` on one device, all different: the variables and their
+            buffers.
+        gradients: list of N float32 tensors, each of the shape of its variable.
+        learning_rate, factor: float32 scalars; factor divides by a loss scale, say, or clips.
+        momentum, weight_decay: Python floats.
+        apply: bool scalar; nothing changes if it is false. On a GPU the host does not wait for it.
+
+    Returns what `tf.control_dependencies` takes, or None if it runs eagerly. Nothing changes if an error is raised.
+
+    Raises tf.errors.InvalidArgumentError naming the argument for a wrong shape or dtype,
+    tf.errors.FailedPreconditionError for a variable without a value, ValueError for lists of different lengths.
+    """
+    _check_lengths("sgd_update", variables=variables, momenta=momenta, gradients=gradients)
+    return library.load().awsdet_sgd_update(
+        variables=[variable.handle for variable in variables],
+        momenta=[variable.handle for variable in momenta],
+        gradients=_float32("sgd_update", "gradients", gradients),
+        learning_rate=learning_rate,
+        factor=factor,
+        apply=apply,
+        momentum=momentum,
+        weight_decay=weight_decay,
+    )
+
+
+def global_norm(tensors):
+    """The L2 norm of all elements of a list of float32 tensors, a float32 scalar; 0 for an empty list.
+
+    It is infinite or NaN if an element is, so it also tells whether all are finite. Sums are float64 in a fixed order:
+    the result is the same for any number of threads, and on a GPU. No gradient.
+
+    Raises tf.errors.InvalidArgumentError for another dtype.
+    """
+    return library.load().awsdet_global_norm(tensors=_float32("global_norm", "tensors", tensors))
+
+
+def accumulate(sums, tensors, factor=1.0):
+    """sum += factor * tensor, for lists of N float32 `tf.Variable` on one device, all different, and N tensors.
+
+    Returns and raises what `sgd_update` does.
+    """
+    _check_lengths("accumulate", sums=sums, tensors=tensors)
+    return library.load().awsdet_accumulate(
+        sums=[variable.handle for variable in sums],
+        tensors=_float32("accumulate", "tensors", tensors),
+        factor=factor,
+    )
+
+
+def set_zero(variables):
+    """Sets all elements of float32 `tf.Variable` on one device, all different, to zero. Returns and raises what
+    `sgd_update` does."""
+    return library.load().awsdet_set_zero(variables=[variable.handle for variable in variables])
+
+
+def _check_lengths(op, **lists):
+    (first, wanted), *others = lists.items()
+    for name, values in others:
+        if len(values) != len(wanted):
+            raise ValueError(f"{op}: {len(wanted)} {first} but {len(values)} {name}")
+
+
+def _float32(op, name, tensors):
+    tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
+    for i, tensor in enumerate(tensors):
+        if tensor.dtype != tf.float32:
+            raise tf.errors.InvalidArgumentError(
+                None, None, f"{op}: {name}[{i}] must be float32, not {tensor.dtype.name}"
+            )
+    return tensors

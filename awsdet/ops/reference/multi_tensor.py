@@ -1,0 +1,37 @@
+"""Many tensors in one call, in plain TensorFlow: one or more operations per tensor. Arguments and results are those of
+`awsdet.ops.multi_tensor`."""
+
+import tensorflow as tf
+
+
+def sgd_update(variables, momenta, gradients, *, learning_rate, momentum, weight_decay, factor=1.0, apply=True):
+    """One update of all variables by SGD with momentum as PyTorch defines it."""
+
+    def update():
+        for variable, buffer, gradient in zip(variables, momenta, gradients):
+            tf.raw_ops.ResourceApplyMomentum(
+                var=variable.handle,
+                accum=buffer.handle,
+                lr=learning_rate,
+                grad=factor * gradient + weight_decay * variable,
+                momentum=momentum,
+            )
+        return tf.no_op()
+
+    return tf.cond(tf.convert_to_tensor(apply), update, tf.no_op)
+
+
+def global_norm(tensors):
+    """The L2 norm of all elements; sums are float64, in whatever order TensorFlow takes."""
+    squares = [tf.reduce_sum(tf.square(tf.cast(tensor, tf.float64))) for tensor in tensors]
+    return tf.cast(tf.sqrt(tf.add_n([tf.zeros([], tf.float64), *squares])), tf.float32)
+
+
+def accumulate(sums, tensors, factor=1.0):
+    """sum += factor * tensor."""
+    return tf.group([total.assign_add(factor * tensor) for total, tensor in zip(sums, tensors)])
+
+
+def set_zero(variables):
+    """Sets all elements to zero."""
+    return tf.group([variable.assign(tf.zeros_like(variable)) for variable in variables])

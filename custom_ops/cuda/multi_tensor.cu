@@ -1,0 +1,176 @@
+// Many tensors in one launch: a block per chunk; the tables of pointers are in cuda/tensor_table.h.
+#include "cuda/multi_tensor.h"
+
+#include "cuda/tensor_table.h"
+
+namespace awsdet::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+// Calls work(index of an element, number of elements) for the elements [begin, end): four at a time if `vectors`.
+template <typename Four, typename One>
+__device__ __forceinline__ void ForEachElement(const Chunk& chunk, bool vectors, const Four& four, const One& one) {
+  int64_t rest = chunk.begin;
+  if (vectors) {
+    rest = chunk.end - (chunk.end - chunk.begin) % 4;
+    for (int64_t i = chunk.begin + 4 * static_cast<int>(threadIdx.x); i < rest; i += 4 * kThreads) four(i);
+  }
+  for (int64_t i = rest + threadIdx.x; i < chunk.end; i += kThreads) one(i);
+}
+
+__device__ __forceinline__ float4& FourOf(float* address) { return *reinterpret_cast<float4*>(address); }
+__device__ __forceinline__ const float4& FourOf(const float* address) {
+  return *reinterpret_cast<const float4*>(address);
+}
+__device__ __forceinline__ bool IsAligned(const void* address) { return reinterpret_cast<uintptr_t>(address) % 16 == 0; }
+
+__global__ void __launch_bounds__(kThreads)
+    SgdKernel(const __grid_constant__ TensorTable<3> table, const float* learning_rate, const float* factor,
+              const bool* apply, float momentum, float weight_decay) {
+  if (!*apply) return;
+  const SgdRule rule{*learning_rate, *factor, momentum, weight_decay};
+  const Chunk chunk = FindChunk(table, blockIdx.x);
+  float* const variable = static_cast<float*>(table.address[0][chunk.tensor]);
+  float* const buffer = static_cast<float*>(table.address[1][chunk.tensor]);
+  const float* const gradient = static_cast<const float*>(table.address[2][chunk.tensor]);
+  ForEachElement(
+      chunk, IsAligned(variable) && IsAligned(buffer) && IsAligned(gradient),
+      [&](int64_t i) {
+        const float4 g = FourOf(gradient + i);
+        float4 v = FourOf(variable + i), b = FourOf(buffer + i);
+        SgdElement(rule, g.x, &v.x, &b.x);
+        SgdElement(rule, g.y, &v.y, &b.y);
+        SgdElement(rule, g.z, &v.z, &b.z);
+        SgdElement(rule, g.w, &v.w, &b.w);
+        FourOf(variable + i) = v;
+        FourOf(buffer + i) = b;
+      },
+      [&](int64_t i) { SgdElement(rule, gradient[i], variable + i, buffer + i); });
+}
+
+// Adds the lanes by halves; every thread of the block calls it with its own. The result is that of thread 0.
+__device__ double SumOfLanes(double own, double* lanes) {
+  const int lane = threadIdx.x;
+  lanes[lane] = own;
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (lane < half) lanes[lane] += lanes[lane + half];
+  }
+  return lanes[0];
+}
+
+// A product of two float32 is exact in float64, so it does not matter whether it is fused with the addition.
+__global__ void __launch_bounds__(kLanes)
+    SquaresKernel(const __grid_constant__ TensorTable<1> table, double* __restrict__ squares) {
+  __shared__ double lanes[kLanes];
+  const Chunk chunk = FindChunk(table, blockIdx.x);
+  const float* const values = static_cast<const float*>(table.address[0][chunk.tensor]);
+  double sum = 0;
+#pragma unroll 8
+  for (int64_t i = chunk.begin + threadIdx.x; i < chunk.end; i += kLanes) {
+    const double value = values[i];
+    sum += value * value;
+  }
+  sum = SumOfLanes(sum, lanes);
+  if (threadIdx.x == 0) squares[blockIdx.x] = sum;
+}
+
+__global__ void __launch_bounds__(kLanes) NormKernel(const double* __restrict__ squares, int64_t chunks, float* norm) {
+  __shared__ double lanes[kLanes];
+  double sum = 0;
+#pragma unroll 8
+  for (int64_t i = threadIdx.x; i < chunks; i += kLanes) sum += squares[i];
+  sum = SumOfLanes(sum, lanes);
+  if (threadIdx.x == 0) *norm = static_cast<float>(sqrt(sum));
+}
+
+__global__ void __launch_bounds__(kThreads)
+    AccumulateKernel(const __grid_constant__ TensorTable<2> table, const float* factor) {
+  const float scale = *factor;
+  const Chunk chunk = FindChunk(table, blockIdx.x);
+  float* const sum = static_cast<float*>(table.address[0][chunk.tensor]);
+  const float* const addend = static_cast<const float*>(table.address[1][chunk.tensor]);
+  ForEachElement(
+      chunk, IsAligned(sum) && IsAligned(addend),
+      [&](int64_t i) {
+        const float4 a = FourOf(addend + i);
+        float4 s = FourOf(sum + i);
+        AccumulateElement(scale, a.x, &s.x);
+        AccumulateElement(scale, a.y, &s.y);
+        AccumulateElement(scale, a.z, &s.z);
+        AccumulateElement(scale, a.w, &s.w);
+        FourOf(sum + i) = s;
+      },
+      [&](int64_t i) { AccumulateElement(scale, addend[i], sum + i); });
+}
+
+__global__ void __launch_bounds__(kThreads) ZeroKernel(const __grid_constant__ TensorTable<1> table) {
+  const Chunk chunk = FindChunk(table, blockIdx.x);
+  float* const values = static_cast<float*>(table.address[0][chunk.tensor]);
+  ForEachElement(
+      chunk, IsAligned(values), [&](int64_t i) { FourOf(values + i) = float4{0, 0, 0, 0}; },
+      [&](int64_t i) { values[i] = 0; });
+}
+
+int64_t TotalChunks(const std::vector<ConstTensor>& tensors) {
+  int64_t chunks = 0;
+  for (const ConstTensor& tensor : tensors) chunks += ChunksOf(tensor.size);
+  return chunks;
+}
+
+dim3 Grid(int64_t chunks) { return dim3(static_cast<unsigned>(chunks)); }
+
+}  // namespace
+
+cudaError_t SgdUpdate(const std::vector<SgdTensor>& tensors, const float* learning_rate, const float* factor,
+                      const bool* apply, float momentum, float weight_decay, cudaStream_t stream) {
+  return ForEachTable<3>(
+      tensors.size(),
+      [&](size_t i) {
+        return std::array<const void*, 3>{tensors[i].variable, tensors[i].momentum, tensors[i].gradient};
+      },
+      [&](size_t i) { return tensors[i].size; },
+      [&](const TensorTable<3>& table, int64_t chunks, int64_t) {
+        return Launch(SgdKernel, Grid(chunks), dim3(kThreads), 0, stream, table, learning_rate, factor, apply,
+                      momentum, weight_decay);
+      });
+}
+
+size_t GlobalNormWorkspaceSize(const std::vector<ConstTensor>& tensors) {
+  return TotalChunks(tensors) * sizeof(double);
+}
+
+cudaError_t GlobalNorm(const std::vector<ConstTensor>& tensors, void* workspace, float* norm, cudaStream_t stream) {
+  double* const squares = static_cast<double*>(workspace);
+  AWSDET_RETURN_IF_ERROR(ForEachTable<1>(
+      tensors.size(), [&](size_t i) { return std::array<const void*, 1>{tensors[i].values}; },
+      [&](size_t i) { return tensors[i].size; },
+      [&](const TensorTable<1>& table, int64_t chunks, int64_t before) {
+        return Launch(SquaresKernel, Grid(chunks), dim3(kLanes), 0, stream, table, squares + before);
+      }));
+  return Launch(NormKernel, dim3(1), dim3(kLanes), 0, stream, squares, TotalChunks(tensors), norm);
+}
+
+cudaError_t Accumulate(const std::vector<SumTensor>& tensors, const float* factor, cudaStream_t stream) {
+  return ForEachTable<2>(
+      tensors.size(),
+      [&](size_t i) {
+        return std::array<const void*, 2>{tensors[i].sum, tensors[i].addend};
+      },
+      [&](size_t i) { return tensors[i].size; },
+      [&](const TensorTable<2>& table, int64_t chunks, int64_t) {
+        return Launch(AccumulateKernel, Grid(chunks), dim3(kThreads), 0, stream, table, factor);
+      });
+}
+
+cudaError_t SetZero(const std::vector<MutableTensor>& tensors, cudaStream_t stream) {
+  return ForEachTable<1>(
+      tensors.size(), [&](size_t i) { return std::array<const void*, 1>{tensors[i].values}; },
+      [&](size_t i) { return tensors[i].size; },
+      [&](const TensorTable<1>& table, int64_t chunks, int64_t) {
+        return Launch(ZeroKernel, Grid(chunks), dim3(kThreads), 0, stream, table);
+      });
+}
+
+}  // namespace awsdet::cuda

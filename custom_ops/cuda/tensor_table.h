@@ -1,0 +1,79 @@
+// Lists of tensors as a kernel's parameter: one block of threads per chunk, whatever tensor it belongs to.
+#ifndef AWSDET_CUDA_TENSOR_TABLE_H_
+#define AWSDET_CUDA_TENSOR_TABLE_H_
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <cstdint>
+
+#include "cuda/launch.h"
+#include "kernels/multi_tensor.h"
+
+namespace awsdet::cuda {
+
+// Tensors of the same size with kArrays arrays each. All other parameters of a kernel have 64 bytes.
+template <int kArrays>
+struct TensorTable {
+  static constexpr int kCapacity = (4096 - 64 - 8) / (8 * kArrays + 8 + 4);
+  void* address[kArrays][kCapacity];
+  int64_t size[kCapacity];
+  int32_t first_chunk[kCapacity + 1];  // the number of chunks follows the last tensor
+  int32_t count;
+};
+
+// A range of elements of one tensor.
+struct Chunk {
+  int tensor;
+  int64_t begin;
+  int64_t end;
+};
+
+template <int kArrays>
+__device__ __forceinline__ Chunk FindChunk(const TensorTable<kArrays>& table, int chunk) {
+  int low = 0, high = table.count;  // first_chunk[low] <= chunk < first_chunk[high]
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (table.first_chunk[middle] <= chunk ? low : high) = middle;
+  }
+  const int64_t begin = (chunk - table.first_chunk[low]) * kChunk;
+  return {low, begin, min(begin + kChunk, table.size[low])};
+}
+
+// Cuts `count` tensors into tables and calls launch(table, number of its chunks, number of chunks before it) for each.
+// arrays(i) gives the pointers of tensor i, an std::array, and size(i) its number of elements. Stops at an error.
+template <int kArrays, typename Arrays, typename Size, typename LaunchTable>
+cudaError_t ForEachTable(size_t count, const Arrays& arrays, const Size& size, const LaunchTable& launch) {
+  static_assert(sizeof(TensorTable<kArrays>) <= 4096 - 64, "parameters of a kernel");
+  constexpr int64_t kMostChunks = INT32_MAX;  // blocks of a grid
+  TensorTable<kArrays> table;
+  int64_t before = 0;
+  table.count = 0;
+  table.first_chunk[0] = 0;
+  const auto flush = [&]() -> cudaError_t {
+    const int64_t chunks = table.first_chunk[table.count];
+    if (chunks == 0) return cudaSuccess;
+    AWSDET_RETURN_IF_ERROR(launch(table, chunks, before));
+    before += chunks;
+    table.count = 0;
+    return cudaSuccess;
+  };
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t chunks = ChunksOf(size(i));
+    if (chunks == 0) continue;
+    if (chunks > kMostChunks) return cudaErrorInvalidValue;
+    if (table.count == TensorTable<kArrays>::kCapacity || table.first_chunk[table.count] > kMostChunks - chunks) {
+      AWSDET_RETURN_IF_ERROR(flush());
+    }
+    const std::array<const void*, kArrays> pointers = arrays(i);
+    for (int a = 0; a < kArrays; ++a) table.address[a][table.count] = const_cast<void*>(pointers[a]);
+    table.size[table.count] = size(i);
+    table.first_chunk[table.count + 1] = table.first_chunk[table.count] + static_cast<int32_t>(chunks);
+    ++table.count;
+  }
+  return flush();
+}
+
+}  // namespace awsdet::cuda
+
+#endif  // AWSDET_CUDA_TENSOR_TABLE_H_

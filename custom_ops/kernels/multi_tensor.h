@@ -1,0 +1,80 @@
+// One pass over many tensors at once: the update of SGD, the global norm, sums of gradients, zeros.
+//
+// The tensors of a call are cut into chunks of kChunk elements, the last of a tensor being shorter. Chunks are numbered
+// from the first tensor on; an empty tensor has none. CPU and GPU have the same chunks.
+#ifndef AWSDET_KERNELS_MULTI_TENSOR_H_
+#define AWSDET_KERNELS_MULTI_TENSOR_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/parallel.h"
+#include "kernels/portable.h"
+
+namespace awsdet {
+
+constexpr int64_t kChunk = 8192;
+constexpr int kLanes = 128;  // partial sums of a chunk's squares; see GlobalNorm
+
+AWSDET_HOST_DEVICE inline int64_t ChunksOf(int64_t size) { return (size + kChunk - 1) / kChunk; }
+
+struct SgdTensor {
+  float* variable;
+  float* momentum;
+  const float* gradient;
+  int64_t size;
+};
+
+struct SgdRule {
+  float learning_rate;
+  float factor;  // of the gradient
+  float momentum;
+  float weight_decay;
+};
+
+// One element of the rule, each operation rounded to float32.
+AWSDET_HOST_DEVICE inline void SgdElement(const SgdRule& rule, float gradient, float* variable, float* momentum) {
+  const float step = RoundedAdd(RoundedMultiply(rule.factor, gradient), RoundedMultiply(rule.weight_decay, *variable));
+  *momentum = RoundedAdd(RoundedMultiply(rule.momentum, *momentum), step);
+  *variable = RoundedAdd(*variable, -RoundedMultiply(rule.learning_rate, *momentum));
+}
+
+// momentum = rule.momentum * momentum + (factor * gradient + weight_decay * variable), then
+// variable -= learning_rate * momentum. The arrays of a tensor do not overlap, nor do those of two tensors.
+void SgdUpdate(const std::vector<SgdTensor>& tensors, const SgdRule& rule, const ParallelFor& parallel_for);
+
+struct ConstTensor {
+  const float* values;
+  int64_t size;
+};
+
+// The L2 norm of all elements together. If one is not finite, the result is infinite or NaN.
+//
+// Squares are exact and summed in float64, so they do not overflow. The order is fixed, so the result depends on nothing
+// but the numbers: in a chunk, lane l sums the elements l, l + kLanes, ...; the lanes are added by halves (l and l + 64,
+// l and l + 32, ...); the sums of the chunks are added in the same manner, as if they were elements.
+float GlobalNorm(const std::vector<ConstTensor>& tensors, const ParallelFor& parallel_for);
+
+struct SumTensor {
+  float* sum;
+  const float* addend;
+  int64_t size;
+};
+
+AWSDET_HOST_DEVICE inline void AccumulateElement(float factor, float addend, float* sum) {
+  *sum = RoundedAdd(*sum, RoundedMultiply(factor, addend));
+}
+
+// sum += factor * addend.
+void Accumulate(const std::vector<SumTensor>& tensors, float factor, const ParallelFor& parallel_for);
+
+struct MutableTensor {
+  float* values;
+  int64_t size;
+};
+
+void SetZero(const std::vector<MutableTensor>& tensors, const ParallelFor& parallel_for);
+
+}  // namespace awsdet
+
+#endif  // AWSDET_KERNELS_MULTI_TENSOR_H_

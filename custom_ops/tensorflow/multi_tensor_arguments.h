@@ -1,0 +1,89 @@
+// Reads and checks the arguments of the operators on many tensors, for CPU and GPU.
+#ifndef AWSDET_TENSORFLOW_MULTI_TENSOR_ARGUMENTS_H_
+#define AWSDET_TENSORFLOW_MULTI_TENSOR_ARGUMENTS_H_
+
+#include <vector>
+
+#include "kernels/multi_tensor.h"
+#include "tensorflow/op.h"
+#include "tensorflow/variables.h"
+
+namespace awsdet {
+
+// Returns an error unless `tensor` has the shape of variable number i.
+inline Status CheckLikeVariable(const char* op, const char* list, const WrittenVariables& variables, size_t i,
+                                const Tensor& tensor) {
+  if (tensor.shape() == variables.shape(i)) return OkStatus();
+  return InvalidArgument(op, ": ", list, "[", i, "] must be ", variables.shape(i).DebugString(), " like ",
+                         variables.name(i), ", not ", tensor.shape().DebugString());
+}
+
+// Returns an error unless the input `name` is a scalar.
+inline Status CheckScalar(OpKernelContext* context, const char* op, const char* name, const Tensor** scalar) {
+  TF_RETURN_IF_ERROR(context->input(name, scalar));
+  if ((*scalar)->dims() == 0) return OkStatus();
+  return InvalidArgument(op, ": ", name, " must be a scalar, not ", (*scalar)->shape().DebugString());
+}
+
+// The variables of AwsdetSgdUpdate with their buffers and gradients. `variables` must live as long as the result.
+inline Status ReadSgd(OpKernelContext* context, WrittenVariables* variables, std::vector<SgdTensor>* tensors) {
+  OpInputList gradients;
+  TF_RETURN_IF_ERROR(context->input_list("gradients", &gradients));
+  TF_RETURN_IF_ERROR(variables->Add("variables"));
+  TF_RETURN_IF_ERROR(variables->Add("momenta"));
+  TF_RETURN_IF_ERROR(variables->Lock());
+  const int count = gradients.size();
+  for (int i = 0; i < count; ++i) {
+    TF_RETURN_IF_ERROR(CheckLikeVariable("sgd_update", "gradients", *variables, i, gradients[i]));
+    if (variables->shape(count + i) != variables->shape(i)) {
+      return InvalidArgument("sgd_update: momenta[", i, "] must be ", variables->shape(i).DebugString(), " like ",
+                             variables->name(i), ", not ", variables->shape(count + i).DebugString());
+    }
+  }
+  for (int i = 0; i < count; ++i) {  // once all is checked: nothing is written if something is wrong
+    SgdTensor tensor{nullptr, nullptr, gradients[i].flat<float>().data(), gradients[i].NumElements()};
+    TF_RETURN_IF_ERROR(variables->Write(i, true, &tensor.variable));
+    TF_RETURN_IF_ERROR(variables->Write(count + i, true, &tensor.momentum));
+    tensors->push_back(tensor);
+  }
+  return OkStatus();
+}
+
+inline Status ReadNorm(OpKernelContext* context, std::vector<ConstTensor>* tensors) {
+  OpInputList inputs;
+  TF_RETURN_IF_ERROR(context->input_list("tensors", &inputs));
+  for (const Tensor& tensor : inputs) tensors->push_back({tensor.flat<float>().data(), tensor.NumElements()});
+  return OkStatus();
+}
+
+// The sums of AwsdetAccumulate with what is added to them.
+inline Status ReadSums(OpKernelContext* context, WrittenVariables* variables, std::vector<SumTensor>* tensors) {
+  OpInputList addends;
+  TF_RETURN_IF_ERROR(context->input_list("tensors", &addends));
+  TF_RETURN_IF_ERROR(variables->Add("sums"));
+  TF_RETURN_IF_ERROR(variables->Lock());
+  for (int i = 0; i < addends.size(); ++i) {
+    TF_RETURN_IF_ERROR(CheckLikeVariable("accumulate", "tensors", *variables, i, addends[i]));
+  }
+  for (int i = 0; i < addends.size(); ++i) {
+    SumTensor tensor{nullptr, addends[i].flat<float>().data(), addends[i].NumElements()};
+    TF_RETURN_IF_ERROR(variables->Write(i, true, &tensor.sum));
+    tensors->push_back(tensor);
+  }
+  return OkStatus();
+}
+
+inline Status ReadZeroed(OpKernelContext* context, WrittenVariables* variables, std::vector<MutableTensor>* tensors) {
+  TF_RETURN_IF_ERROR(variables->Add("variables"));
+  TF_RETURN_IF_ERROR(variables->Lock());
+  for (int i = 0; i < context->num_inputs(); ++i) {
+    MutableTensor tensor{nullptr, variables->shape(i).num_elements()};
+    TF_RETURN_IF_ERROR(variables->Write(i, false, &tensor.values));
+    tensors->push_back(tensor);
+  }
+  return OkStatus();
+}
+
+}  // namespace awsdet
+
+#endif  // AWSDET_TENSORFLOW_MULTI_TENSOR_ARGUMENTS_H_

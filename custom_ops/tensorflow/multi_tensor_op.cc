@@ -1,0 +1,139 @@
+// Registration of the operators on many tensors at once, and their CPU kernels.
+#include <cstring>
+
+#include "kernels/multi_tensor.h"
+#include "tensorflow/multi_tensor_arguments.h"
+#include "tensorflow/op.h"
+#include "tensorflow/parallel.h"
+
+namespace awsdet {
+namespace {
+
+// Returns an error unless the inputs from number `first` on are scalars, as far as that is known.
+Status ScalarsFrom(InferenceContext* context, int first, const char* op) {
+  ShapeHandle unused;
+  for (int i = first; i < context->num_inputs(); ++i) {
+    if (!context->WithRank(context->input(i), 0, &unused).ok()) {
+      return InvalidArgument(op, ": learning_rate, factor and apply must be scalars, not ",
+                             context->DebugString(context->input(i)));
+    }
+  }
+  return OkStatus();
+}
+
+REGISTER_OP("AwsdetSgdUpdate")
+    .Attr("N: int >= 0")
+    .Attr("momentum: float")
+    .Attr("weight_decay: float")
+    .Input("variables: N * resource")
+    .Input("momenta: N * resource")
+    .Input("gradients: N * float")
+    .Input("learning_rate: float")
+    .Input("factor: float")
+    .Input("apply: bool")
+    .SetIsStateful()
+    .SetShapeFn([](InferenceContext* context) {
+      return ScalarsFrom(context, context->num_inputs() - 3, "sgd_update");
+    })
+    .Doc("The update of SGD for all variables; see kernels/multi_tensor.h. If not `apply`, nothing changes.");
+
+REGISTER_OP("AwsdetGlobalNorm")
+    .Attr("N: int >= 0")
+    .Input("tensors: N * float")
+    .Output("norm: float")
+    .SetShapeFn(tensorflow::shape_inference::ScalarShape)
+    .Doc("The L2 norm of all tensors together; see kernels/multi_tensor.h.");
+
+REGISTER_OP("AwsdetAccumulate")
+    .Attr("N: int >= 0")
+    .Input("sums: N * resource")
+    .Input("tensors: N * float")
+    .Input("factor: float")
+    .SetIsStateful()
+    .SetShapeFn([](InferenceContext* context) {
+      return ScalarsFrom(context, context->num_inputs() - 1, "accumulate");
+    })
+    .Doc("Adds factor * tensor to each of the variables `sums`.");
+
+REGISTER_OP("AwsdetSetZero")
+    .Attr("N: int >= 0")
+    .Input("variables: N * resource")
+    .SetIsStateful()
+    .SetShapeFn(tensorflow::shape_inference::NoOutputs)
+    .Doc("Sets all elements of the variables to zero.");
+
+Status CopyOnCpu(void* to, const void* from, size_t bytes) {
+  std::memcpy(to, from, bytes);
+  return OkStatus();
+}
+
+class SgdUpdateOp : public OpKernel {
+ public:
+  explicit SgdUpdateOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("momentum", &momentum_));
+    OP_REQUIRES_OK(context, context->GetAttr("weight_decay", &weight_decay_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor *learning_rate, *factor, *apply;
+    OP_REQUIRES_OK(context, CheckScalar(context, "sgd_update", "learning_rate", &learning_rate));
+    OP_REQUIRES_OK(context, CheckScalar(context, "sgd_update", "factor", &factor));
+    OP_REQUIRES_OK(context, CheckScalar(context, "sgd_update", "apply", &apply));
+    WrittenVariables variables(context, "sgd_update", CopyOnCpu);
+    std::vector<SgdTensor> tensors;
+    OP_REQUIRES_OK(context, ReadSgd(context, &variables, &tensors));
+    if (!apply->scalar<bool>()()) return;
+    const SgdRule rule{learning_rate->scalar<float>()(), factor->scalar<float>()(), momentum_, weight_decay_};
+    SgdUpdate(tensors, rule, WorkerThreads(context));
+  }
+
+ private:
+  float momentum_, weight_decay_;
+};
+
+class GlobalNormOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    std::vector<ConstTensor> tensors;
+    OP_REQUIRES_OK(context, ReadNorm(context, &tensors));
+    Tensor* norm;
+    OP_REQUIRES_OK(context, context->allocate_output(0, {}, &norm));
+    norm->scalar<float>()() = GlobalNorm(tensors, WorkerThreads(context));
+  }
+};
+
+class AccumulateOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor* factor;
+    OP_REQUIRES_OK(context, CheckScalar(context, "accumulate", "factor", &factor));
+    WrittenVariables variables(context, "accumulate", CopyOnCpu);
+    std::vector<SumTensor> tensors;
+    OP_REQUIRES_OK(context, ReadSums(context, &variables, &tensors));
+    Accumulate(tensors, factor->scalar<float>()(), WorkerThreads(context));
+  }
+};
+
+class SetZeroOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    WrittenVariables variables(context, "set_zero", CopyOnCpu);
+    std::vector<MutableTensor> tensors;
+    OP_REQUIRES_OK(context, ReadZeroed(context, &variables, &tensors));
+    SetZero(tensors, WorkerThreads(context));
+  }
+};
+
+REGISTER_KERNEL_BUILDER(Name("AwsdetSgdUpdate").Device(DEVICE_CPU), SgdUpdateOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetGlobalNorm").Device(DEVICE_CPU), GlobalNormOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetAccumulate").Device(DEVICE_CPU), AccumulateOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetSetZero").Device(DEVICE_CPU), SetZeroOp);
+
+}  // namespace
+}  // namespace awsdet
