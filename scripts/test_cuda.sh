@@ -58,6 +58,7 @@ mkdir -p "$out"
 # An object is compiled again if its source, any header or the compiler's command line is newer.
 [ "$(cat "$out/command" 2>/dev/null)" = "$compile" ] || echo "$compile" >"$out/command"
 headers=$(ls -t custom_ops/{cuda,kernels,tests}/*.h "$out/command" | head -n 1)
+sources=(custom_ops/cuda/*.cu custom_ops/tests/*.cu)
 sources+=(custom_ops/kernels/{cell_windows,decode_boxes,multi_tensor,roi_align,nms,top_boxes,weighted}*.cc)
 objects=()
 commands=()

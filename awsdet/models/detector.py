@@ -13,10 +13,12 @@ from awsdet.data.coco.images import as_array
 from awsdet.data.reader.sizes import InputSize
 from awsdet.detection.pixels import Pixels
 from awsdet.detection.results import Found, batch_results
+from awsdet.models import update
 from awsdet.models.accumulation import Accumulation
 from awsdet.models.batch_check import check_batch
 from awsdet.models.keras_steps import MeanSteps, TimedSteps
 from awsdet.models.layers.conv import Conv
+from awsdet.ops.multi_tensor import accumulate, global_norm, set_zero
 from awsdet.ops.placement import whole
 from awsdet.ops.resize import resize
 from awsdet.runtime.world import World
@@ -59,7 +61,8 @@ class Detector(tf.keras.Model):
         self.pixels, self.precision, self.mask_threshold = pixels, precision, mask_threshold
         self.input_size = input_size or InputSize()
         self.seed = seed
-        self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
+        with tf.device("CPU:0"):  # random keys and conditions depend on it, which the host decides
+            self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self.world = World()
         self.loss_normalizer, self.clip_norm = "process", 0.0
         self._accumulation, self._accumulated = Accumulation(), []
@@ -200,8 +203,8 @@ class Detector(tf.keras.Model):
                 tf.Variable(tf.zeros_like(v), trainable=False, name=f"{v.name.partition(':')[0]}/accumulated")
                 for v in self.trainable_variables
             ]
-        for total in self._accumulated:
-            total.assign(tf.zeros_like(total))
+        if self._accumulated:
+            set_zero(self._accumulated)
 
     def make_train_function(self, force=False):
         """The compiled training step, which `fit` calls at each step; it measures the time spent waiting for data."""
@@ -231,7 +234,7 @@ class Detector(tf.keras.Model):
         with tf.GradientTape() as tape:
             losses, metrics = self._losses_and_metrics(batch)
             total = tf.add_n(list(losses.values()))
-            scaled = self.optimizer.get_scaled_loss(total) if self._scales_loss else total
+            scaled = self.optimizer.get_scaled_loss(total) if update.scales_loss(self.optimizer) else total
         finite = self._assert_finite(losses, batch)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables)
@@ -243,9 +246,8 @@ class Detector(tf.keras.Model):
         # for the check, which runs on the host.
         with tf.control_dependencies([finite]):
             gradients = [tf.identity(tf.convert_to_tensor(g)) for g in gradients]
-        if self._scales_loss:
-            gradients = self.optimizer.get_unscaled_gradients(gradients)
-        norm = self._update(gradients, variables, batch)
+        gradients, factor = update.unscaled(self.optimizer, gradients, variables)
+        norm = self._update(gradients, factor, variables, batch)
         self.step.assign_add(1)
         return {"loss": total, **losses, "gradient_norm": norm, **metrics}
 
@@ -263,47 +265,48 @@ class Detector(tf.keras.Model):
     def _check(self, data):
         check_batch(_batch_of(data), self.num_classes, self.needs_masks)
 
-    @property
-    def _scales_loss(self):
-        return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
-
-    def _update(self, gradients, variables, batch):
-        """Averages the gradients over the ranks and applies them; with accumulation, every accumulate_steps steps."""
+    def _update(self, gradients, factor, variables, batch):
+        """Averages `factor` * gradients over the ranks and applies them; with accumulation, every accumulate_steps
+        steps. Returns the norm."""
         if self.accumulate_steps == 1:
-            return self._apply(gradients, variables, batch)
-        for total, gradient in zip(self._accumulated, gradients):
-            total.assign_add(gradient / self._accumulation.share)
+            return self._apply(gradients, factor, variables, batch)
+        accumulate(self._accumulated, gradients, factor / self._accumulation.share)
 
         def apply():
-            norm = self._apply([v.read_value() for v in self._accumulated], variables, batch)
+            norm = self._apply([v.read_value() for v in self._accumulated], 1.0, variables, batch)
             with tf.control_dependencies([norm]):
-                for total in self._accumulated:
-                    total.assign(tf.zeros_like(total))
+                set_zero(self._accumulated)
             return norm
 
-        return tf.cond(self._accumulation.completes(self.step), apply, lambda: tf.linalg.global_norm(self._accumulated))
+        return tf.cond(self._accumulation.completes(self.step), apply, lambda: global_norm(self._accumulated))
 
-    def _apply(self, gradients, variables, batch):
+    def _apply(self, gradients, factor, variables, batch):
         gradients = self.world.average(gradients)
-        norm = tf.linalg.global_norm(gradients)
+        norm = factor * global_norm(gradients)
         # A finite loss may have a gradient that is not finite, and a ReLU then hides weights that became NaN, so the
-        # run ends here. The update does not wait for the check, which would cost 2 % of a step. A loss scale expects
-        # such gradients and skips their update.
-        if not self._scales_loss:
+        # run ends here. The update does not wait for the check: on the device it depends on the norm itself. A loss
+        # scale expects such gradients and skips their update.
+        if not update.scales_loss(self.optimizer):
             self._assert_finite({"gradient_norm": norm}, batch)
-        if self.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)
-        applied = self.optimizer.apply_gradients(zip(gradients, variables), experimental_aggregate_gradients=False)
-        with tf.control_dependencies([op for op in [applied] if op is not None]):
+        done = update.apply(self.optimizer, gradients, variables, norm, factor=factor, clip_norm=self.clip_norm)
+        with tf.control_dependencies(done):
             return tf.identity(norm)
 
     def _assert_finite(self, scalars, batch):
+        """Ends the run if one of `scalars`, a dict, is not finite. The host reads them in one copy."""
         values = tf.stack(list(scalars.values()))
-        report = ["non-finite loss:"]
-        for name, value in scalars.items():
-            report += [f"{name}=", value]
-        report += ["step=", self.step, "rank=", self.world.rank_tensor, "image_id=", batch.get("image_id", [-1])]
-        return tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(values)), report, summarize=64)
+        with tf.device("CPU:0"):
+            values = tf.identity(values)
+            report = ["non-finite loss:"]
+            for name, value in zip(scalars, tf.unstack(values)):
+                report += [f"{name}=", value]
+            report += ["step=", self.step, "rank=", self.world.rank_tensor, "image_id=", batch.get("image_id", [-1])]
+            # Not tf.debugging.Assert, which puts it into a branch, and whose words are others if it runs eagerly.
+            return tf.raw_ops.Assert(
+                condition=tf.reduce_all(tf.math.is_finite(values)),
+                data=[tf.convert_to_tensor(part) for part in report],
+                summarize=64,
+            )
 
     def compute_losses(self, batch: dict[str, Any], keys: Any = None, training: bool = True) -> dict[str, tf.Tensor]:
         """Losses of one batch: a dict of float32 scalars.
@@ -329,8 +332,9 @@ class Detector(tf.keras.Model):
     def sampling_keys(self, name, shape):
         """Random keys float32 `shape`, uniform in [0, 1); they depend only on seed, step, rank and `name`."""
         # 64 bits are enough for any seed and step, and for 4096 ranks.
-        salt = tf.constant((self.seed * 7919 + sum(map(ord, name))) % 2**62, tf.int64)
-        seed = tf.stack([salt, self.step * 4096 + self.world.rank_tensor])
+        salt = (self.seed * 7919 + sum(map(ord, name))) % 2**62
+        with tf.device("CPU:0"):  # where the generator of a GPU wants it
+            seed = tf.stack([tf.constant(salt, tf.int64), self.step * 4096 + self.world.rank_tensor])
         return tf.random.stateless_uniform(shape, seed)
 
 

@@ -10,6 +10,7 @@ import warnings
 import tensorflow as tf
 from absl import logging
 
+from awsdet.ops.multi_tensor import sgd_update
 from awsdet.runtime.errors import UserError
 
 OPTIMIZERS = ("sgd", "novograd", "lamb")
@@ -69,6 +70,8 @@ def build_optimizer(settings, schedule, precision="float32"):
     if settings.ema_decay:
         # The decay starts lower, at (1 + t) / (10 + t), so that the average of a short run is not its initial weights.
         optimizer = _addons().MovingAverage(optimizer, average_decay=settings.ema_decay, dynamic_decay=True)
+    with tf.device("CPU:0"):  # so that the host need not ask a GPU for it
+        optimizer.iterations  # noqa: B018 -- the first use makes it
     if precision == "mixed_float16":
         optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
     return optimizer
@@ -102,6 +105,9 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
 
     buffer = momentum * buffer + gradient + weight_decay * variable; variable -= learning_rate * buffer. (Keras' SGD
     has no weight decay, and applies the learning rate inside the buffer, which differs whenever the rate changes.)
+
+    All variables are updated in one operation. Under a wrapper that changes each variable by itself, as averaged
+    weights do, and for variables that are not float32, that takes several operations per variable.
     """
 
     _HAS_AGGREGATE_GRAD = True
@@ -112,6 +118,62 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
         self._set_hyper("decay", self._initial_decay)
         # Plain numbers: hyper-parameters of Keras would be restored from a checkpoint and undo a changed setting.
         self._momentum, self._weight_decay = momentum, weight_decay
+
+    def can_update(self, variables):
+        """Whether `update` does all that `apply_gradients` would do with these variables."""
+        alike = {(variable.device, variable.dtype.base_dtype) for variable in variables}
+        changed_gradients = self.clipnorm or self.clipvalue or self.global_clipnorm or self.gradient_transformers
+        return (
+            len(alike) == 1
+            and variables[0].dtype.base_dtype == tf.float32
+            and all(variable.constraint is None for variable in variables)
+            and not changed_gradients
+            and not tf.distribute.has_strategy()
+        )
+
+    def update(self, gradients, variables, factor=1.0, apply=True):
+        """One update by `factor` * gradients, as `apply_gradients` does without a factor.
+
+        Args:
+            gradients, variables: lists of float32 tensors and variables.
+            factor: float32 scalar.
+            apply: bool scalar. If it is false, the variables stay as they are; it is counted as an update nonetheless,
+                as Keras' LossScaleOptimizer counts those that it leaves out. On a GPU the host does not wait for it.
+
+        Returns what `tf.control_dependencies` takes, or None if it runs eagerly.
+        """
+        with tf.name_scope(self._name):
+            with tf.init_scope():
+                self._create_all_weights(variables)
+            return self._at_once(gradients, variables, self._prepare(variables), factor, apply)
+
+    def _at_once(self, gradients, variables, apply_state, factor, apply):
+        place = (variables[0].device, tf.float32)
+        done = sgd_update(
+            variables,
+            [self.get_slot(variable, "momentum") for variable in variables],
+            gradients,
+            learning_rate=apply_state[place]["lr_t"],
+            momentum=self._momentum,
+            weight_decay=self._weight_decay,
+            factor=factor,
+            apply=apply,
+        )
+        # Not after the update, as Keras has it: the counter may be on another device, which would wait for this one.
+        self.iterations.assign_add(1, read_value=False)
+        return done
+
+    def _distributed_apply(self, distribution, grads_and_vars, apply_state, name):
+        gradients, variables = zip(*grads_and_vars)
+        if not self.can_update(variables):
+            return super()._distributed_apply(distribution, grads_and_vars, apply_state, name)
+        return self._at_once([tf.convert_to_tensor(g) for g in gradients], variables, apply_state, 1.0, True)
+
+    def _prepare_local(self, var_device, var_dtype, apply_state):
+        # A schedule is a dozen operations on scalars. They cost least beside the counter of updates, on the CPU.
+        scheduled = isinstance(self._hyper["learning_rate"], tf.keras.optimizers.schedules.LearningRateSchedule)
+        with tf.device(self.iterations.device if scheduled else var_device):
+            super()._prepare_local(var_device, var_dtype, apply_state)
 
     def _create_slots(self, var_list):
         for variable in var_list:
