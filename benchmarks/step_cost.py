@@ -11,14 +11,14 @@ import tensorflow as tf
 PARTS = (
     ("backbone", ("backbone.",)),
     ("FPN", ("neck.",)),
-    ("RPN head", ("rpn_head.", "rpn_head")),
+    ("RPN head", ("rpn_head", "rpn_samples")),
     ("mask head", ("mask_head",)),
     ("box head", ("bbox_head",)),
     ("RoIAlign", ("RoiAlign",)),
     ("proposals", ("proposals/",)),
     ("targets", ("targets/",)),
     ("losses", ("losses/",)),
-    ("update", ("SGD/", "global_norm")),
+    ("update", ("SGD/", "global_norm", "GlobalNorm")),
 )
 
 # Operations that only run other operations, which have times of their own.

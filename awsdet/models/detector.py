@@ -126,8 +126,9 @@ class Detector(tf.keras.Model):
 
     def normalize_images(self, batch):
         """The network's input in the compute dtype, from the batch's `image` and `image_size`."""
-        pixels = self.pixels.normalize(batch["image"], batch["image_size"])
-        return tf.cast(pixels, tf.keras.mixed_precision.Policy(self.precision).compute_dtype)
+        with tf.name_scope("images"):
+            pixels = self.pixels.normalize(batch["image"], batch["image_size"])
+            return tf.cast(pixels, tf.keras.mixed_precision.Policy(self.precision).compute_dtype)
 
     # ----------------------------------------------------------------------------------------------------------- saving
 

@@ -72,7 +72,7 @@ class MaskBranch(tf.keras.layers.Layer):
 
         Without positives, sums and gradients are zeros.
         """
-        with tf.name_scope("targets"):
+        with tf.name_scope("mask_targets"):
             packed = packed_rois(sampled)
             # The number of positives decides shapes, and the CPU draws the masks. So a GPU sends the RoIs to the host
             # once and gets back what follows from them. Every step of that on the GPU would be one more wait.
@@ -82,15 +82,15 @@ class MaskBranch(tf.keras.layers.Layer):
         pooled = self.pooler.pool(pyramid, positives.boxes, positives.image_index)
         padded = self.head(pooled, positives.labels, training=training)
         logits = padded[: positives.count]
-        with tf.name_scope("losses"):
+        with tf.name_scope("mask_losses"):
             terms = mask_terms(logits, targets, self.loss_weight)
         if self.iou_head is None:
             return {"terms": terms, "mask_logits": logits, "mask_targets": targets}
         # The gradient of the IoU head reaches the mask head.
         ious = self.iou_head(pooled, padded, positives.labels, training=training)[: positives.count]
-        with tf.name_scope("targets"):
+        with tf.name_scope("mask_targets"):
             iou_targets = mask_iou_targets(logits, targets, shares, self.iou_logit_threshold)
-        with tf.name_scope("losses"):
+        with tf.name_scope("mask_losses"):
             terms = merged([terms, mask_iou_terms(ious, iou_targets, self.iou_loss_weight)])
         return {
             "terms": terms,
@@ -144,12 +144,12 @@ class Stage(tf.keras.layers.Layer):
 
     def training_step(self, pyramid, candidates, truth, batch, keys, training=True):
         """The StageStep of Candidates. `keys(name, shape)` returns the sampling keys [B, G + K], ground truth first."""
-        with tf.name_scope("targets"):
+        with tf.name_scope("roi_targets"):
             drawn = keys(self.key, tf.shape(truth.classes) + [0, tf.shape(candidates.boxes)[1]])
             num_classes = self.box_head.num_classes
             sampled = sample_rois(candidates, truth, drawn, num_classes, self.matcher, self.sampler, self.coder)
         output = self.classify(pyramid, sampled.rois, training)
-        with tf.name_scope("losses"):
+        with tf.name_scope("box_losses"):
             terms = box_terms(output, sampled, self.class_loss_weight, self.box_loss, self.coder)
         masks = {} if self.masks is None else self.masks.training_step(pyramid, sampled, batch, training)
         terms = merged([terms, masks.pop("terms")]) if masks else terms

@@ -6,7 +6,7 @@ OTHER = "other"
 
 # The first pattern that is found in the name decides. Gradients bear the names of what they are the gradients of.
 _PARTS = (
-    ("update", r"^(SGD|update|global_norm|L2Loss|loss_scale)"),
+    ("update", r"^(SGD|update|global_norm|AwsdetGlobalNorm|AwsdetSgd)"),
     ("images", r"^images"),
     ("stem, layer1", r"backbone\.(conv1|stem|layer1)|^backbone/(Pad|MaxPool)"),
     ("layer2", r"backbone\.layer2"),
@@ -15,13 +15,13 @@ _PARTS = (
     ("neck", r"^neck"),
     ("anchors", r"^anchors|^meshgrid"),
     ("rpn head, proposals", r"^(rpn_head/rpn_head\.|rpn_head/Cast|proposals)"),
-    ("rpn at samples", r"^(rpn_head|rpn_samples)"),
+    ("rpn at samples", r"^(rpn_head|rpn_samples|rpn_losses)"),
     ("rpn targets", r"^(rpn_targets|targets/)"),
     ("roi targets", r"^(roi_targets|targets_1/)"),
     ("mask targets", r"^(mask_targets|targets_2/|positives)"),
-    ("box head", r"bbox_head|AwsdetRoiAlign(Grad)?$|^box_"),
-    ("mask head", r"mask_head|AwsdetRoiAlign(Grad)?_1$|^mask_|^masks"),
-    ("losses", r"^(losses|rpn_losses)"),
+    ("box head", r"bbox_head|AwsdetRoiAlign(Grad)?$|^box_|^losses_1"),
+    ("mask head", r"mask_head|AwsdetRoiAlign(Grad)?_1$|^mask_|^masks|^losses_2"),
+    ("losses", r"^losses"),
 )
 _COMPILED = tuple((part, re.compile(pattern)) for part, pattern in _PARTS)
 NAMES = (*(part for part, _ in _PARTS), OTHER)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from awsdet.detection import boxes as box_lib
 from awsdet.detection.losses import Mean, Terms, count, share
 from awsdet.detection.matching import NEGATIVE, POSITIVE
+from awsdet.detection.picking import picked
 from awsdet.models.layers.dense import Dense
 from awsdet.ops.decode_boxes import decode_boxes
 
@@ -139,12 +140,16 @@ def box_terms(output, sampled, class_loss_weight, box_loss, coder):
     valid, positive = tf.reshape(sampled.valid, [-1]), tf.reshape(sampled.positive, [-1])
     cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output.logits)
     class_total = tf.reduce_sum(tf.where(valid, cross_entropy, 0.0)) * class_loss_weight
-    channel = tf.where(positive, labels, 0) if output.deltas.shape[1] > 1 else tf.zeros_like(labels)
-    predicted = tf.gather(output.deltas, channel, batch_dims=1)
+    if output.deltas.shape[1] > 1:
+        own = tf.one_hot(labels, output.deltas.shape[1], True, False, dtype=tf.bool)
+        predicted = picked(output.deltas, own)
+    else:
+        predicted = output.deltas[:, 0]
     targets, rois = tf.reshape(sampled.deltas, [-1, 4]), tf.reshape(sampled.rois, [-1, 4])
     box_total = box_loss.total(predicted, targets, positive, rois, coder)
     rois = count(valid)
-    found = tf.argmax(output.logits, axis=1, output_type=tf.int32)
+    # As int64: numbers of 32 bits would be compared on the host.
+    found, labels = tf.argmax(output.logits, axis=1), tf.cast(labels, tf.int64)
     return Terms(
         {"class_loss": Mean(class_total, rois), "box_loss": Mean(box_total, rois)},
         {

@@ -12,6 +12,7 @@ import tensorflow as tf
 from awsdet.detection import anchors as anchor_lib
 from awsdet.detection import boxes as box_lib
 from awsdet.detection.losses import Mean, Terms, count, share
+from awsdet.detection.picking import picked
 from awsdet.detection.sampling import Sample
 from awsdet.models.layers.conv import conv_maker
 from awsdet.ops.cell_windows import cell_windows
@@ -62,14 +63,14 @@ class RPNHead(tf.keras.layers.Layer):
         The biases are added in float32, so that their gradients, sums over all samples, are float32 sums too:
         TensorFlow adds the gradient of a bfloat16 bias in bfloat16.
         """
-        with tf.name_scope(self.name):
+        with tf.name_scope("rpn_samples"):
             batch, samples = tf.unstack(tf.shape(anchor_index))
             windows, chosen = cell_windows(pyramid, anchor_index, self.anchors_per_cell)
             flat = tf.reshape(windows, [-1, windows.shape[2] * windows.shape[3]])
             kernel = tf.reshape(self.conv.kernel, [flat.shape[1], -1])
             hidden = tf.cast(tf.nn.relu(_affine(flat, kernel, self.conv.bias)), flat.dtype)
             outputs = tf.reshape(_affine(hidden, *self._both_outputs()), [-1, self.anchors_per_cell, 5])
-            taken = _taken(outputs, tf.reshape(chosen, [-1, self.anchors_per_cell, 1]))
+            taken = picked(outputs, tf.reshape(chosen, [-1, self.anchors_per_cell]))
             taken = tf.cast(tf.reshape(taken, [batch, samples, 5]), tf.float32)
             logits, deltas = tf.split(taken, [1, 4], axis=2)
             return AnchorOutput(tf.squeeze(logits, axis=2), deltas)
@@ -90,16 +91,6 @@ def _affine(features, kernel, bias):
     product = tf.matmul(features, tf.cast(kernel, features.dtype))
     product = tf.cast(product, tf.float32) if product.dtype.size < 4 else product
     return tf.nn.bias_add(product, tf.cast(bias, product.dtype))
-
-
-@tf.custom_gradient
-def _taken(outputs, chosen):
-    """Of `outputs` [N, A, D] those of the one anchor that `chosen` bool [N, A, 1] names: [N, D].
-
-    A gather would do, but on a GPU the arithmetic of its indices runs on the host, which waits for them.
-    """
-    taken = tf.reduce_sum(tf.where(chosen, outputs, 0.0), axis=1)
-    return taken, lambda gradient: (tf.where(chosen, gradient[:, tf.newaxis], 0.0), None)
 
 
 # ---------------------------------------------------------------------------------------------------------- proposals
@@ -269,12 +260,12 @@ class RPN(tf.keras.layers.Layer):
         output = self.head(pyramid, training=training)
         with tf.name_scope("proposals"):
             proposals = self.training_proposals.propose(output, anchors, image_size, self.coder)
-        with tf.name_scope("targets"):
+        with tf.name_scope("rpn_targets"):
             valid = self._valid(pyramid, anchors, image_size)
             drawn = keys("rpn", tf.shape(valid))
             targets = rpn_targets(anchors, valid, truth, drawn, self.matcher, self.sampler, self.coder)
         sampled = self.head.at(pyramid, targets.sample.index)
-        with tf.name_scope("losses"):
+        with tf.name_scope("rpn_losses"):
             terms = rpn_terms(sampled, targets, self.class_loss_weight, self.box_loss, self.coder)
         return proposals, RPNStep(targets, sampled, terms)
 
