@@ -63,9 +63,10 @@ def main(command):
     _kill(process)  # what the command may have left in its group
     for thread in readers:
         thread.join(_GRACE_SECONDS)
-    connection.send("exit", code=code)
+    gone = lost.is_set()  # asked before the connection is closed here, which `_obey` takes for the launcher's end
+    gone = not connection.send("exit", code=code) or gone
     connection.close()
-    if lost.is_set():
+    if gone:
         _kill_daemon()
     return code if code >= 0 else 128 - code
 
