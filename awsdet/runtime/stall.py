@@ -1,8 +1,9 @@
-"""Finds the rank that keeps the others waiting, says which one it is, and ends the job.
+"""Finds the rank that keeps the others waiting, says which one it is, and ends the job if it does not go on.
 
 All ranks go through the same sequence of exchanges: gradients, gathered objects and so on. Each rank publishes how many
 it has begun. A rank is stalled if its count stays below the highest count for longer than the limit. If a rank no
-longer publishes anything, its process is frozen or gone.
+longer publishes anything, its process is frozen or gone. A rank is named long before the limit, since one that is only
+slow may go on. One that is late by less, however often, is not named: `awsdet selftest` finds it.
 
 Horovod has an inspector for this, but in version 0.28.1 it never fires under Gloo: the Gloo controller leaves its list
 of ranks empty (`global_ranks_.reserve` without `resize`), so it misses none. Under MPI the inspector works, but it is a
@@ -28,6 +29,9 @@ STORE = "AWSDET_STALL_STORE"  # variable in which `awsdet launch` names its stor
 # The line by which a rank ends the job, and what the launcher finds in it: the rank and its fault.
 _VERDICT = "rank %d (%s) %s; the limit is %d s (train.stall_seconds). %s"
 _ENDING = "Ending the job."
+# Said of a rank that may yet go on, and once it does. The launcher must not take these for a verdict.
+_LATE = "rank %d (%s) %s; it must go on within %d s (train.stall_seconds)"
+_GOES_ON = "rank %d (%s) goes on"
 _IN_VERDICT = re.compile(rf"(rank \d+ \(.*\) .*); the limit is \d+ s \(train\.stall_seconds\)\. {re.escape(_ENDING)}$")
 _REQUEST_SECONDS = 3.0
 
@@ -83,6 +87,11 @@ class KeyValueStore:
             connection.close()
 
 
+def patience(limit: float) -> float:
+    """How many seconds a rank may keep the others waiting before it is named. limit: before the job ends."""
+    return min(60.0, limit / 4)
+
+
 class Ledger:
     """What is known about the ranks: when each of them last reported, and since when it has been behind.
 
@@ -95,7 +104,7 @@ class Ledger:
     """
 
     def __init__(self, ranks: Iterable[int], limit: float, now: float):
-        self._limit = limit
+        self._limit, self._patience = limit, patience(limit)
         self._reports = {rank: None for rank in ranks}  # rank -> (beat, count)
         self._heard = {rank: now for rank in ranks}
         self._moved = {rank: now for rank in ranks}
@@ -114,12 +123,19 @@ class Ledger:
 
     def verdict(self, now: float) -> tuple[int, str] | None:
         """The rank that is stalled and what is wrong with it; None if all is well."""
+        return self._first(now, self._limit)
+
+    def late(self, now: float) -> tuple[int, str] | None:
+        """The rank that is so late that it should be named, but that may yet go on; as `verdict`."""
+        return self._first(now, self._patience)
+
+    def _first(self, now, limit):
         for rank, heard in self._heard.items():
-            if now - heard > self._limit:
+            if now - heard > limit:
                 return rank, f"has been silent for {now - heard:.0f} s: its process is frozen or its machine is gone"
         for rank, report in self._reports.items():
             waited = now - max(self._moved[rank], self._highest_since)
-            if report is not None and report[1] < self._highest and waited > self._limit:
+            if report is not None and report[1] < self._highest and waited > limit:
                 return rank, f"has kept the other ranks waiting for {waited:.0f} s"
         return None
 
@@ -160,6 +176,7 @@ class StallWatch(threading.Thread):
         self._prefix, self._ends_itself = prefix, ends_itself
         self._interval = min(10.0, limit / 8)
         self._done = threading.Event()
+        self._late = None  # (rank, host) that was named last and has not gone on since
 
     def stop(self) -> None:
         """Ends the watch. Call it on all ranks at about the same time."""
@@ -187,11 +204,23 @@ class StallWatch(threading.Thread):
             verdict = ledger.verdict(time.monotonic())
             if verdict is not None:
                 self._end(*verdict, hosts.get(verdict[0], "unknown host"))
+            elif self._rank in (0, 1):  # of those that watch rank 0, one is enough to name it
+                self._name_late(ledger.late(time.monotonic()), hosts)
             if self._get("verdict") == str(self._rank):
                 self._show_stack()
                 if self._ends_itself:
                     sys.stderr.flush()
                     os._exit(1)
+
+    def _name_late(self, late, hosts):
+        """Names a rank once when it gets late, and says when it goes on."""
+        rank, complaint = late or (None, "")
+        if self._late is not None and self._late[0] != rank:
+            logging.warning(_GOES_ON, *self._late)
+            self._late = None
+        if rank is not None and self._late is None:
+            self._late = (rank, hosts.get(rank, "unknown host"))
+            logging.warning(_LATE, *self._late, complaint, self._limit)
 
     def _put(self, key, text):
         self._store.put(f"{self._prefix}{key}", text)

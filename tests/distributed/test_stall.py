@@ -2,7 +2,7 @@
 
 import pytest
 
-from awsdet.runtime.stall import Ledger
+from awsdet.runtime.stall import Ledger, patience, verdict_in
 
 
 def ledger(limit=10):
@@ -51,6 +51,30 @@ def test_silent_rank_is_named():
     assert rank == 2 and "silent" in complaint
 
 
+def test_late_rank_is_named_before_it_counts_as_stalled():
+    book = ledger(limit=40)
+    report(book, [7, 7, 7], 0, 0)
+    for second in range(50, 60):
+        report(book, [8, 7, 8], second, second)
+        assert book.late(second) is None
+    report(book, [8, 7, 8], 61, 61)
+    assert book.late(61) == (1, "has kept the other ranks waiting for 11 s") and book.verdict(61) is None
+    report(book, [8, 8, 8], 62, 62)
+    assert book.late(62) is None
+
+
+def test_silent_rank_is_named_before_it_counts_as_stalled():
+    book = ledger(limit=40)
+    report(book, [7, 7, 7], 0, 0)
+    report(book, [7, 7, None], 11, 11)
+    rank, complaint = book.late(11)
+    assert rank == 2 and "silent for 11 s" in complaint and book.verdict(11) is None
+
+
+def test_a_minute_is_enough_to_be_named():
+    assert patience(600) == 60 and patience(24) == 6
+
+
 STALL = """
     import os, signal, sys, time
     import tensorflow as tf
@@ -78,3 +102,30 @@ def test_stalled_rank_ends_the_job_with_its_name(horovodrun, how, who, complaint
     assert "ended well" not in done.output
     if how == "sleep":
         assert "program.py" in done.output  # the stack of the rank that hangs
+
+
+PAUSE = """
+    import time
+    import tensorflow as tf
+    from awsdet.runtime import processes
+
+    world = processes.start(2, stall_seconds=24)
+    step = tf.function(lambda x: world.average([x, 2 * x]))
+    for number in range(80):
+        if number == 3 and world.rank == 1:
+            time.sleep(13)
+        step(tf.ones(3) * number)
+        time.sleep(0.1)
+    world.close()
+    print("ended well", flush=True)
+"""
+
+
+def test_rank_that_is_slow_is_named_and_may_go_on(horovodrun):
+    """tests/cluster has the same with processes that are frozen for a while, also that of rank 0."""
+    done = horovodrun(2, PAUSE, timeout=90)
+    assert done.code == 0 and done.output.count("ended well") == 2
+    lines = [line for line in done.output.splitlines() if "rank 1 (" in line]
+    assert len(lines) == 2 and "has kept the other ranks waiting for" in lines[0] and lines[1].endswith("goes on")
+    assert "it must go on within 24 s (train.stall_seconds)" in lines[0]
+    assert verdict_in(lines[0]) is None
