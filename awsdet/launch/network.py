@@ -35,9 +35,15 @@ def address_of_host(host: str) -> str | None:
 
 
 def is_local(host: str) -> bool:
-    """Whether a name or address stands for this machine. False if the name cannot be resolved."""
+    """Whether a name or address stands for this machine. False if the name cannot be resolved.
+
+    Of 127.0.0.0/8 only 127.0.0.1 does, and what this machine's own name has: often 127.0.1.1 on Debian. Another address
+    may lead to an sshd in a container, and horovodrun uses ssh for it too.
+    """
     address = address_of_host(host)
-    return address is not None and (address.startswith("127.") or interface_of(address) is not None)
+    if address is None or any(address == own for _, own in addresses()):
+        return address is not None
+    return address.startswith("127.") and address == address_of_host(socket.gethostname())
 
 
 def interface_of(address: str) -> str | None:
