@@ -1,22 +1,26 @@
-"""One cluster of two hosts for all tests of a test process, repaired after each of them."""
+"""One cluster of two hosts for all tests of a test process, repaired after each of them.
 
+Its hosts are sets of namespaces, or addresses of this machine if namespaces are not allowed or AWSDET_TEST_HOSTS=ports.
+"""
+
+import os
 import pathlib
 import shutil
 import sys
 
 import pytest
 
-from tests.cluster.hosts import Cluster, missing
+from tests.cluster import hosts, ports
 from tests.cluster.jobs import ROOT
 from tests.training.tiny_run import make_records, write_config
 
 
 @pytest.fixture(scope="session")
 def running_cluster(tmp_path_factory):
-    reason = missing()
-    if reason:
-        pytest.skip(reason)
-    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    kind = ports.PortCluster if os.environ.get("AWSDET_TEST_HOSTS") == "ports" or hosts.missing() else hosts.Cluster
+    if kind is ports.PortCluster and ports.missing():
+        pytest.skip(ports.missing())
+    with kind(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
 
 
@@ -24,6 +28,14 @@ def running_cluster(tmp_path_factory):
 def cluster(running_cluster):
     yield running_cluster
     running_cluster.repair()
+
+
+@pytest.fixture
+def separate_cluster(cluster):
+    """For tests of what only hosts with a network and with files of their own have."""
+    if not cluster.is_separate:
+        pytest.skip(hosts.missing() or "the hosts share network and files (AWSDET_TEST_HOSTS=ports)")
+    return cluster
 
 
 @pytest.fixture(scope="session")

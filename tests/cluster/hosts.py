@@ -9,13 +9,12 @@ so nothing is left even if a test run is killed.
 import contextlib
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+
+from tests.cluster.machine import Machine, left_over
 
 DOMAIN = "10.77.0"
 PROGRAMS = ("unshare", "nsenter", "ip", "mount", "ssh", "ssh-keygen", "/usr/sbin/sshd")
@@ -80,14 +79,7 @@ def missing() -> str:
     return f"no namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
 
 
-class Process(NamedTuple):
-    """A process on a host: its number outside the host, and its command line."""
-
-    pid: int
-    command: str
-
-
-class Namespaces:
+class Namespaces(Machine):
     """Namespaces that live as long as their first process. Attribute: pid, of that process."""
 
     def __init__(self, kinds: Sequence[str], script: str):
@@ -103,16 +95,11 @@ class Namespaces:
             raise RuntimeError(said + self._unshare.communicate()[0])
         children = pathlib.Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children").read_text()
         self.pid = int(children.split()[0])
+        self._pids = os.readlink(f"/proc/{self.pid}/ns/pid")
 
-    def enter(self, command: Sequence[str]) -> list[str]:
-        """The command line that runs `command` in these namespaces."""
-        return ["nsenter", "--target", str(self.pid), "--all", f"--wd={os.getcwd()}", *map(str, command)]
-
-    def call(self, *command: str) -> None:
-        """Runs a command that must succeed."""
-        done = subprocess.run(self.enter(command), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+    def enter(self, command: Sequence[str], folder: str | os.PathLike = "") -> list[str]:
+        """See `Machine`."""
+        return ["nsenter", "--target", str(self.pid), "--all", f"--wd={folder or os.getcwd()}", *map(str, command)]
 
     def end(self) -> None:
         """Ends everything in these namespaces."""
@@ -122,12 +109,13 @@ class Namespaces:
 
 
 class Host(Namespaces):
-    """A host of a `Cluster`. Attributes: name, address."""
+    """A host of a `Cluster`."""
 
     def __init__(self, name: str, number: int, folder: pathlib.Path):
         kinds = ("net", "uts", "pid", "ipc", "mount", "mount-proc")
         super().__init__(kinds, INIT.format(name=name, folder=folder))
-        self.name, self.address, self._folder = name, f"{DOMAIN}.{number}", folder
+        self.name = self.hostname = name
+        self.address, self._folder = f"{DOMAIN}.{number}", folder
         self._link = f"port{number}"
         self._mounts, self._port = [], 0
 
@@ -140,46 +128,9 @@ class Host(Namespaces):
         self.call("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
         self.call("ip", "link", "set", "eth0", "up")
 
-    # ---------------------------------------------------------------------------------------------------- work on it
-
-    def start(self, command: Sequence[str], environment: Mapping[str, str] = {}, **options) -> subprocess.Popen:
-        """Starts a command on this host, with the variables `environment` beside those of this process."""
-        variables = {**os.environ, **environment}
-        options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
-        # A process number outside is another one inside. So a signal for the command goes to it by `signal`.
-        return subprocess.Popen(self.enter(command), env=variables, **options)
-
-    def run(self, command: Sequence[str], timeout: float = 120, **options) -> subprocess.CompletedProcess:
-        """Runs a command on this host. Its stderr comes with its stdout."""
-        process = self.start(command, **options)
-        try:
-            out, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        return subprocess.CompletedProcess(command, process.returncode, out)
-
-    def processes(self, pattern: str = "") -> list[Process]:
-        """The processes whose command line a regular expression finds; the first process and sshd do not count."""
-        mine, found = os.readlink(f"/proc/{self.pid}/ns/pid"), []
-        for folder in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                if int(folder.name) == self.pid or os.readlink(folder / "ns" / "pid") != mine:
-                    continue
-                command = (folder / "cmdline").read_text().replace("\0", " ").strip()
-            except OSError:  # it has ended
-                continue
-            if command and re.search(pattern, command) and not command.startswith(("sshd:", "/usr/sbin/sshd")):
-                found.append(Process(int(folder.name), command))
-        return sorted(found)
-
-    def signal(self, number: int, pattern: str = "") -> int:
-        """Sends a signal to the processes that `processes` finds. Returns how many there were."""
-        found = self.processes(pattern)
-        for process in found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, number)
-        return len(found)
+    def has(self, process: pathlib.Path) -> bool:
+        """See `Machine`; the first process of the host is not counted."""
+        return int(process.name) != self.pid and os.readlink(process / "ns" / "pid") == self._pids
 
     # -------------------------------------------------------------------------------------------------------- faults
 
@@ -194,6 +145,10 @@ class Host(Namespaces):
         """Ends sshd. Connections that exist stay."""
         self.call("bash", "-c", "kill $(cat /run/sshd.pid) && while [ -e /run/sshd.pid ]; do sleep 0.05; done")
         self._port = 0
+
+    def hang_sshd(self) -> None:
+        """Stops sshd: it neither answers nor refuses."""
+        self.call("bash", "-c", "kill -STOP $(cat /run/sshd.pid)")
 
     def cable(self, state: str) -> None:
         """Pulls this host's cable ("down") or puts it back ("up")."""
@@ -241,8 +196,11 @@ class Cluster:
         folder: for keys and settings.
         size: number of hosts.
 
-    Attributes: hosts; user_key, the private key that all hosts accept.
+    Attributes: hosts; user_key, the private key that all hosts accept; is_separate, whether each host has a network and
+    files of its own.
     """
+
+    is_separate = True
 
     def __init__(self, folder: pathlib.Path, size: int = 2):
         self._folder, self._switch, self.hosts = folder, None, []
@@ -278,13 +236,8 @@ class Cluster:
         self.hosts = []
 
     def left_over(self, seconds: float = 10) -> list[str]:
-        """The processes that are still there on any host after some seconds of grace, as "host: command"."""
-        deadline = time.monotonic() + seconds
-        while True:
-            left = [f"{host.name}: {process.command}" for host in self.hosts for process in host.processes()]
-            if not left or time.monotonic() > deadline:
-                return left
-            time.sleep(0.1)
+        """See `machine.left_over`."""
+        return left_over(self.hosts, seconds)
 
     def repair(self) -> None:
         """Repairs all hosts."""

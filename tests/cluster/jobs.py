@@ -13,6 +13,9 @@ LONGEST = 300  # seconds for anything; a limit against hanging on a slow machine
 # Without fusion the ranks add each gradient up in one order, whatever the timing; with one thread, so does each rank.
 EXACT = {"HOROVOD_FUSION_THRESHOLD": "0", "TF_NUM_INTRAOP_THREADS": "1"}
 
+# There are more ranks than cores here, and those of Open MPI that wait would take the cores from the others.
+YIELDING = {"OMPI_MCA_mpi_yield_when_idle": "1"}
+
 
 class Ended(NamedTuple):
     """A job that has ended: its exit code, all that it printed, and the last line of that."""
@@ -34,7 +37,7 @@ class Job:
 
     def __init__(self, cluster, command, folder, **environment):
         self._host, self._command, self._lines, self._news = cluster.hosts[0], command, [], threading.Condition()
-        variables = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", **environment}
+        variables = {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2", **YIELDING, **environment}
         self._process = self._host.start(command, variables, cwd=folder)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -76,21 +79,26 @@ class Job:
         return "\n".join(self._lines)
 
 
+def each_host(cluster, slots):
+    """The list of all hosts with so many ranks on each, for the launcher."""
+    return ",".join(f"{host.name}:{slots}" for host in cluster.hosts)
+
+
 def awsdet_launch(cluster, python, arguments, folder, **environment):
     """Starts a Job of `awsdet launch` with these arguments."""
     return Job(cluster, [python, "-m", "awsdet.cli.main", "launch", *map(str, arguments)], folder, **environment)
 
 
-def exchange(cluster, engine, folder, lost_seconds=5, stall_seconds=600):
-    """Starts a Job of one rank per host that exchanges gradients for ever, and waits until it does.
+def exchange(cluster, engine, folder, lost_seconds=5, stall_seconds=600, steps=0):
+    """Starts a Job of one rank per host that exchanges gradients, and waits until it does.
 
     Args:
         lost_seconds: how long the launcher waits for a silent host. stall_seconds: how long ranks wait for each other.
+        steps: how many exchanges there are; 0: no end.
     """
     name, python = engine
-    hosts = ",".join(f"{host.name}:1" for host in cluster.hosts)
-    command = [python, HERE / "launch_program.py", name, hosts, HERE / "exchange.py", str(lost_seconds)]
-    job = Job(cluster, command, folder, AWSDET_TEST_STALL_SECONDS=str(stall_seconds))
+    command = [python, HERE / "launch_program.py", name, each_host(cluster, 1), HERE / "exchange.py", str(lost_seconds)]
+    job = Job(cluster, command, folder, AWSDET_TEST_STALL_SECONDS=str(stall_seconds), AWSDET_TEST_STEPS=str(steps))
     job.wait_for("exchanging", times=len(cluster.hosts))
     return job
 

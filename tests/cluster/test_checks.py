@@ -7,14 +7,14 @@ import sys
 import pytest
 
 from tests.cluster.hosts import Cluster, missing
-from tests.cluster.jobs import ROOT, awsdet_launch
+from tests.cluster.jobs import ROOT, awsdet_launch, each_host
 
 
-def check(cluster, config_file, folder, *more):
+def check(cluster, config_file, folder, *more, **environment):
     """Checks a training job on both hosts with `awsdet launch --check`. Returns Ended."""
     train = ["train", f"--config={config_file}", f"--output={folder / 'runs' / 'x'}"]
-    arguments = ["--check", *more, "node1:1,node2:1", *train]
-    ended = awsdet_launch(cluster, sys.executable, arguments, folder).finish()
+    arguments = ["--check", *more, each_host(cluster, 1), *train]
+    ended = awsdet_launch(cluster, sys.executable, arguments, folder, **environment).finish()
     assert cluster.left_over() == []
     return ended
 
@@ -29,14 +29,31 @@ def test_two_equal_hosts_are_ready(cluster, config_file, tmp_path):
     ended = check(cluster, config_file, tmp_path)
     assert ended.code == 0, ended.text
     assert ended.last == "ready for 2 process(es) on 2 host(s)" and errors(ended) == []
-    rows = {line.split()[0]: line for line in ended.text.splitlines() if line.startswith("node")}
-    assert all(cluster.hosts[i].address in rows[name] for i, name in enumerate(("node1", "node2")))
+    rows = {line.split()[0]: line for line in ended.text.splitlines()}
+    assert all(host.address in rows[host.name] for host in cluster.hosts)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_difference_of_a_host_is_named(cluster, config_file, tmp_path):
-    """All in one run: a user who mends them one by one would need as many runs."""
+def test_host_with_another_version(cluster, config_file, tmp_path):
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder in (mine, other):
+        shutil.copytree(ROOT / "awsdet", folder / "awsdet", ignore=shutil.ignore_patterns("__pycache__"))
+    (other / "awsdet" / "runtime" / "version.py").write_text('__version__ = "99.0"\n')
     first, second = cluster.hosts
+    second.mount(mine, other)
+    ended = check(cluster, config_file, tmp_path, PYTHONPATH=str(mine))
+    print(
+        ended.text,
+        first.run(["cat", mine / "awsdet/runtime/version.py"]).stdout,
+        second.run(["cat", mine / "awsdet/runtime/version.py"]).stdout,
+    )
+    assert ended.code == 2 and len(errors(ended)) == 1, ended.text
+    assert errors(ended)[0].startswith(f"host {second.name} has awsdet 99.0") and first.name in errors(ended)[0]
+
+
+def test_every_difference_of_a_host_is_named(separate_cluster, config_file, tmp_path):
+    """All in one run: a user who mends them one by one would need as many runs."""
+    first, second = separate_cluster.hosts
     for name in ("package", "runs"):
         (tmp_path / name).mkdir()
     shutil.copytree(ROOT / "awsdet", tmp_path / "package", dirs_exist_ok=True)
@@ -51,7 +68,7 @@ def test_every_difference_of_a_host_is_named(cluster, config_file, tmp_path):
     names.write_text("127.0.0.1 localhost\n10.77.0.1 node1\n")
     second.mount("/etc/hosts", names)
     first.mount(tmp_path / "runs", options="ro")
-    ended = check(cluster, config_file, tmp_path)
+    ended = check(separate_cluster, config_file, tmp_path)
     assert ended.code == 2
     found = errors(ended)
     for start in (
@@ -73,18 +90,20 @@ def test_file_that_one_host_lacks(cluster, config_file, tmp_path):
     cluster.hosts[1].mount(mine)
     ended = check(cluster, mine / config_file.name, tmp_path)
     assert ended.code == 2
-    assert [line.split(":")[0] for line in errors(ended)] == [f"config {mine / 'tiny.py'} is missing on host node2"]
+    assert [line.split(":")[0] for line in errors(ended)] == [
+        f"config {mine / 'tiny.py'} is missing on host {cluster.hosts[1].name}"
+    ]
 
 
-def test_records_of_one_host_are_not_complete(cluster, config_file, tmp_path):
+def test_records_of_one_host_are_not_complete(separate_cluster, config_file, tmp_path):
     """One shard was not copied to its end. The host has the same manifest."""
     records = config_file.parent / "records"
     shutil.copytree(records, tmp_path / "copy")
     shard = next((tmp_path / "copy").glob("train*tfrecord*"))
     with shard.open("r+b") as file:
         file.truncate(shard.stat().st_size - 1)
-    cluster.hosts[1].mount(records, tmp_path / "copy")
-    ended = check(cluster, config_file, tmp_path)
+    separate_cluster.hosts[1].mount(records, tmp_path / "copy")
+    ended = check(separate_cluster, config_file, tmp_path)
     assert ended.code == 2
     assert [line.split(":")[0] for line in errors(ended)] == [
         f"records {records} on host node2 are not complete ({shard.name})"
@@ -109,32 +128,47 @@ def test_hosts_that_do_not_reach_each_other(config_file, tmp_path):
         assert errors(ended) == []
 
 
-def test_hosts_that_ssh_does_not_reach(cluster, config_file, tmp_path):
-    """Nothing is started, and each reason comes with its cure."""
+def test_host_without_sshd(cluster, config_file, tmp_path):
+    """Nothing is started, and the reason comes with its cure, as in the next tests."""
     second = cluster.hosts[1]
     second.stop_sshd()
     ended = check(cluster, config_file, tmp_path)
     assert ended.code == 2 and len(errors(ended)) == 1
-    assert "host node2 cannot be reached by ssh" in errors(ended)[0] and "start sshd there" in errors(ended)[0]
+    assert f"host {second.name} cannot be reached by ssh" in errors(ended)[0]
+    assert "start sshd there" in errors(ended)[0]
 
-    second.start_sshd()
+
+def test_host_that_does_not_take_the_key(separate_cluster, config_file, tmp_path):
+    second = separate_cluster.hosts[1]
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "stranger"], check=True)
-    second.mount(cluster.user_key.with_suffix(".pub"), tmp_path / "stranger.pub")
-    ended = check(cluster, config_file, tmp_path)
+    second.mount(separate_cluster.user_key.with_suffix(".pub"), tmp_path / "stranger.pub")
+    ended = check(separate_cluster, config_file, tmp_path)
     assert ended.code == 2 and len(errors(ended)) == 1
     assert "Permission denied" in errors(ended)[0] and "ssh-copy-id" in errors(ended)[0]
 
-    second.cable("down")
-    ended = check(cluster, config_file, tmp_path)
+
+def test_host_that_is_cut_off(separate_cluster, config_file, tmp_path):
+    separate_cluster.hosts[1].cable("down")
+    ended = check(separate_cluster, config_file, tmp_path)
     assert ended.code == 2 and len(errors(ended)) == 1
     assert "host node2 cannot be reached by ssh" in errors(ended)[0] and "start the machine" in errors(ended)[0]
 
 
-def test_other_port_and_key(cluster, config_file, tmp_path):
+def test_host_whose_sshd_hangs(cluster, config_file, tmp_path):
+    """It takes the connection, and then says nothing."""
     second = cluster.hosts[1]
+    second.hang_sshd()
+    ended = check(cluster, config_file, tmp_path)
+    assert ended.code == 2 and len(errors(ended)) == 1
+    assert f"host {second.name} cannot be reached by ssh" in errors(ended)[0]
+    assert "start the machine" in errors(ended)[0]
+
+
+def test_other_port_and_key(separate_cluster, config_file, tmp_path):
+    second = separate_cluster.hosts[1]
     second.stop_sshd()
     second.start_sshd(port=2222)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "mine"], check=True)
-    second.mount(cluster.user_key.with_suffix(".pub"), tmp_path / "mine.pub")
-    ended = check(cluster, config_file, tmp_path, "--ssh-port=2222", f"--ssh-identity={tmp_path / 'mine'}")
+    second.mount(separate_cluster.user_key.with_suffix(".pub"), tmp_path / "mine.pub")
+    ended = check(separate_cluster, config_file, tmp_path, "--ssh-port=2222", f"--ssh-identity={tmp_path / 'mine'}")
     assert ended.code == 0, ended.text

@@ -20,8 +20,8 @@ def wait_until(condition):
         time.sleep(0.05)
 
 
-def test_hosts_differ_and_reach_each_other_by_ssh(cluster):
-    first, second = cluster.hosts
+def test_hosts_differ_and_reach_each_other_by_ssh(separate_cluster):
+    first, second = separate_cluster.hosts
     for here, there in ((first, second), (second, first)):
         assert here.run(["hostname"]).stdout.strip() == here.name
         done = here.run(["ssh", "-o", "BatchMode=yes", there.name, "hostname; ip -4 -o address show eth0"])
@@ -29,8 +29,8 @@ def test_hosts_differ_and_reach_each_other_by_ssh(cluster):
         assert done.stdout.startswith(f"{there.name}\n") and there.address in done.stdout
 
 
-def test_faults_are_real_and_repaired(cluster, tmp_path):
-    first, second = cluster.hosts
+def test_faults_are_real_and_repaired(separate_cluster, tmp_path):
+    first, second = separate_cluster.hosts
     ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=1", second.name]
     second.stop_sshd()
     assert "refused" in first.run([*ssh, "true"]).stdout
@@ -43,21 +43,21 @@ def test_faults_are_real_and_repaired(cluster, tmp_path):
     assert full.returncode and "No space left" in full.stdout
     second.start(["sleep", "1000"])
     wait_until(lambda: second.processes("sleep 1000"))
-    cluster.repair()
+    separate_cluster.repair()
     done = first.run([*ssh, "cat", tmp_path / "shared"])
     assert done.returncode == 0 and done.stdout == "here"
-    assert cluster.left_over() == []
+    assert separate_cluster.left_over() == []
 
 
-def test_processes_are_found_by_host(cluster):
-    first, second = cluster.hosts
+def test_processes_are_found_by_host(separate_cluster):
+    first, second = separate_cluster.hosts
     process = first.start(["sleep", "1001"])
     wait_until(lambda: first.processes("sleep 1001"))
     assert [found.command for found in first.processes()] == ["sleep 1001"] and second.processes() == []
-    assert cluster.left_over(0) == ["node1: sleep 1001"]
+    assert separate_cluster.left_over(0) == ["node1: sleep 1001"]
     assert first.signal(signal.SIGKILL, "sleep 1001") == 1
     process.wait(20)
-    assert cluster.left_over() == []
+    assert separate_cluster.left_over() == []
 
 
 KEPT = """
