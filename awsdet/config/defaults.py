@@ -174,6 +174,9 @@ def data():
             "max_long_side": 1333,  # px, in training and evaluation
             "eval_short_side": 800,  # px
             "pad_multiple": 32,  # batches are padded to multiples of this; itself a multiple of 32
+            # Training batches are padded to one of few sizes, and images of like shape share batches: "auto" makes at
+            # most 8 sizes of the records and the sides above; or they are given, as in "800x1344,1344x800".
+            "padded_sizes": "",  # empty: off; on GPUs "auto" is better (docs/gpu.md)
             "keep_empty": True,  # train on images without objects too
             "reader_threads": 0,  # 0: one per core
             # Augmentation, in training only; docs/data.md has the rules. Defaults as in mmdetection and Detectron2.

@@ -9,6 +9,7 @@ from awsdet.data.records.manifest import class_difference
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
 from awsdet.training import optimizer, schedule
+from awsdet.training.progress import Progress
 
 _AT_LEAST = {
     "epochs": 1,
@@ -93,6 +94,12 @@ def check_continues(info, config, class_names, images, images_per_step, elastic=
         )
     if info["images"] != images:
         raise UserError(f"{at}: an epoch had {info['images']} images and now has {images}; use the same data")
+    few_sizes = [bool(settings["data"]["padded_sizes"]) for settings in (before, now)]
+    if few_sizes[0] != few_sizes[1] and Progress.from_info(info).mark.position.segments:
+        raise UserError(
+            f"{at}: it lies within an epoch, and data.padded_sizes on or off makes other batches of it; finish the "
+            f"epoch with --config.data.padded_sizes={before['data']['padded_sizes']}"
+        )
     for key, old, new in differences:
         logging.info("changed since the checkpoint: %s was %s and is now %s", key, old, new)
 

@@ -152,6 +152,28 @@ def test_settings_newer_than_a_checkpoint_had_their_defaults(finished_run, confi
     check_continues(info, config, manifest.class_names, manifest.num_images, images_per_step=2)
 
 
+@pytest.mark.parametrize("steps", [0, 1])
+def test_few_sizes_are_not_switched_on_or_off_within_an_epoch(finished_run, config_file, steps):
+    """The images of its remaining steps would not be those that the steps before left over."""
+    info = checkpoint.read_info(RunFolder(finished_run[0]).checkpoints.newest())
+    info["position"] = [1, [[2, steps]] if steps else []]
+    manifest = read_manifest(load_config(config_file).data.train_records, "train")
+
+    def check(*changes):
+        config = load_config(config_file, *AS_FINISHED, *changes)
+        check_continues(info, config, manifest.class_names, manifest.num_images, images_per_step=2)
+
+    check()
+    if not steps:
+        return check("data.padded_sizes=auto")
+    with pytest.raises(UserError, match=r"within an epoch, .* finish the epoch with --config\.data\.padded_sizes=$"):
+        check("data.padded_sizes=auto")
+    info["config"]["data"]["padded_sizes"] = "auto"
+    check("data.padded_sizes=512x512")
+    with pytest.raises(UserError, match=r"--config\.data\.padded_sizes=auto$"):
+        check()
+
+
 def test_metrics_without_masks_meet_no_mask_target(finished_run, config_file, tmp_path):
     """A resumed run has such metrics if its last evaluation was on records without masks."""
     run = copy_of_run(finished_run, tmp_path)

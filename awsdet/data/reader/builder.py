@@ -1,6 +1,6 @@
 """The only file of `awsdet.data` that sees a config: the section `data` to typed values."""
 
-from awsdet.data.reader import augment
+from awsdet.data.reader import augment, padding
 from awsdet.data.reader.options import ReaderOptions
 from awsdet.data.reader.sizes import InputSize
 from awsdet.runtime.errors import UserError
@@ -28,9 +28,20 @@ def reader_options(settings):
         eval_size=InputSize(settings.eval_short_side, settings.max_long_side, multiple),
         augmentation=rules,
         pad_multiple=multiple,
+        padded_sizes=_padded_sizes(settings, rules),
         keep_empty=settings.keep_empty,
         reader_threads=settings.reader_threads,
     )
+
+
+def _padded_sizes(settings, rules):
+    try:
+        sizes = padding.parse(settings.padded_sizes, settings.pad_multiple)
+    except ValueError as error:
+        raise _error(settings, "padded_sizes", error) from error
+    if sizes and rules.canvas:
+        raise _error(settings, "padded_sizes", "does nothing with data.canvas, which has one size; leave it empty")
+    return sizes
 
 
 def _error(settings, name, what):

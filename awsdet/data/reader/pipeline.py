@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from awsdet.data.reader import parsing, plan
+from awsdet.data.reader import padding, parsing, plan
 from awsdet.data.reader.position import Position
 from awsdet.ops.read_record import read_record
 from awsdet.runtime.cores import usable_cores
@@ -69,6 +69,9 @@ def train_dataset(manifest, options, *, seed, rank, world_size, epochs, start_st
     for epoch in range(first, max(epochs, first + 1)):
         segments = earlier if epoch == first else ()
         rows = plan.train_epoch(manifest, records, options, seed, epoch, rank, world_size, segments)
+        if rank == 0 and epoch == first and options.padded_sizes:
+            sizes = padding.sizes_of(manifest, options)
+            logging.info("in epoch %d %s", epoch + 1, padding.described(rows.placement.window, rows.padded, sizes))
         plans.append(_batches(manifest, rows, size))
     # A run that has done all its epochs gets an empty dataset.
     wanted = slice(skip, None if epochs > first else 0)
@@ -88,8 +91,9 @@ def steps_left(manifest, options, seed, position, images):
     """How many steps of `images` images over all ranks the epoch of a Position still has."""
     records = trainable_records(manifest, options)
     earlier, done = position.split(images)
-    left = plan.remaining(manifest, records, seed, position.epoch, earlier)
-    return plan.steps_per_epoch(left, manifest.width >= manifest.height, images) - done
+    group = padding.groups(manifest, options.padded_sizes)
+    left = plan.remaining(group, records, seed, position.epoch, earlier)
+    return plan.steps_per_epoch(left, group, images) - done
 
 
 def trainable_records(manifest, options):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from awsdet.data.reader import augment
+from awsdet.data.reader import augment, padding
 from awsdet.ops.placement import Placement
 
 
@@ -26,13 +26,13 @@ class Plan(NamedTuple):
     objects: np.ndarray
 
 
-def form_batches(order, is_landscape, size):
-    """Groups images into batches of one orientation wherever possible. Returns int32 [batches, size].
+def form_batches(order, group, size):
+    """Forms batches of images of one group wherever possible. Returns int32 [batches, size].
 
-    order: indices of images; is_landscape: bool by index. What is left over of both orientations makes up the last
-    batches together; the very last one is filled up with -1.
+    order: indices of images; group: int by index (see `padding.groups`). What is left over of all groups makes up the
+    last batches together; the very last one is filled up with -1.
     """
-    groups = [order[is_landscape[order]], order[~is_landscape[order]]]
+    groups = [order[group[order] == number] for number in range(group.max(initial=0) + 1)]
     whole = [len(group) // size * size for group in groups]
     rest = np.concatenate([group[count:] for group, count in zip(groups, whole)])
     rest = np.concatenate([rest, np.full(-len(rest) % size, -1, rest.dtype)])
@@ -40,30 +40,28 @@ def form_batches(order, is_landscape, size):
     return np.concatenate(parts).reshape(-1, size).astype(np.int32)
 
 
-def steps_per_epoch(records, is_landscape, size):
+def steps_per_epoch(records, group, size):
     """Number of batches that `form_batches` makes of the images `records`."""
-    landscapes = int(is_landscape[records].sum())
-    portraits = len(records) - landscapes
-    rest = landscapes % size + portraits % size
-    return landscapes // size + portraits // size + -(-rest // size)
+    counts = np.bincount(group[records])
+    return int((counts // size).sum() - (-(counts % size).sum() // size))
 
 
 def train_epoch(manifest, records, options, seed, epoch, rank, world_size, segments=()):
     """The Plan of one rank for one epoch of training, or for what is left of an epoch after other segments.
 
     records: indices of the images to train on; options: ReaderOptions. Every image is in one batch of one rank; the
-    last batch is completed with images from the start of the epoch's order, of its own orientation if there are any.
+    last batch is completed with images from the start of the epoch's order, of its own group if there are any.
     segments: those that the epoch has behind it (see `position`), read by other numbers of processes. At least one
     image must be left.
     """
-    left = remaining(manifest, records, seed, epoch, segments)
+    group = padding.groups(manifest, options.padded_sizes)
+    left = remaining(group, records, seed, epoch, segments)
     key, rng = _source(seed, epoch, len(segments))
-    is_landscape = manifest.width >= manifest.height
-    batches = form_batches(rng.permutation(left), is_landscape, options.batch_size * world_size)
+    batches = form_batches(rng.permutation(left), group, options.batch_size * world_size)
     last = batches[-1]
     if last[-1] < 0:
         order = _source(seed, epoch, 0)[1].permutation(records)
-        like = is_landscape[order] == is_landscape[last[last >= 0][-1]]
+        like = group[order] == group[last[last >= 0][-1]]
         candidates = np.concatenate([order[like], order[~like]])
         fresh = candidates[~np.isin(candidates, last)]
         last[last < 0] = np.resize(fresh if len(fresh) else candidates, (last < 0).sum())
@@ -72,18 +70,18 @@ def train_epoch(manifest, records, options, seed, epoch, rank, world_size, segme
     draws = augment.Draws(rng, key, batches.shape, mine)
     batches = batches[:, mine]
     drawn = augment.draw(options.augmentation, manifest.height[batches], manifest.width[batches], draws)
-    return _complete(manifest, batches, drawn, options.pad_multiple, options.augmentation.canvas)
+    sizes = padding.sizes_of(manifest, options)
+    return _complete(manifest, batches, drawn, options.pad_multiple, sizes, options.augmentation.canvas)
 
 
-def remaining(manifest, records, seed, epoch, segments):
-    """Those of `records` that are left of an epoch after `segments`, in their order.
+def remaining(group, records, seed, epoch, segments):
+    """Those of `records` that are left of an epoch after `segments`, in their order; `group` as in `form_batches`.
 
     An image that completed a batch is not counted as shown by that: it comes, or came, in a batch of its own.
     """
-    is_landscape = manifest.width >= manifest.height
     for number, (images, steps) in enumerate(segments):
         _, rng = _source(seed, epoch, number)
-        batches = rng.permutation(form_batches(rng.permutation(records), is_landscape, images))
+        batches = rng.permutation(form_batches(rng.permutation(records), group, images))
         records = records[~np.isin(records, batches[:steps])]
     return records
 
@@ -101,17 +99,21 @@ def evaluation(manifest, options, rank, world_size):
     """
     height, width = options.eval_size.resized(manifest.height, manifest.width)
     order = np.lexsort((np.arange(manifest.num_images), width, height))
-    batches = form_batches(order, manifest.width >= manifest.height, options.eval_batch_size)[rank::world_size]
+    group = padding.groups(manifest, ())
+    batches = form_batches(order, group, options.eval_batch_size)[rank::world_size]
     size = np.stack([height, width], axis=-1)[batches]
     placement = Placement(size, np.zeros_like(size), size, np.zeros(batches.shape, bool))
     return _complete(manifest, batches, augment.Drawn(placement, {}), options.eval_size.pad_multiple)
 
 
-def _complete(manifest, batches, drawn, multiple, canvas=0):
-    """The Plan for batches int32 [S, B], of which entries of -1 are left out; `canvas` as in Augmentation."""
+def _complete(manifest, batches, drawn, multiple, sizes=(), canvas=0):
+    """The Plan for batches int32 [S, B], of which entries of -1 are left out.
+
+    sizes: as `padding.sizes_of` returns them; canvas: as in Augmentation.
+    """
     real = batches >= 0
     window = drawn.placement.window * real[:, :, np.newaxis]
-    padded = -(-window.max(axis=1) // multiple) * multiple
+    padded = padding.pad(window.max(axis=1), sizes, multiple)
     if canvas:
         padded[:] = canvas
     objects = np.maximum((manifest.num_objects[batches] * real).max(axis=1), 1)

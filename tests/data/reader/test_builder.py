@@ -48,6 +48,9 @@ def test_options_are_the_settings():
         ({"saturation": float("inf")}, "between 0 and 5; it is a share"),
         ({"jitter_scales": (10.0, 200.0)}, "at most 10, as in 0.1,2.0"),
         ({"hue": 0.6}, "between 0 and 0.5"),
+        ({"padded_sizes": "800"}, "must be auto, or heights and widths"),
+        ({"padded_sizes": "800x1333"}, "multiples of pad_multiple, 32"),
+        ({"padded_sizes": "auto", "canvas": 1024}, "has one size; leave it empty"),
     ],
     ids=str,
 )

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from awsdet import config
 from awsdet.data.coco.anomalies import Anomalies
-from awsdet.data.reader import plan
+from awsdet.data.reader import padding, plan
 from awsdet.data.reader.builder import reader_options
 from awsdet.data.records.manifest import AWSDET, Manifest
 
@@ -55,7 +55,7 @@ SIZES = [(37, 20), (64, 0), (0, 5), (1, 0), (3, 2), (101, 99)]
 def test_an_epoch_visits_every_image_once_over_all_ranks(sizes, world_size):
     manifest = make_manifest(*sizes)
     plans = epoch_plans(manifest, world_size, batch_size=2)
-    steps = plan.steps_per_epoch(np.arange(sum(sizes)), manifest.width >= manifest.height, 2 * world_size)
+    steps = plan.steps_per_epoch(np.arange(sum(sizes)), padding.groups(manifest, ()), 2 * world_size)
     assert {len(p.record) for p in plans} == {steps * 2}
     visits = np.bincount(np.concatenate([p.record for p in plans]), minlength=sum(sizes))
     repeated = steps * 2 * world_size - sum(sizes)

@@ -60,11 +60,12 @@ WORLDS = [
 ]
 
 
+@pytest.mark.parametrize("padded_sizes", ["", "auto"])
 @pytest.mark.parametrize("worlds", WORLDS, ids=str)
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_every_image_comes_once_over_all_worlds(sizes, worlds):
+def test_every_image_comes_once_over_all_worlds(sizes, worlds, padded_sizes):
     """Images beyond that only complete batches: less than one batch per world."""
-    manifest, given = make_manifest(*sizes), options(batch_size=BATCH)
+    manifest, given = make_manifest(*sizes), options(batch_size=BATCH, padded_sizes=padded_sizes)
     parts = read(manifest, worlds, given)
     visits = np.bincount(np.concatenate([part.ravel() for part in parts]), minlength=sum(sizes))
     assert visits.min() >= 1
@@ -79,8 +80,9 @@ def test_without_the_rule_images_would_be_missed_or_repeated():
     assert set(second.ravel()) != set(alone[10:].ravel())
 
 
-def test_an_interruption_changes_nothing_if_the_processes_stay_as_many():
-    manifest, given = make_manifest(37, 20), options(batch_size=BATCH)
+@pytest.mark.parametrize("padded_sizes", ["", "auto"])
+def test_an_interruption_changes_nothing_if_the_processes_stay_as_many(padded_sizes):
+    manifest, given = make_manifest(37, 20), options(batch_size=BATCH, padded_sizes=padded_sizes)
     whole = read(manifest, [(2, 99)], given)[0]
     parts = read(manifest, [(2, 3), (2, 5), (2, 99)], given)
     np.testing.assert_array_equal(np.concatenate(parts), whole)
