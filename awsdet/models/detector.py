@@ -18,6 +18,7 @@ from awsdet.models.accumulation import Accumulation
 from awsdet.models.batch_check import check_batch
 from awsdet.models.keras_steps import MeanSteps, TimedSteps
 from awsdet.models.layers.conv import Conv
+from awsdet.models.read_ahead import ReadAhead
 from awsdet.ops.multi_tensor import accumulate, global_norm, set_zero
 from awsdet.ops.placement import whole
 from awsdet.ops.resize import resize
@@ -210,8 +211,10 @@ class Detector(tf.keras.Model):
     def make_train_function(self, force=False):
         """The compiled training step, which `fit` calls at each step; it measures the time spent waiting for data."""
         if self.train_function is None or force:
+            place = self.trainable_variables[0].device if self.trainable_variables else ""
+            ahead = ReadAhead(place) if "GPU" in place else None
             self.train_function = TimedSteps(
-                self.train_step, self.run_eagerly, lambda: self._accumulation.kind, self._check
+                self.train_step, self.run_eagerly, lambda: self._accumulation.kind, self._check, ahead
             )
         return self.train_function
 

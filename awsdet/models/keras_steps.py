@@ -17,18 +17,19 @@ class TimedSteps:
         eagerly: runs the step without compiling it, for debugging.
         kind: function that returns what else a compiled step depends on, a hashable value.
         check: function of a batch that raises an error if the step cannot take it.
+        ahead: ReadAhead; None if batches are taken when they are needed.
 
     Attributes: data_seconds, the time spent waiting for batches so far.
     """
 
-    def __init__(self, step, eagerly, kind=lambda: None, check=lambda batch: None):
+    def __init__(self, step, eagerly, kind=lambda: None, check=lambda batch: None, ahead=None):
         self._step, self._eagerly, self._kind, self._check, self._compiled = step, eagerly, kind, check, {}
+        self._take = ahead.take if ahead else _take
         self.data_seconds = 0.0
 
     def __call__(self, iterator):
-        start = time.perf_counter()
-        batch = next(iterator)
-        self.data_seconds += time.perf_counter() - start
+        batch, waited = self._take(iterator)
+        self.data_seconds += waited
         self._check(batch)
         return self.compiled(iterator.element_spec)(batch)
 
@@ -40,6 +41,13 @@ class TimedSteps:
         if key not in self._compiled:
             self._compiled[key] = tf.function(self._step, input_signature=[element_spec])
         return self._compiled[key]
+
+
+def _take(iterator):
+    """(the next batch, the seconds that it was waited for)."""
+    start = time.perf_counter()
+    batch = next(iterator)
+    return batch, time.perf_counter() - start
 
 
 class MeanSteps(TimedSteps):
