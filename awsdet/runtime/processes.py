@@ -6,8 +6,10 @@ import socket
 import tensorflow as tf
 from absl import logging
 
+from awsdet.runtime import gpus
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.together import together
 from awsdet.runtime.world import World
 
 # Launcher -> the environment variables that hold a process's rank and the number of processes.
@@ -26,7 +28,8 @@ def start(expected_size: int = 0, stall_seconds: float = 600, elastic: bool = Fa
         stall_seconds: if a rank keeps the others waiting for longer, the job ends.
         elastic: whether the caller can go on with other processes, by `World.run`. It must if the launcher is elastic.
 
-    Raises UserError if the number of processes is another one, or if a machine has more processes than GPUs.
+    Raises UserError if the number of processes is another one, if a machine has more processes than GPUs, or if two
+    processes were given the same GPU.
     """
     launched = _launched_size()
     if is_elastic() and expected_size:
@@ -55,38 +58,56 @@ def start(expected_size: int = 0, stall_seconds: float = 600, elastic: bool = Fa
 
         world = HorovodWorld(launched, stall_seconds)
     try:
-        _take_gpu(world.local_rank, world.local_size)
+        _take_gpu(world)
     except UserError:
         world.close()
         raise
-    _split_cores(world.local_size)
     return world
 
 
 def check_gpus(processes: int) -> list[tf.config.PhysicalDevice]:
     """Returns the GPUs of this machine. Raises UserError if it has GPUs, but fewer than `processes`."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus and processes > len(gpus):
+    visible = tf.config.list_physical_devices("GPU")
+    if visible and processes > len(visible):
         raise UserError(
-            f"{processes} processes were requested on {socket.gethostname()} but it has {len(gpus)} GPU(s); start at "
-            f"most {len(gpus)} per machine"
+            f"{processes} processes were requested on {socket.gethostname()} but it has {len(visible)} GPU(s); start "
+            f"at most {len(visible)} per machine"
         )
-    return gpus
+    return visible
 
 
-def _take_gpu(local_rank, local_size):
-    """Lets TensorFlow see only this process's GPU, and take memory on it as it needs it."""
-    gpus = check_gpus(local_size)
-    if not gpus:
-        return
-    if local_size == 1 and len(gpus) > 1:
+def _take_gpu(world):
+    """Lets TensorFlow see only this process's GPU, and take memory on it as it needs it, and gives it its cores.
+
+    Raises UserError if there are too few GPUs or two ranks took the same; on all ranks, unless the world is elastic.
+    """
+    visible = tf.config.list_physical_devices("GPU")
+    mine = gpus.choice(len(visible), world.local_rank, world.local_size) if visible else None
+    if world.elastic and len(visible) < world.local_size:
+        check_gpus(world.local_size)  # its ranks cannot compare their GPUs yet; its launcher shows each all of them
+    if world.local_size == 1 and len(visible) > 1:
         logging.info(
             "one process uses one of the %d GPUs; to use all of them start it with horovodrun -np %d",
-            len(gpus),
-            len(gpus),
+            len(visible),
+            len(visible),
         )
-    tf.config.set_visible_devices(gpus[local_rank], "GPU")
-    tf.config.experimental.set_memory_growth(gpus[local_rank], True)
+    if visible:  # before any exchange, since that starts TensorFlow's devices
+        tf.config.set_visible_devices([] if mine is None else visible[mine], "GPU")
+    if mine is not None:
+        tf.config.experimental.set_memory_growth(visible[mine], True)
+    _split_cores(world.local_size)
+    if world.size > 1 and not world.elastic:
+        together(world, lambda: None if mine is not None else check_gpus(world.local_size))
+        _compare_gpus(world, None if mine is None else gpus.identity(mine))
+
+
+def _compare_gpus(world, mine):
+    same = gpus.taken_twice(world.gather_objects(mine))
+    if same:
+        raise UserError(
+            f"ranks {same[0]} and {same[1]} would use the same GPU, which the launcher shows to both; start at most "
+            "one rank per GPU, and let each see all GPUs of its machine, or one of its own (Slurm: --gpus-per-task=1)"
+        )
 
 
 def _split_cores(local_size):

@@ -1,0 +1,45 @@
+"""Which GPU is which. A launcher may show each process all GPUs of its machine, or only one of its own."""
+
+import ctypes
+from collections.abc import Sequence
+
+_BYTES = 16  # of a UUID
+
+
+def identity(index: int) -> str | None:
+    """The UUID of the GPU with this number among those that the process sees; None if the driver does not tell.
+
+    No two GPUs in the world have the same. Asking makes no context, so TensorFlow may still be configured.
+    """
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        ask = getattr(driver, "cuDeviceGetUuid_v2", None) or driver.cuDeviceGetUuid
+    except (OSError, AttributeError):
+        return None
+    device, uuid = ctypes.c_int(), ctypes.create_string_buffer(_BYTES)
+    calls = (
+        lambda: driver.cuInit(0),
+        lambda: driver.cuDeviceGet(ctypes.byref(device), index),
+        lambda: ask(uuid, device),
+    )
+    return uuid.raw.hex() if not any(call() for call in calls) else None
+
+
+def choice(count: int, local_rank: int, local_size: int) -> int | None:
+    """The number of the GPU that a process takes, of the `count` that it sees; None if these are too few.
+
+    Of one GPU every process of a machine takes that one: a launcher may show each its own, as Slurm's --gpus-per-task
+    does. Whether they are different shows only when the processes compare them (`taken_twice`).
+    """
+    if count == 1:
+        return 0
+    return local_rank if local_size <= count else None
+
+
+def taken_twice(identities: Sequence[str | None]) -> tuple[int, int] | None:
+    """The first two ranks that took the same GPU; None if there are none. None in the list: no GPU, or not known."""
+    first: dict[str, int] = {}
+    for rank, gpu in enumerate(identities):
+        if gpu is not None and first.setdefault(gpu, rank) != rank:
+            return first[gpu], rank
+    return None
