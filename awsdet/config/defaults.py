@@ -213,6 +213,7 @@ def optimizer():
             "weight_decay": 1e-4,
             "clip_norm": 0.0,  # global norm; 0: off
             "ema_decay": 0.0,  # 0: off
+            "compression": "none",  # or fp16: processes send each other gradients as float16 (docs/gpu.md)
         }
     )
 

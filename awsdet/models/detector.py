@@ -65,7 +65,7 @@ class Detector(tf.keras.Model):
         with tf.device("CPU:0"):  # random keys and conditions depend on it, which the host decides
             self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self.world = World()
-        self.loss_normalizer, self.clip_norm = "process", 0.0
+        self.loss_normalizer, self.clip_norm, self.compression = "process", 0.0, "none"
         self._accumulation, self._accumulated = Accumulation(), []
         self._detect_any_size = tf.function(self._detect, input_signature=[IMAGES_SPEC], autograph=False)
 
@@ -160,6 +160,7 @@ class Detector(tf.keras.Model):
         clip_norm: float = 0.0,
         accumulate_steps: int = 1,
         loss_normalizer: str = "process",
+        compression: str = "none",
         run_eagerly: bool | None = None,
         jit_compile: bool | None = None,
     ):
@@ -172,9 +173,12 @@ class Detector(tf.keras.Model):
             accumulate_steps: batches per update, which applies the mean of their gradients.
             loss_normalizer: "process": each rank divides its losses by its own counts. "global": by the counts summed
                 over the ranks, as if all images were in one batch.
+            compression: "fp16": the ranks send each other gradients as float16. "none": as they are.
         """
         if loss_normalizer not in ("process", "global"):
             raise ValueError(f"loss_normalizer is {loss_normalizer!r}; it must be process or global")
+        if compression not in ("none", "fp16"):
+            raise ValueError(f"compression is {compression!r}; it must be none or fp16")
         if not 0 <= clip_norm < float("inf"):
             raise ValueError(f"clip_norm is {clip_norm}; it must be a norm above 0, or 0 not to clip")
         if accumulate_steps < 1:
@@ -184,7 +188,7 @@ class Detector(tf.keras.Model):
         for layer in self.submodules:
             if isinstance(layer, Conv):
                 layer.world = self.world
-        self.loss_normalizer, self.clip_norm = loss_normalizer, clip_norm
+        self.loss_normalizer, self.clip_norm, self.compression = loss_normalizer, clip_norm, compression
         self._accumulation = Accumulation(accumulate_steps, self.world.elastic)
         # Made now, so that the training step is traced once: TensorFlow traces a function that makes variables twice.
         build = getattr(self.optimizer, "build", None) or self.optimizer._create_all_weights
@@ -285,7 +289,11 @@ class Detector(tf.keras.Model):
         return tf.cond(self._accumulation.completes(self.step), apply, lambda: global_norm(self._accumulated))
 
     def _apply(self, gradients, factor, variables, batch):
-        gradients = self.world.average(gradients)
+        half = self.compression == "fp16"
+        if half and update.scales_loss(self.optimizer):
+            # What is sent must fit float16 without the loss scale.
+            gradients, factor = [gradient * factor for gradient in gradients], 1.0
+        gradients = self.world.average(gradients, half)
         norm = factor * global_norm(gradients)
         # A finite loss may have a gradient that is not finite, and a ReLU then hides weights that became NaN, so the
         # run ends here. The update does not wait for the check: on the device it depends on the norm itself. A loss

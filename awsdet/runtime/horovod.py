@@ -13,6 +13,10 @@ from awsdet.runtime.world import World
 _SHUT_DOWN = re.compile(r"Horovod has been shut down|\[Op:Horovod")
 
 
+# By what numbers sent as float16 are multiplied: those of gradients are small, and float16 ends at 6e-8 and at 65,504.
+_HALF_SCALE = 128.0
+
+
 def build_features() -> dict[str, bool]:
     """Whether the installed Horovod was built with "gloo", "mpi" and "nccl". Raises ImportError if it is broken."""
     import horovod.tensorflow as hvd
@@ -60,13 +64,22 @@ class HorovodWorld(World):
             )
         self._watch = self._new_watch()
 
-    def average(self, gradients):
+    def average(self, gradients, half=False):
         """One operation per tensor, so that the first gradients are sent while the last are still being computed."""
         gradients = super().average(gradients)
         self._mark(gradients)
+        # A sum over the ranks must not leave float16 either, so each sends its share of the mean.
+        factor = _HALF_SCALE / self.size_tensor if half else None
+        return [
+            _from_half(self._reduce(i, _to_half(g, factor), self._hvd.Sum), g.dtype)
+            if half and g.dtype in (tf.float32, tf.float64)
+            else self._reduce(i, g, self._hvd.Average)
+            for i, g in enumerate(gradients)
+        ]
+
+    def _reduce(self, number, gradient, op):
         # Scopes differ between a graph that accumulates gradients and one that does not, so names must not have them.
-        options = {"op": self._hvd.Average, "ignore_name_scope": True}
-        return [self._hvd.allreduce(g, name=f"gradient_{i}", **options) for i, g in enumerate(gradients)]
+        return self._hvd.allreduce(gradient, op=op, name=f"gradient_{number}", ignore_name_scope=True)
 
     def sum(self, tensor, name="sum"):
         """See `World`."""
@@ -145,6 +158,14 @@ class HorovodWorld(World):
     def _submitted(self):
         """How many exchanges this rank has begun. The stall watch calls it from its own thread."""
         return self._calls + (int(self._marks.numpy()) if self._marks is not None else 0)
+
+
+def _to_half(gradient, factor):
+    return tf.cast(gradient * tf.cast(factor, gradient.dtype), tf.float16)
+
+
+def _from_half(total, dtype):
+    return tf.cast(total, dtype) / _HALF_SCALE
 
 
 def _transport(hvd):

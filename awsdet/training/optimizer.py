@@ -14,6 +14,7 @@ from awsdet.ops.multi_tensor import sgd_update
 from awsdet.runtime.errors import UserError
 
 OPTIMIZERS = ("sgd", "novograd", "lamb")
+COMPRESSIONS = ("none", "fp16")
 # The values of the papers, used if config.optimizer.beta_2 is 0. config.optimizer.momentum is beta 1.
 BETA_2 = {"novograd": 0.98, "lamb": 0.999}
 # LAMB neither decays biases and the parameters of normalisations nor rescales their updates, as in its paper.
@@ -92,6 +93,11 @@ def check_settings(settings):
     for name in ("weight_decay", "clip_norm"):
         if settings[name] < 0:
             raise UserError(f"optimizer.{name} is {settings[name]}; it must be 0 or more")
+    if settings.compression not in COMPRESSIONS:
+        reason = ", since Horovod 0.28.1 cannot add bfloat16" if settings.compression == "bf16" else ""
+        raise UserError(
+            f"optimizer.compression is {settings.compression!r}; it must be {' or '.join(COMPRESSIONS)}{reason}"
+        )
     if settings.beta_2 and settings.name not in BETA_2:
         raise UserError(
             f"optimizer.beta_2 is {settings.beta_2}, but {settings.name} has none; leave it at 0, or use "

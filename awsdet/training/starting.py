@@ -192,6 +192,7 @@ def _compile(parts, accumulate):
         clip_norm=config.optimizer.clip_norm,
         accumulate_steps=accumulate,
         loss_normalizer=config.train.loss_normalizer,
+        compression=config.optimizer.compression,
     )
     optimizer.create_slots(made, detector.trainable_variables)
     return made

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -11,6 +12,7 @@ from awsdet.runtime import processes
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.horovod import build_features
+from tests.runtime.thread_world import ThreadWorld
 
 # One program for several tests, since most of its time goes into starting.
 EXCHANGES = """
@@ -28,11 +30,15 @@ EXCHANGES = """
     rank = world.rank
     gradients = [tf.fill([3, 2], float(rank)), tf.constant([1.0, 2.0]) * (rank + 1)]
     average = tf.function(world.average)
+    wide = tf.constant([0.0, 1.0, -1e-3, 3e-6, 500.0, 1e-7]) * (1 + 2 * rank)
+    half = tf.function(lambda *values: world.average(values, half=True))
     mine = tf.Variable([float(rank), 5.0])
     world.broadcast_variables([mine])
     results.update({
         "average": [g.numpy().tolist() for g in average(gradients)],
         "eager average": [g.numpy().tolist() for g in world.average(gradients)],
+        "half": [[str(g.dtype.name), g.numpy().tolist()] for g in half(wide / 3, tf.constant([rank, 5]))],
+        "beyond half": [bool(tf.math.is_finite(half(tf.constant([x]))[0])) for x in (510.0, 1e9, float("nan"))],
         "sum": world.sum(tf.constant([rank + 1, 10])).numpy().tolist(),
         "variables": mine.numpy().tolist(),
         "objects": world.gather_objects({"rank": rank, "text": "x" * 100 * rank}),
@@ -49,19 +55,35 @@ EXCHANGES = """
 
 
 def test_exchanges_of_two_processes_until_one_crashes(horovodrun):
-    done = horovodrun(2, EXCHANGES, timeout=100)
+    done, halves = horovodrun(2, EXCHANGES, timeout=100), []
     for rank in range(2):
         results = json.loads(done.lines(rank)[-1])
         assert "3 processes were requested but 2 are running" in results["wrong size"]
         assert results["average"] == results["eager average"] == [[[0.5, 0.5]] * 3, [1.5, 3.0]]
+        (dtype, half), (kept, integers) = results["half"]
+        assert (dtype, kept, integers) == ("float32", "int32", [0, 5])
+        wanted = np.array([0.0, 1.0, -1e-3, 3e-6, 500.0, 1e-7]) * 2 / 3
+        np.testing.assert_allclose(half, wanted, rtol=2**-10, atol=1e-9)
+        assert not np.array_equal(np.float32(half), np.float32(wanted))  # they went as float16
+        halves.append(half)
+        assert results["beyond half"] == [True, False, False]
         assert results["sum"] == [3, 20]
         assert results["variables"] == [0.0, 5.0]
         assert results["objects"] == [{"rank": 0, "text": ""}, {"rank": 1, "text": "x" * 100}]
         assert results["chief's"] == [0, "from the chief"]
         assert results["ranks"] == [rank, 2, rank, 2]
         assert results["threads"] == max(1, usable_cores() // 2)
+    assert halves[0] == halves[1]
     # The crash ended the whole job, long before rank 0 was done.
     assert done.code != 0 and "rank 1 breaks" in done.output
+
+
+def test_two_ranks_with_the_same_gpu_stop_both():
+    """As if both saw one GPU; what they do then needs none."""
+    identities = {0: "gpu a", 1: "gpu a", 2: "gpu b"}
+    found = ThreadWorld.run(3, lambda world: processes._compare_gpus(world, identities[world.rank]))
+    assert all(isinstance(error, UserError) and "ranks 0 and 1 would use the same GPU" in str(error) for error in found)
+    assert ThreadWorld.run(3, lambda world: processes._compare_gpus(world, f"gpu {world.rank}")) == [None] * 3
 
 
 def test_one_process_has_the_same_face():
