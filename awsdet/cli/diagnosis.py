@@ -16,6 +16,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
+from awsdet.runtime import gpu_fit
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.version import __version__
 
@@ -84,7 +85,7 @@ def examine(directory="."):
         judge_tensorflow(tensorflow, tensorflow_error, driver_gpus),
         *judge_gpus(tensorflow),
         judge_horovod(horovod, horovod_error, len(tensorflow["gpus"]) if tensorflow else 0),
-        judge_operators(operators, operators_error, len(tensorflow["gpus"]) if tensorflow else 0),
+        judge_operators(operators, operators_error, _gpus(tensorflow)),
         *judge_launchers(find_program("horovodrun"), find_program("mpirun"), horovod),
         judge_names({name: address_of(name) for name in ("localhost", socket.gethostname())}),
         judge_disk(directory, shutil.disk_usage(directory).free),
@@ -242,17 +243,24 @@ def judge_tensorflow(tensorflow, error, driver_gpus):
 
 def judge_gpus(tensorflow):
     """One finding per GPU that TensorFlow sees; if it sees none, one that says so."""
-    gpus = tensorflow["gpus"] if tensorflow else []
+    gpus = _gpus(tensorflow)
     if not gpus:
         return [Finding("Devices", "GPU", "none")]
     findings = []
-    for index, (name, capability) in enumerate(gpus):
-        value = f"{name}, compute capability {'.'.join(map(str, capability))}"
-        if tuple(capability) >= (9, 0):
-            # TensorFlow 2.15 has kernels for GPUs up to 8.6 and 8.9. Newer GPUs compile each kernel at its first use.
-            value += "; the first start compiles kernels for many minutes (CUDA_CACHE_MAXSIZE=4294967296 keeps them)"
+    for index, gpu in enumerate(gpus):
+        value = f"{gpu.name}, compute capability {'.'.join(map(str, gpu.capability))}"
+        value += f"; --config.model.precision={gpu_fit.best_precision(gpu.capability)} suits it"
+        if gpu.capability >= (8, 0):
+            value += "; float32 products are computed in TF32 unless NVIDIA_TF32_OVERRIDE=0"
+        if gpu.capability > gpu_fit.TENSORFLOW_NEWEST:
+            value += "; the first start compiles TensorFlow's kernels for up to 30 minutes, and awsdet train keeps them"
+            value += f" (CUDA_CACHE_MAXSIZE={os.environ.get('CUDA_CACHE_MAXSIZE', gpu_fit.CACHE_BYTES)})"
         findings.append(Finding("Devices", f"GPU {index}", value))
     return findings
+
+
+def _gpus(tensorflow):
+    return [gpu_fit.Gpu(name, tuple(capability)) for name, capability in (tensorflow["gpus"] if tensorflow else [])]
 
 
 def judge_horovod(horovod, error, gpus):
@@ -273,12 +281,15 @@ def judge_horovod(horovod, error, gpus):
 
 
 def judge_operators(built_for, error, gpus):
-    """`built_for`: devices that the operators are for; None if they do not load. `gpus`: how many TensorFlow sees."""
+    """`built_for`: devices that the operators are for; None if they do not load. `gpus`: a Gpu per GPU that is seen."""
     if built_for is None:
         return Finding("Builds", "operators", f"do not load: {error}", "make ops")
     if gpus and "CUDA" not in built_for:
-        value = f"only for {built_for}, on a machine with {gpus} GPU{'s' if gpus != 1 else ''}"
+        value = f"only for {built_for}, on a machine with {len(gpus)} GPU{'s' if len(gpus) != 1 else ''}"
         return Finding("Builds", "operators", value, "make ops   (with a CUDA toolkit's nvcc on PATH)")
+    missing = gpu_fit.missing_code(built_for, gpus)
+    if missing:
+        return Finding("Builds", "operators", missing, gpu_fit.REBUILD)
     return Finding("Builds", "operators", f"for {built_for}")
 
 

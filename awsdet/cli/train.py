@@ -5,11 +5,13 @@ host discovery script, processes and hosts may come and go while the run goes on
 """
 
 import functools
+import os
 
 from absl import flags, logging
 
 from awsdet import config as config_module
 from awsdet.cli.ranks import run_on_all
+from awsdet.runtime import gpu_fit
 from awsdet.runtime.errors import UserError
 
 
@@ -43,6 +45,8 @@ def run(flag_values, overrides):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet train --help)")
     config = config_module.load(flag_values.config, overrides)
+    # Read when CUDA starts. Its own limit is too small for what TensorFlow compiles on new GPUs (docs/gpu.md).
+    os.environ.setdefault("CUDA_CACHE_MAXSIZE", str(gpu_fit.CACHE_BYTES))
     if flag_values.check:
         return _check(config, flag_values)
     work = functools.partial(_train, config, flag_values)
@@ -65,6 +69,7 @@ def _train(config, flag_values, world):
 def _check(config, flag_values):
     from awsdet.models import builder
     from awsdet.runtime import processes
+    from awsdet.training.gpu_start import check_gpu
     from awsdet.training.inputs import prepare, with_start
     from awsdet.training.transfer import take_weights
 
@@ -73,6 +78,7 @@ def _check(config, flag_values):
     processes.check_gpus(flag_values.processes_per_host or count)
     inputs = prepare(config, flag_values.output, flag_values.resume, count, chief=False)
     inputs = with_start(inputs, config, flag_values.resume, count, flag_values.elastic)
+    check_gpu(config)
     detector = builder.build(config, inputs.class_names)
     if config.train.init_from and inputs.start is None:
         take_weights(detector, config.train.init_from)

@@ -11,18 +11,27 @@ def identity(index: int) -> str | None:
 
     No two GPUs in the world have the same. Asking makes no context, so TensorFlow may still be configured.
     """
+    uuid = ctypes.create_string_buffer(_BYTES)
+    return uuid.raw.hex() if _ask(index, ("cuDeviceGetUuid_v2", "cuDeviceGetUuid"), uuid) else None
+
+
+def memory(index: int) -> int | None:
+    """The bytes of memory of that GPU; None if the driver does not tell."""
+    size = ctypes.c_size_t()
+    return size.value if _ask(index, ("cuDeviceTotalMem_v2",), ctypes.byref(size)) else None
+
+
+def _ask(index, names, answer):
+    """Has the first of the driver's functions `names` that exists write its `answer`. Returns whether it did."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
-        ask = getattr(driver, "cuDeviceGetUuid_v2", None) or driver.cuDeviceGetUuid
-    except (OSError, AttributeError):
-        return None
-    device, uuid = ctypes.c_int(), ctypes.create_string_buffer(_BYTES)
-    calls = (
-        lambda: driver.cuInit(0),
-        lambda: driver.cuDeviceGet(ctypes.byref(device), index),
-        lambda: ask(uuid, device),
-    )
-    return uuid.raw.hex() if not any(call() for call in calls) else None
+    except OSError:
+        return False
+    found = [getattr(driver, name) for name in names if hasattr(driver, name)]
+    device = ctypes.c_int()
+    if not found or driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), index):
+        return False
+    return not found[0](answer, device)
 
 
 def choice(count: int, local_rank: int, local_size: int) -> int | None:

@@ -18,6 +18,7 @@ from awsdet.training import optimizer
 from awsdet.training.committing import Committing
 from awsdet.training.evaluating import Evaluating
 from awsdet.training.failure import explain
+from awsdet.training.gpu_start import check_gpu
 from awsdet.training.inputs import prepare
 from awsdet.training.logs import Bar, Log
 from awsdet.training.saving import Saving
@@ -119,6 +120,7 @@ def _make(parts, output, class_names):
     tf.keras.utils.set_random_seed(config.seed)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
+    check_gpu(config)
     parts.detector = builder.build(config, parts.inputs.class_names)
     if config.train.init_from and parts.inputs.start is None and chief:
         take_weights(parts.detector, config.train.init_from)

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from awsdet.cli import diagnosis as doctor
+from awsdet.runtime.gpu_fit import Gpu
 
 GOOD = {"tensorflow-cpu": "2.15.1", "keras": "2.15.0", "tensorflow-addons": "0.23.0", "horovod": "0.28.1"}
 GOOD |= {"numpy": "1.26.4", "pycocotools": "2.0.8", "ml-collections": "1.1.0", "absl-py": "2.1.0", "pillow": "11.0.0"}
@@ -84,8 +85,13 @@ def test_gpu_lines():
     assert [finding.value for finding in doctor.judge_gpus(None)] == ["none"]
     (old,) = doctor.judge_gpus(ONE_GPU)
     (new,) = doctor.judge_gpus({"cuda": "12.2", "gpus": [["NVIDIA H100", [9, 0]]]})
-    assert old.value == "NVIDIA A10G, compute capability 8.6"
-    assert "CUDA_CACHE_MAXSIZE" in new.value
+    assert old.value.startswith(
+        "NVIDIA A10G, compute capability 8.6; --config.model.precision=mixed_bfloat16 suits it; "
+    )
+    assert "TF32" in old.value and "CUDA_CACHE_MAXSIZE" not in old.value
+    assert "CUDA_CACHE_MAXSIZE=4294967296" in new.value
+    (volta,) = doctor.judge_gpus({"cuda": "12.2", "gpus": [["Tesla V100-SXM2-16GB", [7, 0]]]})
+    assert "precision=mixed_float16" in volta.value and "TF32" not in volta.value
 
 
 @pytest.mark.parametrize(
@@ -108,14 +114,15 @@ def test_horovod(features, gpus, words):
     "built_for, gpus, words",
     [
         ("CPU", 0, ""),
-        ("CPU and CUDA 12.2 (sm_80 and PTX of compute_80)", 1, ""),
+        ("CPU and CUDA 12.2 (sm_70 and PTX of compute_90)", 1, ""),
         ("CPU and CUDA 12.2 (sm_80 and PTX of compute_80)", 0, ""),
         ("CPU", 2, "with 2 GPUs"),
+        ("CPU and CUDA 13.0 (sm_75 sm_80 sm_90 and PTX of compute_90)", 1, "has no code for Tesla V100"),
         (None, 0, "do not load: no such file"),
     ],
 )
 def test_operators(built_for, gpus, words):
-    finding = doctor.judge_operators(built_for, "no such file", gpus)
+    finding = doctor.judge_operators(built_for, "no such file", [Gpu("Tesla V100", (7, 0))] * gpus)
     assert (words in finding.value and "make ops" in finding.cure) if words else finding.value == f"for {built_for}"
     assert bool(finding.cure) is bool(words)
 

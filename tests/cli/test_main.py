@@ -167,3 +167,16 @@ def test_overview_loads_no_tensorflow():
     source = "import sys; from awsdet.cli.main import main; main(['--help']); print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("given, kept", [("", "4294967296"), ("7", "7")])
+def test_train_lets_cuda_keep_what_it_compiles(capsys, monkeypatch, tmp_path, given, kept):
+    """Unless the user has set the limit."""
+    monkeypatch.setenv("CUDA_CACHE_MAXSIZE", given)
+    if not given:
+        monkeypatch.delenv("CUDA_CACHE_MAXSIZE")
+    config = tmp_path / "config.py"
+    config.write_text("from awsdet import config\n\n\ndef get_config():\n    return config.mask_rcnn()\n")
+    line = mistake(capsys, "train", f"--config={config}", f"--output={tmp_path / 'run'}", "--check")
+    assert "would keep layers" in line or "train_records is empty" in line
+    assert os.environ["CUDA_CACHE_MAXSIZE"] == kept

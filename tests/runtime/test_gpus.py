@@ -29,7 +29,7 @@ def test_without_a_driver_nothing_is_known(monkeypatch):
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(gpus.ctypes, "CDLL", missing)
-    assert gpus.identity(0) is None
+    assert gpus.identity(0) is None and gpus.memory(0) is None
 
 
 @pytest.mark.parametrize("fails", ["", "cuInit", "cuDeviceGet", "cuDeviceGetUuid"])
@@ -50,5 +50,10 @@ def test_the_driver_is_asked(monkeypatch, fails):
             into.raw = uuid
             return 1 if fails == "cuDeviceGetUuid" else 0
 
+        def cuDeviceTotalMem_v2(self, into, device):
+            into._obj.value = 17 * 2**30
+            return 0
+
     monkeypatch.setattr(gpus.ctypes, "CDLL", lambda name: Driver())
+    assert gpus.memory(2) == (None if fails in ("cuInit", "cuDeviceGet") else 17 * 2**30)
     assert gpus.identity(2) == (None if fails else uuid.hex())
