@@ -26,7 +26,7 @@ def check_gpu(config):
         raise UserError(f"{missing}; build them again: {gpu_fit.REBUILD}")
     if "CUDA" not in built_for:
         logging.warning(
-            "the operators are built without CUDA: they run on the host, for which the GPU waits (make ops)"
+            "the operators are built without CUDA: they run on the host, and the GPU waits for it (make ops)"
         )
     for advice in advice_for(config, gpu):
         logging.log(logging.WARNING if advice.serious else logging.INFO, "%s", advice.text)
