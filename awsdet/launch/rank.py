@@ -6,7 +6,6 @@ command can save) and "kill". If the launcher vanishes, it ends the command: not
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ import psutil
 
 from awsdet.launch import network
 from awsdet.launch.channel import BEAT_SECONDS, Connection
+from awsdet.launch.orphans import end_with_parent
 
 # Variables by which the launcher tells this program where it is, what to say first, and after how much silence it is
 # gone; its working folder; and the user's NCCL_SOCKET_IFNAME, which horovodrun overwrites.
@@ -28,7 +28,6 @@ _CONNECT_SECONDS = 20
 _GRACE_SECONDS = 5  # for the command to end after SIGTERM once the launcher is gone
 _LONGEST_LINE = 1 << 16  # characters; longer lines are sent in pieces
 _RANKS = ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
-_PR_SET_PDEATHSIG = 1
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -96,7 +95,6 @@ def _start(command, address):
         environment["HOROVOD_GLOO_IFACE"] = interface
         environment["NCCL_SOCKET_IFNAME"] = os.environ.get(NCCL_INTERFACE, interface)
     environment["PYTHONUNBUFFERED"] = "1"
-    libc = ctypes.CDLL(None, use_errno=True)
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -105,8 +103,7 @@ def _start(command, address):
         env=environment,
         cwd=os.environ[FOLDER],
         start_new_session=True,
-        # If this program is killed, the command ends with it.
-        preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
+        preexec_fn=end_with_parent(),
     )
 
 

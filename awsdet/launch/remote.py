@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from awsdet.launch.network import is_local
+from awsdet.launch.orphans import end_with_parent
 
 # A host key that is not known yet is taken, a changed one is refused, and nobody is asked for a password.
 SSH_OPTIONS = ("-oBatchMode=yes", "-oStrictHostKeyChecking=accept-new", "-oConnectTimeout=10", "-oLogLevel=ERROR")
@@ -56,7 +57,13 @@ def run(host: str, command: Sequence[str], ssh: Ssh, seconds: float = 60.0) -> A
         arguments = [*_ssh(host, ssh), remote_line(command)]
     try:
         done = subprocess.run(
-            arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+            arguments,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            preexec_fn=end_with_parent(),
         )
     except subprocess.TimeoutExpired:
         return Answer(None, error=f"did not answer within {seconds:.0f} s; look at its load and its disks")
