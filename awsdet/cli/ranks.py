@@ -15,8 +15,16 @@ def run_on_all(work, expected_size=0, stall_seconds=600, elastic=False):
     A UserError is raised on rank 0 only, so that the user reads it once. The other ranks return 2.
     """
     from awsdet.runtime import processes
+    from awsdet.runtime.world import LeftOut, RunFailed
 
-    world = processes.start(expected_size, stall_seconds, elastic)
+    try:
+        world = processes.start(expected_size, stall_seconds, elastic)
+    except LeftOut as left:
+        logging.warning("%s; the others go on", left)
+        return 0
+    except RunFailed as failed:
+        logging.error("%s", failed)
+        return 1
     try:
         if not world.is_chief:
             logging.set_verbosity(logging.WARNING)

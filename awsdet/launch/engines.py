@@ -1,14 +1,13 @@
 """The programs that start the processes on the hosts: horovodrun (Gloo) and mpirun (Open MPI)."""
 
 import os
-import pathlib
 import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from awsdet.launch import network
+from awsdet.launch import horovodrun, network
 from awsdet.launch.hosts import Host, host_list
 from awsdet.launch.rank import ADDRESS, FOLDER, LOST_SECONDS, NCCL_INTERFACE, TOKEN
 from awsdet.launch.remote import SSH_OPTIONS, Ssh
@@ -76,13 +75,8 @@ def check_engine(engine: str, elastic: bool = False, identity: str = "") -> None
         raise UserError("an elastic job needs --engine=gloo; Open MPI ends all processes as soon as one is lost")
     if engine == "mpi" and shutil.which("mpirun") is None:
         raise UserError("mpirun is not installed; install Open MPI and run make setup again, or use --engine=gloo")
-    if engine == "gloo" and not horovodrun().is_file():
-        raise UserError(f"{horovodrun()} is missing; run make setup")
-
-
-def horovodrun() -> pathlib.Path:
-    """The horovodrun that belongs to this Python."""
-    return pathlib.Path(sys.executable).with_name("horovodrun")
+    if engine == "gloo" and not horovodrun.program().is_file():
+        raise UserError(f"{horovodrun.program()} is missing; run make setup")
 
 
 def start_command(plan: Plan) -> list[str]:
@@ -113,7 +107,7 @@ def is_passed(name: str) -> bool:
 
 
 def _horovodrun(plan):
-    arguments = [str(horovodrun()), "--gloo", "-np", str(plan.processes), "--disable-cache"]
+    arguments = [sys.executable, "-m", horovodrun.__name__, "--gloo", "-np", str(plan.processes), "--disable-cache"]
     arguments += ["--start-timeout", str(_START_SECONDS), "--network-interfaces", network.interface_of(plan.address)]
     arguments += plan.ssh.arguments()
     if plan.elastic is None:

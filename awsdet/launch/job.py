@@ -17,14 +17,16 @@ from awsdet.launch import engines
 from awsdet.launch.channel import Server
 from awsdet.launch.hosts import rank_hosts
 from awsdet.launch.rank import ENDING
+from awsdet.launch.roster import Roster
 from awsdet.launch.store import Store
-from awsdet.runtime.stall import verdict_in
+from awsdet.runtime.stall import stalled_process_in, verdict_in
 
 TAIL = 12  # how many of its last lines are shown of a rank that failed
 START_SECONDS = 150.0  # for all ranks to connect
 _FOLLOW_SECONDS = 20.0  # for the other ranks to end by themselves after one has failed
 _SILENT_FOLLOW_SECONDS = 3.0  # after one has fallen silent: the others wait for it, so they will not end by themselves
 _KILL_SECONDS = 10.0
+_STACK_SECONDS = 12.0  # for a rank that stalls in an elastic job to say where it hangs and to end, before it is killed
 _ENGINE_SECONDS = 5.0  # for the engine to end by itself once its ranks have ended
 
 
@@ -32,12 +34,13 @@ class Rank:
     """What the launcher knows of one rank.
 
     Attributes: number, host, connection; code, its exit code (negative: the signal that ended it; None: not known);
-    ended, whether nothing more will come from it; tail, its last lines.
+    ended, whether nothing more will come from it; tail, its last lines; kill_at, the time at which it is killed.
     """
 
     def __init__(self, number, host, connection):
         self.number, self.host, self.connection = number, host, connection
         self.code, self.ended, self.tail = None, False, collections.deque(maxlen=TAIL)
+        self.kill_at = None
 
     def __str__(self):
         return f"rank {self.number} ({self.host})"
@@ -60,7 +63,7 @@ class Job:
         self._ranks, self._failed, self._reason, self._stall = {}, None, "", None
         self._stops, self._deadline, self._kill_at = 0, None, None
         self._gone = []  # the ranks that an elastic job had lost when it was told to stop
-        self._engine, self._engine_lines = None, collections.deque(maxlen=200)
+        self._engine, self._engine_lines, self._roster = None, collections.deque(maxlen=200), None
         self._hosts = () if plan.elastic else rank_hosts(plan.hosts)
         self._start_seconds = START_SECONDS + (plan.elastic.timeout if plan.elastic else 0)
 
@@ -74,16 +77,28 @@ class Job:
         store = Store(self._plan.address, secrets.token_hex(16))
         before = {number: signal.signal(number, self._on_signal) for number in ENDING}
         try:
+            self._keep_roster()
             self._start_engine(engines.environment(self._plan, server.port, token, store.place))
             self._follow(server)
             return self._conclude()
         finally:
             self._end_all(server)
             store.close()
+            if self._roster is not None:
+                self._roster.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     # -------------------------------------------------------------------------------------------------------- the start
+
+    def _keep_roster(self):
+        """Has an elastic job take its hosts from a Roster."""
+        plan = self._plan
+        if plan.elastic:
+            names = [host.name for host in plan.hosts]
+            self._roster = Roster(plan.elastic.script, plan.slots, names, plan.ssh, self._say)
+            self._roster.start()
+            self._plan = plan._replace(elastic=plan.elastic._replace(script=self._roster.program))
 
     def _start_engine(self, environment):
         self._engine = subprocess.Popen(
@@ -116,6 +131,7 @@ class Job:
                 stops_done = self._stops
                 self._stop(server)
             self._check_silence()
+            self._kill_stalled()
             now = time.monotonic()
             if self._kill_at is not None and now > self._kill_at:
                 return
@@ -135,24 +151,27 @@ class Job:
         if event.kind == "line":
             rank.tail.append(event.content["text"])
             self._stall = self._stall or verdict_in(event.content["text"])
+            self._note_stalled(event.content["text"])
             self._show(f"[{rank.host}:{rank.number}] {event.content['text']}", event.content["stream"] == "err")
         elif event.kind == "exit":
             self._ended(rank, event.content["code"])
         elif event.kind == "lost" and not rank.ended:
             rank.ended = True
             self._rank_failed(rank, "its connection broke: its machine, its network, or all its processes are gone")
+            self._give_up(rank)
 
     def _welcome(self, event):
         number = event.content["rank"]
         host = self._hosts[number] if 0 <= number < len(self._hosts) else event.content["host"]
         self._ranks[event.connection] = Rank(number, host, event.connection)
-        if sum(not rank.ended for rank in self._ranks.values()) >= self._plan.processes:
+        if self._running() >= (self._plan.elastic.least if self._plan.elastic else self._plan.processes):
             self._deadline = None
         if self._stops:
             event.connection.send("stop")
 
     def _ended(self, rank, code):
         rank.code, rank.ended = code, True
+        self._wait_for_more()
         if self._stops and code == -signal.SIGTERM:
             rank.code = code = 0  # told to end twice, or before there was anything to save
         if code:
@@ -172,10 +191,31 @@ class Job:
                 rank.ended = True
                 how = f"nothing was heard from its machine for {silent:.0f} s: it hangs, or its network is gone"
                 self._rank_failed(rank, how, _SILENT_FOLLOW_SECONDS)
-                if self._plan.elastic:
-                    self._give_up(rank.host)
+                self._give_up(rank)
 
-    def _give_up(self, host):
+    def _note_stalled(self, line):
+        """Has a rank killed that stalls in an elastic job, if a line of another rank says so."""
+        stalled = stalled_process_in(line) if self._plan.elastic else None
+        for rank in self._ranks.values():
+            if stalled == (rank.host, rank.connection.peer["pid"]) and not rank.ended and rank.kill_at is None:
+                rank.kill_at = time.monotonic() + _STACK_SECONDS
+
+    def _kill_stalled(self):
+        for rank in self._ranks.values():
+            if rank.kill_at is not None and time.monotonic() > rank.kill_at and not rank.ended:
+                rank.kill_at = None
+                rank.connection.send("kill")
+
+    def _give_up(self, rank):
+        """Parts with a rank of an elastic job whose machine is lost. If that answers again, the rank ends itself."""
+        if not self._plan.elastic:
+            return
+        rank.connection.close()
+        self._roster.lost(rank.host)
+        self._wait_for_more()
+        self._end_helpers(rank.host)
+
+    def _end_helpers(self, host):
         """Ends what the engine runs for a host, by ssh. An elastic engine would wait for its processes for ever."""
         with contextlib.suppress(psutil.Error):
             for helper in psutil.Process(self._engine.pid).children(recursive=True):
@@ -183,6 +223,14 @@ class Job:
                     # horovodrun writes the name of the host into the command of each process.
                     if f"HOROVOD_HOSTNAME={host} " in " ".join(helper.cmdline()):
                         helper.kill()
+
+    def _running(self):
+        return sum(not rank.ended for rank in self._ranks.values())
+
+    def _wait_for_more(self):
+        """An elastic job in which all ranks have ended has a time for new ones to start."""
+        if self._plan.elastic and not self._running() and self._deadline is None:
+            self._deadline = time.monotonic() + self._start_seconds
 
     def _fail(self, rank, how, follow=0.0):
         self._failed, self._reason = rank, how

@@ -29,6 +29,7 @@ Value = TypeVar("Value")
 _PLACES = ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE")  # in the order of the launcher
 _GLOO_SECONDS = 120.0  # for a process that joins to load its libraries, and until a frozen machine is given up
 _JOIN_ATTEMPTS = 10
+_MEET_SECONDS = 0.5  # between two looks whether all ranks are there
 _STORE_ATTEMPTS = 5  # of at most 6 s each
 _LOOK_SECONDS = 30.0  # how often to see whether the launcher is there, while it is silent
 _PLACE_SECONDS = 24 * 3600.0  # for hosts to come (--wait-seconds of the launcher) and all processes to ask
@@ -133,8 +134,44 @@ class ElasticWorld(HorovodWorld):
         """None yet: the processes must first agree on the number of this world, see `_begin`."""
 
     def _join(self):
-        super()._join()
+        """Joins the world in which the environment says that this process has a place; if not all others come, the
+        next one. Raises LeftOut if there is no place for it any more."""
+        for attempt in range(_JOIN_ATTEMPTS):
+            try:
+                # Else Horovod would ask for the place again, which counts as another process, and abort without one.
+                del os.environ["HOROVOD_ELASTIC"]
+                self._meet()
+                super()._join()
+                break
+            except Exception as error:  # a process ended before or while they joined; the launcher makes new places
+                logging.warning("the processes did not find each other (attempt %d): %s", attempt + 1, error)
+                time.sleep(1)
+            finally:
+                os.environ["HOROVOD_ELASTIC"] = "1"
+            self._take_next_place()
+        else:
+            raise RunFailed(f"the processes did not find each other in {_JOIN_ATTEMPTS} attempts")
         logging.set_verbosity(self._verbosity if self.is_chief else min(self._verbosity, logging.WARNING))
+
+    def _meet(self):
+        """Waits until all ranks of the next world are about to join it: Horovod aborts the process if one never does.
+
+        The launcher forgets what is in its store whenever it makes a world. Raises TimeoutError.
+        """
+        rank, size = int(os.environ["HOROVOD_RANK"]), int(os.environ["HOROVOD_SIZE"])
+        limit = time.monotonic() + _GLOO_SECONDS
+        store = KeyValueStore(*self._address, scope="awsdet_here")
+        missing = {str(number) for number in range(size)} if rank == 0 else {"all"}
+        while True:
+            store.put(str(rank), "here")
+            missing = {key for key in missing if store.get(key) is None}
+            if not missing:
+                break
+            if time.monotonic() > limit:
+                raise TimeoutError(f"rank {', '.join(sorted(missing))} did not come" if rank == 0 else "no rank 0 came")
+            time.sleep(_MEET_SECONDS)
+        if rank == 0:
+            store.put("all", "here")
 
     def _begin(self):
         """Numbers this world and starts its stall watch, whose entries no other world's watch can take for its own."""
@@ -148,29 +185,25 @@ class ElasticWorld(HorovodWorld):
 
     def _find_each_other(self):
         """Leaves the present world and joins the next one."""
+        # There are places only once all ranks ask for one or have ended. The watch goes on until then, and takes this
+        # for one more exchange. So it finds a rank that hangs, also if the exchange with it has been given up before.
+        self._count_call()
+        self._take_next_place()
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
-        for attempt in range(_JOIN_ATTEMPTS):
-            self._hvd.shutdown()
-            self._changed.clear()
-            place = self._next_place()
-            self._check_launcher()
-            if place[0] < 0:
-                raise LeftOut(f"{self._place} has been taken out of the job")
-            for name, value in zip(_PLACES, place):
-                os.environ[f"HOROVOD_{name}"] = str(value)
-            try:
-                # Else Horovod would ask for the place again, which counts as another process, and abort without one.
-                del os.environ["HOROVOD_ELASTIC"]
-                self._join()
-                return
-            except Exception as error:  # a process ended while they joined; the launcher then makes new places
-                logging.warning("the processes did not find each other (attempt %d): %s", attempt + 1, error)
-                time.sleep(1)
-            finally:
-                os.environ["HOROVOD_ELASTIC"] = "1"
-        raise RunFailed(f"the processes did not find each other in {_JOIN_ATTEMPTS} attempts")
+        self._join()
+
+    def _take_next_place(self):
+        """Waits for this process's place in the next world. Raises LeftOut if it has none."""
+        self._hvd.shutdown()
+        self._changed.clear()
+        place = self._next_place()
+        self._check_launcher()
+        if place[0] < 0:
+            raise LeftOut(f"{self._place} has been taken out of the job")
+        for name, value in zip(_PLACES, place):
+            os.environ[f"HOROVOD_{name}"] = str(value)
 
     def _next_place(self):
         """This process's rank, size and so on in the next world. Waits until all processes have asked or ended, and

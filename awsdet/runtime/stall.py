@@ -32,14 +32,22 @@ _ENDING = "Ending the job."
 # Said of a rank that may yet go on, and once it does. The launcher must not take these for a verdict.
 _LATE = "rank %d (%s) %s; it must go on within %d s (train.stall_seconds)"
 _GOES_ON = "rank %d (%s) goes on"
+_GOING_ON = "Once process %s there has ended, the others go on."  # in an elastic run
 _IN_VERDICT = re.compile(rf"(rank \d+ \(.*\) .*); the limit is \d+ s \(train\.stall_seconds\)\. {re.escape(_ENDING)}$")
 _REQUEST_SECONDS = 3.0
+_IN_ELASTIC_VERDICT = re.compile(r"rank \d+ \((.*)\) .*\. Once process (\d+) there has ended, the others go on\.$")
 
 
 def verdict_in(line: str) -> str | None:
     """What a line of a rank's output says of the rank that stalls, with its number and host; None for other lines."""
     found = _IN_VERDICT.search(line)
     return found[1] if found else None
+
+
+def stalled_process_in(line: str) -> tuple[str, int] | None:
+    """(host, process number) of the rank that stalls in an elastic run, if a line of a rank's output says so."""
+    found = _IN_ELASTIC_VERDICT.search(line)
+    return (found[1], int(found[2])) if found else None
 
 
 class KeyValueStore:
@@ -189,21 +197,22 @@ class StallWatch(threading.Thread):
         """The thread's loop."""
         watched = range(self._size) if self._rank == 0 else (0,)
         ledger = Ledger(watched, self._limit, time.monotonic())
-        beat = 0
+        # At once, so that the others can name a process that freezes before it has waited for the first time.
+        beat, hosts = 0, {}
+        self._report(beat)
         while not self._done.wait(self._interval):
             beat += 1
-            self._put(self._rank, f"{beat} {self._submitted()} {socket.gethostname()}")
-            hosts = {}
+            self._report(beat)
             for rank in watched:
                 text = self._get(rank)
                 if text == "done":
                     return  # that rank has finished its work, so this one is about to exit too
                 if text:
-                    other_beat, count, hosts[rank] = text.split(" ", 2)
+                    other_beat, count, *hosts[rank] = text.split(" ", 3)
                     ledger.report(rank, int(other_beat), int(count), time.monotonic())
             verdict = ledger.verdict(time.monotonic())
             if verdict is not None:
-                self._end(*verdict, hosts.get(verdict[0], "unknown host"))
+                self._end(*verdict, *hosts.get(verdict[0], ("?", "unknown host")))
             elif self._rank in (0, 1):  # of those that watch rank 0, one is enough to name it
                 self._name_late(ledger.late(time.monotonic()), hosts)
             if self._get("verdict") == str(self._rank):
@@ -219,8 +228,11 @@ class StallWatch(threading.Thread):
             logging.warning(_GOES_ON, *self._late)
             self._late = None
         if rank is not None and self._late is None:
-            self._late = (rank, hosts.get(rank, "unknown host"))
+            self._late = (rank, hosts.get(rank, ("?", "unknown host"))[1])
             logging.warning(_LATE, *self._late, complaint, self._limit)
+
+    def _report(self, beat):
+        self._put(self._rank, f"{beat} {self._submitted()} {os.getpid()} {_host()}")
 
     def _put(self, key, text):
         self._store.put(f"{self._prefix}{key}", text)
@@ -228,12 +240,12 @@ class StallWatch(threading.Thread):
     def _get(self, key):
         return self._store.get(f"{self._prefix}{key}")
 
-    def _end(self, rank, complaint, host):
-        next_step = "Once it has ended, the others go on." if self._ends_itself else _ENDING
+    def _end(self, rank, complaint, pid, host):
+        next_step = _GOING_ON % pid if self._ends_itself else _ENDING
         logging.error(_VERDICT, rank, host, complaint, self._limit, next_step)
         self._put("verdict", str(rank))
         if self._ends_itself and rank != self._rank:
-            self._done.set()  # if its process is frozen, the launcher must end it
+            self._done.set()  # if its process is frozen, `awsdet launch` ends it
             return
         if rank == self._rank:
             self._show_stack()
@@ -247,3 +259,8 @@ class StallWatch(threading.Thread):
         logging.error("the other ranks wait for rank %d; its threads are here:", self._rank)
         faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
         self._done.set()
+
+
+def _host():
+    """This machine's name, as the launcher calls it if it has said so."""
+    return os.environ.get("HOROVOD_HOSTNAME") or socket.gethostname()

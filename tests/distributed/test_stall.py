@@ -2,6 +2,7 @@
 
 import pytest
 
+from awsdet.runtime import stall
 from awsdet.runtime.stall import Ledger, patience, verdict_in
 
 
@@ -73,6 +74,15 @@ def test_silent_rank_is_named_before_it_counts_as_stalled():
 
 def test_a_minute_is_enough_to_be_named():
     assert patience(600) == 60 and patience(24) == 6
+
+
+def test_the_launcher_reads_which_process_is_to_be_ended():
+    complaint = "has been silent for 9 s: its process is frozen or its machine is gone"
+    line = "12:00:00 " + stall._VERDICT % (1, "node2", complaint, 8, stall._GOING_ON % "4711")
+    assert stall.stalled_process_in(line) == ("node2", 4711) and stall.verdict_in(line) is None
+    line = stall._VERDICT % (1, "node2", complaint, 8, stall._ENDING)
+    assert stall.stalled_process_in(line) is None and stall.verdict_in(line) == f"rank 1 (node2) {complaint}"
+    assert stall.stalled_process_in(stall._VERDICT % (1, "unknown host", complaint, 8, stall._GOING_ON % "?")) is None
 
 
 STALL = """

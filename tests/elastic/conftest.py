@@ -5,19 +5,12 @@ import os
 import pathlib
 import subprocess
 import sys
-from typing import NamedTuple
 
 import pytest
 
+from tests.elastic.seen import Finished, read_records
+
 REPOSITORY = pathlib.Path(__file__).parents[2]
-
-
-class Finished(NamedTuple):
-    """A job that has ended. records: what its processes recorded, in the order of worlds and steps."""
-
-    code: int
-    output: str
-    records: list
 
 
 @pytest.fixture
@@ -46,8 +39,6 @@ def elastic_job(tmp_path):
             cwd=tmp_path,
             check=False,
         )
-        records = [json.loads(line) for file in folder.iterdir() for line in file.read_text().splitlines()]
-        records.sort(key=lambda r: (r["world"], r.get("step", -1), r["rank"]))
-        return Finished(done.returncode, done.stdout, records)
+        return Finished(done.returncode, done.stdout, read_records(folder))
 
     return run

@@ -11,6 +11,7 @@ import pytest
 from awsdet.runtime.world import World
 from awsdet.training import loop
 from awsdet.training.run_folder import RunFolder
+from tests.elastic.seen import check_images, check_worlds, lasting_steps, starts
 from tests.training.tiny_run import load_config, logged_lines, make_records, write_config
 
 PROGRAM = pathlib.Path(__file__).with_name("watched_run.py")
@@ -31,49 +32,6 @@ def train(elastic_job, tmp_path):
     return run
 
 
-def starts(job):
-    """World -> the records of its ranks at its start."""
-    found = {}
-    for record in job.records:
-        if "start" in record:
-            found.setdefault(record["world"], []).append(record)
-    return found
-
-
-def lasting_steps(job):
-    """Step -> records of its ranks, without the steps that were lost: each world replaces those from its start on."""
-    found = {}
-    for record in sorted(job.records, key=lambda r: (r["world"], r.get("step", -1))):
-        if "start" in record:
-            found = {step: records for step, records in found.items() if step < record["start"]}
-        else:
-            found.setdefault(record["step"], []).append(record)
-    return found
-
-
-def check_images(job, epoch_ends):
-    """Every image once per epoch, but for those that completed a batch: less than one batch per world and epoch."""
-    steps, begin = lasting_steps(job), 0
-    assert sorted(steps) == list(range(epoch_ends[-1]))
-    for end in epoch_ends:
-        records = [record for step in range(begin, end) for record in steps[step]]
-        for step in range(begin, end):
-            assert sorted(r["rank"] for r in steps[step]) == list(range(steps[step][0]["size"]))
-        shown = [image for record in records for image in record["ids"]]
-        assert len(set(shown)) == IMAGES
-        worlds = {record["world"]: record["size"] for record in records}
-        assert len(shown) - IMAGES <= sum(size - 1 for size in worlds.values())
-        begin = end
-
-
-def check_worlds(job, sizes):
-    """All ranks of each world began with the same weights, momentum and counters."""
-    worlds = starts(job)
-    assert [len(worlds[number]) for number in sorted(worlds)] == sizes
-    for records in worlds.values():
-        assert len({(r["state"], r["start"], r["accumulate"]) for r in records}) == 1
-
-
 def test_the_chief_dies_while_it_saves_and_a_host_joins(train, tmp_path):
     """Rank 0 is killed with half a checkpoint on disk; the other rank goes on, alone; then a third host joins it."""
     run = tmp_path / "run"
@@ -91,7 +49,7 @@ def test_the_chief_dies_while_it_saves_and_a_host_joins(train, tmp_path):
     assert alone["start"] in (4, 6) and 4 not in kept  # there is a commit of the step whose checkpoint is incomplete
     logged = logged_lines(run)
     ends = [line["step"] for line in logged if "box_ap" in line]
-    check_images(job, ends)
+    check_images(job, IMAGES, ends)
     assert all(record["traces"] == 1 for record in job.records if "traces" in record)
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best", *(path.name for path in kept.values())}
 
@@ -135,7 +93,7 @@ def test_a_host_dies_in_a_commit_and_the_chief_in_an_evaluation(train, tmp_path)
     assert [worlds[number][0]["accumulate"] for number in (1, 2, 3)] == [1, 2, 4]
     # If the epoch ended within an update, the last rank reads the images of that once more.
     end = max(lasting_steps(job)) + 1
-    check_images(job, [end])
+    check_images(job, IMAGES, [end])
     assert [line["step"] for line in logged_lines(tmp_path / "run") if "box_ap" in line] == [end]
     newest = RunFolder(tmp_path / "run").checkpoints.newest()
     info = json.loads((newest / "checkpoint.json").read_text())

@@ -4,8 +4,8 @@
 
 PLAN.json: {"folder": where records go, "hosts": the file that the discovery script shows, "events": [event, …]}. An
 event has `world`, `rank` or `host`, and a moment: `step`, `checkpoint` or `commit` (the number of a step), `evaluation`
-(true). Then what happens: "kill" true, "error" text, or "hosts" text for the hosts file, after which it waits until the
-launcher has told this rank of it.
+(true). Then what happens: "kill" true, "hang" true, "error" text, or "hosts" text for the hosts file, after which it
+waits until the launcher has told this rank of it.
 """
 
 import hashlib
@@ -46,6 +46,10 @@ def happen(moment, value):
                     time.sleep(0.1)
             if "error" in event:
                 raise tf.errors.UnknownError(None, None, event["error"])
+            if event.get("hang"):
+                print("hangs in world", me["world"], flush=True)
+                while True:
+                    time.sleep(60)
             if event.get("kill"):
                 os.kill(os.getpid(), signal.SIGKILL)
 

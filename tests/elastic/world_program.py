@@ -19,7 +19,7 @@ from awsdet.runtime.world import HostsChanged, LeftOut, RunFailed
 PLAN, WHAT = json.loads(pathlib.Path(sys.argv[1]).read_text()), sys.argv[2]
 HOST = os.environ["HOROVOD_HOSTNAME"]
 logging.set_verbosity(logging.INFO)
-world = processes.start(0, stall_seconds=3 if WHAT == "stall" else 600, elastic=True)
+world = processes.start(0, stall_seconds=3 if WHAT in ("stall", "freeze") else 600, elastic=True)
 state = {"count": 0}
 
 
@@ -40,6 +40,8 @@ def happen(count):
         hosts.write_text("".join(line for line in hosts.read_text().splitlines(True) if line != f"{HOST}:1\n"))
         while not world.hosts_changed:
             time.sleep(0.1)
+    if WHAT == "freeze" and count == 10 and world.number == 1 and world.rank == 0:
+        os.kill(os.getpid(), signal.SIGSTOP)
     if WHAT == "stall" and count == 10 and world.number == 1 and world.rank == 1:
         time.sleep(60)
 

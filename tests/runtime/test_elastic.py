@@ -98,3 +98,24 @@ def test_a_launcher_that_refuses_or_does_not_listen(launcher, world):
     world._address = ("127.0.0.1", 1)
     with pytest.raises(RunFailed, match="the launcher is gone"):
         world._next_place()
+
+
+@pytest.mark.parametrize(
+    "rank, there, missing",
+    [(0, ["0", "1", "2"], None), (0, ["1"], "rank 2 did not come"), (1, ["0"], "no rank 0 came"), (1, ["all"], None)],
+)
+def test_ranks_wait_for_each_other_before_they_join(launcher, world, monkeypatch, rank, there, missing):
+    """In Horovod, one that waits for another in vain would be aborted."""
+    monkeypatch.setattr(elastic, "_GLOO_SECONDS", 0.5)
+    monkeypatch.setattr(elastic, "_MEET_SECONDS", 0.05)
+    monkeypatch.setenv("HOROVOD_RANK", str(rank))
+    monkeypatch.setenv("HOROVOD_SIZE", "3")
+    launcher.values.update({f"/awsdet_here/{key}": b"here" for key in there})
+    if missing is None:
+        world._meet()
+        assert launcher.values["/awsdet_here/all"] == b"here"
+    else:
+        with pytest.raises(TimeoutError, match=missing):
+            world._meet()
+        assert "/awsdet_here/all" not in launcher.values
+    assert launcher.values[f"/awsdet_here/{rank}"] == b"here"
