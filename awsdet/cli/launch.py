@@ -74,6 +74,10 @@ def run(flag_values, command):
         raise UserError(
             f"the command is missing; write it after the hosts: {', '.join(COMMANDS)} (see awsdet launch --help)"
         )
+    if flag_values.elastic and command[0] != "train":
+        raise UserError(
+            f"{command[0]} cannot go on with other processes, only train can; leave out --elastic and its flags"
+        )
     _check_flags(flag_values)
     signals = {number: signal.signal(number, _stop_early) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:

@@ -32,6 +32,11 @@ def start(expected_size: int = 0, stall_seconds: float = 600, elastic: bool = Fa
     processes were given the same GPU.
     """
     launched = _launched_size()
+    if is_elastic() and not elastic:
+        raise UserError(
+            "only train can go on while processes come and go; start this command without a host discovery script "
+            "(awsdet launch: without --elastic)"
+        )
     if is_elastic() and expected_size:
         raise UserError(
             f"--processes={expected_size} fixes the number of processes, which changes in an elastic run; leave it out "

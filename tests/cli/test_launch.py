@@ -45,6 +45,8 @@ def said(capsys, *arguments):
         (["--elastic", "--min=4", "localhost:2", "train"], "the hosts have only 2 processes"),
         (["--elastic", "--engine=mpi", "localhost:2", "train"], "an elastic job needs --engine=gloo"),
         (["--min=2", "localhost:2", "train"], "--min belongs to an elastic job"),
+        (["--elastic", "localhost:2", "evaluate"], "evaluate cannot go on with other processes, only train can; leave"),
+        (["--elastic", "--hosts-from=x", "selftest"], "selftest cannot go on with other processes"),
     ],
 )
 def test_mistakes_are_one_line(capsys, arguments, says):

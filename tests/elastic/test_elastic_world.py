@@ -68,6 +68,14 @@ def test_only_horovods_end_means_that_a_rank_is_gone(message, gone):
     assert not rank_is_gone(tf.errors.NotFoundError(None, None, message)) and not rank_is_gone(ValueError(message))
 
 
+@pytest.mark.parametrize("expected_size", [0, 1])
+def test_work_that_cannot_go_on_is_refused_by_an_elastic_launcher(monkeypatch, expected_size):
+    """As that of awsdet evaluate and awsdet predict."""
+    monkeypatch.setenv("HOROVOD_ELASTIC", "1")
+    with pytest.raises(UserError, match="only train can go on while processes come and go; start this command without"):
+        processes.start(expected_size)
+
+
 def test_a_fixed_number_of_processes_contradicts_an_elastic_launcher(monkeypatch):
     before = threading.active_count()
     monkeypatch.setenv("HOROVOD_ELASTIC", "1")
