@@ -28,6 +28,20 @@ def parse(name, flag_values, arguments, positional):
     return overrides
 
 
+def define_check(flag_values, verb):
+    """Adds the flags by which `awsdet launch` lets the machine of rank 0 look for mistakes. verb: what they prevent."""
+    flags.DEFINE_bool(
+        "check", False, f"do not {verb}, only look for what would go wrong on this machine", flag_values=flag_values
+    )
+    flags.DEFINE_integer(
+        "processes_per_host",
+        0,
+        "with --check: how many of the processes run on this machine; 0: all",
+        flag_values=flag_values,
+        lower_bound=0,
+    )
+
+
 def _spelled(argument, flag_values):
     """The argument with its flag's name as it is defined: words may be joined by "-" or by "_"."""
     name, equals, value = argument.removeprefix("--").partition("=")

@@ -6,6 +6,7 @@ processes.
 
 from absl import flags, logging
 
+from awsdet.cli.arguments import define_check
 from awsdet.cli.ranks import run_on_all
 from awsdet.runtime.errors import UserError
 
@@ -19,7 +20,12 @@ def define(flag_values):
     flags.DEFINE_string(
         "split", "", "split of the records; empty: the checkpoint's eval_split", flag_values=flag_values
     )
-    flags.DEFINE_string("output", "", "JSON file to write, in COCO's results format", flag_values=flag_values)
+    flags.DEFINE_string(
+        "output",
+        "",
+        "JSON file to write, in COCO's results format; its folder is made if needed",
+        flag_values=flag_values,
+    )
     flags.DEFINE_integer(
         "batch_size",
         0,
@@ -27,6 +33,7 @@ def define(flag_values):
         flag_values=flag_values,
         lower_bound=0,
     )
+    define_check(flag_values, "evaluate")
 
 
 def run(flag_values, overrides):
@@ -35,6 +42,8 @@ def run(flag_values, overrides):
     for name in ("checkpoint", "records"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet evaluate --help)")
+    if flag_values.check:
+        return _check(flag_values)
     return run_on_all(lambda world: _evaluate(flag_values, world))
 
 
@@ -43,7 +52,7 @@ def _evaluate(flag_values, world):
     from awsdet.runtime.together import together
 
     # If a file is missing on one machine, the other ranks must not wait for that machine.
-    detector, manifest, options, source = together(world, lambda: _prepare(flag_values))
+    detector, manifest, options, source = together(world, lambda: _prepare(flag_values, world.is_chief))
     logging.info("evaluating %s on %d images", source, manifest.num_images)
     metrics = evaluate(detector, manifest, options, world, output=flag_values.output or None)
     if world.is_chief:
@@ -53,14 +62,27 @@ def _evaluate(flag_values, world):
     return 0
 
 
-def _prepare(flag_values):
-    """(detector, manifest, ReaderOptions, description of the checkpoint)."""
+def _check(flag_values):
+    from awsdet.runtime import processes
+
+    logging.set_verbosity(logging.WARNING)  # the run itself logs the rest
+    processes.check_gpus(max(1, flag_values.processes_per_host))
+    _, manifest, _, source = _prepare(flag_values, chief=True)
+    print(f"{source}: ready to evaluate on {manifest.num_images} images")
+    return 0
+
+
+def _prepare(flag_values, chief):
+    """(detector, manifest, ReaderOptions, description of the checkpoint). chief: whether this rank writes the file."""
     from awsdet.data.reader.builder import reader_options
     from awsdet.data.records.read import read_manifest
     from awsdet.evaluation import check_classes
     from awsdet.inference import checkpoint
     from awsdet.inference.fast_convolutions import use_fast_convolutions
+    from awsdet.runtime.files import check_writable
 
+    if flag_values.output and chief:
+        check_writable(flag_values.output, "output")
     detector, info = checkpoint.load(flag_values.checkpoint)
     use_fast_convolutions(detector)
     data = info["config"].data

@@ -114,7 +114,7 @@ def _prepare(flag_values, command):
         extra_env=flag_values.env,
         lost_seconds=flag_values.lost_seconds,
     )
-    if command[0] == "train" and elastic is not None and any(word.startswith("--processes=") for word in command):
+    if elastic is not None and any(word.startswith("--processes=") for word in command):
         raise UserError("--processes contradicts --elastic, under which their number changes; leave it out")
     if command[0] == "train" and elastic is None:
         plan = plan._replace(command=[*plan.command, _processes(command, plan.processes)])
@@ -208,7 +208,9 @@ def _elastic(flag_values, hosts):
 def _check(plan, command, show_table):
     """Looks for mistakes before anything is started, so that each is reported once. Returns the exit code."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    question = _question(command)._replace(launcher=(plan.address, 0), visible_gpus=visible)
+    question = _question(command)._replace(
+        launcher=(plan.address, 0), visible_gpus=visible, needs_mpi=plan.engine == "mpi"
+    )
     found = checks.examine(plan.hosts, plan.ssh, question)
     if show_table:
         show("\n".join(checks.table(plan.hosts, found.reports)), False)
@@ -216,10 +218,9 @@ def _check(plan, command, show_table):
         show(f"awsdet launch: {'' if finding.is_error else 'warning: '}{finding.text}", True)
     if found.errors:
         return 2
-    if command[0] == "train":
-        code = _check_training(plan)
-        if code:
-            return code
+    code = _check_command(plan)
+    if code:
+        return code
     if show_table:
         show(f"ready for {plan.processes} process(es) on {len(plan.hosts)} host(s)", False)
     return 0
@@ -232,17 +233,18 @@ def _question(command):
     values = flags.FlagValues()
     module.define(values)
     overrides = parse(name, values, arguments, getattr(module, "POSITIONAL", ()))
-    given = {flag: values[flag].value or "" for flag in ("config", "output", "records") if flag in values}
+    names = ("config", "output", "records", "checkpoint")
+    given = {flag: values[flag].value or "" for flag in names if flag in values}
     records = [given["records"]] if given.get("records") else []
     if name == "train" and given["config"]:
         data = config_module.load(given["config"], overrides).data
         records = [path for path in dict.fromkeys((data.train_records, data.eval_records)) if path]
     output = given.get("output", "") if name == "train" else ""
-    return checks.Question(given.get("config", ""), output, records)
+    return checks.Question(given.get("config", ""), output, records, checkpoint=given.get("checkpoint", ""))
 
 
-def _check_training(plan):
-    """Lets the host of rank 0 check config, records and output as the run itself would. Returns the exit code."""
+def _check_command(plan):
+    """Lets the host of rank 0 check the command as the run itself would. Returns the exit code."""
     host = plan.hosts[0]
     command = [*plan.command, "--check", f"--processes-per-host={max(host.slots for host in plan.hosts)}"]
     command += ["--elastic"] if plan.elastic else []

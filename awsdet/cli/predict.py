@@ -22,7 +22,7 @@ def define(flag_values):
         "checkpoint", None, "a checkpoint, or a run folder: its best checkpoint, or its newest", flag_values=flag_values
     )
     flags.DEFINE_string("input", None, "an image, or a folder of images", flag_values=flag_values)
-    flags.DEFINE_string("output", None, "JSON file to write", flag_values=flag_values)
+    flags.DEFINE_string("output", None, "JSON file to write; its folder is made if needed", flag_values=flag_values)
     flags.DEFINE_string("draw", "", "folder for pictures with the objects drawn in", flag_values=flag_values)
     flags.DEFINE_float(
         "score_threshold",
@@ -51,7 +51,9 @@ def run(flag_values, overrides):
     from awsdet.inference import checkpoint, predict
     from awsdet.inference.fast_convolutions import use_fast_convolutions
     from awsdet.runtime import processes
+    from awsdet.runtime.files import check_writable
 
+    check_writable(flag_values.output, "output")
     paths = predict.find_images(flag_values.input)
     root = _root(flag_values.input)
     if flag_values.draw:

@@ -7,13 +7,13 @@ message. The last line is the verdict. Exit codes: 0 all sums are right; 1 a sum
 """
 
 import functools
-import os
 import pathlib
 
 from absl import flags
 
+from awsdet.cli.arguments import define_check
 from awsdet.cli.ranks import run_on_all
-from awsdet.runtime.errors import UserError
+from awsdet.runtime import files
 
 
 def define(flag_values):
@@ -48,25 +48,34 @@ def define(flag_values):
         flag_values=flag_values,
         lower_bound=1,
     )
-    flags.DEFINE_string("json", "", "file to write everything to that was measured", flag_values=flag_values)
+    flags.DEFINE_string(
+        "json",
+        "",
+        "file to write everything to that was measured; its folder is made if needed",
+        flag_values=flag_values,
+    )
+    define_check(flag_values, "measure")
 
 
 def run(flag_values, overrides):
     """Measures, then prints what was found. Returns the exit code."""
     del overrides
+    if flag_values.check:
+        _check_json(flag_values)
+        print("ready for the self-test")
+        return 0
     return run_on_all(functools.partial(_measure, flag_values), stall_seconds=flag_values.stall_seconds)
 
 
 def _measure(flag_values, world):
     from awsdet.cli import selftest_report as report
     from awsdet.runtime import bandwidth, links
-    from awsdet.runtime.files import write_json
     from awsdet.runtime.together import together
     from awsdet.training.gradient_sizes import MASK_RCNN_R50_FPN
 
     log = links.NcclLog()
     try:
-        together(world, lambda: _check_writable(flag_values.json) if world.is_chief else None)
+        together(world, lambda: _check_json(flag_values) if world.is_chief else None)
         plan = bandwidth.Plan(
             MASK_RCNN_R50_FPN, flag_values.rounds, pair_bytes=max(1, int(flag_values.megabytes * 1e6 / 4)) * 4
         )
@@ -80,18 +89,14 @@ def _measure(flag_values, world):
         print(report.text(world.transport, ranks, machines, summary), flush=True)
         if flag_values.json:
             content = report.as_json(world.transport, ranks, machines, summary, plan, verdict)
-            write_json(flag_values.json, content, indent=1)
+            pathlib.Path(flag_values.json).parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(flag_values.json, content, indent=1)
         print(f"awsdet selftest: {verdict}", flush=True)
     world.barrier()  # as soon as a rank ends with code 1, horovodrun ends the others
     return code
 
 
-def _check_writable(path):
+def _check_json(flag_values):
     """A long measurement must not end with a file that cannot be written."""
-    if not path:
-        return
-    folder = pathlib.Path(path).resolve().parent
-    if not folder.is_dir():
-        raise UserError(f"--json={path} cannot be written: {folder} is no folder; create it first")
-    if pathlib.Path(path).is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"--json={path} cannot be written; name a file in a folder that you may write to")
+    if flag_values.json:
+        files.check_writable(flag_values.json, "json")

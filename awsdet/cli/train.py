@@ -10,6 +10,7 @@ import os
 from absl import flags, logging
 
 from awsdet import config as config_module
+from awsdet.cli.arguments import define_check
 from awsdet.cli.ranks import run_on_all
 from awsdet.runtime import gpu_fit
 from awsdet.runtime.errors import UserError
@@ -23,20 +24,8 @@ def define(flag_values):
     flags.DEFINE_integer(
         "processes", 0, "how many processes there must be; 0: any number", flag_values=flag_values, lower_bound=0
     )
-    flags.DEFINE_integer(
-        "processes_per_host",
-        0,
-        "with --check: how many of the processes run on this machine; 0: all",
-        flag_values=flag_values,
-        lower_bound=0,
-    )
     flags.DEFINE_bool("elastic", False, "with --check: the number of processes may change", flag_values=flag_values)
-    flags.DEFINE_bool(
-        "check",
-        False,
-        "do not train, only check config, records, output folder, and whether this machine has GPUs for --processes",
-        flag_values=flag_values,
-    )
+    define_check(flag_values, "train")
 
 
 def run(flag_values, overrides):

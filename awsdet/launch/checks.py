@@ -29,8 +29,8 @@ _SAME = "install the same commit of awsdet on all hosts and run make setup there
 class Question(NamedTuple):
     """What a job needs on its hosts.
 
-    config, output: paths, or "". records: folders of records. launcher: the address and port that hosts must reach.
-    visible_gpus: the CUDA_VISIBLE_DEVICES of the ranks, or None.
+    config, output, checkpoint: paths, or "". records: folders of records. launcher: the address and port that hosts
+    must reach. visible_gpus: the CUDA_VISIBLE_DEVICES of the ranks, or None. needs_mpi: whether Horovod must have MPI.
     peers: (name, address, port) of the hosts that a host should reach; `examine` fills it in.
     """
 
@@ -39,6 +39,8 @@ class Question(NamedTuple):
     records: Sequence[str] = ()
     launcher: tuple[str, int] | None = None
     visible_gpus: str | None = None
+    checkpoint: str = ""
+    needs_mpi: bool = False
     peers: Sequence[tuple[str, str, int]] = ()
 
 
@@ -64,10 +66,10 @@ class Examination(NamedTuple):
 def examine(hosts: Sequence[Host], ssh: Ssh, question: Question) -> Examination:
     """Probes all hosts, and compares them with the first one that answers.
 
-    Config and records of a single host are not looked at, since the command itself says more about them.
+    Config, records and checkpoint of a single host are not looked at, since the command itself says more about them.
     """
     if len(hosts) == 1:
-        question = question._replace(config="", records=())
+        question = question._replace(config="", records=(), checkpoint="")
     with _listening(question) as asked:
         with concurrent.futures.ThreadPoolExecutor(min(len(hosts), _MOST_AT_ONCE)) as pool:
             answers = list(pool.map(lambda at: _ask(hosts, at, ssh, asked), range(len(hosts))))
@@ -187,6 +189,11 @@ def _of_one(host, report):
         )
     if not report["packages"]["horovod"]:
         yield _error(f"host {name} has no Horovod: run make setup there")
+    elif report["horovod_mpi"] is False:
+        yield _error(
+            f"the Horovod of host {name} was built without MPI: install Open MPI there and run make setup again, or "
+            "use --engine=gloo"
+        )
     if report["operators"] is None:
         yield _error(f"host {name} has no compiled operators: run make setup there")
     if gpus is not None and len(gpus) < host.slots:
@@ -224,6 +231,13 @@ def _of_data(name, report, first_name, first, question):
         yield _error(f"config {question.config} is missing on host {name}: copy it there, to the same path")
     elif question.config and first["config"] and report["config"] != first["config"]:
         yield _error(f"config {question.config} on host {name} differs from that on {first_name}: copy it there")
+    if question.checkpoint and report["checkpoint"] is None:
+        yield _error(
+            f"checkpoint {question.checkpoint} is missing on host {name}: copy it there, to the same path, or use a "
+            "shared disk"
+        )
+    elif question.checkpoint and first["checkpoint"] and report["checkpoint"] != first["checkpoint"]:
+        yield _error(f"checkpoint {question.checkpoint} on host {name} is another than on {first_name}: copy it again")
     for path, digest in report["records"].items():
         if digest is None:
             yield _error(

@@ -7,7 +7,9 @@ import concurrent.futures
 import glob
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
+import mmap
 import os
 import pathlib
 import platform
@@ -43,6 +45,8 @@ def main(question):
         "addresses": _addresses(),
         "reaches_launcher": _reaches(*question["launcher"]) if question.get("launcher") else None,
         "config": _digest([question["config"]]) if question.get("config") else None,
+        "checkpoint": _checkpoint(question["checkpoint"]) if question.get("checkpoint") else None,
+        "horovod_mpi": _horovod_has_mpi() if question.get("needs_mpi") else None,
         "unreached": _unreached(question.get("peers", ())),
         "records": {path: _records(path) for path in question.get("records", ())},
         "broken_shards": {path: _broken_shards(path) for path in question.get("records", ())},
@@ -168,6 +172,27 @@ def _size(path):
 def _records(path):
     """Digest of the manifests in a folder of records; None if there is none."""
     return _digest(sorted(pathlib.Path(path).glob("*.manifest.json")))
+
+
+def _checkpoint(path):
+    """Digest of the description of the checkpoint that a path stands for (see `inference.checkpoint.find`), or None."""
+    path = pathlib.Path(path)
+    folders = [path / "checkpoints", path]
+    newest = [step for folder in folders for step in sorted(folder.glob("step-*"), reverse=True)]
+    for folder in (path, *(folder / "best" for folder in folders), *newest):
+        if (folder / "checkpoint.json").is_file():
+            return _digest([folder / "checkpoint.json"])
+    return None
+
+
+def _horovod_has_mpi():
+    """Whether Horovod's library for TensorFlow needs that of MPI; None if it is not found. To load it takes seconds."""
+    spec = importlib.util.find_spec("horovod")  # does not import it
+    for folder in spec.submodule_search_locations if spec else ():
+        for library in glob.glob(os.path.join(folder, "tensorflow", "mpi_lib*.so")):
+            with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return content.find(b"libmpi") >= 0
+    return None
 
 
 def _output(path):

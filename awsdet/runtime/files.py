@@ -13,6 +13,8 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+from awsdet.runtime.errors import UserError
+
 ASIDE = ".aside-"  # the names of what is being written or removed start with it
 
 AnyPath = str | os.PathLike[str]
@@ -55,6 +57,21 @@ def write_text(path: AnyPath, text: str) -> None:
 def write_json(path: AnyPath, content: Any, indent: int | None = None) -> None:
     """Writes a JSON file in one piece, without any spaces unless `indent` is given. Raises OSError."""
     write_text(path, json.dumps(content, indent=indent, separators=None if indent else (",", ":")))
+
+
+def check_writable(path: AnyPath, flag: str) -> None:
+    """Raises UserError, which names the flag, if no file can be written to `path`. Its folder need not exist yet.
+
+    For output that is written at the end of a long work.
+    """
+    path = pathlib.Path(path).absolute()
+    if path.is_dir():
+        raise UserError(f"--{flag}={path} is a folder; name a file")
+    folder = next(parent for parent in path.parents if os.path.lexists(parent))
+    if not folder.is_dir():
+        raise UserError(f"--{flag}={path} cannot be written: {folder} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"--{flag}={path} cannot be written: you may not write to {folder}; name another folder")
 
 
 def flush(path: AnyPath) -> None:

@@ -26,7 +26,7 @@ def arguments(folder, **changed):
 
 
 def test_table_and_results(folder, capsys, monkeypatch):
-    results, faster = folder / "results.json", []
+    results, faster = folder / "new" / "results.json", []
     monkeypatch.setattr(fast_convolutions, "use_fast_convolutions", faster.append)
     assert cli.main(arguments(folder, output=results, batch_size=2)) == 0
     assert len(faster) == 1
@@ -50,12 +50,22 @@ def test_table_and_results(folder, capsys, monkeypatch):
         ({"records": "/nowhere"}, "awsdet convert"),
         ({"split": "test"}, "no split test"),
         ({"batch_size": -1}, "batch_size"),
+        ({"output": "/"}, "--output=/ is a folder; name a file"),
+        ({"output": "/proc/version/x/r.json"}, "cannot be written: /proc/version is no folder"),
     ],
 )
 def test_mistakes_end_in_one_line(folder, changed, words, capsys):
-    assert cli.main(arguments(folder, **changed)) == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("awsdet evaluate: ") and words in last
+    """The same one whether it is looked for before the work or found by it."""
+    said = []
+    for check in (False, True):
+        assert cli.main(arguments(folder, **changed, check=check)) == 2
+        said.append(capsys.readouterr().err.splitlines()[-1])
+    assert said[0] == said[1] and said[0].startswith("awsdet evaluate: ") and words in said[0]
+
+
+def test_check_evaluates_nothing(folder, tmp_path, capsys):
+    assert cli.main(arguments(folder, output=tmp_path / "new" / "results.json", check=True)) == 0
+    assert capsys.readouterr().out.endswith("ready to evaluate on 5 images\n") and list(tmp_path.iterdir()) == []
 
 
 def test_checkpoint_of_another_class_list(folder, tmp_path, capsys):

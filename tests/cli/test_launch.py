@@ -65,6 +65,28 @@ def test_mistake_in_the_config_is_found_before_anything_starts(capfd, tmp_path):
     assert code == 2 and err.count("\n") == 0 and "nowhere.py" in err
 
 
+@pytest.mark.parametrize(
+    "command, says",
+    [
+        (["train"], "awsdet train: --config is missing"),
+        (["evaluate", "--records=x"], "awsdet evaluate: --checkpoint is missing"),
+        (["evaluate", "--checkpoint=x"], "awsdet evaluate: --records is missing"),
+        (["evaluate", "--checkpoint=nowhere", "--records=x"], "awsdet evaluate: checkpoint nowhere does not exist"),
+        (["selftest", "--json=/proc/version/o.json"], "awsdet selftest: --json=/proc/version/o.json cannot be written"),
+    ],
+)
+def test_check_finds_what_would_end_the_command(capfd, tmp_path, monkeypatch, command, says):
+    monkeypatch.chdir(tmp_path)
+    code, err = said(capfd, "--check", "localhost:1", *command)
+    assert code == 2 and says in err.splitlines()[-1]
+
+
+def test_check_of_a_command_that_would_run(capfd, tmp_path):
+    assert main.main(["launch", "--check", "localhost:2", "selftest", f"--json={tmp_path}/new/o.json"]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "ready for 2 process(es) on 1 host(s)"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_help_of_the_command(capsys):
     assert main.main(["launch", "h1:2", "train", "--help"]) == 0
     assert capsys.readouterr().out.startswith("awsdet train:")

@@ -31,20 +31,21 @@ def verdict(found, least=0.0):
 
 
 def test_alone_it_says_that_nothing_was_exchanged(capsys, tmp_path):
-    assert cli.main(["selftest", "--rounds=1", f"--json={tmp_path / 'o.json'}"]) == 0
+    assert cli.main(["selftest", "--rounds=1", f"--json={tmp_path / 'new' / 'o.json'}"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[-1] == "awsdet selftest: OK, but there is only one rank, so nothing was exchanged"
     assert "horovodrun -np 2 awsdet selftest" in "\n".join(out)
-    written = json.loads((tmp_path / "o.json").read_text())
+    written = json.loads((tmp_path / "new" / "o.json").read_text())
     assert written["verdict"] in out[-1] and len(written["ranks"]) == 1
 
 
-@pytest.mark.parametrize("path", ["nowhere/o.json", "."])
-def test_file_that_cannot_be_written_is_told_before_the_measurement(capsys, tmp_path, monkeypatch, path):
+@pytest.mark.parametrize("path, why", [("file/o.json", "/file is no folder"), (".", " is a folder; name a file")])
+def test_file_that_cannot_be_written_is_told_before_the_measurement(capsys, tmp_path, monkeypatch, path, why):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
     monkeypatch.setattr("awsdet.runtime.bandwidth.measure", None)  # to call it would be an error
     assert cli.main(["selftest", f"--json={path}"]) == 2
-    assert f"--json={path} cannot be written" in capsys.readouterr().err
+    assert why in capsys.readouterr().err
 
 
 def test_nccl_is_told_to_write_before_the_first_exchange(tmp_path, monkeypatch):

@@ -1,6 +1,10 @@
 """The checks before a job: what is found in the reports of hosts, and a real report of this machine."""
 
 import copy
+import os
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -9,8 +13,9 @@ from awsdet.launch.checks import Question, compare, examine, table
 from awsdet.launch.hosts import Host
 from awsdet.launch.remote import Ssh
 
+ROOT = pathlib.Path(__file__).parents[2]
 HOSTS = [Host("h1", 8), Host("h2", 8)]
-QUESTION = Question("c.py", "runs/x", ["/records"])
+QUESTION = Question("c.py", "runs/x", ["/records"], checkpoint="runs/y", needs_mpi=True)
 REPORT = {
     "host": "ip-1",
     "own_name_resolves": True,
@@ -23,6 +28,8 @@ REPORT = {
     "addresses": {"lo": "127.0.0.1", "ens5": "10.0.0.1"},
     "reaches_launcher": True,
     "config": "cccc",
+    "checkpoint": "9999",
+    "horovod_mpi": True,
     "unreached": [],
     "records": {"/records": "dddd"},
     "broken_shards": {"/records": []},
@@ -69,6 +76,9 @@ def test_equal_hosts_are_fine():
         ({"config": "ffff"}, "config c.py on host h2 differs from that on h1"),
         ({"records": {"/records": None}}, "records /records are missing on host h2"),
         ({"records": {"/records": "ffff"}}, "records /records on host h2 are others than on h1"),
+        ({"horovod_mpi": False}, "the Horovod of host h2 was built without MPI"),
+        ({"checkpoint": None}, "checkpoint runs/y is missing on host h2"),
+        ({"checkpoint": "ffff"}, "checkpoint runs/y on host h2 is another than on h1"),
         (
             {"broken_shards": {"/records": ["train-0", "train-1"]}},
             "records /records on host h2 are not complete (train-0 and 1 more)",
@@ -143,13 +153,45 @@ def test_this_machine(tmp_path):
     assert examination.reports["localhost"]["output"][0] is True
     assert not (tmp_path / "run").exists()
 
-    missing = question._replace(config=str(tmp_path / "no.py"), output="/proc/x", records=[str(tmp_path)])
+    checkpoint = str(tmp_path / "run")
+    missing = question._replace(
+        config=str(tmp_path / "no.py"), output="/proc/x", records=[str(tmp_path)], checkpoint=checkpoint
+    )
     errors = "\n".join(examine(hosts, Ssh(), missing).errors)
     for host in ("localhost", "127.0.0.1"):
         assert (
             f"no.py is missing on host {host}" in errors and f"records {tmp_path} are missing on host {host}" in errors
         )
+        assert f"checkpoint {checkpoint} is missing on host {host}" in errors
     assert "output /proc/x cannot be written on host localhost" in errors
+
+
+def test_checkpoint_that_a_path_stands_for(tmp_path):
+    """As awsdet evaluate takes it: the checkpoint itself, the best one, or the newest."""
+    digests = {}
+    for name in ("step-00000001", "step-00000002"):
+        folder = tmp_path / "run" / "checkpoints" / name
+        folder.mkdir(parents=True)
+        (folder / "checkpoint.json").write_text(name)
+        digests[name] = probe._checkpoint(folder)
+    assert len(set(digests.values())) == 2
+    for path in (tmp_path / "run", tmp_path / "run" / "checkpoints"):
+        assert probe._checkpoint(path) == digests["step-00000002"]
+    (tmp_path / "run" / "checkpoints" / "best").symlink_to("step-00000001")
+    for path in (tmp_path / "run", tmp_path / "run" / "checkpoints"):
+        assert probe._checkpoint(path) == digests["step-00000001"]
+    assert probe._checkpoint(tmp_path) is None
+
+
+def test_whether_horovod_has_mpi():
+    """As the set-up built it: it notes what it built with, and .venv-mpi is always built with MPI."""
+    stamp, overlay = pathlib.Path(sys.prefix, "awsdet-setup", "horovod"), ROOT / ".venv-mpi" / "bin" / "python"
+    if stamp.is_file():
+        assert probe._horovod_has_mpi() == ("no MPI" not in stamp.read_text())
+    if overlay.is_file():
+        command = [overlay, "-c", "from awsdet.launch import probe; print(probe._horovod_has_mpi())"]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert done.stdout == "True\n", done.stderr
 
 
 def test_host_without_awsdet_or_python(monkeypatch, tmp_path):

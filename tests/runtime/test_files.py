@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from awsdet.runtime import files
+from awsdet.runtime.errors import UserError
 
 
 def names(folder):
@@ -133,3 +134,27 @@ def test_removing(tmp_path):
     assert names(tmp_path / "folder") == ["file"]
     files.remove_at_once(tmp_path / "folder")
     assert names(tmp_path) == []
+
+
+def test_file_that_could_be_written_is_not_made(tmp_path):
+    files.check_writable(tmp_path / "new" / "deep" / "o.json", "output")
+    (tmp_path / "o.json").touch()
+    files.check_writable(tmp_path / "o.json", "output")
+    assert [path.name for path in tmp_path.iterdir()] == ["o.json"]
+
+
+@pytest.mark.parametrize(
+    "path, why",
+    [("/", "is a folder; name a file"), ("file/o.json", "file is no folder"), ("gone/o.json", "is no folder")],
+)
+def test_file_that_cannot_be_written(tmp_path, path, why):
+    (tmp_path / "file").touch()
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="^--output=/.*" + why):
+        files.check_writable(tmp_path / path, "output")
+
+
+def test_folder_that_one_may_not_write_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.os, "access", lambda folder, mode: False)  # root may write everywhere
+    with pytest.raises(UserError, match=f"you may not write to {tmp_path}; name another folder"):
+        files.check_writable(tmp_path / "o.json", "output")
