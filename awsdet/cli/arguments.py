@@ -68,5 +68,16 @@ def split_overrides(arguments):
             if not value or value.startswith("--"):
                 raise UserError(f"--config.{override} has no value; write --config.{override}=VALUE")
             override = f"{override}={value}"
+        _check_new(override, overrides)
         overrides.append(override)
     return overrides, plain
+
+
+def _check_new(override, overrides):
+    """Refuses a second value for a key: one of the two would be dropped."""
+    key, _, value = override.partition("=")
+    for earlier in overrides:
+        if earlier.partition("=")[0] == key:
+            raise UserError(
+                f"--config.{key} is given twice: {earlier.partition('=')[2]} and {value}; leave one of them out"
+            )

@@ -47,6 +47,7 @@ def said(capsys, *arguments):
         (["--min=2", "localhost:2", "train"], "--min belongs to an elastic job"),
         (["--elastic", "localhost:2", "evaluate"], "evaluate cannot go on with other processes, only train can; leave"),
         (["--elastic", "--hosts-from=x", "selftest"], "selftest cannot go on with other processes"),
+        (["localhost:2", "train", "--config.seed=1", "--config.seed=1"], "--config.seed is given twice: 1 and 1"),
     ],
 )
 def test_mistakes_are_one_line(capsys, arguments, says):
