@@ -113,10 +113,11 @@ def _launch(flag_values, overrides):
     from awsdet.sagemaker import jobs, request, storage
     from awsdet.sagemaker.services import ServiceFailure
 
-    own_config = _own_config(flag_values.config, overrides)
+    own_config, config = _config(flag_values.config, overrides)
     job = _job(flag_values, overrides, own_config)
     sent = request.create_training_job(job)
     image_region = request.region_of_image(job.image)
+    _warn_of_random_layers(config, job)
     if flag_values["dry-run"].value:
         _note_region(flag_values.region, image_region)
         if own_config:
@@ -182,8 +183,10 @@ def _job(flag_values, overrides, own_config):
     )
 
 
-def _own_config(name, overrides):
-    """The path of the user's own config file; None for one of the image. Checks the file and the overrides.
+def _config(name, overrides):
+    """(path of the user's own config file, or None for one of the image; its settings, or None if it is not here).
+
+    Checks the file, and the names and types of the overrides.
 
     A file of one's own is read from a folder of its own, as in the container: it must not need files beside it. A file
     of the image is checked if the folder that the command runs in holds the same one.
@@ -195,19 +198,29 @@ def _own_config(name, overrides):
     path = pathlib.Path(name)
     if name.startswith(_OF_IMAGE):
         if path.is_file():
-            config_module.load(path, overrides)
-        else:
-            _note(f"{name} is not here, so neither it nor --config.… could be checked; the image must have it")
-        return None
+            return None, config_module.load(path, overrides)
+        _note(f"{name} is not here, so neither it nor --config.… could be checked; the image must have it")
+        return None, None
     if not path.is_file():
         raise UserError(f"config file {name} does not exist; name a file, or configs/… for one of the image")
     with tempfile.TemporaryDirectory() as alone:
         copy = shutil.copy(path, alone)
         try:
-            config_module.load(copy, overrides)
+            return path, config_module.load(copy, overrides)
         except UserError as error:
             raise UserError(str(error).replace(str(copy), name)) from error
-    return path
+
+
+def _warn_of_random_layers(config, job):
+    """Says that a new run would be refused. No mistake, since a job that goes on from a checkpoint needs no weights."""
+    from awsdet import config as config_module
+
+    frozen = config_module.frozen_at_random(config) if config is not None and not job.weights else ""
+    if frozen:
+        _note(
+            f"warning: {frozen} would keep layers at their random initial values; without --weights the job fails at "
+            "its start, unless it goes on from a checkpoint"
+        )
 
 
 def _pairs(texts, flag):

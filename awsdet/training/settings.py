@@ -50,13 +50,11 @@ def check_settings(config):
 
 def check_start(config):
     """Raises UserError if a new run would never train layers that start at random values."""
-    backbone, train = config.model.backbone, config.train
-    frozen = [f"frozen_stages={backbone.frozen_stages}"] if backbone.frozen_stages >= 0 else []
-    frozen += ["norm=frozen_batch_norm"] if backbone.norm == "frozen_batch_norm" else []
-    if frozen and not train.init_from and not train.allow_random_frozen:
+    frozen = config_module.frozen_at_random(config)
+    if frozen:
         raise UserError(
-            f"model.backbone.{' and '.join(frozen)} would keep layers at their random initial values, since "
-            "train.init_from is empty; give weights with --config.train.init_from=FILE, or train from scratch with "
+            f"{frozen} would keep layers at their random initial values, since train.init_from is empty; give weights "
+            "with --config.train.init_from=FILE, or train from scratch with "
             "--config.model.backbone.frozen_stages=-1 --config.model.backbone.norm=batch_norm, or allow it with "
             "--config.train.allow_random_frozen=true"
         )

@@ -25,6 +25,12 @@ LAUNCH = (
 )
 
 
+RANDOM_LAYERS = (
+    "awsdet sagemaker launch: warning: model.backbone.frozen_stages=1 and norm=frozen_batch_norm would keep layers at "
+    "their random initial values; without --weights the job fails at its start, unless it goes on from a checkpoint\n"
+)
+
+
 def dry_run(*arguments, **options):
     """(the request, what was said beside it) of a dry run without credentials or region."""
     done = awsdet("sagemaker", *LAUNCH, "--dry-run", *arguments, **options)
@@ -42,7 +48,12 @@ def mistake(*arguments, **options):
 
 def test_dry_run_prints_the_request_of_the_job():
     made, said = dry_run("--name=mine-1")
-    assert made == request.create_training_job(job()) and said == ""
+    assert made == request.create_training_job(job()) and said == RANDOM_LAYERS
+
+
+def test_a_run_with_weights_or_without_frozen_layers_needs_no_warning():
+    assert dry_run("--weights=s3://bucket/w.npz")[1] == ""
+    assert dry_run("--config.model.backbone.frozen_stages=-1", "--config.model.backbone.norm=batch_norm")[1] == ""
 
 
 def test_every_flag_reaches_the_request():
@@ -83,13 +94,14 @@ def test_every_flag_reaches_the_request():
 def test_output_that_is_not_given_is_said():
     made, said = dry_run("--output=", "--name=mine-1")
     assert made["OutputDataConfig"] == {"S3OutputPath": "s3://bucket/awsdet"}
-    assert said == "awsdet sagemaker launch: the output goes to s3://bucket/awsdet, since there is no --output\n"
+    first = "awsdet sagemaker launch: the output goes to s3://bucket/awsdet, since there is no --output\n"
+    assert said == first + RANDOM_LAYERS
 
 
 def test_image_of_another_region_is_said():
     _, said = dry_run("--region=eu-west-1")
     assert "the job is in eu-west-1 and the image in us-east-1" in said
-    assert dry_run(f"--region={REGION}")[1] == ""
+    assert dry_run(f"--region={REGION}")[1] == RANDOM_LAYERS
 
 
 def write_config(folder, text="    return config\n"):
@@ -143,7 +155,7 @@ def test_own_copy_of_a_file_in_configs_is_sent_if_its_path_says_so():
     made, said = dry_run(f"--config=./{CONFIG}")
     assert made["HyperParameters"]["config"] == "mask_rcnn_r50_fpn_1x.py" and "would be copied to" in said
     made, said = dry_run()
-    assert made["HyperParameters"]["config"] == CONFIG and said == ""
+    assert made["HyperParameters"]["config"] == CONFIG and said == RANDOM_LAYERS
 
 
 def test_config_of_the_image_that_is_not_here_is_left_to_the_container(tmp_path):
@@ -187,7 +199,7 @@ def test_mistakes_elsewhere(arguments, text):
 
 
 def test_launch_without_credentials():
-    assert "Unable to locate credentials" in mistake(*LAUNCH)
+    assert "Unable to locate credentials" in mistake(*LAUNCH, "--weights=s3://bucket/w.npz")
 
 
 def test_network_that_does_not_answer():
@@ -314,7 +326,8 @@ def test_from_launch_to_download(aws, tmp_path):
     assert stored == path.read_bytes()
 
     changed = write_config(tmp_path, "    config.data.batch_size = 1\n    return config\n")
-    again = mistake(*LAUNCH, "--name=mine-1", f"--config={changed}", environment=environment)
+    weights = "--weights=s3://bucket/w.npz"
+    again = mistake(*LAUNCH, "--name=mine-1", f"--config={changed}", weights, environment=environment)
     assert "there is a job mine-1 already; give another --name" in again
     assert clients.s3.get_object(Bucket="bucket", Key="out/mine-1/config/mine.py")["Body"].read() == stored
 
