@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from awsdet.detection.boxes import BoxCoder
-from awsdet.detection.losses import BOX_LOSSES, BoxLoss, FocalLoss
+from awsdet.detection.losses import BOX_LOSSES, BoxLoss, FocalLoss, binary_cross_entropy
 
 STDS = (0.1, 0.1, 0.2, 0.2)
 CODER = BoxCoder(STDS)
@@ -30,6 +30,35 @@ def slopes(function, inputs, step=1e-5):
         moved[1][place] -= step
         found[place] = (function(moved[0]) - function(moved[1])) / (2 * step)
     return found
+
+
+# ------------------------------------------------------------------------------------------------------------- binary
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_binary_cross_entropy_and_its_gradient(above):
+    logits = np.array([0.0, 0.3, -2.0, 7.0, -7.0, 20.0, -20.0])
+    weight = np.array([1.0, 0.5, 2.0, -1.0, 3.0, 1.0, 1.0])
+    is_true = (logits > 0.1) == above
+
+    def by_hand(logits):
+        return float((weight * np.log1p(np.exp(np.where(is_true, -1.0, 1.0) * logits))).sum())
+
+    def total(logits):
+        return tf.reduce_sum(tf.constant(weight, tf.float32) * binary_cross_entropy(tf.constant(is_true), logits))
+
+    value, gradient = value_and_gradient(total, logits)
+    assert value == pytest.approx(by_hand(logits), rel=1e-6)
+    np.testing.assert_allclose(gradient, slopes(by_hand, logits), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("logit", [1e30, -1e30])
+@pytest.mark.parametrize("is_true", [True, False])
+def test_binary_cross_entropy_is_finite_for_huge_logits(is_true, logit):
+    value, gradient = value_and_gradient(lambda x: tf.reduce_sum(binary_cross_entropy(is_true, x)), [logit])
+    wrong = is_true == (logit < 0)
+    assert value == pytest.approx(abs(logit) if wrong else 0.0)
+    assert gradient[0] == ((-1.0 if is_true else 1.0) if wrong else 0.0)
 
 
 # -------------------------------------------------------------------------------------------------------------- focal

@@ -54,10 +54,14 @@ def batch(images, objects=OBJECTS):
         }
 
 
+# Integer operations that TensorFlow runs on the device. It runs all others on the host, wherever they are placed.
+_ON_DEVICE = ("Cast", "GatherV2", "Prod", "Tile", "Transpose", "Where")
+
+
 def training_step(model, moved):
     """The compiled training step, traced for any size as `fit` traces it.
 
-    Some operations compute shapes on the device, of which the host then reads the result. A hollow device would tell
+    Some gradients compute shapes on the device, of which the host then reads the result. A hollow device would tell
     zeros, so the host computes them here. Their names are appended to the list `moved`, since a GPU would have to be
     waited for.
     """
@@ -65,22 +69,15 @@ def training_step(model, moved):
     def step(batch):
         results = model.train_step(batch)
         for operation in tf.compat.v1.get_default_graph().get_operations():
+            shapes = operation.name.startswith("gradient_tape") or "Ragged" in operation.name
             integers = all(value.dtype in (tf.int32, tf.int64) for value in [*operation.inputs, *operation.outputs])
-            if integers and operation.name.startswith("gradient_tape") or "Ragged" in operation.name:
+            if shapes and integers and operation.type in _ON_DEVICE and "CPU" not in operation.device:
                 operation._clear_attr("_class")  # else it would follow the tensor that it belongs to
                 operation._set_device("/device:CPU:0")
-                if operation.type not in _HOST_ANYWAY:
-                    moved.append(f"{operation.name}:{operation.type}")
+                moved.append(f"{operation.name}:{operation.type}")
         return results
 
     return tf.function(step, input_signature=[BATCH_SPEC], autograph=False)
-
-
-# Integer operations that TensorFlow runs on the host wherever they are placed, since all their arguments are there.
-_HOST_ANYWAY = (
-    "AddV2 BroadcastTo Const ConcatV2 Equal ExpandDims Fill FloorDiv FloorMod GreaterEqual Less Max Maximum Minimum "
-    "Mul Pack Pad Range Reshape Shape Size Squeeze StridedSlice Sub Sum"
-).split()
 
 
 def detection(model):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from awsdet.detection.losses import Mean, Terms, count
+from awsdet.detection.losses import Mean, Terms, binary_cross_entropy, count
 from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.upsample import Upsample, interleave
 from awsdet.ops.mask_targets import polygon_targets, rle_targets
@@ -142,11 +142,10 @@ def mask_terms(logits, targets, loss_weight):
     mask_loss: mean binary cross entropy over the pixels of the positives; mask_accuracy: share of the pixels that are
     right.
     """
-    total = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)) * loss_weight
+    is_object = targets > 0.5
+    total = tf.reduce_sum(binary_cross_entropy(is_object, logits)) * loss_weight
     pixels = tf.cast(tf.size(targets), tf.float32)
-    return Terms(
-        {"mask_loss": Mean(total, pixels)}, {"mask_accuracy": Mean(count((logits > 0) == (targets > 0.5)), pixels)}
-    )
+    return Terms({"mask_loss": Mean(total, pixels)}, {"mask_accuracy": Mean(count((logits > 0) == is_object), pixels)})
 
 
 # ----------------------------------------------------------------------------------------------------------- detections

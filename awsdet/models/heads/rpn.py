@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from awsdet.detection import anchors as anchor_lib
 from awsdet.detection import boxes as box_lib
-from awsdet.detection.losses import Mean, Terms, count, share
+from awsdet.detection.losses import Mean, Terms, binary_cross_entropy, count, share
 from awsdet.detection.picking import picked
 from awsdet.detection.sampling import Sample
 from awsdet.models.layers.conv import conv_maker
@@ -184,7 +184,7 @@ def rpn_terms(output, targets, class_loss_weight, box_loss, coder):
     of the samples that are positive; rpn_recall: share of the positives with a probability above 1/2.
     """
     chosen = targets.sample
-    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(chosen.positive, tf.float32), output.logits)
+    cross_entropy = binary_cross_entropy(chosen.positive, output.logits)
     class_loss = tf.reduce_sum(tf.where(chosen.valid, cross_entropy, 0.0)) * class_loss_weight
     box_total = box_loss.total(output.deltas, targets.deltas, chosen.positive, targets.anchors, coder)
     return Terms(
