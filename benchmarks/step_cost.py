@@ -18,7 +18,7 @@ PARTS = (
     ("proposals", ("proposals/",)),
     ("targets", ("targets/",)),
     ("losses", ("losses/",)),
-    ("update", ("SGD/", "global_norm", "GlobalNorm")),
+    ("update", ("update/", "SGD/", "global_norm")),
 )
 
 # Operations that only run other operations, which have times of their own.

@@ -278,7 +278,8 @@ class Detector(tf.keras.Model):
         steps. Returns the norm."""
         if self.accumulate_steps == 1:
             return self._apply(gradients, factor, variables, batch)
-        accumulate(self._accumulated, gradients, factor / self._accumulation.share)
+        with tf.name_scope("update"):
+            accumulate(self._accumulated, gradients, factor / self._accumulation.share)
 
         def apply():
             norm = self._apply([v.read_value() for v in self._accumulated], 1.0, variables, batch)
@@ -294,15 +295,16 @@ class Detector(tf.keras.Model):
             # What is sent must fit float16 without the loss scale.
             gradients, factor = [gradient * factor for gradient in gradients], 1.0
         gradients = self.world.average(gradients, half)
-        norm = factor * global_norm(gradients)
-        # A finite loss may have a gradient that is not finite, and a ReLU then hides weights that became NaN, so the
-        # run ends here. The update does not wait for the check: on the device it depends on the norm itself. A loss
-        # scale expects such gradients and skips their update.
-        if not update.scales_loss(self.optimizer):
-            self._assert_finite({"gradient_norm": norm}, batch)
-        done = update.apply(self.optimizer, gradients, variables, norm, factor=factor, clip_norm=self.clip_norm)
-        with tf.control_dependencies(done):
-            return tf.identity(norm)
+        with tf.name_scope("update"):
+            norm = factor * global_norm(gradients)
+            # A finite loss may have a gradient that is not finite, and a ReLU then hides weights that became NaN, so
+            # the run ends here. The update does not wait for the check: on the device it depends on the norm itself. A
+            # loss scale expects such gradients and skips their update.
+            if not update.scales_loss(self.optimizer):
+                self._assert_finite({"gradient_norm": norm}, batch)
+            done = update.apply(self.optimizer, gradients, variables, norm, factor=factor, clip_norm=self.clip_norm)
+            with tf.control_dependencies(done):
+                return tf.identity(norm)
 
     def _assert_finite(self, scalars, batch):
         """Ends the run if one of `scalars`, a dict, is not finite. The host reads them in one copy."""

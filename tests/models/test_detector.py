@@ -1,11 +1,14 @@
 """The detectors as a whole: training step, detection, shapes, precision, corner cases."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from awsdet.data.reader.make_batch import BATCH_SPEC
 from awsdet.runtime.errors import UserError
+from awsdet.training.optimizer import SGD
 from tests.models.small_detectors import TWO_IMAGES, batch_of, keys_in_index_order, small_detector
 
 
@@ -149,9 +152,10 @@ def test_accumulated_steps_equal_their_mean_gradient():
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_non_finite_loss_stops_and_names_its_terms():
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_non_finite_loss_stops_and_names_its_terms(eagerly):
     model = small_detector()
-    model.compile(tf.keras.optimizers.legacy.SGD(0.1))
+    model.compile(SGD(0.1), run_eagerly=eagerly)
     model.roi_heads.stages[0].box_head.logits.bias.assign([np.nan] * 4)
     before = model.neck.lateral[0].kernel.numpy()
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
@@ -160,10 +164,14 @@ def test_non_finite_loss_stops_and_names_its_terms():
     for part in ("non-finite loss", "class_loss=", "mask_loss=", "step=", "rank=", "image_id=", "100 101"):
         assert part in message
     np.testing.assert_array_equal(model.neck.lateral[0].kernel, before)
+    # As training.failure reads it: words, then numbers.
+    fields = dict(re.findall(r"\[(\w+)=\] \[([^\]]*)\]", message))
+    assert (fields["class_loss"], fields["step"], fields["rank"]) == ("nan", "0", "0")
+    assert fields["image_id"] == "100 101" and np.isfinite(float(fields["mask_loss"]))
 
 
-@pytest.mark.parametrize("accumulate_steps", [1, 2])
-def test_a_gradient_that_is_not_finite_ends_the_run_at_once(accumulate_steps):
+@pytest.mark.parametrize("accumulate_steps, optimizer", [(1, tf.keras.optimizers.legacy.SGD), (2, SGD)])
+def test_a_gradient_that_is_not_finite_ends_the_run_at_once(accumulate_steps, optimizer):
     @tf.custom_gradient
     def with_broken_gradient(value):
         return tf.identity(value), lambda upstream: upstream * np.nan
@@ -171,12 +179,35 @@ def test_a_gradient_that_is_not_finite_ends_the_run_at_once(accumulate_steps):
     model = small_detector()
     normalized = model.normalized
     model.normalized = lambda losses: {name: with_broken_gradient(value) for name, value in normalized(losses).items()}
-    model.compile(tf.keras.optimizers.legacy.SGD(0.1), clip_norm=10.0, accumulate_steps=accumulate_steps)
-    ended = []
+    model.compile(optimizer(0.1), clip_norm=10.0, accumulate_steps=accumulate_steps)
+    before, ended = [v.numpy() for v in model.trainable_variables], []
     counting = tf.keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ended.append(batch))
     with pytest.raises(tf.errors.InvalidArgumentError, match="gradient_norm="):
         model.fit(tf.data.Dataset.from_tensors(batch_of(TWO_IMAGES)).repeat(4), verbose=0, callbacks=[counting])
     assert len(ended) == accumulate_steps - 1  # steps before that of the update
+    if optimizer is SGD:  # which looks at the norm itself, on the device
+        for variable, value in zip(model.trainable_variables, before):
+            np.testing.assert_array_equal(variable, value)
+
+
+def test_gradients_that_overflow_in_float16_lower_the_scale():
+    """Their update changes no variable and the next one does, also if two steps are an update. Eager, to save time."""
+    model = small_detector("model.precision=mixed_float16", detector="faster_rcnn")
+    for accumulate_steps in (1, 2):
+        optimizer = tf.keras.mixed_precision.LossScaleOptimizer(SGD(1e-3), initial_scale=2.0**120)
+        model.compile(optimizer, accumulate_steps=accumulate_steps, run_eagerly=True)
+        before = [v.numpy() for v in model.trainable_variables]
+        for _ in range(accumulate_steps):
+            logs = model.train_on_batch(batch_of(TWO_IMAGES), return_dict=True)
+        assert np.isfinite(logs["loss"]) and not np.isfinite(logs["gradient_norm"])
+        for variable, value in zip(model.trainable_variables, before):
+            np.testing.assert_array_equal(variable, value)
+        assert float(optimizer.loss_scale) == 2.0**119 and int(optimizer.iterations) == 1
+        optimizer._loss_scale.current_loss_scale.assign(8.0)
+        for _ in range(accumulate_steps):
+            logs = model.train_on_batch(batch_of(TWO_IMAGES), return_dict=True)
+        assert np.isfinite(logs["gradient_norm"]) and float(optimizer.loss_scale) == 8.0
+        assert any(np.any(old != new) for old, new in zip(before, model.trainable_variables))
 
 
 def test_run_eagerly_debugs():

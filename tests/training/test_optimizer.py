@@ -45,6 +45,60 @@ def test_sparse_gradients_move_every_row():
     np.testing.assert_allclose(variable.numpy(), [[0.9], [1.0 - 2.1]], rtol=1e-6)
 
 
+def one_by_one(monkeypatch):
+    """Has SGD change one variable after the other, as it does if it cannot change all at once."""
+    monkeypatch.setattr(optimizers.SGD, "can_update", lambda self, variables: False)
+
+
+def test_all_variables_at_once_are_one_after_the_other_bit_for_bit(monkeypatch):
+    def run():
+        random = np.random.default_rng(1)
+        shapes = [(), (3,), (0, 4), (3, 3, 8, 9), (9001,)]
+        variables = [tf.Variable(random.normal(size=shape).astype(np.float32)) for shape in shapes]
+        sgd = optimizers.build_optimizer(settings(), StepDecay(0.02, 3, 0.001, [4], 0.1))
+        for _ in range(6):
+            apply(sgd, variables, [tf.constant(random.normal(size=shape).astype(np.float32)) for shape in shapes])
+        return [v.numpy() for v in [*variables, *optimizers.state_variables(sgd)]]
+
+    at_once = run()
+    one_by_one(monkeypatch)
+    for ours, theirs in zip(at_once, run(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_factor_and_updates_that_are_left_out():
+    """Those are counted, as Keras' LossScaleOptimizer counts them."""
+    variable, sgd = tf.Variable([1.0, 1.0]), optimizers.SGD(1.0, momentum=0.0, weight_decay=0.5)
+    sgd.update([tf.constant([4.0, 8.0])], [variable], factor=0.25)
+    assert variable.numpy().tolist() == [1.0 - 1.5, 1.0 - 2.5]
+    sgd.update([tf.constant([np.inf, np.nan])], [variable], apply=tf.constant(False))
+    assert variable.numpy().tolist() == [-0.5, -1.5] and int(sgd.iterations) == 2
+
+
+def test_what_keras_does_to_gradients_and_variables_is_done():
+    """A constraint, a clipped gradient, and variables of two types in one call."""
+    bounded = tf.Variable([1.0, 1.0], constraint=tf.keras.constraints.NonNeg())
+    double = tf.Variable([1.0], dtype=tf.float64)
+    sgd = optimizers.SGD(1.0, momentum=0.0, weight_decay=0.0, clipvalue=3.0)
+    gradients = [tf.constant([5.0, -5.0]), tf.constant([5.0], tf.float64)]
+    for graph in (True, False):
+        apply(sgd, [bounded, double], gradients, graph)
+    assert bounded.numpy().tolist() == [0.0, 7.0] and double.numpy().tolist() == [-5.0]
+
+
+def test_the_rate_may_be_changed_while_a_run_goes_on():
+    variable, sgd = tf.Variable([0.0]), optimizers.SGD(1.0, momentum=0.0, weight_decay=0.0)
+
+    @tf.function
+    def step():
+        sgd.apply_gradients([(tf.constant([-1.0]), variable)])
+
+    step()
+    sgd.learning_rate = 0.5
+    step()
+    assert variable.numpy() == [1.5]
+
+
 def test_sgd_survives_its_config():
     sgd = optimizers.SGD(StepDecay(0.5, 0, 0.0, [2], 0.1), momentum=0.8, weight_decay=0.01)
     again = tf.keras.optimizers.deserialize(tf.keras.optimizers.serialize(sgd))
