@@ -1,6 +1,6 @@
 """Times the compiled operators beside what TensorFlow offers without them, in the same run, on the same threads.
 
-    python benchmarks/ops.py [--only roi_align|nms|masks|cell_windows] [--json FILE] [--threads N]
+    python benchmarks/ops.py [--only PART] [--json FILE] [--threads N]     (PARTS are listed below)
 
 Each line shows: the milliseconds of ours and of the peer (the shortest of alternating runs); how many times faster ours
 is, and the aim; the least number of bytes that must be moved; and the share of the machine's copy bandwidth that moving
@@ -22,7 +22,7 @@ from awsdet.runtime.cores import usable_cores  # noqa: E402
 from benchmarks import ops_measure  # noqa: E402
 
 # Each is a module benchmarks/ops_<name>.py with a function rows() -> list of ops_measure.Row.
-PARTS = ("roi_align", "nms", "masks", "cell_windows")
+PARTS = ("roi_align", "nms", "masks", "cell_windows", "update")
 
 
 def main(arguments):

@@ -1,4 +1,5 @@
 // Registration of the operators on many tensors at once, and their CPU kernels.
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/multi_tensor.h"
@@ -62,9 +63,16 @@ REGISTER_OP("AwsdetSetZero")
     .SetShapeFn(tensorflow::shape_inference::NoOutputs)
     .Doc("Sets all elements of the variables to zero.");
 
-Status CopyOnCpu(void* to, const void* from, size_t bytes) {
-  std::memcpy(to, from, bytes);
-  return OkStatus();
+WrittenVariables::Copy CopyOnCpu(OpKernelContext* context) {
+  return [context](void* to, const void* from, size_t bytes) {
+    constexpr int64_t kPiece = 1 << 16;
+    const int64_t total = static_cast<int64_t>(bytes);
+    WorkerThreads(context)((total + kPiece - 1) / kPiece, kPiece / 4, [&](int64_t begin, int64_t end) {
+      const int64_t first = begin * kPiece, size = std::min(end * kPiece, total) - first;
+      std::memcpy(static_cast<char*>(to) + first, static_cast<const char*>(from) + first, size);
+    });
+    return OkStatus();
+  };
 }
 
 class SgdUpdateOp : public OpKernel {
@@ -79,7 +87,7 @@ class SgdUpdateOp : public OpKernel {
     OP_REQUIRES_OK(context, CheckScalar(context, "sgd_update", "learning_rate", &learning_rate));
     OP_REQUIRES_OK(context, CheckScalar(context, "sgd_update", "factor", &factor));
     OP_REQUIRES_OK(context, CheckScalar(context, "sgd_update", "apply", &apply));
-    WrittenVariables variables(context, "sgd_update", CopyOnCpu);
+    WrittenVariables variables(context, "sgd_update", CopyOnCpu(context));
     std::vector<SgdTensor> tensors;
     OP_REQUIRES_OK(context, ReadSgd(context, &variables, &tensors));
     if (!apply->scalar<bool>()()) return;
@@ -111,7 +119,7 @@ class AccumulateOp : public OpKernel {
   void Compute(OpKernelContext* context) override {
     const Tensor* factor;
     OP_REQUIRES_OK(context, CheckScalar(context, "accumulate", "factor", &factor));
-    WrittenVariables variables(context, "accumulate", CopyOnCpu);
+    WrittenVariables variables(context, "accumulate", CopyOnCpu(context));
     std::vector<SumTensor> tensors;
     OP_REQUIRES_OK(context, ReadSums(context, &variables, &tensors));
     Accumulate(tensors, factor->scalar<float>()(), WorkerThreads(context));
@@ -123,7 +131,7 @@ class SetZeroOp : public OpKernel {
   using OpKernel::OpKernel;
 
   void Compute(OpKernelContext* context) override {
-    WrittenVariables variables(context, "set_zero", CopyOnCpu);
+    WrittenVariables variables(context, "set_zero", CopyOnCpu(context));
     std::vector<MutableTensor> tensors;
     OP_REQUIRES_OK(context, ReadZeroed(context, &variables, &tensors));
     SetZero(tensors, WorkerThreads(context));
