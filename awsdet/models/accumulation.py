@@ -36,9 +36,16 @@ class Accumulation:
     @property
     def share(self) -> tf.Tensor | int:
         """By how much a step's gradients are divided, for the training step."""
-        return tf.cast(self._variables[0], tf.float32) if self.changes else self.steps
+        if not self.changes:
+            return self.steps
+        with tf.device("CPU:0"):
+            return tf.cast(self._variables[0], tf.float32)
 
     def completes(self, step: tf.Tensor) -> tf.Tensor:
-        """Whether an update is complete after step number `step` (int64, from 0), for the training step."""
+        """Whether an update is complete after step number `step` (int64, from 0), for the training step.
+
+        The host decides about it, so `step` should be there.
+        """
         steps, first = self._variables if self.changes else (self.steps, self._first)
-        return (step + 1 - first) % steps == 0
+        with tf.device("CPU:0"):
+            return (step + 1 - first) % steps == 0
