@@ -74,3 +74,21 @@ def test_the_mask_branch_learns_from_all_positives(counts, filling):
     ious = mask_iou_targets(logits, targets, shares_inside(*place), 0.0)
     np.testing.assert_allclose(found["mask_iou_targets"], ious, atol=1e-5)
     assert any(np.any(gradient) for gradient in gradients[: len(pyramid)])
+
+
+def test_the_host_computes_all_that_depends_on_the_number_of_positives():
+    """So that a GPU is waited for once, when it has sent the packed RoIs."""
+    batch, masks = batch_of(TWO_IMAGES), branch(Filling(8))
+    pyramid = [tf.zeros([2, 96 // s, 128 // s, CHANNELS]) for s in (4, 8)]
+
+    def step(batch, sampled):
+        return masks.training_step(pyramid, sampled, batch, True)
+
+    graph = tf.function(step).get_concrete_function(batch, sample((2, 1), batch)).graph
+    by_host = [op for op in graph.get_operations() if op.device.endswith("CPU:0")]
+    assert {"Where", "GatherNd", "AwsdetPolygonTargets", "AwsdetRleTargets"} <= {op.type for op in by_host}
+    others = [op for op in graph.get_operations() if op not in by_host and op.type not in ("Placeholder", "Const")]
+    needed = {value.name for op in by_host for value in op.inputs}
+    (packed,) = [op for op in others if needed & {value.name for value in op.outputs}]
+    assert packed.type == "ConcatV2" and packed.outputs[0].shape == [2, SAMPLES, 6]
+    assert not any(op.type in ("Where", "GatherNd") or "Ragged" in op.name for op in others)

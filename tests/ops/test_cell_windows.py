@@ -1,6 +1,6 @@
 """The compiled 3x3 windows, forward and gradient, against their plain twin and sums in float64.
 
-AWSDET_FUZZ sets the number of random cases of the last test.
+AWSDET_FUZZ sets the number of random images of the last test.
 """
 
 import hashlib
@@ -232,13 +232,41 @@ def test_the_number_of_threads_changes_no_bit():
     assert len(found) == 1
 
 
-def test_random_cases_equal_the_twin():
-    """A graph for each case would take most of the time, so this one runs eagerly."""
-    for seed in range(int(os.environ.get("AWSDET_FUZZ", "30"))):
-        case = random_case(1000 + 2 * seed)
-        (ours, chosen), (theirs, expected) = (
-            windows_and_gradient(f, *case) for f in (cell_windows, plain.cell_windows)
-        )
-        np.testing.assert_array_equal(chosen, expected, err_msg=str(seed))
+def compare_random_images(count):
+    """With the twin, in graphs that take every size, because thousands of eager calls would take long."""
+    graphs, done, random = {}, 0, np.random.default_rng(0)
+    while done < count:
+        levels, channels, per_cell = random.choice([1, 3, 8]), random.choice([1, 8]), random.choice([1, 3])
+        key = (levels, channels, int(per_cell))
+        if key not in graphs:
+            graphs[key] = _both_operators(*key)
+        batch, samples = random.choice([0, 1, 2, 50]), random.choice([0, 1, 2, 7, 60])
+        sizes = [tuple(random.choice([1, 1, 2, 3, 5, 11], 2)) for _ in range(levels)]
+        pyramid = [random.integers(-9, 9, (batch, h, w, channels)).astype(np.float32) for h, w in sizes]
+        anchors = per_cell * sum(h * w for h, w in sizes)
+        index = anchors - 1 - random.integers(0, min(anchors, random.choice([1, 20, anchors])), (batch, samples))
+        weights = random.integers(-2, 3, (batch, samples, 9, channels)).astype(np.float32)
+        ours, theirs = graphs[key](pyramid, tf.constant(index, tf.int32), weights)
         for mine, other in zip(ours, theirs, strict=True):
-            np.testing.assert_array_equal(mine, other, err_msg=str(seed))
+            np.testing.assert_array_equal(mine, other, err_msg=f"{sizes}, {index.tolist()}")
+        done += batch
+
+
+def _both_operators(levels, channels, per_cell):
+    def results(operator, pyramid, index, weights):
+        with tf.GradientTape() as tape:
+            tape.watch(pyramid)
+            windows, chosen = operator(pyramid, index, per_cell)
+        return [windows, chosen, *map(tf.convert_to_tensor, tape.gradient(windows, pyramid, weights))]
+
+    maps = [tf.TensorSpec([None, None, None, channels])] * levels
+    signature = [maps, tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, None, 9, channels])]
+    return tf.function(
+        lambda *case: [results(operator, *case) for operator in (cell_windows, plain.cell_windows)],
+        input_signature=signature,
+        autograph=False,
+    )
+
+
+def test_random_images_equal_the_twin():
+    compare_random_images(int(os.environ.get("AWSDET_FUZZ", "1000")))

@@ -11,8 +11,8 @@ import tensorflow as tf
 from awsdet.detection import boxes as box_lib
 from awsdet.detection.losses import Mean, Terms, count, share
 from awsdet.detection.matching import NEGATIVE, POSITIVE
-from awsdet.detection.picking import picked
 from awsdet.models.layers.dense import Dense
+from awsdet.models.layers.picking import pick
 from awsdet.ops.decode_boxes import decode_boxes
 
 
@@ -142,7 +142,7 @@ def box_terms(output, sampled, class_loss_weight, box_loss, coder):
     class_total = tf.reduce_sum(tf.where(valid, cross_entropy, 0.0)) * class_loss_weight
     if output.deltas.shape[1] > 1:
         own = tf.one_hot(labels, output.deltas.shape[1], True, False, dtype=tf.bool)
-        predicted = picked(output.deltas, own)
+        predicted = pick(output.deltas, own[..., tf.newaxis])
     else:
         predicted = output.deltas[:, 0]
     targets, rois = tf.reshape(sampled.deltas, [-1, 4]), tf.reshape(sampled.rois, [-1, 4])

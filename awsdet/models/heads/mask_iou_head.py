@@ -8,6 +8,7 @@ import tensorflow as tf
 from awsdet.detection.losses import Mean, Terms, count
 from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.dense import Dense
+from awsdet.models.layers.picking import pick
 
 _TINY = 1e-7
 
@@ -63,7 +64,9 @@ class MaskIoUHead(tf.keras.layers.Layer):
         hidden = tf.reshape(hidden, [-1, hidden.shape[1] * hidden.shape[2] * hidden.shape[3]])
         for dense in self.dense:
             hidden = dense(hidden)
-        return tf.gather(tf.cast(self.iou(hidden), tf.float32), classes, batch_dims=1)
+        ious = tf.cast(self.iou(hidden), tf.float32)[..., tf.newaxis]
+        chosen = tf.one_hot(classes, ious.shape[1], on_value=True, off_value=False)
+        return pick(ious, chosen[..., tf.newaxis])[:, 0]
 
 
 def mask_iou_targets(mask_logits, mask_targets, shares, logit_threshold):

@@ -12,9 +12,9 @@ import tensorflow as tf
 from awsdet.detection import anchors as anchor_lib
 from awsdet.detection import boxes as box_lib
 from awsdet.detection.losses import Mean, Terms, binary_cross_entropy, count, share
-from awsdet.detection.picking import picked
 from awsdet.detection.sampling import Sample
 from awsdet.models.layers.conv import conv_maker
+from awsdet.models.layers.picking import pick
 from awsdet.ops.cell_windows import cell_windows
 from awsdet.ops.nms import nms
 from awsdet.ops.top_boxes import top_boxes
@@ -64,15 +64,15 @@ class RPNHead(tf.keras.layers.Layer):
         TensorFlow adds the gradient of a bfloat16 bias in bfloat16.
         """
         with tf.name_scope("rpn_samples"):
-            batch, samples = tf.unstack(tf.shape(anchor_index))
             windows, chosen = cell_windows(pyramid, anchor_index, self.anchors_per_cell)
+            batch, samples = tf.unstack(tf.shape(windows)[:2])  # TensorFlow copies int32 to the host for its shape
             flat = tf.reshape(windows, [-1, windows.shape[2] * windows.shape[3]])
             kernel = tf.reshape(self.conv.kernel, [flat.shape[1], -1])
             hidden = tf.cast(tf.nn.relu(_affine(flat, kernel, self.conv.bias)), flat.dtype)
             outputs = tf.reshape(_affine(hidden, *self._both_outputs()), [-1, self.anchors_per_cell, 5])
-            taken = picked(outputs, tf.reshape(chosen, [-1, self.anchors_per_cell]))
-            taken = tf.cast(tf.reshape(taken, [batch, samples, 5]), tf.float32)
-            logits, deltas = tf.split(taken, [1, 4], axis=2)
+            picked = pick(outputs, tf.reshape(chosen, [-1, self.anchors_per_cell, 1]))
+            picked = tf.cast(tf.reshape(picked, [batch, samples, 5]), tf.float32)
+            logits, deltas = tf.split(picked, [1, 4], axis=2)
             return AnchorOutput(tf.squeeze(logits, axis=2), deltas)
 
     def _both_outputs(self):
