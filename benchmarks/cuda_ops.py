@@ -52,6 +52,7 @@ class NmsProblem(ctypes.Structure):
         ("iou_threshold", ctypes.c_float),
         ("score_threshold", ctypes.c_float),
         ("sigma", ctypes.c_float),
+        ("in_order", ctypes.c_int32),
     ]
 
 
@@ -205,7 +206,7 @@ def compare_nms(torch, torchvision, library, repeats):
     # No two scores are equal, since torchvision does not define the order of equal ones.
     scores = torch.stack([torch.randperm(count, device="cuda") for _ in range(images)]).float() / count
     classes = (torch.arange(count, device="cuda") // each).to(torch.int32).expand(images, count).contiguous()
-    problem = NmsProblem(images, count, keep, 0, 0.7, -1.0, 0.5)
+    problem = NmsProblem(images, count, keep, 0, 0.7, -1.0, 0.5, 0)
     size = ctypes.c_size_t()
     check(library.awsdet_nms_workspace(ctypes.byref(problem), ctypes.byref(size)))
     workspace = torch.empty(size.value, device="cuda", dtype=torch.uint8)

@@ -47,4 +47,6 @@ class RoIPooler:
     def pool_batch(self, pyramid, rois):
         """The features [B * S, P, P, C] of `rois` float32 [B, S, 4]."""
         batch, per_image = tf.unstack(tf.shape(rois)[:2])
-        return self.pool(pyramid, tf.reshape(rois, [-1, 4]), tf.repeat(tf.range(batch), per_image))
+        # tf.repeat would compute this on a GPU and read it back.
+        image_index = tf.range(batch * per_image) // tf.maximum(per_image, 1)
+        return self.pool(pyramid, tf.reshape(rois, [-1, 4]), image_index)

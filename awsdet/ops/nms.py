@@ -20,7 +20,9 @@ class Kept(NamedTuple):
     valid: tf.Tensor  # bool [B, K], whether the place holds a box
 
 
-def nms(boxes, scores, classes=None, *, iou_threshold, score_threshold, max_output, method="hard", sigma=0.5):
+def nms(
+    boxes, scores, classes=None, *, iou_threshold, score_threshold, max_output, method="hard", sigma=0.5, in_order=False
+):
     """Class-wise NMS of all images in one call: greedy, or Soft-NMS (Bodla et al. 2017).
 
     IoU has no +1 and is float32, as in the reference; that of two empty boxes is 0, so both stay. A box with a NaN
@@ -35,6 +37,9 @@ def nms(boxes, scores, classes=None, *, iou_threshold, score_threshold, max_outp
         score_threshold: only scores above it are kept, after the decay; not negative for linear and gaussian.
         max_output: K, the most boxes to keep an image, a Python int.
         method: "hard", "linear" or "gaussian" (the score is multiplied by exp(-IoU^2 / sigma)).
+        in_order: the caller promises that in each image the boxes of a class are neighbours and their scores fall, but
+            for boxes that are not above score_threshold or not finite. A GPU then sorts nothing, and the result would
+            be wrong without a word if the promise were broken; a CPU checks it. Only for method "hard".
 
     Returns Kept by falling (decayed) score; equal scores keep their order. No gradient.
 
@@ -52,6 +57,7 @@ def nms(boxes, scores, classes=None, *, iou_threshold, score_threshold, max_outp
             max_output=max_output,
             method=method,
             sigma=sigma,
+            in_order=in_order,
         )
     )
 

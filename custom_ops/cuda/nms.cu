@@ -4,9 +4,12 @@
 //   2. A second stable sort orders them by image and class, so that each class is a run, in the order of step 1.
 //   3. One block per class decides which boxes are kept (nms_hard.cu, nms_soft.cu).
 //   4. One block per image writes the first max_output kept boxes, in the order of their (decayed) scores.
+//
+// Boxes that come in order, class by class and by falling score, are not sorted: step 3 takes the classes as they lie,
+// and in step 4 each kept box counts those of its image that are better, which is its place in the result.
 #include "cuda/nms.h"
 
-#include <type_traits>
+#include <algorithm>
 
 #include "cuda/block.h"
 #include "cuda/nms_groups.h"
@@ -70,6 +73,15 @@ __global__ void DecayedKeysKernel(const __grid_constant__ NmsProblem problem, co
   order[i] = static_cast<int32_t>(i);
 }
 
+__device__ __forceinline__ void WriteKept(const KeptBoxes& kept, int64_t to, int64_t index, float score, const Box& box,
+                                          int32_t label, bool valid) {
+  kept.indices[to] = static_cast<int32_t>(index);
+  kept.scores[to] = score;
+  StoreBox(box, kept.boxes + 4 * to);
+  kept.classes[to] = label;
+  kept.valid[to] = valid;
+}
+
 // One block per image writes the first max_output boxes of `order` that are kept. For hard NMS, survives[place] says
 // whether a box is kept; for Soft-NMS it is null, and every box that has a key is kept.
 __global__ void __launch_bounds__(kEmitThreads)
@@ -88,24 +100,58 @@ __global__ void __launch_bounds__(kEmitThreads)
     int total;
     const int64_t rank = written + BlockRank(keep, thread, kEmitThreads, warp_counts, &total);
     if (keep && rank < problem.max_output) {
-      const int64_t index = order[place], to = output + rank;
-      kept.indices[to] = static_cast<int32_t>(index - first);
-      kept.scores[to] = scores[index];
-      StoreBox(BoxAt(boxes, index), kept.boxes + 4 * to);
-      kept.classes[to] = classes[index];
-      kept.valid[to] = true;
+      const int64_t index = order[place];
+      WriteKept(kept, output + rank, index - first, scores[index], BoxAt(boxes, index), classes[index], true);
     }
     written += total;
   }
   written = written < problem.max_output ? written : problem.max_output;
   for (int64_t i = written + thread; i < problem.max_output; i += kEmitThreads) {
-    kept.indices[output + i] = 0;
-    kept.scores[output + i] = 0.0f;
-    StoreBox({0.0f, 0.0f, 0.0f, 0.0f}, kept.boxes + 4 * (output + i));
-    kept.classes[output + i] = -1;
-    kept.valid[output + i] = false;
+    WriteKept(kept, output + i, 0, 0.0f, {0, 0, 0, 0}, -1, false);
   }
   if (thread == 0) kept.count[blockIdx.x] = static_cast<int32_t>(written);
+}
+
+// Lists the boxes at which a class begins, in any order.
+__global__ void RunStartsKernel(const __grid_constant__ NmsRuns runs, int32_t* __restrict__ starts,
+                                int32_t* group_count) {
+  const int64_t i = GlobalThread();
+  if (i >= runs.total) return;
+  if (i == 0 || GroupKey(runs, i - 1) != GroupKey(runs, i)) starts[atomicAdd(group_count, 1)] = static_cast<int32_t>(i);
+}
+
+// One thread per box of an image, and per place of the result; `blocks` blocks for each image. survives: per box.
+__global__ void __launch_bounds__(kThreads)
+    EmitRunsKernel(const __grid_constant__ NmsProblem problem, const __grid_constant__ NmsRuns runs, int blocks,
+                   const uint8_t* __restrict__ survives, const __grid_constant__ KeptBoxes kept) {
+  __shared__ uint64_t tile[kThreads];
+  const int64_t image = blockIdx.x / blocks, first = image * problem.count, output = image * problem.max_output;
+  const int64_t own = static_cast<int64_t>(blockIdx.x % blocks) * kThreads + threadIdx.x;
+  const auto key_of = [&](int64_t i) {  // larger than that of any kept box if the box is not kept
+    if (i >= problem.count || survives[first + i] == 0) return ~uint64_t{0};
+    return static_cast<uint64_t>(FallingKey(runs.scores[first + i])) << 32 | static_cast<uint32_t>(i);
+  };
+  const uint64_t key = key_of(own);
+  int64_t rank = 0, total = 0;
+  for (int64_t begin = 0; begin < problem.count; begin += kThreads) {
+    tile[threadIdx.x] = key_of(begin + threadIdx.x);
+    __syncthreads();
+    int better = 0, alive = 0;
+#pragma unroll 8
+    for (int i = 0; i < kThreads; ++i) {
+      better += tile[i] < key;
+      alive += tile[i] != ~uint64_t{0};
+    }
+    rank += better;
+    total += alive;
+    __syncthreads();
+  }
+  if (key != ~uint64_t{0} && rank < problem.max_output) {
+    WriteKept(kept, output + rank, own, runs.scores[first + own], BoxAt(runs.boxes, first + own),
+              runs.classes[first + own], true);
+  }
+  if (own >= total && own < problem.max_output) WriteKept(kept, output + own, 0, 0.0f, {0, 0, 0, 0}, -1, false);
+  if (own == 0) kept.count[image] = static_cast<int32_t>(total < problem.max_output ? total : problem.max_output);
 }
 
 int64_t Total(const NmsProblem& problem) { return problem.images * problem.count; }
@@ -113,6 +159,7 @@ int64_t Total(const NmsProblem& problem) { return problem.images * problem.count
 bool IsValid(const NmsProblem& problem) {
   if (problem.images < 0 || problem.count < 0 || problem.max_output < 0) return false;
   if (problem.images > INT32_MAX || problem.count > INT32_MAX || problem.max_output > INT32_MAX) return false;
+  if (problem.in_order != 0 && problem.method != NmsMethod::kHard) return false;
   return Total(problem) <= INT32_MAX;
 }
 
@@ -123,7 +170,48 @@ int ImageBits(const NmsProblem& problem) {
   return bits;
 }
 
-// The parts of the workspace. They follow each other, and each begins at a multiple of 256 bytes.
+// Hands out the parts of a workspace, one after the other, each at a multiple of 256 bytes.
+class Layout {
+ public:
+  explicit Layout(void* memory) : base_(static_cast<char*>(memory)) {}
+
+  template <typename Element>
+  void Take(Element** part, size_t count) {
+    *part = base_ == nullptr ? nullptr : reinterpret_cast<Element*>(base_ + used_);
+    used_ += (count * sizeof(Element) + 255) / 256 * 256;
+  }
+  void* rest() const { return base_ == nullptr ? nullptr : base_ + used_; }
+  size_t used() const { return used_; }
+
+ private:
+  char* base_;
+  size_t used_ = 0;
+};
+
+// For boxes that come in order.
+struct RunsWorkspace {
+  int32_t* starts;
+  Box* boxes;
+  int32_t* counters;  // the number of groups, and the next group to take
+  uint8_t* survives;  // follows the counters
+  size_t cleared;     // bytes of both
+  size_t bytes;       // of all parts
+};
+
+RunsWorkspace LayOutRuns(const NmsProblem& problem, void* memory) {
+  RunsWorkspace parts{};
+  Layout layout(memory);
+  const size_t total = static_cast<size_t>(Total(problem));
+  layout.Take(&parts.starts, total);
+  layout.Take(&parts.boxes, total);
+  const size_t before = layout.used();
+  layout.Take(&parts.counters, 2);
+  layout.Take(&parts.survives, total);
+  parts.cleared = layout.used() - before;
+  parts.bytes = layout.used();
+  return parts;
+}
+
 struct Workspace {
   uint64_t *keys, *sorted_keys;
   int32_t *values, *order, *members, *starts;
@@ -137,29 +225,23 @@ struct Workspace {
 };
 
 cudaError_t LayOut(const NmsProblem& problem, void* memory, Workspace* parts) {
-  char* const base = static_cast<char*>(memory);
-  size_t used = 0;
+  Layout layout(memory);
   const size_t total = static_cast<size_t>(Total(problem));
-  const auto take = [&](auto** part, size_t count) {
-    using Element = std::remove_reference_t<decltype(**part)>;
-    *part = base == nullptr ? nullptr : reinterpret_cast<Element*>(base + used);
-    used += (count * sizeof(Element) + 255) / 256 * 256;
-  };
-  take(&parts->keys, total);
-  take(&parts->sorted_keys, total);
-  take(&parts->values, total);
-  take(&parts->order, total);
-  take(&parts->members, total);
-  take(&parts->starts, total);
-  take(&parts->boxes, total);
-  take(&parts->pool_scores, total);
-  take(&parts->decayed, total);
-  take(&parts->survives, total);
-  take(&parts->counters, 2);
+  layout.Take(&parts->keys, total);
+  layout.Take(&parts->sorted_keys, total);
+  layout.Take(&parts->values, total);
+  layout.Take(&parts->order, total);
+  layout.Take(&parts->members, total);
+  layout.Take(&parts->starts, total);
+  layout.Take(&parts->boxes, total);
+  layout.Take(&parts->pool_scores, total);
+  layout.Take(&parts->decayed, total);
+  layout.Take(&parts->survives, total);
+  layout.Take(&parts->counters, 2);
   AWSDET_RETURN_IF_ERROR(SortByKey(nullptr, &parts->sort_bytes, nullptr, nullptr, nullptr, nullptr, Total(problem),
                                    33 + ImageBits(problem), nullptr));
-  parts->sort = base == nullptr ? nullptr : base + used;
-  parts->bytes = used + parts->sort_bytes;
+  parts->sort = layout.rest();
+  parts->bytes = layout.used() + parts->sort_bytes;
   return cudaSuccess;
 }
 
@@ -190,6 +272,25 @@ cudaError_t Decide(const NmsProblem& problem, const float* boxes, const float* s
   return LaunchSoftNms(problem, groups, boxes, scores, work.boxes, work.pool_scores, work.decayed, stream);
 }
 
+// NMS of boxes that come in order.
+cudaError_t DecideAndEmitRuns(const NmsProblem& problem, const float* boxes, const float* scores,
+                              const int32_t* classes, const RunsWorkspace& work, const KeptBoxes& kept,
+                              cudaStream_t stream) {
+  const int64_t total = Total(problem), per_image = std::max(problem.count, problem.max_output);
+  const NmsRuns runs{boxes, scores,        classes,       work.starts, work.counters, work.counters + 1,
+                     total, problem.count, problem.score_threshold};
+  AWSDET_RETURN_IF_ERROR(cudaMemsetAsync(work.counters, 0, work.cleared, stream));
+  if (total > 0) {
+    const dim3 blocks(static_cast<unsigned>((total + kThreads - 1) / kThreads));
+    AWSDET_RETURN_IF_ERROR(
+        Launch(RunStartsKernel, blocks, dim3(kThreads), 0, stream, runs, work.starts, work.counters));
+    AWSDET_RETURN_IF_ERROR(LaunchHardNms(problem, runs, boxes, work.boxes, work.survives, stream));
+  }
+  const int blocks = static_cast<int>(std::max<int64_t>((per_image + kThreads - 1) / kThreads, 1));
+  return Launch(EmitRunsKernel, dim3(static_cast<unsigned>(problem.images * blocks)), dim3(kThreads), 0, stream, problem,
+                runs, blocks, work.survives, kept);
+}
+
 // Sorts by the decayed scores, into work.sorted_keys and work.order.
 cudaError_t SortDecayed(const NmsProblem& problem, const Workspace& work, cudaStream_t stream) {
   const int64_t total = Total(problem);
@@ -205,6 +306,10 @@ cudaError_t SortDecayed(const NmsProblem& problem, const Workspace& work, cudaSt
 
 cudaError_t NmsWorkspaceSize(const NmsProblem& problem, size_t* bytes) {
   if (!IsValid(problem)) return cudaErrorInvalidValue;
+  if (problem.in_order != 0) {
+    *bytes = LayOutRuns(problem, nullptr).bytes;
+    return cudaSuccess;
+  }
   Workspace parts;
   AWSDET_RETURN_IF_ERROR(LayOut(problem, nullptr, &parts));
   *bytes = parts.bytes;
@@ -215,6 +320,11 @@ cudaError_t Nms(const NmsProblem& problem, const float* boxes, const float* scor
                 void* workspace, size_t workspace_bytes, const KeptBoxes& kept, cudaStream_t stream) {
   if (!IsValid(problem)) return cudaErrorInvalidValue;
   if (problem.images == 0) return cudaSuccess;
+  if (problem.in_order != 0) {
+    const RunsWorkspace work = LayOutRuns(problem, workspace);
+    if (work.bytes > workspace_bytes) return cudaErrorInvalidValue;
+    return DecideAndEmitRuns(problem, boxes, scores, classes, work, kept, stream);
+  }
   const bool hard = problem.method == NmsMethod::kHard;
   Workspace work{};
   if (problem.count > 0) {

@@ -22,6 +22,9 @@ struct NmsProblem {
   float iou_threshold;    // in [0, 1]
   float score_threshold;  // only boxes with a higher score are kept; not negative for the soft methods
   float sigma;            // of kGaussian; above 0
+  // Not 0: the boxes come in order, so nothing need be sorted. In each image the boxes of a class are neighbours, and
+  // their scores fall, but for boxes that are no candidates. Only for kHard.
+  int32_t in_order;
 };
 
 // Computes how many bytes of device memory Nms needs as its workspace.

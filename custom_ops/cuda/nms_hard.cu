@@ -49,8 +49,9 @@ __device__ int Resolve(Tile* tile, int room) {
   return count;
 }
 
+template <typename Groups>
 __global__ void __launch_bounds__(kThreads)
-    HardKernel(NmsGroups groups, const float* __restrict__ boxes, float iou_threshold, int64_t max_output,
+    HardKernel(const __grid_constant__ Groups groups, const float* __restrict__ boxes, float iou_threshold, int64_t max_output,
                Box* kept_boxes, uint8_t* __restrict__ survives) {
   __shared__ Tile tile;
   __shared__ int64_t range[2];
@@ -63,14 +64,14 @@ __global__ void __launch_bounds__(kThreads)
     for (int64_t first = begin; first < end && kept_count < max_output; first += kTile) {
       const int64_t place = first + slot;
       if (part == 0) {
-        tile.gone[slot] = place < end ? 0 : 1;
-        tile.box[slot] = place < end ? BoxAt(boxes, groups.order[groups.members[place]]) : Box{0, 0, 0, 0};
+        tile.gone[slot] = place < end && IsCandidate(groups, place) ? 0 : 1;
+        tile.box[slot] = place < end ? BoxAt(boxes, BoxIndex(groups, place)) : Box{0, 0, 0, 0};
         tile.area[slot] = Area(tile.box[slot]);
       }
       __syncthreads();
       const Box box = tile.box[slot];
       const float area = tile.area[slot];
-      if (place < end) {
+      if (place < end && !tile.gone[slot]) {
         for (int64_t k = part; k < kept_count; k += kParts) {
           const Box other = kept[k];  // the whole warp reads the same address
           if (Iou(box, area, other, Area(other)) > iou_threshold) {
@@ -97,7 +98,7 @@ __global__ void __launch_bounds__(kThreads)
         int rank = __popc(tile.kept[slot / 32] & ((1u << (slot % 32)) - 1));
         for (int w = 0; w < slot / 32; ++w) rank += __popc(tile.kept[w]);
         kept[kept_count + rank] = box;
-        survives[groups.members[place]] = 1;
+        survives[SurvivorPlace(groups, place)] = 1;
       }
       kept_count += now_kept;
       __syncthreads();
@@ -105,12 +106,23 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+template <typename Groups>
+cudaError_t Start(const NmsProblem& problem, const Groups& groups, const float* boxes, Box* kept, uint8_t* survives,
+                  cudaStream_t stream) {
+  return Launch(HardKernel<Groups>, GroupGrid(groups), dim3(kThreads), 0, stream, groups, boxes, problem.iou_threshold,
+                problem.max_output, kept, survives);
+}
+
 }  // namespace
 
 cudaError_t LaunchHardNms(const NmsProblem& problem, const NmsGroups& groups, const float* boxes, Box* kept,
                           uint8_t* survives, cudaStream_t stream) {
-  return Launch(HardKernel, GroupGrid(groups), dim3(kThreads), 0, stream, groups, boxes, problem.iou_threshold,
-                problem.max_output, kept, survives);
+  return Start(problem, groups, boxes, kept, survives, stream);
+}
+
+cudaError_t LaunchHardNms(const NmsProblem& problem, const NmsRuns& runs, const float* boxes, Box* kept,
+                          uint8_t* survives, cudaStream_t stream) {
+  return Start(problem, runs, boxes, kept, survives, stream);
 }
 
 }  // namespace awsdet::cuda

@@ -37,6 +37,15 @@ inline Status ReadRule(OpKernelConstruction* context, NmsRule* rule) {
   return OkStatus();
 }
 
+// Whether the caller promises that the boxes come in order.
+inline Status ReadOrder(OpKernelConstruction* context, const NmsRule& rule, bool* in_order) {
+  TF_RETURN_IF_ERROR(context->GetAttr("in_order", in_order));
+  if (*in_order && rule.method != NmsMethod::kHard) {
+    return InvalidArgument("nms: in_order must be false for the soft methods");
+  }
+  return OkStatus();
+}
+
 inline Status CheckShapes(const Tensor& boxes, const Tensor& scores, const Tensor& classes) {
   if (boxes.dims() != 3 || boxes.dim_size(2) != 4) {
     return InvalidArgument("nms: boxes must be [B, N, 4], not ", boxes.shape().DebugString());

@@ -12,6 +12,7 @@ class NmsGpuOp : public OpKernel {
  public:
   explicit NmsGpuOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, ReadRule(context, &rule_));
+    OP_REQUIRES_OK(context, ReadOrder(context, rule_, &in_order_));
   }
 
   void Compute(OpKernelContext* context) override {
@@ -24,7 +25,8 @@ class NmsGpuOp : public OpKernel {
                                    rule_.method,
                                    rule_.iou_threshold,
                                    rule_.score_threshold,
-                                   rule_.sigma};
+                                   rule_.sigma,
+                                   in_order_};
     size_t bytes = 0;
     OP_REQUIRES(context, cuda::NmsWorkspaceSize(problem, &bytes) == cudaSuccess,
                 InvalidArgument("nms: boxes ", boxes.shape().DebugString(), " are too many for one call on a GPU"));
@@ -40,6 +42,7 @@ class NmsGpuOp : public OpKernel {
 
  private:
   NmsRule rule_;
+  bool in_order_;
 };
 
 REGISTER_KERNEL_BUILDER(Name("AwsdetNms").Device(DEVICE_GPU), NmsGpuOp);

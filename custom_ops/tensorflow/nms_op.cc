@@ -1,5 +1,9 @@
 // Registration of AwsdetNms, and its CPU kernel.
 #include "kernels/nms.h"
+
+#include <limits>
+#include <unordered_set>
+
 #include "tensorflow/nms_arguments.h"
 #include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
@@ -52,18 +56,49 @@ REGISTER_OP("AwsdetNms")
     .Attr("max_output: int >= 0")
     .Attr("method: {'hard', 'linear', 'gaussian'} = 'hard'")
     .Attr("sigma: float = 0.5")
+    .Attr("in_order: bool = false")
     .SetShapeFn(NmsShape);
+
+// Checks that in each image the boxes of a class are neighbours, and that the scores of its candidates fall. A GPU relies
+// on it; here it only shows a caller's mistake.
+Status CheckOrder(const Tensor& boxes, const Tensor& scores, const Tensor& classes, float score_threshold) {
+  const float *box = boxes.flat<float>().data(), *score = scores.flat<float>().data();
+  const int32_t* label = classes.flat<int32_t>().data();
+  const int64_t count = boxes.dim_size(1);
+  for (int64_t image = 0; image < boxes.dim_size(0); ++image) {
+    std::unordered_set<int32_t> seen;
+    float last = std::numeric_limits<float>::infinity();
+    for (int64_t i = image * count; i < (image + 1) * count; ++i) {
+      if (i == image * count || label[i] != label[i - 1]) {
+        if (!seen.insert(label[i]).second) {
+          return InvalidArgument("nms: classes of image ", image, " are not in order: those of class ", label[i],
+                                 " are not neighbours, at box ", i - image * count);
+        }
+        last = std::numeric_limits<float>::infinity();
+      }
+      if (!(score[i] > score_threshold) || !IsFinite(BoxAt(box, i))) continue;
+      if (score[i] > last) {
+        return InvalidArgument("nms: scores of image ", image, " are not in order: class ", label[i],
+                               " rises at box ", i - image * count);
+      }
+      last = score[i];
+    }
+  }
+  return OkStatus();
+}
 
 class NmsOp : public OpKernel {
  public:
   explicit NmsOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, ReadRule(context, &rule_));
+    OP_REQUIRES_OK(context, ReadOrder(context, rule_, &in_order_));
   }
 
   void Compute(OpKernelContext* context) override {
     const Tensor &boxes = context->input(0), &scores = context->input(1), &classes = context->input(2);
     OP_REQUIRES_OK(context, CheckShapes(boxes, scores, classes));
     const int64_t images = boxes.dim_size(0);
+    if (in_order_) OP_REQUIRES_OK(context, CheckOrder(boxes, scores, classes, rule_.score_threshold));
     NmsOutputs outputs;
     OP_REQUIRES_OK(context, outputs.Allocate(context, images, rule_.max_output));
     Nms({boxes.flat<float>().data(), scores.flat<float>().data(), classes.flat<int32_t>().data(), images,
@@ -73,6 +108,7 @@ class NmsOp : public OpKernel {
 
  private:
   NmsRule rule_;
+  bool in_order_;
 };
 
 REGISTER_KERNEL_BUILDER(Name("AwsdetNms").Device(DEVICE_CPU), NmsOp);

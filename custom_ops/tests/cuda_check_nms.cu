@@ -23,6 +23,24 @@ struct Case {
   std::string name;
 };
 
+// Sorts each image by class and falling score. Boxes that are no candidates stay wherever they come to lie.
+void PutInOrder(Random& random, Case* drawn) {
+  const int64_t count = drawn->problem.count;
+  for (int64_t image = 0; image < drawn->problem.images; ++image) {
+    const auto begin = drawn->classes.begin() + image * count;
+    std::sort(begin, begin + count);
+    float* const scores = drawn->scores.data() + image * count;
+    for (int64_t first = 0, end; first < count; first = end) {
+      for (end = first; end < count && begin[end] == begin[first];) ++end;
+      std::sort(scores + first, scores + end,
+                [](float a, float b) { return (std::isnan(a) ? -2 : a) > (std::isnan(b) ? -2 : b); });
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      if (random.Integer(0, 9) == 0) scores[i] = random.OneOf<float>({NAN, -INFINITY});
+    }
+  }
+}
+
 Case Draw(Random& random) {
   Case drawn;
   NmsProblem& problem = drawn.problem;
@@ -35,6 +53,7 @@ Case Draw(Random& random) {
   problem.score_threshold = random.OneOf<float>({0, 0.05f, 0.5f});
   if (hard && random.Integer(0, 3) == 0) problem.score_threshold = -INFINITY;
   problem.sigma = 0.5f;
+  problem.in_order = hard && random.Integer(0, 1) == 0;
   const int64_t total = problem.images * problem.count;
   drawn.boxes = RandomBoxes(random, total, random.OneOf<float>({20, 400}));
   if (random.Integer(0, 1) == 0) {  // many overlaps are equal, and equal to the threshold
@@ -48,7 +67,8 @@ Case Draw(Random& random) {
     drawn.scores.push_back(random.Integer(0, 19) == 0 ? NAN : coarse ? std::round(score * 8) / 8 : score);
     drawn.classes.push_back(random.OneOf(names));
   }
-  drawn.name = "nms method " + std::to_string(static_cast<int>(problem.method)) + " B" +
+  if (problem.in_order != 0) PutInOrder(random, &drawn);
+  drawn.name = (problem.in_order != 0 ? "nms in order, method " : "nms method ") + std::to_string(static_cast<int>(problem.method)) + " B" +
                std::to_string(problem.images) + " N" + std::to_string(problem.count) + " K" +
                std::to_string(problem.max_output) + " iou " + std::to_string(problem.iou_threshold);
   return drawn;

@@ -234,6 +234,28 @@ def test_static_shapes_survive_a_graph():
     assert unknown(*inputs[:2]).indices.shape == [3, 7]
 
 
+def test_boxes_in_order_give_the_same():
+    boxes, scores, classes = random_scene(np.random.default_rng(12), 3, 500)
+    scores[:, ::11] = np.nan  # not above the threshold, so it may lie anywhere
+    options = {"iou_threshold": 0.5, "score_threshold": 0.2, "max_output": 100}
+    order = np.lexsort((-np.nan_to_num(scores), classes), axis=1)
+    sorted_inputs = [np.take_along_axis(values, order, axis=1) for values in (scores, classes)]
+    inputs = np.take_along_axis(boxes, order[..., np.newaxis], axis=1), *sorted_inputs
+    for ours, theirs in zip(nms(*inputs, **options, in_order=True), nms(*inputs, **options)):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("scores", "classes", "named"),
+    [([3, 2, 2.5], [1, 1, 1], "scores of image 1"), ([3, 2, 1], [1, 0, 1], "classes of image 1")],
+)
+def test_broken_order_is_named(scores, classes, named):
+    boxes = np.tile(np.float32([0, 0, 1, 1]), (2, 3, 1))
+    scores, classes = np.float32([[3, 2, 2], scores]), np.int32([[5, 5, 4], classes])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"nms: {named} are not in order"):
+        nms(boxes, scores, classes, iou_threshold=0.5, score_threshold=0.0, max_output=3, in_order=True)
+
+
 def test_no_gradient():
     boxes, scores, classes = (tf.constant(values) for values in random_scene(np.random.default_rng(0), 1, 20))
     with tf.GradientTape() as tape:
@@ -273,6 +295,7 @@ def nms_with(**changes):
         {"max_output": -1},
         {"method": "soft"},
         {"sigma": 0.0},
+        {"in_order": True, "method": "linear"},
     ],
     ids=str,
 )

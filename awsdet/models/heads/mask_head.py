@@ -185,7 +185,7 @@ def detected_rois(found, every_slot=None):
         every_slot = bool(tf.config.list_physical_devices("GPU"))
     batch, places = tf.unstack(tf.shape(found.classes))
     if every_slot:
-        image_index = tf.repeat(tf.range(batch), places)
+        image_index = tf.range(batch * places) // tf.maximum(places, 1)
         # int64, because TensorFlow computes with int32 on the host.
         classes = tf.reshape(tf.maximum(tf.cast(found.classes, tf.int64), 0), [-1])
         return DetectedRoIs(tf.reshape(found.boxes, [-1, 4]), image_index, classes, found.valid, None)

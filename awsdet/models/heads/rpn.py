@@ -142,6 +142,7 @@ class ProposalRule:
             iou_threshold=self.nms_iou,
             score_threshold=float("-inf"),  # which boxes that are too small have
             max_output=self.post_nms,
+            in_order=True,
         )
         scores = tf.where(kept.valid, tf.sigmoid(kept.scores), 0.0)
         return Proposals(kept.boxes, scores, kept.count, kept.valid)

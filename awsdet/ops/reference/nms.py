@@ -20,6 +20,7 @@ def nms(
     max_output,
     method="hard",
     sigma=0.5,
+    in_order=False,  # a promise that the twin does not need
 ):
     """Class-wise NMS, greedy or soft; arguments and result are those of `awsdet.ops.nms.nms`.
 
