@@ -113,6 +113,9 @@ void CheckCellWindows(int cases, uint64_t seed, Verdict* verdict);
 void CheckTopBoxes(int cases, uint64_t seed, Verdict* verdict);
 void CheckNms(int cases, uint64_t seed, Verdict* verdict);
 void CheckMultiTensor(int cases, uint64_t seed, Verdict* verdict);
+void CheckMatch(int cases, uint64_t seed, Verdict* verdict);
+void CheckSample(int cases, uint64_t seed, Verdict* verdict);
+void CheckAnchors(int cases, uint64_t seed, Verdict* verdict);
 
 }  // namespace awsdet::cuda
 

@@ -1,0 +1,59 @@
+// Registration of AwsdetMatch, and its CPU kernel.
+#include "tensorflow/candidate_shapes.h"
+#include "tensorflow/match_arguments.h"
+#include "tensorflow/op.h"
+#include "tensorflow/parallel.h"
+
+namespace awsdet {
+namespace {
+
+Status MatchShape(InferenceContext* context) {
+  CandidateShapes shapes;
+  TF_RETURN_IF_ERROR(shapes.Read(context, "match", 0, 2));
+  TF_RETURN_IF_ERROR(shapes.CheckCandidateRows(1, "valid"));
+  TF_RETURN_IF_ERROR(shapes.CheckObjectRows(3, "is_target"));
+  TF_RETURN_IF_ERROR(shapes.CheckObjectRows(4, "is_crowd"));
+  DimensionHandle length;
+  TF_RETURN_IF_ERROR(shapes.Length(&length));
+  for (int output = 0; output < 3; ++output) context->set_output(output, context->Matrix(shapes.images(), length));
+  return OkStatus();
+}
+
+REGISTER_OP("AwsdetMatch")
+    .Input("candidates: float")
+    .Input("valid: bool")
+    .Input("boxes: float")
+    .Input("is_target: bool")
+    .Input("is_crowd: bool")
+    .Output("positive: bool")
+    .Output("negative: bool")
+    .Output("index: int32")
+    .Attr("positive_iou: float")
+    .Attr("negative_iou: float")
+    .Attr("low_quality_matches: bool")
+    .Attr("min_positive_iou: float")
+    .Attr("ignore_iof: float")
+    .Attr("with_truth: bool = false")
+    .SetShapeFn(MatchShape);
+
+class MatchOp : public OpKernel {
+ public:
+  explicit MatchOp(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, ReadMatchRule(context, &rule_, &with_truth_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    MatchArguments arguments;
+    OP_REQUIRES_OK(context, arguments.Read(context, with_truth_));
+    Match(arguments.input, rule_, WorkerThreads(context), arguments.matches);
+  }
+
+ private:
+  MatchRule rule_;
+  bool with_truth_;
+};
+
+REGISTER_KERNEL_BUILDER(Name("AwsdetMatch").Device(DEVICE_CPU), MatchOp);
+
+}  // namespace
+}  // namespace awsdet
