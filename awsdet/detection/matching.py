@@ -1,6 +1,6 @@
 """Matching: the ground truth, if any, that each candidate box (anchor or RoI) is to learn.
 
-The rule is mmdetection's MaxIoUAssigner. Symbols: N candidates, G ground-truth slots, ... any batch dimensions.
+Symbols: B images, N candidates and G ground-truth slots per image.
 """
 
 import dataclasses
@@ -8,18 +8,16 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from awsdet.detection import boxes as box_lib
-
-POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
+from awsdet.ops.match import match
 
 
 class GroundTruth(NamedTuple):
     """What is annotated on the images of a batch; slots that are neither target nor crowd are padding."""
 
-    boxes: tf.Tensor  # float32 [..., G, 4]
-    classes: tf.Tensor  # int32 [..., G], -1 in padding
-    is_target: tf.Tensor  # bool [..., G]: objects to learn
-    is_crowd: tf.Tensor  # bool [..., G]: regions to leave out of the loss
+    boxes: tf.Tensor  # float32 [B, G, 4]
+    classes: tf.Tensor  # int32 [B, G], -1 in padding
+    is_target: tf.Tensor  # bool [B, G]: objects to learn
+    is_crowd: tf.Tensor  # bool [B, G]: regions to leave out of the loss
 
 
 def ground_truth(batch):
@@ -28,14 +26,9 @@ def ground_truth(batch):
     return GroundTruth(batch["boxes"], batch["classes"], is_object & ~batch["is_crowd"], is_object & batch["is_crowd"])
 
 
-class Match(NamedTuple):
-    state: tf.Tensor  # int32 [..., N]: POSITIVE, NEGATIVE or IGNORED
-    index: tf.Tensor  # int32 [..., N]: the matched ground truth of positives; some valid index elsewhere
-
-
 @dataclasses.dataclass(frozen=True)
 class Matcher:
-    """Decides by IoU which candidates are positive and which are negative.
+    """Decides by IoU which candidates are positive and which are negative: mmdetection's MaxIoUAssigner.
 
     Attributes:
         positive_iou: a candidate is positive if its IoU with an object is at least this.
@@ -53,32 +46,22 @@ class Matcher:
     low_quality_matches: bool = True
     ignore_iof: float = 0.5
 
-    def match(self, candidates, truth, valid=None):
-        """Matches `candidates` float32 [..., N, 4] to a GroundTruth. Returns Match.
+    def match(self, candidates, truth, valid=None, with_truth=False):
+        """Matches `candidates` float32 [B, N, 4], or [N, 4] for all images, to a GroundTruth.
 
-        `valid` bool [..., N]: False has a candidate ignored and matched to nothing.
+        `valid` bool [B, N]: False has a candidate ignored and matched to nothing. `with_truth`: the objects are
+        candidates too, before the others, each matched to itself, so that each has a positive.
+
+        Returns an `ops.match.Match` of [B, N], or of [B, G + N] `with_truth`.
         """
-        usable = tf.ones(tf.shape(candidates)[:-1], tf.bool) if valid is None else valid
-        if self.ignore_iof >= 0:
-            covered = tf.where(truth.is_crowd[..., tf.newaxis, :], box_lib.iof(candidates, truth.boxes), 0.0)
-            usable &= _max(covered) <= self.ignore_iof
-        overlaps = box_lib.iou(candidates, truth.boxes)
-        overlaps = tf.where(truth.is_target[..., tf.newaxis, :] & usable[..., tf.newaxis], overlaps, -1.0)
-        best = tf.maximum(_max(overlaps), 0.0)
-        index = tf.argmax(overlaps, axis=-1, output_type=tf.int32)
-        positive = best >= self.positive_iou
-        if self.low_quality_matches:
-            highest = tf.reduce_max(overlaps, axis=-2, keepdims=True)
-            reachable = (highest >= self.min_positive_iou) & (highest >= 0.0)
-            slots = tf.range(tf.shape(truth.boxes)[-2])
-            rescued = tf.reduce_max(tf.where((overlaps == highest) & reachable, slots, -1), axis=-1)
-            positive |= rescued >= 0
-            index = tf.where(rescued >= 0, rescued, index)
-        state = tf.where(best < self.negative_iou, NEGATIVE, IGNORED)
-        state = tf.where(positive, POSITIVE, state)
-        return Match(tf.where(usable, state, IGNORED), index)
-
-
-def _max(values):
-    """Maximum over the last axis and 0, so that the axis may be empty."""
-    return tf.reduce_max(tf.pad(values, [[0, 0]] * (values.shape.rank - 1) + [[0, 1]]), axis=-1)
+        if valid is None:
+            valid = tf.ones([tf.shape(truth.boxes)[0], tf.shape(candidates)[-2]], tf.bool)
+        return match(
+            candidates,
+            valid,
+            truth.boxes,
+            truth.is_target,
+            truth.is_crowd,
+            with_truth=with_truth,
+            **dataclasses.asdict(self),
+        )

@@ -80,8 +80,7 @@ class RetinaNet(Detector):
         """
         pyramid = self.pyramid(images, training)
         with tf.name_scope("targets"):
-            anchors = tf.concat(self.anchors.of_pyramid(pyramid, STRIDES), axis=0)
-            valid = self.anchors.valid(pyramid, STRIDES, batch["image_size"], self.pad_multiple)
+            anchors, valid = self.anchors.with_valid(pyramid, STRIDES, batch["image_size"], self.pad_multiple)
             truth = ground_truth(batch)
             targets = retina_targets(anchors, valid, truth, self.num_classes, self.matcher, self.coder)
         output = self.bbox_head(pyramid, training=training)
@@ -102,6 +101,6 @@ class RetinaNet(Detector):
 
     def detect_in_pyramid(self, pyramid, image_size):
         """The rest of `detect`, from the features P3 to P7 on."""
-        anchors = tf.concat(self.anchors.of_pyramid(pyramid, STRIDES), axis=0)
+        anchors = self.anchors.of_pyramid(pyramid, STRIDES)
         rules = (self.coder, self.suppression, self.pre_nms, self.min_size)
         return retina_detections(self.bbox_head(pyramid), anchors, image_size, *rules).outputs()

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.detection.matching import IGNORED, NEGATIVE, POSITIVE, GroundTruth, Matcher
+from awsdet.detection.matching import GroundTruth, Matcher
+
+POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 
 OBJECTS = tf.constant([[[0.0, 0, 10, 10], [100, 100, 140, 140], [0, 0, 0, 0]]])
 CANDIDATES = tf.constant(
@@ -30,36 +32,53 @@ def match(candidates, objects, is_target, is_crowd, valid=None, **changes):
     return dataclasses.replace(Matcher(0.7, 0.3, 0.3, True, 0.5), **changes).match(candidates, truth, valid)
 
 
+def states(matched):
+    """POSITIVE, NEGATIVE or IGNORED for each candidate."""
+    assert not np.any(matched.positive & matched.negative)
+    return np.where(matched.positive, POSITIVE, np.where(matched.negative, NEGATIVE, IGNORED))
+
+
 def test_thresholds_and_low_quality_matches():
     result = match(CANDIDATES, OBJECTS, TARGET, CROWD)
-    assert result.state.numpy().tolist() == [[POSITIVE, IGNORED, IGNORED, POSITIVE, NEGATIVE]]
+    assert states(result).tolist() == [[POSITIVE, IGNORED, IGNORED, POSITIVE, NEGATIVE]]
     assert result.index.numpy()[0, [0, 3]].tolist() == [0, 1]
     result = match(CANDIDATES, OBJECTS, TARGET, CROWD, low_quality_matches=False)
-    assert result.state.numpy().tolist() == [[POSITIVE, IGNORED, IGNORED, IGNORED, NEGATIVE]]
+    assert states(result).tolist() == [[POSITIVE, IGNORED, IGNORED, IGNORED, NEGATIVE]]
     result = match(CANDIDATES, OBJECTS, TARGET, CROWD, min_positive_iou=0.6)
-    assert result.state.numpy()[0, 3] == IGNORED
+    assert states(result)[0, 3] == IGNORED
 
 
 def test_crowd_is_ignored_not_background_and_never_a_target():
     crowd = tf.constant([[False, True, False]])
     result = match(CANDIDATES, OBJECTS, tf.constant([[True, False, False]]), crowd)
-    assert result.state.numpy().tolist() == [[POSITIVE, IGNORED, IGNORED, IGNORED, NEGATIVE]]
+    assert states(result).tolist() == [[POSITIVE, IGNORED, IGNORED, IGNORED, NEGATIVE]]
     off = match(CANDIDATES, OBJECTS, tf.constant([[True, False, False]]), crowd, ignore_iof=-1.0)
-    assert off.state.numpy()[0, 3] == NEGATIVE
+    assert states(off)[0, 3] == NEGATIVE
 
 
 def test_no_objects_makes_all_negative():
     nothing = tf.constant([[False, False, False]])
     for min_positive_iou in (0.0, 0.3):
         result = match(CANDIDATES, OBJECTS, nothing, nothing, min_positive_iou=min_positive_iou)
-        assert set(result.state.numpy().ravel().tolist()) == {NEGATIVE}
+        assert set(states(result).ravel().tolist()) == {NEGATIVE}
 
 
 def test_excluded_candidates_take_part_in_nothing():
     valid = tf.constant([[False, True, True, True, True]])
     result = match(CANDIDATES, OBJECTS, TARGET, CROWD, valid)
     # Without the perfect candidate, the next best of object 0 is rescued.
-    assert result.state.numpy().tolist() == [[IGNORED, POSITIVE, IGNORED, POSITIVE, NEGATIVE]]
+    assert states(result).tolist() == [[IGNORED, POSITIVE, IGNORED, POSITIVE, NEGATIVE]]
+
+
+def test_objects_are_candidates_matched_to_themselves():
+    target, crowd = tf.constant([[True, False, False]]), tf.constant([[False, True, False]])
+    result = match(CANDIDATES, OBJECTS, target, crowd)
+    truth = GroundTruth(OBJECTS, tf.zeros([1, 3], tf.int32), target, crowd)
+    together = Matcher(0.7, 0.3, 0.3, True, 0.5).match(CANDIDATES, truth, with_truth=True)
+    assert states(together)[0, :3].tolist() == [POSITIVE, IGNORED, IGNORED]
+    assert together.index[0, :3].numpy().tolist() == [0, 1, 2]
+    for own, all_of_them in zip(result, together):
+        np.testing.assert_array_equal(own, all_of_them[:, 3:])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -69,11 +88,11 @@ def test_equals_the_reference_rule_written_with_loops(seed):
     boxes = np.concatenate([corner, corner + random.uniform(5, 40, (70, 2))], axis=1).astype(np.float32)
     candidates, objects = boxes[:60], boxes[60:]
     objects[1] = objects[0]  # two objects in one place: the last one takes the low-quality match
-    result = match(candidates, objects, np.ones(10, bool), np.zeros(10, bool))
+    result = match(candidates, objects[np.newaxis], np.ones([1, 10], bool), np.zeros([1, 10], bool))
     state, index = match_by_loops(candidates.astype(np.float64), objects.astype(np.float64))
-    np.testing.assert_array_equal(result.state, state)
+    np.testing.assert_array_equal(states(result)[0], state)
     chosen = state == POSITIVE
-    np.testing.assert_array_equal(result.index.numpy()[chosen], index[chosen])
+    np.testing.assert_array_equal(result.index.numpy()[0, chosen], index[chosen])
 
 
 def match_by_loops(candidates, objects):

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from awsdet.detection import boxes as box_lib
 from awsdet.detection.losses import Mean, Terms, count, share
-from awsdet.detection.matching import NEGATIVE, POSITIVE
 from awsdet.models.layers.dense import Dense
 from awsdet.models.layers.picking import pick
 from awsdet.ops.decode_boxes import decode_boxes
@@ -93,20 +92,18 @@ def sample_rois(candidates, truth, keys, num_classes, matcher, sampler, coder):
 
     `candidates` Candidates; `truth` GroundTruth; `keys` float32 [B, G + K], ground truth first. Returns RoISample.
     """
-    matched = matcher.match(candidates.boxes, truth, candidates.valid)
     # Every object is a candidate too, matched to itself, so that each has a positive.
-    slots = tf.broadcast_to(tf.range(tf.shape(truth.classes)[1]), tf.shape(truth.classes))
-    state = tf.concat([tf.where(truth.is_target, POSITIVE, NEGATIVE - 1), matched.state], axis=1)
-    index = tf.concat([slots, matched.index], axis=1)
-    boxes = tf.concat([truth.boxes, candidates.boxes], axis=1)
-
-    chosen = sampler.sample(state, keys)
-    index = tf.gather(index, chosen.index, batch_dims=1)
-    rois = tf.where(chosen.valid[..., tf.newaxis], tf.gather(boxes, chosen.index, batch_dims=1), 0.0)
-    labels = tf.where(chosen.positive, tf.gather(truth.classes, index, batch_dims=1), num_classes)
-    deltas = coder.encode(tf.gather(truth.boxes, index, batch_dims=1), rois)
-    is_object = chosen.valid & (chosen.index < tf.shape(truth.classes)[1])
-    return RoISample(rois, chosen.positive, chosen.valid, index, labels, deltas, is_object)
+    matched = matcher.match(candidates.boxes, truth, candidates.valid, with_truth=True)
+    chosen = sampler.sample(matched, keys, candidates.boxes, truth, coder, background=num_classes, with_truth=True)
+    return RoISample(
+        rois=chosen.boxes,
+        positive=chosen.positive,
+        valid=chosen.valid,
+        truth=chosen.truth,
+        labels=chosen.labels,
+        deltas=chosen.deltas,
+        is_object=chosen.is_object,
+    )
 
 
 def refine(output, rois, labels, image_size, coder):

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from awsdet.detection import boxes as box_lib
 from awsdet.detection.losses import Mean, Terms, count, share
-from awsdet.detection.matching import IGNORED, POSITIVE
 from awsdet.models.layers.conv import conv_maker
 from awsdet.ops.top_boxes import top_boxes
 
@@ -77,14 +76,13 @@ def retina_targets(anchors, valid, truth, num_classes, matcher, coder):
 
     `anchors` float32 [N, 4]; `valid` bool [B, N]: anchors that take part; `truth` GroundTruth.
     """
-    candidates = tf.broadcast_to(anchors, [*tf.unstack(tf.shape(valid)), 4])
-    matched = matcher.match(candidates, truth, valid)
-    positive = matched.state == POSITIVE
+    matched = matcher.match(anchors, truth, valid)
+    positive = matched.positive
     labels = tf.where(positive, tf.gather(truth.classes, matched.index, batch_dims=1), num_classes)
     deltas = coder.encode(tf.gather(truth.boxes, matched.index, batch_dims=1), anchors)
     # The reference counts at least one positive per image (mmdetection, SamplingResult).
     counts = tf.maximum(tf.reduce_sum(tf.cast(positive, tf.float32), axis=1), 1.0)
-    return RetinaTargets(positive, matched.state != IGNORED, labels, deltas, anchors, tf.reduce_sum(counts))
+    return RetinaTargets(positive, positive | matched.negative, labels, deltas, anchors, tf.reduce_sum(counts))
 
 
 def retina_terms(output, targets, normalizer, focal_loss, box_loss, coder):

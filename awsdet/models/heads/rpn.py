@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from awsdet.detection import anchors as anchor_lib
 from awsdet.detection import boxes as box_lib
 from awsdet.detection.losses import Mean, Terms, binary_cross_entropy, count, share
-from awsdet.detection.sampling import Sample
 from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.picking import pick
 from awsdet.ops.cell_windows import cell_windows
 from awsdet.ops.nms import nms
+from awsdet.ops.sample import Sample
 from awsdet.ops.top_boxes import top_boxes
 
 
@@ -155,8 +154,6 @@ class RPNTargets(NamedTuple):
     """The targets of the S sampled anchors of each image."""
 
     sample: Sample
-    deltas: tf.Tensor  # float32 [B, S, 4], meaningful for positives
-    anchors: tf.Tensor  # float32 [B, S, 4]
     normalizer: tf.Tensor  # float32 scalar: positives + negatives over the batch
 
 
@@ -165,17 +162,10 @@ def rpn_targets(anchors, valid, truth, keys, matcher, sampler, coder):
 
     `anchors` float32 [N, 4]; `valid` bool [B, N]: anchors that take part; `truth` GroundTruth; `keys` float32 [B, N].
     """
-    candidates = tf.broadcast_to(anchors, [tf.shape(keys)[0], tf.shape(anchors)[0], 4])
-    matched = matcher.match(candidates, truth, valid)
-    chosen = sampler.sample(matched.state, keys)
-    boxes = tf.gather(truth.boxes, tf.gather(matched.index, chosen.index, batch_dims=1), batch_dims=1)
-    anchors = tf.gather(anchors, chosen.index)
-    deltas = coder.encode(boxes, anchors)
+    matched = matcher.match(anchors, truth, valid)
+    chosen = sampler.sample(matched, keys, anchors, truth, coder)
     # The reference counts at least one positive and one negative per image (mmdetection, SamplingResult).
-    positives = tf.reduce_sum(tf.cast(chosen.positive, tf.float32), axis=1)
-    negatives = tf.reduce_sum(tf.cast(chosen.valid & ~chosen.positive, tf.float32), axis=1)
-    normalizer = tf.reduce_sum(tf.maximum(positives, 1.0) + tf.maximum(negatives, 1.0))
-    return RPNTargets(chosen, deltas, anchors, normalizer)
+    return RPNTargets(chosen, tf.reduce_sum(tf.maximum(chosen.counts, 1.0)))
 
 
 def rpn_terms(output, targets, class_loss_weight, box_loss, coder):
@@ -187,7 +177,7 @@ def rpn_terms(output, targets, class_loss_weight, box_loss, coder):
     chosen = targets.sample
     cross_entropy = binary_cross_entropy(chosen.positive, output.logits)
     class_loss = tf.reduce_sum(tf.where(chosen.valid, cross_entropy, 0.0)) * class_loss_weight
-    box_total = box_loss.total(output.deltas, targets.deltas, chosen.positive, targets.anchors, coder)
+    box_total = box_loss.total(output.deltas, chosen.deltas, chosen.positive, chosen.boxes, coder)
     return Terms(
         {
             "rpn_class_loss": Mean(class_loss, targets.normalizer),
@@ -251,18 +241,19 @@ class RPN(tf.keras.layers.Layer):
 
     def propose(self, pyramid, image_size):
         """The Proposals for finding objects."""
-        anchors = tf.concat(self.anchors.of_pyramid(pyramid, self.strides), axis=0)
+        with tf.name_scope("anchors"):
+            anchors = self.anchors.of_pyramid(pyramid, self.strides)
         return self.test_proposals.propose(self.head(pyramid), anchors, image_size, self.coder)
 
     def training_step(self, pyramid, truth, image_size, keys, training=True):
         """(Proposals to train on, RPNStep). `keys(name, shape)` returns the sampling keys [B, N]; the name is "rpn"."""
-        anchors = tf.concat(self.anchors.of_pyramid(pyramid, self.strides), axis=0)
+        with tf.name_scope("anchors"):
+            anchors, valid = self._anchors(pyramid, image_size)
         # Proposals have no gradient. The RPN learns from the sampled anchors, at which it is computed a second time.
         output = self.head(pyramid, training=training)
         with tf.name_scope("proposals"):
             proposals = self.training_proposals.propose(output, anchors, image_size, self.coder)
         with tf.name_scope("rpn_targets"):
-            valid = self._valid(pyramid, anchors, image_size)
             drawn = keys("rpn", tf.shape(valid))
             targets = rpn_targets(anchors, valid, truth, drawn, self.matcher, self.sampler, self.coder)
         sampled = self.head.at(pyramid, targets.sample.index)
@@ -270,8 +261,7 @@ class RPN(tf.keras.layers.Layer):
             terms = rpn_terms(sampled, targets, self.class_loss_weight, self.box_loss, self.coder)
         return proposals, RPNStep(targets, sampled, terms)
 
-    def _valid(self, pyramid, anchors, image_size):
-        valid = self.anchors.valid(pyramid, self.strides, image_size, self.pad_multiple)
-        if self.allowed_border >= 0:
-            valid &= anchor_lib.inside(anchors, image_size, self.allowed_border)
-        return valid
+    def _anchors(self, pyramid, image_size):
+        """The anchors of all levels, and which of them take part in the loss."""
+        rules = (self.pad_multiple, self.allowed_border)
+        return self.anchors.with_valid(pyramid, self.strides, image_size, *rules)
