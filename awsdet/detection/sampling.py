@@ -22,6 +22,11 @@ class Sampler:
     size: int
     positive_fraction: float
 
+    @property
+    def positive_limit(self):
+        """The most positives per image."""
+        return int(self.size * self.positive_fraction)
+
     def sample(self, matched, keys, candidates, truth, coder, background=0, with_truth=False):
         """Chooses candidates, and says what they are to learn.
 
@@ -42,7 +47,7 @@ class Sampler:
             truth.boxes,
             truth.classes,
             size=self.size,
-            positive_limit=int(self.size * self.positive_fraction),
+            positive_limit=self.positive_limit,
             background=background,
             stds=coder.stds,
             with_truth=with_truth,

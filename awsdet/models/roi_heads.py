@@ -67,13 +67,14 @@ class MaskBranch(tf.keras.layers.Layer):
         self.iou_logit_threshold, self.filling = iou_logit_threshold, filling
         self.built = True
 
-    def training_step(self, pyramid, sampled, batch, training):
-        """The fields that masks add to a StageStep, a dict. Computed from all positives of the batch.
+    def training_step(self, pyramid, sampled, limit, batch, training):
+        """The fields that masks add to a StageStep, a dict. Computed from all positives of the batch, which are at most
+        `limit` per image.
 
         Without positives, sums and gradients are zeros.
         """
         with tf.name_scope("mask_targets"):
-            packed = packed_rois(sampled)
+            packed = packed_rois(sampled, limit)
             # The number of positives decides shapes, and the CPU draws the masks. So a GPU sends the RoIs to the host
             # once and gets back what follows from them. Every step of that on the GPU would be one more wait.
             with tf.device("CPU:0"):
@@ -151,7 +152,9 @@ class Stage(tf.keras.layers.Layer):
         output = self.classify(pyramid, sampled.rois, training)
         with tf.name_scope("box_losses"):
             terms = box_terms(output, sampled, self.class_loss_weight, self.box_loss, self.coder)
-        masks = {} if self.masks is None else self.masks.training_step(pyramid, sampled, batch, training)
+        masks = {}
+        if self.masks is not None:
+            masks = self.masks.training_step(pyramid, sampled, self.sampler.positive_limit, batch, training)
         terms = merged([terms, masks.pop("terms")]) if masks else terms
         return StageStep(sampled, output, self._weighted(terms), **masks)
 

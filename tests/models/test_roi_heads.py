@@ -44,7 +44,7 @@ def test_the_mask_branch_learns_from_all_positives(counts, filling):
     def step(batch, sampled):
         with tf.GradientTape() as tape:
             tape.watch(pyramid)
-            found = masks.training_step(pyramid, sampled, batch, True)
+            found = masks.training_step(pyramid, sampled, sampled.rois.shape[1], batch, True)
             losses = tf.add_n([mean.total for mean in found["terms"].losses.values()])
         gradients = tape.gradient(losses, [*pyramid, *masks.trainable_variables])
         return found, [tf.convert_to_tensor(gradient) for gradient in gradients]
@@ -82,7 +82,7 @@ def test_the_host_computes_all_that_depends_on_the_number_of_positives():
     pyramid = [tf.zeros([2, 96 // s, 128 // s, CHANNELS]) for s in (4, 8)]
 
     def step(batch, sampled):
-        return masks.training_step(pyramid, sampled, batch, True)
+        return masks.training_step(pyramid, sampled, sampled.rois.shape[1], batch, True)
 
     graph = tf.function(step).get_concrete_function(batch, sample((2, 1), batch)).graph
     by_host = [op for op in graph.get_operations() if op.device.endswith("CPU:0")]

@@ -101,13 +101,14 @@ class PositiveRoIs(NamedTuple):
         return tuple(part[: self.count] for part in (self.boxes, self.image_index, self.truth))
 
 
-def packed_rois(sampled):
-    """All of a `box_head.RoISample` that `positive_rois` needs, in one tensor: float32 [B, S, 6].
+def packed_rois(sampled, limit):
+    """All of a `box_head.RoISample` that `positive_rois` needs, in one tensor: float32 [B, limit, 6].
 
-    They are box, truth and 1 for a positive. Numbers of objects are exact in float32.
+    They are box, truth and 1 for a positive. Numbers of objects are exact in float32. `limit`: the most positives per
+    image, which come first.
     """
     numbers = (tf.cast(part, tf.float32)[..., tf.newaxis] for part in (sampled.truth, sampled.positive))
-    return tf.concat([sampled.rois, *numbers], axis=2)
+    return tf.concat([sampled.rois, *numbers], axis=2)[:, :limit]
 
 
 def positive_rois(packed, classes, filling):

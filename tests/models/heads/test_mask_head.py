@@ -29,7 +29,7 @@ def test_positives_come_first_and_are_filled_up(counts, per_image, filled):
     classes = tf.constant(random.integers(1, 9, (2, 5)), tf.int32)
     labels = tf.where(positive, tf.gather(classes, truth, batch_dims=1), 80)
     sampled = RoISample(rois, positive, tf.ones([2, 10], tf.bool), truth, labels, rois, ~positive)
-    found = positive_rois(packed_rois(sampled), classes, Filling(8, per_image))
+    found = positive_rois(packed_rois(sampled, 10), classes, Filling(8, per_image))
     total = sum(counts)
     assert int(found.count) == total
     expected = (rois[positive], tf.cast(tf.where(positive)[:, 0], tf.int32), truth[positive], labels[positive])
@@ -43,7 +43,9 @@ def test_numbers_of_objects_survive_the_packing():
     """As float32, beside a box that is not a number."""
     truth = tf.constant([[2**24, 0, 12_345_678]])
     rois, positive = tf.fill([1, 3, 4], float("nan")), tf.constant([[True, False, True]])
-    packed = packed_rois(RoISample(rois, positive, positive, truth, truth, rois, ~positive))
+    sampled = RoISample(rois, positive, positive, truth, truth, rois, ~positive)
+    packed = packed_rois(sampled, 3)
+    assert packed_rois(sampled, 2).shape == [1, 2, 6]
     assert packed.dtype == tf.float32 and packed.shape == [1, 3, 6]
     np.testing.assert_array_equal(tf.cast(packed[..., 4], tf.int32), truth)
     np.testing.assert_array_equal(packed[..., 5], [[1, 0, 1]])
