@@ -59,7 +59,7 @@ mkdir -p "$out"
 [ "$(cat "$out/command" 2>/dev/null)" = "$compile" ] || echo "$compile" >"$out/command"
 headers=$(ls -t custom_ops/{cuda,kernels,tests}/*.h "$out/command" | head -n 1)
 sources=(custom_ops/cuda/*.cu custom_ops/tests/*.cu)
-sources+=(custom_ops/kernels/{anchors,cell_windows,decode_boxes,match,multi_tensor,roi_align,nms,sample,top_boxes,weighted}*.cc)
+sources+=(custom_ops/kernels/{affine,anchors,cell_windows,decode_boxes,match,multi_tensor,roi_align,nms,sample,top_boxes,weighted}*.cc)
 objects=()
 commands=()
 for source in "${sources[@]}"; do

@@ -15,6 +15,7 @@ using tensorflow::OpInputList;
 using tensorflow::OpKernel;
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
+using tensorflow::OpOutputList;
 using tensorflow::Status;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;

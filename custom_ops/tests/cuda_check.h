@@ -116,6 +116,7 @@ void CheckMultiTensor(int cases, uint64_t seed, Verdict* verdict);
 void CheckMatch(int cases, uint64_t seed, Verdict* verdict);
 void CheckSample(int cases, uint64_t seed, Verdict* verdict);
 void CheckAnchors(int cases, uint64_t seed, Verdict* verdict);
+void CheckAffine(int cases, uint64_t seed, Verdict* verdict);
 
 }  // namespace awsdet::cuda
 

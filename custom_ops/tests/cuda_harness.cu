@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   awsdet::cuda::CheckMatch(10 * cases, seed, &verdict);
   awsdet::cuda::CheckSample(10 * cases, seed, &verdict);
   awsdet::cuda::CheckAnchors(3 * cases, seed, &verdict);
+  awsdet::cuda::CheckAffine(5 * cases, seed, &verdict);
   std::printf("%d checks, %d failed\n", verdict.checks(), verdict.failures());
   return verdict.failures() == 0 ? 0 : 1;
 }
