@@ -56,9 +56,13 @@ def _top_boxes(logits, deltas, *args, **options):
     return top_boxes(logits, deltas, *args, **options)
 
 
-def _stored_batch_norm(features, gamma, beta, mean, variance):
+def _stored_batch_norm(features, gamma, beta, mean, variance, *, residual=None, relu=False, trainable=True):
+    del trainable  # gradients that nobody asks for are not computed anyway
     gamma, beta, mean, variance = (tf.cast(v, features.dtype) for v in (gamma, beta, mean, variance))
-    return tf.nn.batch_normalization(features, mean, variance, beta, gamma, norms.EPSILON)
+    outputs = tf.nn.batch_normalization(features, mean, variance, beta, gamma, norms.EPSILON)
+    if residual is not None:
+        outputs += residual
+    return tf.nn.relu(outputs) if relu else outputs
 
 
 def _batch_norm(features, gamma, beta):

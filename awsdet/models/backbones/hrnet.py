@@ -21,11 +21,11 @@ class BasicBlock(tf.keras.layers.Layer):
     def __init__(self, channels, *, conv, name, dtype):
         super().__init__(name=name, dtype=dtype)
         self.conv1 = conv(channels, channels, 3, relu=True, name=f"{name}.conv1")
-        self.conv2 = conv(channels, channels, 3, name=f"{name}.conv2")
+        self.conv2 = conv(channels, channels, 3, relu=True, name=f"{name}.conv2")
         self.built = True
 
     def call(self, features, training=False):
-        return tf.nn.relu(self.conv2(self.conv1(features, training=training), training=training) + features)
+        return self.conv2(self.conv1(features, training=training), training=training, residual=features)
 
 
 class Module(tf.keras.layers.Layer):

@@ -44,7 +44,7 @@ class Bottleneck(tf.keras.layers.Layer):
         first, second = (strides, 1) if style == "caffe" else (1, strides)
         self.conv1 = conv(in_channels, width, 1, strides=first, relu=True, name=f"{name}.conv1")
         self.conv2 = conv(width, width, 3, strides=second, groups=groups, relu=True, name=f"{name}.conv2")
-        self.conv3 = conv(width, 4 * channels, 1, name=f"{name}.conv3")
+        self.conv3 = conv(width, 4 * channels, 1, relu=True, name=f"{name}.conv3")
         self.downsample, self.pool = None, strides if average_shortcut else 1
         if strides != 1 or in_channels != 4 * channels:
             # In mmdetection's sequence the pooling is number 0 and the convolution number 1.
@@ -53,8 +53,8 @@ class Bottleneck(tf.keras.layers.Layer):
         self.built = True
 
     def call(self, features, training=False):
-        residual = self.conv2(self.conv1(features, training=training), training=training)
-        return tf.nn.relu(self.conv3(residual, training=training) + self._shortcut(features, training))
+        outputs = self.conv2(self.conv1(features, training=training), training=training)
+        return self.conv3(outputs, training=training, residual=self._shortcut(features, training))
 
     def _shortcut(self, features, training):
         if self.downsample is None:

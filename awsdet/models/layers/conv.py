@@ -3,7 +3,9 @@
 import tensorflow as tf
 
 from awsdet.models.layers import norms
+from awsdet.models.layers.bias import add_bias
 from awsdet.models.layers.parameters import parameter
+from awsdet.ops import affine as affine_op
 
 STATISTICS_RATE = 0.1  # weight of the new batch in the running statistics
 
@@ -38,7 +40,8 @@ class Conv(tf.keras.layers.Layer):
         of filters. `initializer`: function of a shape."""
         super().__init__(name=name, dtype=dtype)
         self.kernel_size, self.strides, self.norm, self.relu = kernel_size, strides, norm, relu
-        self.groups, self.world = groups, None
+        self.groups, self.affine, self.world = groups, affine, None
+        self.compiled_bias = affine_op.pays_for_bias(self.compute_dtype)
         self.splits_groups = groups > 1 and not _groups_have_gradients(self.compute_dtype)
         self.kernel = parameter(self, "kernel", [kernel_size, kernel_size, in_channels // groups, filters], initializer)
         if norm == "none":
@@ -55,32 +58,39 @@ class Conv(tf.keras.layers.Layer):
             raise ValueError(f"norm is {norm!r}; it must be one of {', '.join(norms.NORMS)}")
         self.built = True
 
-    def call(self, features, training=False):
-        """`features` [B, H, W, in_channels] -> [B, ceil(H / strides), ceil(W / strides), filters] for odd kernels."""
-        return self._outputs(features, *self._cast_parameters(), training)
+    def call(self, features, training=False, residual=None):
+        """`features` [B, H, W, in_channels] -> [B, ceil(H / strides), ceil(W / strides), filters] for odd kernels.
+
+        `residual`: of the shape and dtype of the result; it is added before the ReLU.
+        """
+        return self._outputs(features, self._cast_kernel(), training, residual)
 
     def call_each(self, maps, training=False):
-        """A list with the result of `call` for each of `maps`. In mixed precision the parameters are cast only once."""
+        """A list with the result of `call` for each of `maps`. In mixed precision the kernel is cast only once."""
         if self.compute_dtype == self.variable_dtype:
             return [self(features, training=training) for features in maps]
         with tf.name_scope(self.name):
-            parameters = self._cast_parameters()
-            return [self._outputs(features, *parameters, training) for features in maps]
+            kernel = self._cast_kernel()
+            return [self._outputs(features, kernel, training, None) for features in maps]
 
-    def _cast_parameters(self):
-        """Kernel and, without a norm, bias in the compute dtype."""
-        bias = tf.cast(self.bias, self.compute_dtype) if self.norm == "none" else None
-        return tf.cast(self.kernel, self.compute_dtype), bias
+    def _cast_kernel(self):
+        return tf.cast(self.kernel, self.compute_dtype)
 
-    def _outputs(self, features, kernel, bias, training):
+    def _outputs(self, features, kernel, training, residual):
         outputs = self._convolved(features, kernel)
         if self.norm == "none":
-            outputs = tf.nn.bias_add(outputs, bias)
-        elif self.norm == "group_norm":
+            options = {"relu": self.relu, "residual": residual, "trainable": self.trainable}
+            return add_bias(outputs, self.bias, compiled=self.compiled_bias, **options)
+        if self.norm == "group_norm":
             outputs = norms.group_norm(outputs, self.gamma, self.beta)
+        elif self.norm != "frozen_batch_norm" and training and self.trainable:
+            outputs = self._live_batch_norm(outputs)
         else:
-            live = self.norm != "frozen_batch_norm" and training and self.trainable
-            outputs = self._batch_normalized(outputs, live)
+            parameters = (self.gamma, self.beta, self.mean, self.variance)
+            options = {"relu": self.relu, "residual": residual, "trainable": self.affine and self.trainable}
+            return norms.stored_batch_norm(outputs, *parameters, **options)
+        if residual is not None:
+            outputs += residual
         return tf.nn.relu(outputs) if self.relu else outputs
 
     def _convolved(self, features, kernel):
@@ -95,10 +105,8 @@ class Conv(tf.keras.layers.Layer):
         parts = zip(tf.split(features, self.groups, axis=3), tf.split(kernel, self.groups, axis=3))
         return tf.concat([tf.nn.conv2d(part, own, self.strides, padding) for part, own in parts], axis=3)
 
-    def _batch_normalized(self, outputs, live):
-        """Normalises by the stored statistics or, if `live`, by those of the batch, which update the stored ones."""
-        if not live:
-            return norms.stored_batch_norm(outputs, self.gamma, self.beta, self.mean, self.variance)
+    def _live_batch_norm(self, outputs):
+        """Normalises by the statistics of the batch, which update the stored ones."""
         if self.norm == "sync_batch_norm" and self.world is not None and self.world.exchanges:
             outputs, mean, variance = norms.sync_batch_norm(
                 outputs, self.gamma, self.beta, tf.identity(self.mean), self.world, self.name

@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
+from awsdet.models.layers.bias import add_bias
 from awsdet.models.layers.parameters import parameter
+from awsdet.ops import affine
 
 
 class Dense(tf.keras.layers.Layer):
@@ -16,6 +18,7 @@ class Dense(tf.keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         self.window = window
         self.relu = relu
+        self.compiled_bias = affine.pays_for_bias(self.compute_dtype)
         self.kernel = parameter(self, "kernel", [in_channels, units], initializer)
         self.bias = parameter(self, "bias", [units], tf.zeros)
         self.built = True
@@ -23,5 +26,4 @@ class Dense(tf.keras.layers.Layer):
     def call(self, features):
         """`features` [..., in_channels] -> [..., units]."""
         outputs = tf.matmul(features, tf.cast(self.kernel, self.compute_dtype))
-        outputs = tf.nn.bias_add(outputs, tf.cast(self.bias, self.compute_dtype))
-        return tf.nn.relu(outputs) if self.relu else outputs
+        return add_bias(outputs, self.bias, relu=self.relu, compiled=self.compiled_bias, trainable=self.trainable)

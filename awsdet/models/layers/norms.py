@@ -8,6 +8,8 @@ import math
 
 import tensorflow as tf
 
+from awsdet.ops import affine
+
 LIVE = "batch_norm"  # statistics of the batch in each process
 BATCH_NORMS = ("frozen_batch_norm", LIVE, "sync_batch_norm")
 NORMS = ("none", *BATCH_NORMS, "group_norm")
@@ -15,15 +17,10 @@ EPSILON = 1e-5
 GROUPS = 32  # of group norm
 
 
-def stored_batch_norm(features, gamma, beta, mean, variance):
-    """Batch norm with stored statistics; all parameters float32 [C]."""
-    if features.dtype == tf.float32:
-        # The same arithmetic as in the reference, nearly to the last bit: deep networks amplify differences.
-        scale = gamma * tf.math.rsqrt(variance + EPSILON)
-        return features * scale + (beta - mean * scale)
-    # Fused, it rounds to low precision once and not twice.
-    fused = tf.compat.v1.nn.fused_batch_norm
-    return fused(features, gamma, beta, mean=mean, variance=variance, epsilon=EPSILON, is_training=False)[0]
+def stored_batch_norm(features, gamma, beta, mean, variance, *, residual=None, relu=False, trainable=True):
+    """Batch norm with stored statistics, plus `residual`, then ReLU if `relu`; see `ops.affine.batch_norm`."""
+    options = {"residual": residual, "relu": relu, "trainable": trainable}
+    return affine.batch_norm(features, gamma, beta, mean, variance, EPSILON, **options)
 
 
 def batch_norm(features, gamma, beta):

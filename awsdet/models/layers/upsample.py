@@ -2,7 +2,9 @@
 
 import tensorflow as tf
 
+from awsdet.models.layers.bias import add_bias
 from awsdet.models.layers.parameters import parameter
+from awsdet.ops import affine
 
 
 class Upsample(tf.keras.layers.Layer):
@@ -17,15 +19,20 @@ class Upsample(tf.keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         self.kernel = parameter(self, "kernel", [in_channels, 2, 2, filters], initializer)
         self.bias = parameter(self, "bias", [filters], tf.zeros)
+        self.compiled_bias = affine.pays_for_bias(self.compute_dtype)
         self.built = True
 
     def call(self, features):
         """`features` [R, H, W, in_channels] -> [R, H, W, 2, 2, filters], the 2x2 outputs of each pixel."""
         in_channels, _, _, filters = self.kernel.shape
         kernel = tf.cast(tf.reshape(self.kernel, [in_channels, -1]), self.compute_dtype)
-        bias = tf.cast(tf.tile(self.bias, [4]), self.compute_dtype)
         # Reshaped to two axes: with more, the gradient of the kernel would be a sum of one product per row and image.
-        outputs = tf.nn.relu(tf.nn.bias_add(tf.matmul(tf.reshape(features, [-1, in_channels]), kernel), bias))
+        outputs, bias = tf.matmul(tf.reshape(features, [-1, in_channels]), kernel), self.bias
+        if self.compiled_bias:
+            outputs = tf.reshape(outputs, [-1, filters])
+        else:  # of the product's width, so that TensorFlow makes one operation of product, bias and ReLU
+            bias = tf.tile(bias, [4])
+        outputs = add_bias(outputs, bias, relu=True, compiled=self.compiled_bias, trainable=self.trainable)
         return tf.reshape(outputs, tf.concat([tf.shape(features)[:3], [2, 2, filters]], axis=0))
 
 

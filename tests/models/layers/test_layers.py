@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from awsdet.models.layers import norms
 from awsdet.models.layers.conv import Conv
+from awsdet.models.layers.dense import Dense
 from awsdet.models.layers.initializers import Initializers
 from awsdet.models.layers.upsample import Upsample, interleave, upsample_nearest
 from awsdet.runtime.world import World
@@ -38,6 +39,56 @@ def test_frozen_batch_norm_equals_convolution_then_batch_norm():
     np.testing.assert_allclose(layer(inputs, training=True), tf.nn.relu(expected), atol=2e-5)
     assert {v.name for v in layer.trainable_variables} == {"a.kernel:0", "a.gamma:0", "a.beta:0"}
     assert {v.name for v in conv("frozen_batch_norm", affine=False).trainable_variables} == {"a.kernel:0"}
+
+
+@pytest.mark.parametrize("norm", norms.NORMS)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_residual_is_added_before_the_relu(norm, compiled):
+    plain, layer = conv(norm), conv(norm, relu=True)
+    layer.compiled_bias = compiled
+    inputs, residual = features(), features((2, 8, 10, 32))
+    for training in (False, True):
+        expected = tf.nn.relu(plain(inputs, training=training) + residual)
+        np.testing.assert_allclose(layer(inputs, training=training, residual=residual), expected, atol=1e-5)
+
+
+def test_only_what_is_trained_has_gradients():
+    """A frozen layer, and a norm without trainable gamma and beta, have none; the input always has."""
+    inputs = features()
+    for options, trained in (({}, True), ({"affine": False}, False), ({"frozen": True}, False)):
+        frozen = options.pop("frozen", False)
+        layer = conv("frozen_batch_norm", relu=True, **options)
+        layer.trainable = not frozen
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, training=True)
+        found = tape.gradient(outputs, [inputs, layer.gamma, layer.beta, layer.mean])
+        assert [gradient is not None for gradient in found] == [True, trained, trained, False]
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_compiled_biases_equal_tensorflow_s(precision):
+    """Outputs and gradients of each layer that has a bias; on a GPU they are added by the compiled operator."""
+    options = {"name": "a", "dtype": precision, "initializer": Initializers(1).kaiming_normal("a")}
+    for layer, shape in (
+        (Conv(6, 32, 3, relu=True, **options), (2, 8, 10, 6)),
+        (Dense(6, 12, relu=True, **options), (7, 6)),
+        (Dense(6, 5, **options), (7, 6)),
+        (Upsample(6, 5, **options), (3, 4, 7, 6)),
+    ):
+        assert not layer.compiled_bias  # the tests run on a CPU
+        layer.bias.assign(RANDOM.normal(size=layer.bias.shape))
+        inputs, found = features(shape), []
+        for layer.compiled_bias in (False, True):
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                outputs = layer(inputs)
+            found.append([outputs, *tape.gradient(outputs, [inputs, layer.bias, layer.kernel])])
+        error = 1e-5 if precision == "float32" else 0.02
+        for theirs, ours in zip(*found):
+            assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+            ours, theirs = (tf.cast(part, tf.float32).numpy() for part in (ours, theirs))
+            np.testing.assert_allclose(ours, theirs, rtol=error, atol=error * np.abs(theirs).max())
 
 
 def test_live_batch_norm_equals_keras():
