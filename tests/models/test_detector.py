@@ -269,5 +269,7 @@ def test_a_model_call_is_a_detection_and_compile_names_bad_arguments():
     for threshold in (-0.1, 50, float("nan")):
         with pytest.raises(ValueError, match="score_threshold"):
             model.find(np.zeros((32, 32, 3), np.uint8), threshold)
+    with pytest.raises(ValueError, match="compression is 'bf16'; it must be none or fp16"):
+        model.compile("sgd", compression="bf16")
     with pytest.raises(ValueError, match="accumulate_steps is 0"):
         model.compile("sgd", accumulate_steps=0)
