@@ -41,7 +41,7 @@ class Conv(tf.keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         self.kernel_size, self.strides, self.norm, self.relu = kernel_size, strides, norm, relu
         self.groups, self.affine, self.world = groups, affine, None
-        self.compiled_bias = affine_op.pays_for_bias(self.compute_dtype)
+        self.compiled_bias = affine_op.pays_for_bias(self.compute_dtype, training=False)
         self.splits_groups = groups > 1 and not _groups_have_gradients(self.compute_dtype)
         self.kernel = parameter(self, "kernel", [kernel_size, kernel_size, in_channels // groups, filters], initializer)
         if norm == "none":
@@ -79,8 +79,9 @@ class Conv(tf.keras.layers.Layer):
     def _outputs(self, features, kernel, training, residual):
         outputs = self._convolved(features, kernel)
         if self.norm == "none":
+            compiled = self.compiled_bias or affine_op.pays_for_bias(self.compute_dtype, training)
             options = {"relu": self.relu, "residual": residual, "trainable": self.trainable}
-            return add_bias(outputs, self.bias, compiled=self.compiled_bias, **options)
+            return add_bias(outputs, self.bias, compiled=compiled, **options)
         if self.norm == "group_norm":
             outputs = norms.group_norm(outputs, self.gamma, self.beta)
         elif self.norm != "frozen_batch_norm" and training and self.trainable:

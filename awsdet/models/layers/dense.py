@@ -18,7 +18,7 @@ class Dense(tf.keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         self.window = window
         self.relu = relu
-        self.compiled_bias = affine.pays_for_bias(self.compute_dtype)
+        self.compiled_bias = affine.pays_for_bias(self.compute_dtype, training=True)
         self.kernel = parameter(self, "kernel", [in_channels, units], initializer)
         self.bias = parameter(self, "bias", [units], tf.zeros)
         self.built = True

@@ -19,7 +19,7 @@ class Upsample(tf.keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         self.kernel = parameter(self, "kernel", [in_channels, 2, 2, filters], initializer)
         self.bias = parameter(self, "bias", [filters], tf.zeros)
-        self.compiled_bias = affine.pays_for_bias(self.compute_dtype)
+        self.compiled_bias = affine.pays_for_bias(self.compute_dtype, training=True)
         self.built = True
 
     def call(self, features):
