@@ -251,11 +251,14 @@ class Detector(tf.keras.Model):
         if missing:
             raise ValueError(f"no loss depends on {', '.join(missing)}")
         # Values that are not finite must not reach another rank or a variable. Computing the gradients does not wait
-        # for the check, which runs on the host.
-        with tf.control_dependencies([finite]):
+        # for the check, which runs on the host; neither does an update that is made at once, which the device itself
+        # leaves out if the norm is not finite.
+        alone = self.accumulate_steps == 1 and not self.world.exchanges
+        checked = [] if finite is None else [finite]
+        with tf.control_dependencies([] if alone and update.at_once(self.optimizer, variables) else checked):
             gradients = [tf.identity(tf.convert_to_tensor(g)) for g in gradients]
         gradients, factor = update.unscaled(self.optimizer, gradients, variables)
-        norm = self._update(gradients, factor, variables, batch)
+        norm = self._update(gradients, factor, variables, batch, checked)
         self.step.assign_add(1)
         return {"loss": total, **losses, "gradient_norm": norm, **metrics}
 
@@ -273,23 +276,23 @@ class Detector(tf.keras.Model):
     def _check(self, data):
         check_batch(_batch_of(data), self.num_classes, self.needs_masks)
 
-    def _update(self, gradients, factor, variables, batch):
+    def _update(self, gradients, factor, variables, batch, checked):
         """Averages `factor` * gradients over the ranks and applies them; with accumulation, every accumulate_steps
-        steps. Returns the norm."""
+        steps. Returns the norm. `checked`: the operations that check the losses."""
         if self.accumulate_steps == 1:
-            return self._apply(gradients, factor, variables, batch)
+            return self._apply(gradients, factor, variables, batch, checked)
         with tf.name_scope("update"):
             accumulate(self._accumulated, gradients, factor / self._accumulation.share)
 
         def apply():
-            norm = self._apply([v.read_value() for v in self._accumulated], 1.0, variables, batch)
+            norm = self._apply([v.read_value() for v in self._accumulated], 1.0, variables, batch, [])
             with tf.control_dependencies([norm]):
                 set_zero(self._accumulated)
             return norm
 
         return tf.cond(self._accumulation.completes(self.step), apply, lambda: global_norm(self._accumulated))
 
-    def _apply(self, gradients, factor, variables, batch):
+    def _apply(self, gradients, factor, variables, batch, checked):
         half = self.compression == "fp16"
         if half and update.scales_loss(self.optimizer):
             # What is sent must fit float16 without the loss scale.
@@ -301,13 +304,16 @@ class Detector(tf.keras.Model):
             # the run ends here. The update does not wait for the check: on the device it depends on the norm itself. A
             # loss scale expects such gradients and skips their update.
             if not update.scales_loss(self.optimizer):
-                self._assert_finite({"gradient_norm": norm}, batch)
+                self._assert_finite({"gradient_norm": norm}, batch, checked)
             done = update.apply(self.optimizer, gradients, variables, norm, factor=factor, clip_norm=self.clip_norm)
             with tf.control_dependencies(done):
                 return tf.identity(norm)
 
-    def _assert_finite(self, scalars, batch):
-        """Ends the run if one of `scalars`, a dict, is not finite. The host reads them in one copy."""
+    def _assert_finite(self, scalars, batch, checked=()):
+        """Ends the run if one of `scalars`, a dict, is not finite. The host reads them in one copy.
+
+        `checked`: operations that check other values, and come first, so that their report is the one that is seen.
+        """
         values = tf.stack(list(scalars.values()))
         with tf.device("CPU:0"):
             values = tf.identity(values)
@@ -316,11 +322,10 @@ class Detector(tf.keras.Model):
                 report += [f"{name}=", value]
             report += ["step=", self.step, "rank=", self.world.rank_tensor, "image_id=", batch.get("image_id", [-1])]
             # Not tf.debugging.Assert, which puts it into a branch, and whose words are others if it runs eagerly.
-            return tf.raw_ops.Assert(
-                condition=tf.reduce_all(tf.math.is_finite(values)),
-                data=[tf.convert_to_tensor(part) for part in report],
-                summarize=64,
-            )
+            data = [tf.convert_to_tensor(part) for part in report]
+            with tf.control_dependencies(list(checked)):
+                condition = tf.reduce_all(tf.math.is_finite(values))
+                return tf.raw_ops.Assert(condition=condition, data=data, summarize=64)
 
     def compute_losses(self, batch: dict[str, Any], keys: Any = None, training: bool = True) -> dict[str, tf.Tensor]:
         """Losses of one batch: a dict of float32 scalars.
