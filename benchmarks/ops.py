@@ -22,7 +22,7 @@ from awsdet.runtime.cores import usable_cores  # noqa: E402
 from benchmarks import ops_measure  # noqa: E402
 
 # Each is a module benchmarks/ops_<name>.py with a function rows() -> list of ops_measure.Row.
-PARTS = ("roi_align", "nms", "masks", "cell_windows", "update", "targets")
+PARTS = ("roi_align", "nms", "masks", "cell_windows", "update", "targets", "top_boxes")
 
 
 def main(arguments):

@@ -15,8 +15,13 @@ __global__ void __launch_bounds__(kThreads)
                  float* __restrict__ decoded, int32_t* __restrict__ classes) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (index >= total) return;
-  const auto read = [](const T* value) { return ToFloat(*value); };
-  DecodeOne(sizes, rule, index, read, deltas, boxes, image_size, decoded, classes);
+  const int64_t box = index / sizes.classes, image = box / sizes.boxes, label = index % sizes.classes;
+  const T* const own = deltas + 4 * (box * sizes.delta_classes + (sizes.delta_classes == 1 ? 0 : label));
+  float moves[4];
+  for (int k = 0; k < 4; ++k) moves[k] = ToFloat(own[k]);
+  const float height = static_cast<float>(image_size[2 * image]), width = static_cast<float>(image_size[2 * image + 1]);
+  StoreBox(Clip(Decode(BoxAt(boxes, box), moves, rule), height, width), decoded + 4 * index);
+  classes[index] = static_cast<int32_t>(label);
 }
 
 template <typename T>

@@ -28,36 +28,46 @@ AWSDET_HOST_DEVICE inline float Clamped(float value, float low, float high) {
 
 // The exponential of a number whose magnitude is at most kLargestLogRatio, or of NaN.
 AWSDET_HOST_DEVICE inline float Exponential(float x) {
-  if (!(x == x)) return x;
-  // x = n * log(2) + r with |r| <= log(2) / 2. Adding 1.5 * 2^52 rounds to an integer.
+  // x = n * log(2) + r with |r| <= log(2) / 2. Adding 1.5 * 2^52 rounds to an integer, which is in the lowest bits then.
   const double shift = 6755399441055744.0;
   const double exact = x;
-  const double n = RoundedAdd(RoundedAdd(RoundedMultiply(exact, 1.4426950408889634), shift), -shift);
+  const double shifted = RoundedAdd(RoundedMultiply(exact, 1.4426950408889634), shift);
+  const double n = RoundedAdd(shifted, -shift);
   const double r = RoundedAdd(RoundedAdd(exact, RoundedMultiply(n, -0.693147180369123816490)),
                               RoundedMultiply(n, -1.90821492927058770002e-10));
   double sum = 1.0 / 40320;  // Taylor's series up to the power 8, whose error is below 1e-9 of the result
   const double factors[] = {1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0};
   for (const double factor : factors) sum = RoundedAdd(RoundedMultiply(sum, r), factor);
-  const uint64_t bits = static_cast<uint64_t>(static_cast<int64_t>(n) + 1023) << 52;
+  uint64_t bits;
+  memcpy(&bits, &shifted, sizeof(bits));
+  bits = (bits + 1023) << 52;
   double power;
   memcpy(&power, &bits, sizeof(power));
   return static_cast<float>(RoundedMultiply(sum, power));
 }
 
-// The box that `deltas` dx, dy, dw, dh make of an anchor.
-AWSDET_HOST_DEVICE inline Box Decode(const Box& anchor, const float (&deltas)[4], const BoxDecoding& rule) {
-  float scaled[4];
-  for (int i = 0; i < 4; ++i) scaled[i] = RoundedMultiply(deltas[i], rule.stds[i]);
+// The factor by which delta number `which`, 2 (dw) or 3 (dh), scales an anchor.
+AWSDET_HOST_DEVICE inline float Growth(float delta, int which, const BoxDecoding& rule) {
+  return Exponential(Clamped(RoundedMultiply(delta, rule.stds[which]), -rule.max_log_ratio, rule.max_log_ratio));
+}
+
+// An anchor moved by the deltas dx and dy, and scaled by two factors.
+AWSDET_HOST_DEVICE inline Box Moved(const Box& anchor, float dx, float dy, float growth_x, float growth_y,
+                                    const BoxDecoding& rule) {
   const float width = RoundedAdd(anchor.x2, -anchor.x1), height = RoundedAdd(anchor.y2, -anchor.y1);
-  const float limit = rule.max_log_ratio;
-  const float half_width = RoundedMultiply(RoundedMultiply(0.5f, width), Exponential(Clamped(scaled[2], -limit, limit)));
-  const float half_height =
-      RoundedMultiply(RoundedMultiply(0.5f, height), Exponential(Clamped(scaled[3], -limit, limit)));
-  const float x = RoundedAdd(RoundedMultiply(RoundedAdd(anchor.x1, anchor.x2), 0.5f), RoundedMultiply(width, scaled[0]));
-  const float y =
-      RoundedAdd(RoundedMultiply(RoundedAdd(anchor.y1, anchor.y2), 0.5f), RoundedMultiply(height, scaled[1]));
+  const float half_width = RoundedMultiply(RoundedMultiply(0.5f, width), growth_x);
+  const float half_height = RoundedMultiply(RoundedMultiply(0.5f, height), growth_y);
+  const float x = RoundedAdd(RoundedMultiply(RoundedAdd(anchor.x1, anchor.x2), 0.5f),
+                             RoundedMultiply(width, RoundedMultiply(dx, rule.stds[0])));
+  const float y = RoundedAdd(RoundedMultiply(RoundedAdd(anchor.y1, anchor.y2), 0.5f),
+                             RoundedMultiply(height, RoundedMultiply(dy, rule.stds[1])));
   return {RoundedAdd(x, -half_width), RoundedAdd(y, -half_height), RoundedAdd(x, half_width),
           RoundedAdd(y, half_height)};
+}
+
+// The box that `deltas` dx, dy, dw, dh make of an anchor.
+AWSDET_HOST_DEVICE inline Box Decode(const Box& anchor, const float (&deltas)[4], const BoxDecoding& rule) {
+  return Moved(anchor, deltas[0], deltas[1], Growth(deltas[2], 2, rule), Growth(deltas[3], 3, rule), rule);
 }
 
 // The part of a box that lies in an image; NaN stays NaN.

@@ -9,8 +9,9 @@
 namespace awsdet {
 namespace {
 
-constexpr int64_t kChunk = 1 << 16;  // logits that one thread looks at, of one image and level
-constexpr int64_t kBlock = 256;      // logits that are compared at once
+constexpr int64_t kChunk = 1 << 17;  // logits that one thread looks at, of one image and level
+constexpr int64_t kBlock = 32;       // logits that are compared at once
+constexpr int64_t kSample = 1024;    // logits that the bar at the beginning is guessed from
 constexpr int64_t kSpare = 1024;     // the least number of pairs that are collected before the worst are dropped
 
 // Whether any of `count` logits is not below or equal to `bar`.
@@ -34,34 +35,60 @@ void DropWorst(int64_t limit, std::vector<uint64_t>* keys) {
   keys->resize(limit);
 }
 
-// The keys of the `limit` best pairs of [begin, end), in any order.
+// A logit that probably a little more than `limit` of [begin, end) are above, or NaN if that would not pay.
+template <typename T>
+float GuessBar(const T* logits, int64_t begin, int64_t end, int64_t limit) {
+  const int64_t count = end - begin;
+  if (count < 4 * std::max(limit, kSample)) return std::numeric_limits<float>::quiet_NaN();
+  std::vector<uint64_t> sample(kSample);
+  for (int64_t i = 0; i < kSample; ++i) sample[i] = PairKey(ToFloat(logits[begin + i * count / kSample]), i);
+  const double expected = static_cast<double>(limit) * kSample / count;
+  const int64_t rank = static_cast<int64_t>(expected + 4 * std::sqrt(expected) + 2);  // four standard deviations more
+  if (rank >= kSample) return std::numeric_limits<float>::quiet_NaN();
+  std::nth_element(sample.begin(), sample.begin() + rank, sample.end());
+  return ToFloat(logits[begin + static_cast<int64_t>(sample[rank] & 0xffffffffu) * count / kSample]);
+}
+
+// The keys of the `limit` best pairs of [begin, end) whose logits are above `bar`, in any order; of all pairs if it is
+// NaN.
 //
 // The logits are read once. Those that are better than `limit` earlier ones are collected; once there are enough, the
 // worst of them are dropped. After that few logits are better than all that are left, so most are only compared.
 template <typename T>
-std::vector<uint64_t> BestOf(const T* logits, int64_t begin, int64_t end, int64_t limit) {
-  const size_t room = std::min(end - begin, limit + std::max(limit, kSpare));
-  std::vector<uint64_t> keys;
-  keys.reserve(room);
-  uint64_t worst = std::numeric_limits<uint64_t>::max();
-  float bar = std::numeric_limits<float>::quiet_NaN();  // nothing is below or equal to it
+std::vector<uint64_t> BestAbove(const T* logits, int64_t begin, int64_t end, int64_t limit, float bar) {
+  const int64_t room = std::min(end - begin, limit + std::max(limit, kSpare));
+  std::vector<uint64_t> keys(room + kBlock);
+  int64_t size = 0;
+  uint64_t worst = std::isnan(bar) ? std::numeric_limits<uint64_t>::max() : PairKey(bar, 0);
   for (int64_t block = begin; block < end; block += kBlock) {
     const int64_t block_end = std::min(block + kBlock, end);
     if (!AnyAbove(logits + block, block_end - block, bar)) continue;
-    for (int64_t i = block; i < block_end; ++i) {
+    for (int64_t i = block; i < block_end; ++i) {  // without a branch, which would often be guessed wrong
       const uint64_t key = PairKey(ToFloat(logits[i]), i);
-      if (key >= worst) continue;
-      if (keys.size() == room) {
-        DropWorst(limit, &keys);
-        worst = keys.back();  // the last of the best is the worst of them
-        bar = ToFloat(logits[worst & 0xffffffffu]);
-        if (key >= worst) continue;
-      }
-      keys.push_back(key);
+      keys[size] = key;
+      size += key < worst;
+    }
+    if (size > room) {
+      keys.resize(size);
+      DropWorst(limit, &keys);
+      worst = keys.back();  // the last of the best is the worst of them
+      bar = ToFloat(logits[worst & 0xffffffffu]);
+      size = limit;
+      keys.resize(room + kBlock);
     }
   }
+  keys.resize(size);
   DropWorst(limit, &keys);
   return keys;
+}
+
+// The keys of the `limit` best pairs of [begin, end), in any order.
+template <typename T>
+std::vector<uint64_t> BestOf(const T* logits, int64_t begin, int64_t end, int64_t limit) {
+  const float bar = GuessBar(logits, begin, end, limit);
+  std::vector<uint64_t> keys = BestAbove(logits, begin, end, limit, bar);
+  if (std::isnan(bar) || static_cast<int64_t>(keys.size()) >= limit) return keys;
+  return BestAbove(logits, begin, end, limit, std::numeric_limits<float>::quiet_NaN());  // guessed too high
 }
 
 // A part of the logits of one image and level, and the best pairs in it.

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from awsdet.detection.suppression import Detections
 from awsdet.models.heads.box_head import RoISample
-from awsdet.models.heads.mask_head import Filling, MaskHead, packed_rois, positive_rois
+from awsdet.models.heads.mask_head import Filling, MaskHead, detected_rois, packed_rois, positive_rois
 from awsdet.models.layers.initializers import Initializers
 
 
@@ -61,6 +62,24 @@ def test_few_numbers_of_rois_occur(images):
         assert 0 <= filled - positives < 8 * images or positives == 0
         assert 0 <= multiple_of_8 - positives < 8 or positives == 0
     assert found[0] == (8 * images, 8)
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (3, 0), (1, 4)])
+def test_masks_of_every_slot_are_those_of_the_used_ones(counts):
+    """What a GPU computes, all slots, and what a CPU computes, put at the same places."""
+    valid = tf.sequence_mask(counts, 4)
+    boxes = tf.random.stateless_uniform([2, 4, 4], (1, 2)) * tf.cast(valid, tf.float32)[..., tf.newaxis]
+    classes = tf.where(valid, tf.constant([[2, 0, 1, 2], [1, 1, 0, 2]]), -1)
+    found = Detections(boxes, tf.zeros([2, 4]), classes, tf.constant(counts), valid)
+    spread = []
+    for every_slot in (False, True):
+        rois = detected_rois(found, every_slot)
+        assert len(rois.boxes) == (8 if every_slot else max(sum(counts), 1))
+        numbers = tf.cast(rois.classes, tf.float32) + 10 * tf.cast(rois.image_index, tf.float32)
+        values = tf.concat([rois.boxes, numbers[:, tf.newaxis] + 1], axis=1)
+        spread.append(rois.spread(values[:, tf.newaxis]))
+    np.testing.assert_array_equal(*spread)
+    assert spread[0].shape == (2, 4, 1, 5) and (spread[0].numpy()[..., 0, 4] > 0).tolist() == valid.numpy().tolist()
 
 
 @pytest.mark.parametrize("channels", [64, 256])
