@@ -26,10 +26,11 @@ class Row(NamedTuple):
         return None if self.bytes_moved is None else self.bytes_moved / (self.ours * 1e-3) / copy_bandwidth
 
 
-def alternate(*functions, seconds=2.0, least=5):
+def alternate(*functions, seconds=2.0, least=5, clock=time.perf_counter):
     """Milliseconds that each function takes: the shortest of `least` or more rounds in which all of them run in turn.
 
-    One round before them does not count, since first calls trace and allocate. A function must not return before its
+    `clock` may be time.process_time, for the time of all threads together. One round before them does not count, since
+    first calls trace and allocate. A function must not return before its
     work is done; eager TensorFlow on the CPU and a tf.function that returns tensors satisfy this.
     """
     for function in functions:
@@ -38,9 +39,9 @@ def alternate(*functions, seconds=2.0, least=5):
     while len(times) < least or time.perf_counter() < end:
         row = []
         for function in functions:
-            start = time.perf_counter()
+            start = clock()
             function()
-            row.append(1e3 * (time.perf_counter() - start))
+            row.append(1e3 * (clock() - start))
         times.append(row)
     return [float(value) for value in np.min(times, axis=0)]
 
