@@ -264,4 +264,5 @@ class RPN(tf.keras.layers.Layer):
     def _anchors(self, pyramid, image_size):
         """The anchors of all levels, and which of them take part in the loss."""
         rules = (self.pad_multiple, self.allowed_border)
-        return self.anchors.with_valid(pyramid, self.strides, image_size, *rules)
+        with tf.name_scope("anchors"):
+            return self.anchors.with_valid(pyramid, self.strides, image_size, *rules)
