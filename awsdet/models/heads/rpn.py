@@ -247,8 +247,7 @@ class RPN(tf.keras.layers.Layer):
 
     def training_step(self, pyramid, truth, image_size, keys, training=True):
         """(Proposals to train on, RPNStep). `keys(name, shape)` returns the sampling keys [B, N]; the name is "rpn"."""
-        with tf.name_scope("anchors"):
-            anchors, valid = self._anchors(pyramid, image_size)
+        anchors, valid = self._anchors(pyramid, image_size)
         # Proposals have no gradient. The RPN learns from the sampled anchors, at which it is computed a second time.
         output = self.head(pyramid)
         with tf.name_scope("proposals"):
