@@ -69,5 +69,5 @@ ln -s "$root/tests" "$overlay/tests"
 export PYTHONPATH=$overlay:$tensorflow LD_LIBRARY_PATH=$out/hollow
 export AWSDET_OPERATORS=$build/libawsdet_ops.so
 export TF_CPP_MIN_LOG_LEVEL=3 TF_CUDNN_USE_FRONTEND=0 TF_CUDNN_USE_AUTOTUNE=0 TF_FORCE_GPU_ALLOW_GROWTH=true
-[ "$counted" = "$root" ] || set -- --no-budgets "$@"
+[ "$counted" = "$root" ] || set -- --no-budgets --host-shapes "$@"
 .venv/bin/python -m tests.gpu_counts.report "$@"

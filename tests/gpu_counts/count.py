@@ -32,7 +32,7 @@ def main(flags):
     if flags.work == "train":
         positive = np.tile(np.array([0, 0, 64, 64, 0, 1], np.float32), POSITIVES * flags.batch)
         hollow.inject("#from=", positive)
-        function, arguments = scene.training_step(model, moved), [batch]
+        function, arguments = scene.training_step(model, moved if flags.host_shapes else None), [batch]
     else:
         function, arguments = scene.detection(model), [{name: batch[name] for name in ("image", "image_size")}]
     chain = chains.longest(chains.collected(function, *arguments))
@@ -69,5 +69,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", choices=("train", "detect"))
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--host_shapes", action="store_true", help="see scene.training_step")
     parser.add_argument("--precision", default="mixed_bfloat16")
     main(parser.parse_args())

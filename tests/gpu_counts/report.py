@@ -34,10 +34,11 @@ class Case(NamedTuple):
         capability = f"{self.capability // 10}.{self.capability % 10}"
         return f"{what}, batch {self.batch}, {self.precision}, compute capability {capability}"
 
-    def count(self):
+    def count(self, host_shapes):
         """Runs the counting program. Returns its result, a dict (see `count.summary`)."""
         command = [sys.executable, "-m", "tests.gpu_counts.count", self.work]
         command += [f"--batch={self.batch}", f"--precision={self.precision}"]
+        command += ["--host_shapes"] if host_shapes else []
         environment = {**os.environ, "AWSDET_HOLLOW_CAPABILITY": str(self.capability)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
@@ -49,7 +50,7 @@ def main(flags):
     cases = [_case("train", text) for text in flags.train] + [_case("detect", text) for text in flags.detect]
     results, broken = [], 0
     for case in cases:
-        result = case.count()
+        result = case.count(flags.host_shapes)
         results.append({**case._asdict(), **result})
         print(f"\n{case.title}\n")
         print("\n".join(_table(result)))
@@ -103,5 +104,6 @@ if __name__ == "__main__":
     parser.add_argument("--detect", nargs="*", default=DEFAULT_DETECT, metavar=case, help="detections to count")
     parser.add_argument("--operations", action="store_true", help="list the launches of each operation")
     parser.add_argument("--no-budgets", action="store_true", help="end with code 0 though a budget is exceeded")
+    parser.add_argument("--host-shapes", action="store_true", help="let the host compute shapes of gradients")
     parser.add_argument("--json", metavar="FILE", help="write all counts there")
     main(parser.parse_args())

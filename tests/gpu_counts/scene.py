@@ -58,26 +58,34 @@ def batch(images, objects=OBJECTS):
 _ON_DEVICE = ("Cast", "GatherV2", "Prod", "Tile", "Transpose", "Where")
 
 
-def training_step(model, moved):
+def training_step(model, moved=None):
     """The compiled training step, traced for any size as `fit` traces it.
 
-    Some gradients compute shapes on the device, of which the host then reads the result. A hollow device would tell
-    zeros, so the host computes them here. Their names are appended to the list `moved`, since a GPU would have to be
-    waited for.
+    Gradients may compute shapes on the device, of which the host then reads the result. A hollow device would tell
+    zeros, and the step would fail. If `moved` is a list, the host computes such shapes, and their names are appended to
+    it, since a GPU would have to be waited for; older versions of awsdet can be counted only so.
     """
 
     def step(batch):
         results = model.train_step(batch)
-        for operation in tf.compat.v1.get_default_graph().get_operations():
-            shapes = operation.name.startswith("gradient_tape") or "Ragged" in operation.name
-            integers = all(value.dtype in (tf.int32, tf.int64) for value in [*operation.inputs, *operation.outputs])
-            if shapes and integers and operation.type in _ON_DEVICE and "CPU" not in operation.device:
-                operation._clear_attr("_class")  # else it would follow the tensor that it belongs to
-                operation._set_device("/device:CPU:0")
-                moved.append(f"{operation.name}:{operation.type}")
+        if moved is not None:
+            moved.extend(_move_shapes(tf.compat.v1.get_default_graph()))
         return results
 
     return tf.function(step, input_signature=[BATCH_SPEC], autograph=False)
+
+
+def _move_shapes(graph):
+    """Places on the host what computes shapes of gradients on the device. Returns the names of these operations."""
+    names = []
+    for operation in graph.get_operations():
+        shapes = operation.name.startswith("gradient_tape") or "Ragged" in operation.name
+        integers = all(value.dtype in (tf.int32, tf.int64) for value in [*operation.inputs, *operation.outputs])
+        if shapes and integers and operation.type in _ON_DEVICE and "CPU" not in operation.device:
+            operation._clear_attr("_class")  # else it would follow the tensor that it belongs to
+            operation._set_device("/device:CPU:0")
+            names.append(f"{operation.name}:{operation.type}")
+    return names
 
 
 def detection(model):

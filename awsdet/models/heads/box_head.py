@@ -133,27 +133,28 @@ def box_terms(output, sampled, class_loss_weight, box_loss, coder):
     foreground_accuracy: share of the positives whose class is right; false_negatives: share of the positives that are
     classified as background.
     """
-    labels = tf.reshape(sampled.labels, [-1])
+    # Labels stay [B, S], and are compared as int64: TensorFlow reshapes and compares int32 on the host.
+    classes = output.logits.shape[1]
+    own = tf.reshape(tf.one_hot(sampled.labels, classes, True, False, dtype=tf.bool), [-1, classes])
     valid, positive = tf.reshape(sampled.valid, [-1]), tf.reshape(sampled.positive, [-1])
-    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, output.logits)
+    cross_entropy = tf.nn.softmax_cross_entropy_with_logits(tf.cast(own, tf.float32), output.logits)
     class_total = tf.reduce_sum(tf.where(valid, cross_entropy, 0.0)) * class_loss_weight
     if output.deltas.shape[1] > 1:
-        own = tf.one_hot(labels, output.deltas.shape[1], True, False, dtype=tf.bool)
-        predicted = pick(output.deltas, own[..., tf.newaxis])
+        predicted = pick(output.deltas, own[:, :-1, tf.newaxis])
     else:
         predicted = output.deltas[:, 0]
     targets, rois = tf.reshape(sampled.deltas, [-1, 4]), tf.reshape(sampled.rois, [-1, 4])
     box_total = box_loss.total(predicted, targets, positive, rois, coder)
     rois = count(valid)
-    # As int64: numbers of 32 bits would be compared on the host.
-    found, labels = tf.argmax(output.logits, axis=1), tf.cast(labels, tf.int64)
+    found = tf.argmax(output.logits, axis=1)
+    right = tf.reshape(tf.reshape(found, tf.shape(sampled.valid)) == tf.cast(sampled.labels, tf.int64), [-1])
     return Terms(
         {"class_loss": Mean(class_total, rois), "box_loss": Mean(box_total, rois)},
         {
             "roi_positives": Mean(count(positive), rois),
-            "accuracy": share(found == labels, valid),
-            "foreground_accuracy": share(found == labels, positive),
-            "false_negatives": share(found == output.logits.shape[1] - 1, positive),
+            "accuracy": share(right, valid),
+            "foreground_accuracy": share(right, positive),
+            "false_negatives": share(found == classes - 1, positive),
         },
     )
 
