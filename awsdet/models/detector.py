@@ -316,7 +316,7 @@ class Detector(tf.keras.Model):
         """
         values = tf.stack(list(scalars.values()))
         with tf.device("CPU:0"):
-            values = tf.identity(values)
+            values = tf.where(tf.math.is_nan(values), np.nan, values)  # or the report may have "-nan"
             report = ["non-finite loss:"]
             for name, value in zip(scalars, tf.unstack(values)):
                 report += [f"{name}=", value]

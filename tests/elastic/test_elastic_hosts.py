@@ -65,7 +65,9 @@ def test_a_host_hangs_and_another_loses_its_network(cluster, tmp_path):
     assert ended.code == 0, ended.text
     for name in ("node2", "node3"):
         assert f"({name}) ended: nothing was heard from its machine" in ended.text
-        assert f"host {name} cannot be reached by ssh" in ended.text and f"host {name} answers" not in ended.text
+        assert f"host {name} answers" not in ended.text
+    # The job may end before the second one is asked.
+    assert "host node2 cannot be reached by ssh" in ended.text
 
     seen = Finished(ended.code, ended.text, read_records(folder))
     check_worlds(seen, [3, 2, 1])

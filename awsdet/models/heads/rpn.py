@@ -45,9 +45,9 @@ class RPNHead(tf.keras.layers.Layer):
         self.deltas = conv(channels, anchors_per_cell * 4, 1, name=f"{name}.rpn_reg")
         self.built = True
 
-    def call(self, pyramid):
-        """List of [B, H, W, C] -> RPNOutput, from which no gradient is taken (see `at`)."""
-        hidden = self.conv.call_each(pyramid)
+    def call(self, pyramid, training=False):
+        """List of [B, H, W, C] -> RPNOutput."""
+        hidden = self.conv.call_each(pyramid, training=training)
         batch = tf.shape(pyramid[0])[0]
         logits = [tf.reshape(part, [batch, -1]) for part in self.logits.call_each(hidden)]
         deltas = [tf.reshape(part, [batch, -1, 4]) for part in self.deltas.call_each(hidden)]
@@ -249,7 +249,7 @@ class RPN(tf.keras.layers.Layer):
         """(Proposals to train on, RPNStep). `keys(name, shape)` returns the sampling keys [B, N]; the name is "rpn"."""
         anchors, valid = self._anchors(pyramid, image_size)
         # Proposals have no gradient. The RPN learns from the sampled anchors, at which it is computed a second time.
-        output = self.head(pyramid)
+        output = self.head(pyramid, training=training)
         with tf.name_scope("proposals"):
             proposals = self.training_proposals.propose(output, anchors, image_size, self.coder)
         with tf.name_scope("rpn_targets"):
