@@ -40,7 +40,7 @@ def test_equals_the_twin():
         random = np.random.default_rng(case)
         scene, rule, with_truth = scenes.scene(random), scenes.rule(random), bool(random.integers(0, 2))
         if scene[2].shape[1] == 0:
-            rule["positive_iou"] = 0.5  # at 0 all are positive, but of nothing
+            rule["positive_iou"] = 0.5  # 0 would make every candidate positive, also without an object
         candidates, _, boxes, *_ = (tf.constant(part) for part in scene)
         matched = match(*scene, **rule, with_truth=with_truth)
         classes = tf.constant(random.integers(0, 9, boxes.shape[:2]), tf.int32)
