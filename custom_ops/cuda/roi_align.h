@@ -44,8 +44,9 @@ cudaError_t RoiAlign(DataType type, const RoiAlignProblem& problem, const void* 
 size_t RoiAlignGradWorkspaceSize(DataType type, const RoiAlignProblem& problem, bool deterministic);
 
 // The gradient of RoiAlign for every level; overwrites pyramid_gradient. Sums are float32 for every type.
-// deterministic: each feature pixel adds its RoIs in their order, so that repeated calls give the same bits. Otherwise
-// atomic additions are used, in the order in which blocks happen to run. The workspace is aligned to 16 bytes.
+// deterministic: each feature pixel adds its RoIs in their order, so that repeated calls give the same bits. Half and
+// bfloat16 always do. Otherwise float32 uses atomic additions, in the order in which blocks happen to run. The workspace
+// is aligned to 16 bytes.
 cudaError_t RoiAlignGrad(DataType type, const RoiAlignProblem& problem, const void* pooled_gradient,
                          const float* boxes, const int32_t* image_index, void* const* pyramid_gradient,
                          void* workspace, bool deterministic, cudaStream_t stream);

@@ -6,6 +6,8 @@
 // of kRun pixels of one row, for its channels.
 //   ScatterKernel  one block per RoI; one atomic addition per pixel, RoI and channel, however many bins touch the pixel
 //   GatherKernel   one block per tile of the map; adds the RoIs in their order, stores each pixel once; deterministic
+// Atomic additions need sums in float32. So half and bfloat16, whose sums would be a copy of the whole pyramid in
+// float32, are always gathered; float32 only if the result must be deterministic.
 #include "cuda/block.h"
 #include "cuda/roi_align_device.h"
 #include "cuda/roi_align_tile.h"
@@ -20,9 +22,9 @@ constexpr int kGatherBatch = 8;  // RoIs whose weights are in shared memory at t
 
 // Shared memory, first floats, then ints: weights of rows [P][stride] and of columns [P][stride]; first and last bins
 // of rows [tile] and of groups of columns [tile / kRun].
-template <typename T, int V>
+template <int V>
 __global__ void __launch_bounds__(kThreads, 3)
-    ScatterKernel(const __grid_constant__ RoiAlignProblem problem, const T* __restrict__ pooled_gradient,
+    ScatterKernel(const __grid_constant__ RoiAlignProblem problem, const float* __restrict__ pooled_gradient,
                   const float* __restrict__ boxes, const int32_t* __restrict__ image_index, int tile,
                   const __grid_constant__ Pyramid<float> gradient) {
   AWSDET_DYNAMIC_SHARED(float, memory);
@@ -39,7 +41,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   if (roi.image < 0) return;
   const PixelRange y = TouchedPixels(roi.y, bins), x = TouchedPixels(roi.x, bins);
   const int channel = (blockIdx.y * blockDim.x + threadIdx.x) * V;
-  const T* const source = pooled_gradient + r * bins * bins * problem.channels + channel;
+  const float* const source = pooled_gradient + r * bins * bins * problem.channels + channel;
   for (int top = y.first; top <= y.last; top += tile) {
     for (int left = x.first; left <= x.last; left += tile) {
       ClearGroups(rows, tile, thread, threads);
@@ -61,7 +63,7 @@ __global__ void __launch_bounds__(kThreads, 3)
         for (int group = 0; group * kRun < width; ++group) {
           if (columns.last[group] < 0) continue;
           float sum[kRun][V] = {};
-          GatherRun<T, V>(source, bins, problem.channels, rows, h, columns, group, sum);
+          GatherRun<float, V>(source, bins, problem.channels, rows, h, columns, group, sum);
 #pragma unroll
           for (int j = 0; j < kRun; ++j) {
             const int w = group * kRun + j;
@@ -74,35 +76,85 @@ __global__ void __launch_bounds__(kThreads, 3)
   }
 }
 
-// What GatherKernel needs to know about each RoI, computed once.
-struct RoiWindow {
-  Roi roi;
+// Which pixels of which map a RoI touches: what a tile reads of every RoI of its image.
+struct RoiExtent {
+  int32_t level;
+  int32_t image;
   PixelRange y;
   PixelRange x;
 };
 
+// The RoIs of an image are among [first, ~after): all of them, and no others if the RoIs are in the order of the images.
+// Both are minima, of indices and of their complements, and begin as the largest number.
+struct RoiRange {
+  unsigned first;
+  unsigned after;
+};
+
+// What GatherKernel needs to know about the RoIs, computed once. Lies in the workspace.
+struct RoiWindows {
+  Roi* rois;
+  RoiExtent* extents;
+  RoiRange* ranges;  // of each image
+
+  static size_t Size(const RoiAlignProblem& problem) {
+    return problem.rois * (sizeof(Roi) + sizeof(RoiExtent)) + problem.images * sizeof(RoiRange);
+  }
+  RoiWindows(const RoiAlignProblem& problem, void* workspace)
+      : rois(static_cast<Roi*>(workspace)),
+        extents(reinterpret_cast<RoiExtent*>(rois + problem.rois)),
+        ranges(reinterpret_cast<RoiRange*>(extents + problem.rois)) {}
+};
+
 __global__ void WindowKernel(const __grid_constant__ RoiAlignProblem problem, const float* __restrict__ boxes,
-                             const int32_t* __restrict__ image_index, RoiWindow* __restrict__ windows) {
+                             const int32_t* __restrict__ image_index, const __grid_constant__ RoiWindows windows) {
   const int64_t r = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (r >= problem.rois) return;
-  RoiWindow window;
-  window.roi = MakeRoi(problem, boxes, image_index, r);
-  window.y = TouchedPixels(window.roi.y, problem.output_size);
-  window.x = TouchedPixels(window.roi.x, problem.output_size);
-  windows[r] = window;
+  const Roi roi = MakeRoi(problem, boxes, image_index, r);
+  windows.rois[r] = roi;
+  windows.extents[r] = {roi.level, roi.image, TouchedPixels(roi.y, problem.output_size),
+                        TouchedPixels(roi.x, problem.output_size)};
+  if (roi.image < 0) return;
+  RoiRange& range = windows.ranges[roi.image];
+  atomicMin(&range.first, static_cast<unsigned>(r));
+  atomicMin(&range.after, ~static_cast<unsigned>(r + 1));
 }
 
-// Writes those of the RoIs [begin, begin + threads) that touch the tile to `list`, in their order; returns how many.
-// `warp_counts` is shared memory for one number per warp; the number of threads is a multiple of 32.
-__device__ int ListRois(const RoiAlignProblem& problem, const RoiWindow* __restrict__ windows, int64_t begin,
-                        int level, int image, int top, int left, int thread, int threads, int* warp_counts,
-                        int* list) {
+// The tiles of all levels, one after the other, and those of a level image by image.
+struct GatherTiles {
+  unsigned before[kMaxLevels + 1];  // tiles of finer levels
+};
+
+struct Tile {
+  int level;
+  int image;
+  int top;
+  int left;
+};
+
+inline int TilesAlong(int extent) { return (extent + kGatherTile - 1) / kGatherTile; }
+
+__device__ __forceinline__ Tile TileOfBlock(const RoiAlignProblem& problem, const GatherTiles& tiles, unsigned block) {
+  int level = 0;
+  while (block >= tiles.before[level + 1]) ++level;
+  const unsigned across = (problem.width[level] + kGatherTile - 1) / kGatherTile;
+  const unsigned down = (problem.height[level] + kGatherTile - 1) / kGatherTile;
+  const unsigned index = block - tiles.before[level];
+  return {level, static_cast<int>(index / across / down), static_cast<int>(index / across % down) * kGatherTile,
+          static_cast<int>(index % across) * kGatherTile};
+}
+
+// Writes those of the RoIs [begin, end) that touch the tile to `list`, in their order; returns how many. At most one RoI
+// per thread is looked at. `warp_counts` is shared memory for one number per warp; the number of threads is a multiple
+// of 32.
+__device__ int ListRois(const RoiExtent* __restrict__ extents, int64_t begin, int64_t end, const Tile& tile, int thread,
+                        int threads, int* warp_counts, int* list) {
   const int64_t r = begin + thread;
   bool touches = false;
-  if (r < problem.rois) {
-    const RoiWindow& window = windows[r];
-    touches = window.roi.level == level && window.roi.image == image && window.y.first < top + kGatherTile &&
-              window.y.last >= top && window.x.first < left + kGatherTile && window.x.last >= left;
+  if (r < end) {
+    const RoiExtent extent = extents[r];
+    touches = extent.level == tile.level && extent.image == tile.image && extent.y.first < tile.top + kGatherTile &&
+              extent.y.last >= tile.top && extent.x.first < tile.left + kGatherTile && extent.x.last >= tile.left;
   }
   int total;
   const int before = BlockRank(touches, thread, threads, warp_counts, &total);
@@ -116,7 +168,8 @@ __device__ int ListRois(const RoiAlignProblem& problem, const RoiWindow* __restr
 template <typename T, int V>
 __global__ void __launch_bounds__(kThreads)
     GatherKernel(const __grid_constant__ RoiAlignProblem problem, const T* __restrict__ pooled_gradient,
-                 const RoiWindow* __restrict__ windows, int level, int batch, T* __restrict__ gradient) {
+                 const __grid_constant__ RoiWindows windows, const __grid_constant__ GatherTiles tiles, int batch,
+                 const __grid_constant__ Pyramid<T> gradient) {
   AWSDET_DYNAMIC_SHARED(float, memory);
   __shared__ int warp_counts[kThreads / 32];
   __shared__ int list[kThreads];
@@ -131,19 +184,16 @@ __global__ void __launch_bounds__(kThreads)
     return AxisWeights{memory + b * bin_floats + bins * kGatherTile, kGatherTile, own, own + 1};
   };
 
-  const int height = problem.height[level], width = problem.width[level];
-  const int tiles_across = (width + kGatherTile - 1) / kGatherTile;
-  const int tiles_down = (height + kGatherTile - 1) / kGatherTile;
-  const int left = static_cast<int>(blockIdx.x % tiles_across) * kGatherTile;
-  const int top = static_cast<int>(blockIdx.x / tiles_across % tiles_down) * kGatherTile;
-  const int image = static_cast<int>(blockIdx.x / tiles_across / tiles_down);
+  const Tile tile = TileOfBlock(problem, tiles, blockIdx.x);
   const int64_t channels = problem.channels;
   const int channel = (blockIdx.y * blockDim.x + threadIdx.x) * V;
   const int thread = threadIdx.y * blockDim.x + threadIdx.x, threads = blockDim.x * blockDim.y;
 
   float sum[kRun][V] = {};
-  for (int64_t begin = 0; begin < problem.rois; begin += threads) {
-    const int count = ListRois(problem, windows, begin, level, image, top, left, thread, threads, warp_counts, list);
+  const RoiRange range = windows.ranges[tile.image];
+  const int64_t end = ~range.after;
+  for (int64_t begin = range.first; begin < end; begin += threads) {
+    const int count = ListRois(windows.extents, begin, end, tile, thread, threads, warp_counts, list);
     for (int done = 0; done < count; done += batch) {
       const int now = min(batch, count - done);
       for (int b = 0; b < now; ++b) ClearGroups(rows_of(b), kGatherTile, thread, threads);
@@ -151,11 +201,11 @@ __global__ void __launch_bounds__(kThreads)
       __syncthreads();
       for (int i = thread; i < now * 2 * bins; i += threads) {
         const int b = i / (2 * bins), bin = i % (2 * bins);
-        const Roi& roi = windows[list[done + b]].roi;
+        const Roi& roi = windows.rois[list[done + b]];
         if (bin < bins) {
-          FillBin(roi.y, bin, top, kGatherTile, 1, rows_of(b));
+          FillBin(roi.y, bin, tile.top, kGatherTile, 1, rows_of(b));
         } else {
-          FillBin(roi.x, bin - bins, left, kGatherTile, kRun, columns_of(b));
+          FillBin(roi.x, bin - bins, tile.left, kGatherTile, kRun, columns_of(b));
         }
       }
       __syncthreads();
@@ -166,66 +216,47 @@ __global__ void __launch_bounds__(kThreads)
       __syncthreads();
     }
   }
-  const int row = top + threadIdx.y;
-  if (row >= height || channel >= channels) return;
-  T* const target = gradient + PixelOffset(problem, level, image, row, left) + channel;
+  const int row = tile.top + threadIdx.y;
+  if (row >= problem.height[tile.level] || channel >= channels) return;
+  T* const target = gradient.map[tile.level] + PixelOffset(problem, tile.level, tile.image, row, tile.left) + channel;
 #pragma unroll
   for (int j = 0; j < kRun; ++j) {
-    if (left + j < width) Store<T, V>(target + j * channels, sum[j]);
+    if (tile.left + j < problem.width[tile.level]) Store<T, V>(target + j * channels, sum[j]);
   }
 }
 
-template <typename T>
-__global__ void ConvertKernel(const float* __restrict__ from, int64_t count, T* __restrict__ to) {
-  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += step) {
-    to[i] = FromFloat<T>(from[i]);
-  }
-}
-
-// In the workspace, the float32 sums of each level begin at a multiple of 16 bytes.
-int64_t PaddedElements(const RoiAlignProblem& problem, int level) {
-  return (MapElements(problem, level) + 3) / 4 * 4;
-}
-
-template <typename T, int V>
-cudaError_t Scatter(const RoiAlignProblem& problem, const void* pooled_gradient, const float* boxes,
-                    const int32_t* image_index, void* const* pyramid_gradient, void* workspace, cudaStream_t stream) {
-  constexpr bool kInPlace = std::is_same_v<T, float>;
-  Pyramid<float> sums{};
-  float* next = static_cast<float*>(workspace);
+template <int V>
+cudaError_t Scatter(const RoiAlignProblem& problem, const float* pooled_gradient, const float* boxes,
+                    const int32_t* image_index, const Pyramid<float>& gradient, cudaStream_t stream) {
   for (int level = 0; level < problem.num_levels; ++level) {
-    sums.map[level] = kInPlace ? static_cast<float*>(pyramid_gradient[level]) : next;
-    next += PaddedElements(problem, level);
     const size_t bytes = MapElements(problem, level) * sizeof(float);
-    if (bytes > 0) AWSDET_RETURN_IF_ERROR(cudaMemsetAsync(sums.map[level], 0, bytes, stream));
+    if (bytes > 0) AWSDET_RETURN_IF_ERROR(cudaMemsetAsync(gradient.map[level], 0, bytes, stream));
   }
-  if (problem.rois > 0 && problem.channels > 0) {
-    // As many pixels as fit into 48 KB: 32 x 32 for up to 169 bins per side.
-    int tile = kScatterTile;
-    const auto shared = [&] {
-      return (2 * problem.output_size * AxisWeights::Stride(tile) + 2 * (tile + tile / kRun)) * sizeof(float);
-    };
-    while (tile > kRun && shared() > 48 * 1024) tile /= 2;
-    const BlockShape shape = MakeBlockShape(problem.channels, V, kScatterTile, kThreads);
-    AWSDET_RETURN_IF_ERROR(Launch(ScatterKernel<T, V>, dim3(static_cast<unsigned>(problem.rois), shape.slabs),
-                                  shape.threads, shared(), stream, problem, static_cast<const T*>(pooled_gradient),
-                                  boxes, image_index, tile, sums));
-  }
-  for (int level = 0; level < problem.num_levels && !kInPlace; ++level) {
-    const int64_t count = MapElements(problem, level);
-    if (count == 0) continue;
-    const unsigned blocks = static_cast<unsigned>(std::min<int64_t>((count + 255) / 256, 1 << 16));
-    AWSDET_RETURN_IF_ERROR(Launch(ConvertKernel<T>, dim3(blocks), dim3(256), 0, stream, sums.map[level], count,
-                                  static_cast<T*>(pyramid_gradient[level])));
-  }
-  return cudaSuccess;
+  if (problem.rois == 0 || problem.channels == 0) return cudaSuccess;
+  // As many pixels as fit into 48 KB: 32 x 32 for up to 169 bins per side.
+  int tile = kScatterTile;
+  const auto shared = [&] {
+    return (2 * problem.output_size * AxisWeights::Stride(tile) + 2 * (tile + tile / kRun)) * sizeof(float);
+  };
+  while (tile > kRun && shared() > 48 * 1024) tile /= 2;
+  const BlockShape shape = MakeBlockShape(problem.channels, V, kScatterTile, kThreads);
+  return Launch(ScatterKernel<V>, dim3(static_cast<unsigned>(problem.rois), shape.slabs), shape.threads, shared(),
+                stream, problem, pooled_gradient, boxes, image_index, tile, gradient);
 }
 
 template <typename T, int V>
-cudaError_t Gather(const RoiAlignProblem& problem, const void* pooled_gradient, const float* boxes,
-                   const int32_t* image_index, void* const* pyramid_gradient, void* workspace, cudaStream_t stream) {
-  RoiWindow* const windows = static_cast<RoiWindow*>(workspace);
+cudaError_t Gather(const RoiAlignProblem& problem, const T* pooled_gradient, const float* boxes,
+                   const int32_t* image_index, const Pyramid<T>& gradient, void* workspace, cudaStream_t stream) {
+  GatherTiles tiles{};
+  int64_t count = 0;
+  for (int level = 0; level < problem.num_levels; ++level) {
+    count += problem.images * TilesAlong(problem.height[level]) * TilesAlong(problem.width[level]);
+    if (count > INT32_MAX) return cudaErrorInvalidValue;
+    tiles.before[level + 1] = static_cast<unsigned>(count);
+  }
+  if (count == 0 || problem.channels == 0) return cudaSuccess;
+  const RoiWindows windows(problem, workspace);
+  AWSDET_RETURN_IF_ERROR(cudaMemsetAsync(windows.ranges, 0xff, problem.images * sizeof(RoiRange), stream));
   if (problem.rois > 0) {
     const unsigned blocks = static_cast<unsigned>((problem.rois + 127) / 128);
     AWSDET_RETURN_IF_ERROR(
@@ -235,17 +266,8 @@ cudaError_t Gather(const RoiAlignProblem& problem, const void* pooled_gradient, 
   const int batch = std::max(1, std::min(kGatherBatch, kMaxOutputSize / problem.output_size));
   const size_t shared_bytes =
       batch * (2 * problem.output_size * kGatherTile + 2 * kGatherTile + 2) * sizeof(float);
-  for (int level = 0; level < problem.num_levels; ++level) {
-    if (MapElements(problem, level) == 0) continue;
-    const int64_t across = (problem.width[level] + kGatherTile - 1) / kGatherTile;
-    const int64_t down = (problem.height[level] + kGatherTile - 1) / kGatherTile;
-    const int64_t tiles = across * down * problem.images;
-    if (tiles > INT32_MAX) return cudaErrorInvalidValue;
-    AWSDET_RETURN_IF_ERROR(Launch(GatherKernel<T, V>, dim3(static_cast<unsigned>(tiles), shape.slabs), shape.threads,
-                                  shared_bytes, stream, problem, static_cast<const T*>(pooled_gradient), windows,
-                                  level, batch, static_cast<T*>(pyramid_gradient[level])));
-  }
-  return cudaSuccess;
+  return Launch(GatherKernel<T, V>, dim3(static_cast<unsigned>(count), shape.slabs), shape.threads, shared_bytes,
+                stream, problem, pooled_gradient, windows, tiles, batch, gradient);
 }
 
 template <typename T>
@@ -254,19 +276,24 @@ cudaError_t Run(const RoiAlignProblem& problem, const void* pooled_gradient, con
                 cudaStream_t stream) {
   constexpr int V = kWidest<T>;
   const bool vector = CanVectorise<T>(problem, pyramid_gradient, pooled_gradient);
-  const auto run = deterministic ? (vector ? Gather<T, V> : Gather<T, 1>) : (vector ? Scatter<T, V> : Scatter<T, 1>);
-  return run(problem, pooled_gradient, boxes, image_index, pyramid_gradient, workspace, stream);
+  const T* const source = static_cast<const T*>(pooled_gradient);
+  Pyramid<T> gradient{};
+  for (int level = 0; level < problem.num_levels; ++level) gradient.map[level] = static_cast<T*>(pyramid_gradient[level]);
+  if constexpr (std::is_same_v<T, float>) {
+    if (!deterministic) {
+      const auto scatter = vector ? Scatter<V> : Scatter<1>;
+      return scatter(problem, source, boxes, image_index, gradient, stream);
+    }
+  }
+  const auto gather = vector ? Gather<T, V> : Gather<T, 1>;
+  return gather(problem, source, boxes, image_index, gradient, workspace, stream);
 }
 
 }  // namespace
 
 size_t RoiAlignGradWorkspaceSize(DataType type, const RoiAlignProblem& problem, bool deterministic) {
-  if (!IsValid(problem)) return 0;
-  if (deterministic) return static_cast<size_t>(problem.rois) * sizeof(RoiWindow);
-  if (type == DataType::kFloat) return 0;
-  int64_t elements = 0;
-  for (int level = 0; level < problem.num_levels; ++level) elements += PaddedElements(problem, level);
-  return static_cast<size_t>(elements) * sizeof(float);
+  if (!IsValid(problem) || (type == DataType::kFloat && !deterministic)) return 0;
+  return RoiWindows::Size(problem);
 }
 
 cudaError_t RoiAlignGrad(DataType type, const RoiAlignProblem& problem, const void* pooled_gradient,

@@ -40,9 +40,10 @@ template <typename T>
 Case<T> Draw(Random& random, const char* type) {
   Case<T> drawn;
   RoiAlignProblem& problem = drawn.problem;
-  problem.rois = random.OneOf<int>({0, 1, 7, 20, 40});
-  problem.images = random.Integer(1, 3);
   problem.channels = random.OneOf<int>({1, 3, 8, 16, 20, 72, 264});
+  problem.rois = random.OneOf<int>({0, 1, 7, 20, 40});
+  if (problem.rois == 40 && problem.channels < 16) problem.rois = 700;  // more than a block lists at a time
+  problem.images = random.Integer(1, 3);
   problem.num_levels = random.Integer(1, kMaxLevels);
   problem.output_size = random.OneOf<int>({1, 2, 3, 7, 14, 33});
   problem.sampling_ratio = random.OneOf<int>({0, 0, 0, 1, 2, 5});
@@ -58,6 +59,7 @@ Case<T> Draw(Random& random, const char* type) {
   drawn.settings = {problem.output_size, problem.sampling_ratio, problem.finest_scale, problem.aligned != 0};
   drawn.boxes = RandomBoxes(random, problem.rois, 200);
   for (int64_t r = 0; r < problem.rois; ++r) drawn.images.push_back(random.Integer(0, problem.images - 1));
+  if (random.Integer(0, 1)) std::sort(drawn.images.begin(), drawn.images.end());  // as the detectors have them
   drawn.pooled_gradient = RandomValues<T>(random, drawn.PooledSize());
   drawn.name = std::string(type) + " R" + std::to_string(problem.rois) + " C" + std::to_string(problem.channels) +
                " L" + std::to_string(problem.num_levels) + " P" + std::to_string(problem.output_size) + " ratio " +
@@ -127,8 +129,11 @@ void CheckGradient(const Case<T>& drawn, DataType type, Verdict* verdict) {
     const std::string level = drawn.name + ", level " + std::to_string(l);
     verdict->Check(Close(fast[l], expected[l]), "roi_align gradient " + level);
     verdict->Check(Close(deterministic[l], expected[l]), "deterministic roi_align gradient " + level);
-    verdict->Check(std::memcmp(deterministic[l].data(), again[l].data(), again[l].size() * sizeof(T)) == 0,
-                   "deterministic roi_align gradient repeats " + level);
+    const auto same = [&](const std::vector<T>& other) {
+      return std::memcmp(deterministic[l].data(), other.data(), other.size() * sizeof(T)) == 0;
+    };
+    verdict->Check(same(again[l]), "deterministic roi_align gradient repeats " + level);
+    if (!std::is_same_v<T, float>) verdict->Check(same(fast[l]), "half roi_align gradient is deterministic " + level);
   }
 }
 
