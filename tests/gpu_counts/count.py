@@ -28,7 +28,7 @@ def main(flags):
     hollow = counter.Hollow()
     hollow.inject("#from=", np.zeros(0))
     hollow.find_rows(POSITIVES * flags.batch if flags.work == "train" else 100 * flags.batch)
-    model, batch, moved = scene.detector(flags.precision), scene.batch(flags.batch), []
+    model, batch, moved = scene.detector(flags.precision, flags.detector), scene.batch(flags.batch), []
     if flags.work == "train":
         positive = np.tile(np.array([0, 0, 64, 64, 0, 1], np.float32), POSITIVES * flags.batch)
         hollow.inject("#from=", positive)
@@ -71,4 +71,5 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--host_shapes", action="store_true", help="see scene.training_step")
     parser.add_argument("--precision", default="mixed_bfloat16")
+    parser.add_argument("--detector", default="mask_rcnn", help="a family of awsdet.config")
     main(parser.parse_args())

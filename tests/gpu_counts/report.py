@@ -15,7 +15,13 @@ from typing import NamedTuple
 
 from tests.gpu_counts import budgets
 
-DEFAULT_TRAIN = ("2:mixed_bfloat16:90", "8:mixed_bfloat16:90", "2:mixed_float16:80")
+DEFAULT_TRAIN = (
+    "2:mixed_bfloat16:90",
+    "8:mixed_bfloat16:90",
+    "2:mixed_float16:80",
+    "2:mixed_bfloat16:90:cascade_mask_rcnn",
+    "2:mixed_bfloat16:90:retinanet",
+)
 DEFAULT_DETECT = ("2:mixed_bfloat16:90",)
 
 
@@ -26,18 +32,19 @@ class Case(NamedTuple):
     batch: int  # images
     precision: str
     capability: int  # compute capability of the GPU, times 10
+    detector: str = "mask_rcnn"  # a family of awsdet.config
 
     @property
     def title(self):
         """For a reader."""
         what = "training step" if self.work == "train" else "detection"
         capability = f"{self.capability // 10}.{self.capability % 10}"
-        return f"{what}, batch {self.batch}, {self.precision}, compute capability {capability}"
+        return f"{self.detector}, {what}, batch {self.batch}, {self.precision}, compute capability {capability}"
 
     def count(self, host_shapes):
         """Runs the counting program. Returns its result, a dict (see `count.summary`)."""
         command = [sys.executable, "-m", "tests.gpu_counts.count", self.work]
-        command += [f"--batch={self.batch}", f"--precision={self.precision}"]
+        command += [f"--batch={self.batch}", f"--precision={self.precision}", f"--detector={self.detector}"]
         command += ["--host_shapes"] if host_shapes else []
         environment = {**os.environ, "AWSDET_HOLLOW_CAPABILITY": str(self.capability)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -66,8 +73,8 @@ def main(flags):
 
 
 def _case(work, text):
-    batch, precision, capability = text.split(":")
-    return Case(work, int(batch), precision, int(capability))
+    batch, precision, capability, *detector = text.split(":")
+    return Case(work, int(batch), precision, int(capability), *detector)
 
 
 _COLUMNS = (
@@ -99,7 +106,7 @@ def _table(result):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], prog="scripts/gpu_counts.sh")
-    case = "BATCH:PRECISION:CAPABILITY"
+    case = "BATCH:PRECISION:CAPABILITY[:DETECTOR]"
     parser.add_argument("--train", nargs="*", default=DEFAULT_TRAIN, metavar=case, help="training steps to count")
     parser.add_argument("--detect", nargs="*", default=DEFAULT_DETECT, metavar=case, help="detections to count")
     parser.add_argument("--operations", action="store_true", help="list the launches of each operation")

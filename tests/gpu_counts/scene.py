@@ -15,9 +15,9 @@ CORNERS = 12  # of each object's polygon
 NUM_CLASSES = 80
 
 
-def detector(precision):
-    """A Mask R-CNN R50-FPN with the optimizer of its config, ready to train."""
-    config = config_lib.mask_rcnn()
+def detector(precision, family="mask_rcnn"):
+    """A detector with ResNet-50 FPN and the optimizer of its config, ready to train. `family`: see `awsdet.config`."""
+    config = getattr(config_lib, family)()
     config.model.precision = precision
     model = build(config, [f"class {i}" for i in range(NUM_CLASSES)])
     model.compile(build_optimizer(config.optimizer, 0.02, precision))

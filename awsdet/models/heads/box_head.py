@@ -112,14 +112,23 @@ def refine(output, rois, labels, image_size, coder):
     `output` BoxOutput; `rois` float32 [B, S, 4]; `labels` int32 [B, S], where C (background) stands for
     the class of the highest logit. Returns float32 [B, S, 4] without gradient.
     """
-    logits, deltas = tf.stop_gradient(output.logits), tf.stop_gradient(output.deltas)
-    num_classes = logits.shape[1] - 1
-    best = tf.argmax(logits[:, :num_classes], axis=1, output_type=tf.int32)
-    flat = tf.reshape(labels, [-1])
-    channel = tf.where(flat == num_classes, best, flat)
-    channel = channel if deltas.shape[1] > 1 else tf.zeros_like(flat)
-    deltas = tf.reshape(tf.gather(deltas, channel, batch_dims=1), tf.shape(rois))
-    return box_lib.clip(coder.decode(deltas, rois), image_size)
+    deltas = output.deltas
+    classes = deltas.shape[1]
+    if classes > 1:
+        # As int64: TensorFlow compares int32 on the host.
+        own = tf.reshape(tf.cast(labels, tf.int64), [-1])
+        own = tf.where(own == classes, tf.argmax(output.logits[:, :classes], axis=1), own)
+        deltas = pick(deltas, tf.one_hot(own, classes, True, False, dtype=tf.bool)[..., tf.newaxis])
+    batch, per_image = tf.unstack(tf.shape(rois)[:2])
+    moved = decode_boxes(
+        tf.reshape(tf.stop_gradient(deltas), [batch, per_image, 1, 4]),
+        rois,
+        image_size,
+        num_classes=1,
+        stds=coder.stds,
+        max_log_ratio=box_lib.MAX_LOG_RATIO,
+    )
+    return tf.stop_gradient(moved.boxes)
 
 
 # --------------------------------------------------------------------------------------------------------------- losses

@@ -101,13 +101,15 @@ def retina_terms(output, targets, normalizer, focal_loss, box_loss, coder):
     predicted, wanted = tf.gather_nd(deltas, slots), tf.gather_nd(targets.deltas, slots)
     box_total = box_loss.total(predicted, wanted, every, anchors, coder)
     own = tf.gather_nd(logits, slots)
-    found = tf.where(tf.reduce_max(own, axis=1) > 0, tf.argmax(own, axis=1, output_type=tf.int32), -1)
+    # Classes are compared as int64: TensorFlow compares int32 on the host.
+    found = tf.where(tf.reduce_max(own, axis=1) > 0, tf.argmax(own, axis=1), -1)
+    right = found == tf.cast(tf.gather_nd(targets.labels, slots), tf.int64)
     images = tf.cast(tf.shape(targets.positive)[0], tf.float32)
     return Terms(
         {"class_loss": Mean(class_total, normalizer), "box_loss": Mean(box_total, normalizer)},
         {
             "positives": Mean(count(targets.positive), images),
-            "foreground_accuracy": share(found == tf.gather_nd(targets.labels, slots), every),
+            "foreground_accuracy": share(right, every),
         },
     )
 
