@@ -22,7 +22,11 @@ DEFAULT_TRAIN = (
     "2:mixed_bfloat16:90:cascade_mask_rcnn",
     "2:mixed_bfloat16:90:retinanet",
 )
-DEFAULT_DETECT = ("2:mixed_bfloat16:90",)
+DEFAULT_DETECT = (
+    "2:mixed_bfloat16:90",
+    "2:mixed_bfloat16:90:cascade_mask_rcnn",
+    "2:mixed_bfloat16:90:retinanet",
+)
 
 
 class Case(NamedTuple):
@@ -63,7 +67,7 @@ def main(flags):
         print("\n".join(_table(result)))
         if flags.operations:
             print("\n".join(f"{count:6}  {name}" for name, count in result["operations"]))
-        for line, holds in budgets.check(case.work, case.precision, result):
+        for line, holds in budgets.check(case.work, case.precision, result, case.detector):
             broken += not holds
             print(f"  {'holds ' if holds else 'BROKEN'}  {line}")
     if flags.json:

@@ -41,5 +41,6 @@ def test_copies_and_waits_too_many():
 
 
 def test_detection():
-    result = {"parts": {"neck": {"launch": [budgets.DETECT_ALL, 1]}}, "waits": ["one", "two", "three"]}
-    assert [holds for _, holds in budgets.check("detect", "float32", result)] == [True, False]
+    result = {"parts": {"neck": {"launch": [budgets.DETECT_ALL["retinanet"], 1]}}, "waits": ["one", "two", "three"]}
+    assert [holds for _, holds in budgets.check("detect", "float32", result, "retinanet")] == [True, False]
+    assert [holds for _, holds in budgets.check("detect", "float32", result)] == [False, False]
