@@ -2,6 +2,7 @@
 
 import os
 import socket
+from typing import NamedTuple
 
 import tensorflow as tf
 from absl import logging
@@ -12,12 +13,23 @@ from awsdet.runtime.errors import UserError
 from awsdet.runtime.together import together
 from awsdet.runtime.world import World
 
-# Launcher -> the environment variables that hold a process's rank and the number of processes.
+# Launcher -> the environment variables that hold a process's rank, the number of processes, and its local rank.
 _LAUNCHERS = {
-    "horovodrun": ("HOROVOD_RANK", "HOROVOD_SIZE"),
-    "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    "MPICH": ("PMI_RANK", "PMI_SIZE"),
+    "horovodrun": ("HOROVOD_RANK", "HOROVOD_SIZE", "HOROVOD_LOCAL_RANK"),
+    "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    "MPICH": ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
 }
+
+
+class Place(NamedTuple):
+    """A process among those that a launcher started, as the launcher says before they have joined.
+
+    local_rank: on its machine; 0 if the launcher does not say.
+    """
+
+    rank: int
+    size: int
+    local_rank: int
 
 
 def start(expected_size: int = 0, stall_seconds: float = 600, elastic: bool = False) -> World:
@@ -31,7 +43,29 @@ def start(expected_size: int = 0, stall_seconds: float = 600, elastic: bool = Fa
     Raises UserError if the number of processes is another one, if a machine has more processes than GPUs, or if two
     processes were given the same GPU.
     """
-    launched = _launched_size()
+    check_launch(expected_size, elastic)
+    launched = place() and place().size
+    if launched is None:
+        world = World()
+    elif elastic and is_elastic():
+        from awsdet.runtime.elastic import ElasticWorld
+
+        world = ElasticWorld(stall_seconds)
+    else:
+        from awsdet.runtime.horovod import HorovodWorld
+
+        world = HorovodWorld(launched, stall_seconds)
+    try:
+        _take_gpu(world)
+    except UserError:
+        world.close()
+        raise
+    return world
+
+
+def check_launch(expected_size: int = 0, elastic: bool = False) -> None:
+    """Raises UserError if the number of processes is another one, or may change and must not; see `start`."""
+    launched = place() and place().size
     if is_elastic() and not elastic:
         raise UserError(
             "only train can go on while processes come and go; start this command without a host discovery script "
@@ -52,22 +86,6 @@ def start(expected_size: int = 0, stall_seconds: float = 600, elastic: bool = Fa
             f"{expected_size} processes were requested but {launched} are running; give the launcher's -np and "
             "--processes the same number"
         )
-    if launched is None:
-        world = World()
-    elif elastic and is_elastic():
-        from awsdet.runtime.elastic import ElasticWorld
-
-        world = ElasticWorld(stall_seconds)
-    else:
-        from awsdet.runtime.horovod import HorovodWorld
-
-        world = HorovodWorld(launched, stall_seconds)
-    try:
-        _take_gpu(world)
-    except UserError:
-        world.close()
-        raise
-    return world
 
 
 def check_gpus(processes: int) -> list[tf.config.PhysicalDevice]:
@@ -135,9 +153,9 @@ def is_elastic() -> bool:
     return os.environ.get("HOROVOD_ELASTIC") == "1"
 
 
-def _launched_size():
-    """How many processes the launcher started; None if this one was started without a launcher."""
-    for rank, size in _LAUNCHERS.values():
+def place() -> Place | None:
+    """This process's Place; None if it was started without a launcher."""
+    for rank, size, local_rank in _LAUNCHERS.values():
         if rank in os.environ:
-            return int(os.environ.get(size, 1))
+            return Place(int(os.environ[rank]), int(os.environ.get(size, 1)), int(os.environ.get(local_rank, 0)))
     return None
