@@ -52,7 +52,7 @@ def missing_code(built_for: str, gpus: Sequence[Gpu]) -> str:
     without = [gpu for gpu in gpus if gpu.capability and not has_code(built_for, gpu.capability)]
     if not without or "CUDA" not in built_for:
         return ""
-    names = " and ".join(sorted({f"{gpu.name} (compute capability {_dotted(gpu.capability)})" for gpu in without}))
+    names = " and ".join(sorted({f"{gpu.name} (compute capability {dotted(gpu.capability)})" for gpu in without}))
     return f"the operators are built for {built_for}, which has no code for {names}"
 
 
@@ -65,7 +65,7 @@ def best_precision(capability: Sequence[int]) -> str:
 
 def precision_advice(gpu: Gpu, precision: str, tf32: bool) -> list[Advice]:
     """What to know of `precision`, that of the config, on a GPU. tf32: whether TensorFlow may compute in TF32."""
-    best, place = best_precision(gpu.capability), f"{gpu.name} (compute capability {_dotted(gpu.capability)})"
+    best, place = best_precision(gpu.capability), f"{gpu.name} (compute capability {dotted(gpu.capability)})"
     change, found = f"--config.model.precision={best}", []
     if precision == "mixed_bfloat16" and best != precision:
         text = f"{place} has no tensor cores for bfloat16, so mixed_bfloat16 is slow on it; {best} suits it: {change}"
@@ -81,14 +81,19 @@ def precision_advice(gpu: Gpu, precision: str, tf32: bool) -> list[Advice]:
     return found
 
 
+def compiles_first(capability: Sequence[int]) -> bool:
+    """Whether the driver compiles TensorFlow's kernels at their first use, for want of machine code for a GPU."""
+    return tuple(capability) > TENSORFLOW_NEWEST
+
+
 def compile_advice(gpu: Gpu, cache: str) -> list[Advice]:
     """What to know of the first start on a GPU that is newer than TensorFlow's kernels. cache: CUDA_CACHE_MAXSIZE."""
-    if tuple(gpu.capability) <= TENSORFLOW_NEWEST:
+    if not compiles_first(gpu.capability):
         return []
     text = (
-        f"TensorFlow 2.15 has no machine code for compute capability {_dotted(gpu.capability)}, so the first start "
-        "compiles its kernels, for up to 30 minutes; later ones find them in CUDA's cache (CUDA_CACHE_PATH, ~/.nv/"
-        f"ComputeCache by default; CUDA_CACHE_MAXSIZE is {cache}). See docs/gpu.md before you start many ranks"
+        f"TensorFlow 2.15 has no machine code for compute capability {dotted(gpu.capability)}, so the first start "
+        "compiles its kernels, for 30 minutes or longer; later ones find them in CUDA's cache (CUDA_CACHE_PATH, ~/.nv/"
+        f"ComputeCache by default; CUDA_CACHE_MAXSIZE is {cache}). See docs/gpu.md"
     )
     return [Advice(text, serious=True)]
 
@@ -127,5 +132,6 @@ def details(raw: dict[str, Any], memory: int | None) -> Gpu:
     return Gpu(raw.get("device_name", "GPU"), tuple(raw.get("compute_capability", ())), memory or 0)
 
 
-def _dotted(capability):
+def dotted(capability: Sequence[int]) -> str:
+    """A compute capability in NVIDIA's notation, such as 9.0."""
     return ".".join(map(str, capability))

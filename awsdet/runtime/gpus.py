@@ -1,6 +1,7 @@
 """Which GPU is which. A launcher may show each process all GPUs of its machine, or only one of its own."""
 
 import ctypes
+import os
 from collections.abc import Sequence
 
 _BYTES = 16  # of a UUID
@@ -19,6 +20,24 @@ def memory(index: int) -> int | None:
     """The bytes of memory of that GPU; None if the driver does not tell."""
     size = ctypes.c_size_t()
     return size.value if _ask(index, ("cuDeviceTotalMem_v2",), ctypes.byref(size)) else None
+
+
+def driver() -> str:
+    """The driver's library by its file name, such as libcuda.so.535.104.05, which has its version; empty if none."""
+    try:
+        some_function = ctypes.CDLL("libcuda.so.1").cuInit
+        find = ctypes.CDLL(None).dladdr
+    except (OSError, AttributeError):
+        return ""
+    found = _Found()
+    known = find(ctypes.cast(some_function, ctypes.c_void_p), ctypes.byref(found))
+    return os.path.basename(os.path.realpath(os.fsdecode(found.path))) if known and found.path else ""
+
+
+class _Found(ctypes.Structure):
+    """What dladdr tells of an address: the path of its library, and more that is not needed here."""
+
+    _fields_ = [("path", ctypes.c_char_p), *((name, ctypes.c_void_p) for name in ("base", "symbol", "address"))]
 
 
 def _ask(index, names, answer):

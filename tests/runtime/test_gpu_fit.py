@@ -71,6 +71,7 @@ def test_only_gpus_newer_than_tensorflow_compile():
     (advice,) = gpu_fit.compile_advice(H100, "4294967296")
     assert advice.serious and "9.0" in advice.text and "CUDA_CACHE_MAXSIZE is 4294967296" in advice.text
     assert not any(gpu_fit.compile_advice(gpu, "") for gpu in (V100, A100, A10G, Gpu("L4", (8, 9))))
+    assert [gpu_fit.compiles_first(capability) for capability in ((7, 0), (8, 9), [9, 0], (10, 0))] == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(

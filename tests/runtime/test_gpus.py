@@ -29,7 +29,7 @@ def test_without_a_driver_nothing_is_known(monkeypatch):
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(gpus.ctypes, "CDLL", missing)
-    assert gpus.identity(0) is None and gpus.memory(0) is None
+    assert gpus.identity(0) is None and gpus.memory(0) is None and gpus.driver() == ""
 
 
 @pytest.mark.parametrize("fails", ["", "cuInit", "cuDeviceGet", "cuDeviceGetUuid"])
