@@ -252,8 +252,9 @@ def judge_gpus(tensorflow):
         value += f"; --config.model.precision={gpu_fit.best_precision(gpu.capability)} suits it"
         if gpu.capability >= (8, 0):
             value += "; float32 products are computed in TF32 unless NVIDIA_TF32_OVERRIDE=0"
-        if gpu.capability > gpu_fit.TENSORFLOW_NEWEST:
-            value += "; the first start compiles TensorFlow's kernels for up to 30 minutes, and awsdet train keeps them"
+        if gpu_fit.compiles_first(gpu.capability):
+            value += "; the first start compiles TensorFlow's kernels for 30 minutes or longer; awsdet train has one"
+            value += " process do it before the ranks start (train.warm_seconds), and keeps them"
             value += f" (CUDA_CACHE_MAXSIZE={os.environ.get('CUDA_CACHE_MAXSIZE', gpu_fit.CACHE_BYTES)})"
         findings.append(Finding("Devices", f"GPU {index}", value))
     return findings

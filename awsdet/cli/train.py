@@ -28,8 +28,8 @@ def define(flag_values):
     define_check(flag_values, "train")
 
 
-def run(flag_values, overrides):
-    """Trains, then prints the COCO table. Returns the exit code."""
+def run(flag_values, overrides, **warming):
+    """Trains, then prints the COCO table. Returns the exit code. warming: arguments for `training.warming.warm_up`."""
     for name in ("config", "output"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet train --help)")
@@ -38,8 +38,20 @@ def run(flag_values, overrides):
     os.environ.setdefault("CUDA_CACHE_MAXSIZE", str(gpu_fit.CACHE_BYTES))
     if flag_values.check:
         return _check(config, flag_values)
+    warmed = _warm_up(config, flag_values, overrides, **warming)
+    if warmed.stopped:
+        return 0
     work = functools.partial(_train, config, flag_values)
-    return run_on_all(work, flag_values.processes, config.train.stall_seconds, elastic=True)
+    return run_on_all(work, flag_values.processes, warmed.stall_seconds, elastic=True)
+
+
+def _warm_up(config, flag_values, overrides, **warming):
+    from awsdet.runtime import processes
+    from awsdet.training.warming import Request, warm_up
+
+    processes.check_launch(flag_values.processes, elastic=True)
+    request = Request(flag_values.config, overrides, flag_values.output, flag_values.resume)
+    return warm_up(config, request, **warming)
 
 
 def _train(config, flag_values, world):

@@ -258,6 +258,9 @@ def train():
             "box_ap_target": 0.0,  # stop once this and mask_ap_target are met; 0: no target
             "mask_ap_target": 0.0,
             "stall_seconds": 600,  # if a rank keeps the others waiting for longer, the job ends
+            # On GPUs for which TensorFlow has no machine code (H100), one process per host compiles its kernels before
+            # the ranks start; this is how long it may take, and the others wait (docs/gpu.md). 0: the ranks compile.
+            "warm_seconds": 7200,
             "deterministic": False,
         }
     )

@@ -24,6 +24,7 @@ _AT_LEAST = {
     "box_ap_target": 0,
     "mask_ap_target": 0,
     "stall_seconds": 1,
+    "warm_seconds": 0,
 }
 
 

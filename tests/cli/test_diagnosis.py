@@ -89,7 +89,7 @@ def test_gpu_lines():
         "NVIDIA A10G, compute capability 8.6; --config.model.precision=mixed_bfloat16 suits it; "
     )
     assert "TF32" in old.value and "CUDA_CACHE_MAXSIZE" not in old.value
-    assert "CUDA_CACHE_MAXSIZE=4294967296" in new.value
+    assert "CUDA_CACHE_MAXSIZE=4294967296" in new.value and "train.warm_seconds" in new.value
     (volta,) = doctor.judge_gpus({"cuda": "12.2", "gpus": [["Tesla V100-SXM2-16GB", [7, 0]]]})
     assert "precision=mixed_float16" in volta.value and "TF32" not in volta.value
 
