@@ -71,3 +71,5 @@ export AWSDET_OPERATORS=$build/libawsdet_ops.so
 export TF_CPP_MIN_LOG_LEVEL=3 TF_CUDNN_USE_FRONTEND=0 TF_CUDNN_USE_AUTOTUNE=0 TF_FORCE_GPU_ALLOW_GROWTH=true
 [ "$counted" = "$root" ] || set -- --no-budgets --host-shapes "$@"
 .venv/bin/python -m tests.gpu_counts.report "$@"
+# Whether the process that compiles kernels before a job starts on new GPUs launches all that the job will.
+[ "$counted" != "$root" ] || .venv/bin/python -m tests.gpu_counts.warm

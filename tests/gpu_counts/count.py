@@ -26,18 +26,28 @@ COUNTED = (counter.LAUNCH, counter.LIBRARY, counter.FILL, counter.TO_HOST, count
 def main(flags):
     library.PATH = pathlib.Path(os.environ["AWSDET_OPERATORS"])
     hollow = counter.Hollow()
-    hollow.inject("#from=", np.zeros(0))
-    hollow.find_rows(POSITIVES * flags.batch if flags.work == "train" else 100 * flags.batch)
+    inject(hollow, flags.work, flags.batch)
     model, batch, moved = scene.detector(flags.precision, flags.detector), scene.batch(flags.batch), []
     if flags.work == "train":
-        positive = np.tile(np.array([0, 0, 64, 64, 0, 1], np.float32), POSITIVES * flags.batch)
-        hollow.inject("#from=", positive)
         function, arguments = scene.training_step(model, moved if flags.host_shapes else None), [batch]
     else:
         function, arguments = scene.detection(model), [{name: batch[name] for name in ("image", "image_size")}]
     chain = chains.longest(chains.collected(function, *arguments))
     events = hollow.count(function, *arguments)
     print(json.dumps(summary(events, chain, moved)))
+
+
+def inject(hollow, work, images):
+    """What the host reads in `work`, train or detect, on a batch of so many images."""
+    hollow.inject("#from=", np.zeros(0))
+    hollow.find_rows(POSITIVES * images if work == "train" else 100 * images)
+    if work == "train":
+        hollow.inject("#from=", np.tile(np.array([0, 0, 64, 64, 0, 1], np.float32), POSITIVES * images))
+
+
+def kernels(events):
+    """The names of the kernels and library functions among Events, sorted."""
+    return sorted({event.name for event in events if event.kind in (counter.LAUNCH, counter.LIBRARY)})
 
 
 def summary(events, chain, moved):
@@ -52,7 +62,7 @@ def summary(events, chain, moved):
         part: {kind: [counts[part, kind], sizes[part, kind]] for kind in COUNTED if counts[part, kind]}
         for part in parts.NAMES
     }
-    kernels = collections.Counter(event.operation for event in events if event.kind in COUNTED[:3])
+    operations = collections.Counter(event.operation for event in events if event.kind in COUNTED[:3])
     return {
         "parts": {part: row for part, row in table.items() if row},
         "waits": list(chain.copies),
@@ -61,7 +71,8 @@ def summary(events, chain, moved):
         "copies": [
             [event.kind, event.amount, event.operation] for event in events if event.kind in ("d2h", "d2h_sync")
         ],
-        "operations": kernels.most_common(),
+        "operations": operations.most_common(),
+        "kernels": kernels(events),
     }
 
 

@@ -59,12 +59,20 @@ class Hollow:
     def count(self, function, *arguments):
         """The Events of a call of `function`; it is called once before, to trace and to tune."""
         function(*arguments)
+
+        def work():
+            result = function(*arguments)
+            tf.nest.map_structure(lambda value: value.device, result)
+
+        return self.logged(work)
+
+    def logged(self, work):
+        """The Events of a call of `work()`."""
         with tempfile.TemporaryDirectory() as folder:
             log = pathlib.Path(folder, "log")
             if not self._library.hollow_start(str(log).encode()):
                 raise RuntimeError(f"{log} cannot be written")
-            result = function(*arguments)
-            tf.nest.map_structure(lambda value: value.device, result)
+            work()
             tf.test.experimental.sync_devices()
             self._library.hollow_stop()
             lines = log.read_text(errors="replace").splitlines()
