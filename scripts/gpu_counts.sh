@@ -69,7 +69,12 @@ ln -s "$root/tests" "$overlay/tests"
 export PYTHONPATH=$overlay:$tensorflow LD_LIBRARY_PATH=$out/hollow
 export AWSDET_OPERATORS=$build/libawsdet_ops.so
 export TF_CPP_MIN_LOG_LEVEL=3 TF_CUDNN_USE_FRONTEND=0 TF_CUDNN_USE_AUTOTUNE=0 TF_FORCE_GPU_ALLOW_GROWTH=true
-[ "$counted" = "$root" ] || set -- --no-budgets --host-shapes "$@"
-.venv/bin/python -m tests.gpu_counts.report "$@"
-# Whether the process that compiles kernels before a job starts on new GPUs launches all that the job will.
-[ "$counted" != "$root" ] || .venv/bin/python -m tests.gpu_counts.warm
+if [ "$counted" != "$root" ]; then
+    .venv/bin/python -m tests.gpu_counts.report --no-budgets --host-shapes "$@"
+elif [ $# != 0 ]; then
+    .venv/bin/python -m tests.gpu_counts.report "$@"
+else
+    .venv/bin/python -m tests.gpu_counts.report --json "$out/counts.json"
+    # Whether the process that compiles kernels before a job starts on new GPUs launches all that the job will.
+    .venv/bin/python -m tests.gpu_counts.warm "$out/counts.json"
+fi

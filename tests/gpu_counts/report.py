@@ -11,6 +11,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from concurrent import futures
 from typing import NamedTuple
 
 from tests.gpu_counts import budgets
@@ -60,8 +61,10 @@ class Case(NamedTuple):
 def main(flags):
     cases = [_case("train", text) for text in flags.train] + [_case("detect", text) for text in flags.detect]
     results, broken = [], 0
-    for case in cases:
-        result = case.count(flags.host_shapes)
+    with futures.ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # each case is a process of about one core
+        counts = [pool.submit(case.count, flags.host_shapes) for case in cases]
+    for case, count in zip(cases, counts):
+        result = count.result()
         results.append({**case._asdict(), **result})
         print(f"\n{case.title}\n")
         print("\n".join(_table(result)))

@@ -1,6 +1,8 @@
 """Runs `awsdet.training.warming` on the hollow GPU, as a rank of a job would, and fails if it does not do its work.
 
-    python -m tests.gpu_counts.warm       needs the environment that scripts/gpu_counts.sh makes
+    python -m tests.gpu_counts.warm counts.json      needs the environment that scripts/gpu_counts.sh makes
+
+counts.json has been written by `report`.
 
 On an H100, the child starts, trains, detects and leaves the mark, and it launches every kernel that a training step and
 a detection launch. On an L4, for which TensorFlow has machine code, nothing happens.
@@ -33,8 +35,9 @@ def get_config():
 """
 
 
-def main():
-    """Starts one process per GPU."""
+def main(counts):
+    """Starts one process per GPU. counts: the path of the counts."""
+    counted = {Case(*(row[name] for name in Case._fields)): row for row in json.loads(pathlib.Path(counts).read_text())}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         config = CONFIG.format(precision=PRECISION, records=str(records(folder)), images=IMAGES)
@@ -42,7 +45,7 @@ def main():
         for capability in (89, 90):
             own = {"AWSDET_HOLLOW_CAPABILITY": str(capability), "CUDA_CACHE_PATH": str(folder / str(capability))}
             job = {"HOROVOD_RANK": "1", "HOROVOD_SIZE": "2", "HOROVOD_LOCAL_RANK": "1"}
-            command = [sys.executable, "-m", "tests.gpu_counts.warm", str(folder)]
+            command = [sys.executable, "-m", "tests.gpu_counts.warm", "--rank", str(folder)]
             subprocess.run(command, env={**os.environ, **own, **job}, check=True)
         assert not (folder / "89").exists() and not (folder / "kernels-89").exists(), "an L4 was warmed"
         (mark,) = (folder / "90").glob("*.json")
@@ -50,7 +53,7 @@ def main():
         assert facts["capability"] == [9, 0] and facts["driver"] == "libhollow.so", facts
         launched = set(json.loads((folder / "kernels-90").read_text()))
     for work in ("train", "detect"):
-        wanted = set(Case(work, IMAGES, PRECISION, 90).count(host_shapes=False)["kernels"])
+        wanted = set(counted[Case(work, IMAGES, PRECISION, 90)]["kernels"])
         assert len(wanted) > 20 and wanted <= launched, f"{work} launches too: {sorted(wanted - launched)}"
         print(f"holds   warming up launches the {len(wanted)} kernels of {work}")
 
@@ -78,4 +81,4 @@ def rank(folder):
 
 
 if __name__ == "__main__":
-    rank(sys.argv[1]) if sys.argv[1:] else main()
+    rank(sys.argv[2]) if sys.argv[1] == "--rank" else main(sys.argv[1])
