@@ -328,9 +328,18 @@ class Job:
             return 0
         if codes and all(code == 2 for code in codes):
             return 2
-        reason = self._reason or f"the engine said: {self._engine_reason()}"
+        reason = self._reason or self._given_up() or f"the engine said: {self._engine_reason()}"
         self._say(f"the elastic job ended before it was complete: {reason}{self._advice}")
         return 1
+
+    def _given_up(self):
+        """Which limit made horovodrun end an elastic job. Its own last words only tell how a process ended."""
+        elastic, said = self._plan.elastic, "\n".join(self._engine_lines)
+        if f"at least {elastic.least} Horovod processes" in said:
+            return f"for {elastic.timeout} s there were fewer than {elastic.least} processes (--min, --wait-seconds)"
+        if elastic.reset_limit and "reset count" in said and "exceeded limit" in said:
+            return f"the processes have changed more than {elastic.reset_limit} time(s) (--reset-limit)"
+        return ""
 
     def _show_tail(self, rank):
         if rank.tail:

@@ -1,21 +1,26 @@
-"""Runs jobs under horovodrun's elastic launcher, on "hosts" that are names of this machine."""
+"""Runs elastic jobs on "hosts" that are names of this machine, under `awsdet launch` or under horovodrun alone."""
 
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
-from tests.elastic.seen import Finished, read_records
+from tests.elastic.seen import Finished, print_times, read_records
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
+HERE = pathlib.Path(__file__).parent
 
 
 @pytest.fixture
 def elastic_job(tmp_path):
-    """elastic_job(program, arguments, hosts, events, flags) -> Finished."""
+    """elastic_job(program, arguments, hosts, events, flags) -> Finished.
+
+    flags: of horovodrun, which then starts the job alone; or the options of launch_program.py, a dict.
+    """
 
     def run(program, arguments=(), hosts="localhost:1\n127.0.0.1:1\n", events=(), flags=(), timeout=560):
         folder = tmp_path / "seen"
@@ -26,11 +31,16 @@ def elastic_job(tmp_path):
         script.chmod(0o755)
         plan = tmp_path / "plan.json"
         plan.write_text(json.dumps({"folder": str(folder), "hosts": str(tmp_path / "hosts"), "events": list(events)}))
-        launcher = pathlib.Path(sys.executable).with_name("horovodrun")
-        wanted = ["--host-discovery-script", script, "--network-interfaces", "lo", *flags]
+        if isinstance(flags, dict):
+            options = {"hosts": ",".join(hosts.split()), "script": str(script), **flags}
+            launcher = [sys.executable, HERE / "launch_program.py", json.dumps(options)]
+        else:
+            horovodrun = pathlib.Path(sys.executable).with_name("horovodrun")
+            launcher = [horovodrun, "-np", str(hosts.count(":")), "--host-discovery-script", script]
+            launcher += ["--network-interfaces", "lo", *flags, sys.executable]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(REPOSITORY)}
         done = subprocess.run(
-            [launcher, "-np", str(hosts.count(":")), *map(str, wanted), sys.executable, program, plan, *arguments],
+            [*map(str, launcher), program, plan, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -39,6 +49,8 @@ def elastic_job(tmp_path):
             cwd=tmp_path,
             check=False,
         )
-        return Finished(done.returncode, done.stdout, read_records(folder))
+        finished = Finished(done.returncode, done.stdout, read_records(folder))
+        print_times(finished, time.time())
+        return finished
 
     return run

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 from typing import NamedTuple
 
 
@@ -60,3 +61,18 @@ def check_worlds(job, sizes):
     assert [len(worlds[number]) for number in sorted(worlds)] == sizes
     for records in worlds.values():
         assert len({(r["state"], r["start"], r["accumulate"]) for r in records}) == 1
+
+
+def print_times(job, end):
+    """Prints how long after each fault training went on in a later world, or the job ended; pytest -rP shows it.
+
+    end: the time at which the job ended.
+    """
+    lines = [line for line in job.output.splitlines() if line.strip()]
+    for world, what, at in re.findall(r"fault in world (\d+): (.*) at ([\d.]+)$", job.output, re.MULTILINE):
+        went_on = [r["at"] for r in job.records if r["world"] > int(world) and "step" in r and r["at"] > float(at)]
+        if went_on:
+            print(f"{what}: training went on {min(went_on) - float(at):.1f} s later")
+        else:
+            print(f"{what}: ended {end - float(at):.1f} s later with code {job.code}: {lines[-1]}")
+    print(*(line for line in lines if line.startswith("awsdet launch: ")), sep="\n")

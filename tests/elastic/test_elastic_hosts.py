@@ -22,7 +22,7 @@ def test_a_process_that_is_frozen_is_ended(tmp_path):
     """Its machine is well, so the other rank must find out, and the launcher must end it: it cannot do so itself."""
     plan = tmp_path / "plan.json"
     plan.write_text("{}")
-    command = [sys.executable, HERE / "launch_program.py", "localhost:1,127.0.0.1:1", "60"]
+    command = [sys.executable, HERE / "launch_program.py", '{"hosts": "localhost:1,127.0.0.1:1"}']
     done = subprocess.run(
         [*command, HERE / "world_program.py", plan, "freeze"],
         stdout=subprocess.PIPE,
@@ -54,7 +54,8 @@ def test_a_host_hangs_and_another_loses_its_network(cluster, tmp_path):
     plan.write_text(json.dumps({"folder": str(folder), "hosts": "", "events": events}))
     config = write_config(tmp_path / "tiny.py", make_records(tmp_path, train_images=IMAGES))
     train = ["train", f"--config={config}", f"--output={tmp_path / 'run'}", *(f"--config.{text}" for text in SETTINGS)]
-    command = [sys.executable, HERE / "launch_program.py", "node2:1,node3:1,node1:1", "5"]
+    options = '{"hosts": "node2:1,node3:1,node1:1", "lost_seconds": 5}'
+    command = [sys.executable, HERE / "launch_program.py", options]
     job = Job(cluster, [*command, HERE / "watched_run.py", plan, *train], tmp_path, HOROVOD_GLOO_TIMEOUT_SECONDS="10")
     _, frozen, unplugged = cluster.hosts
     job.wait_for("hangs in world 1")

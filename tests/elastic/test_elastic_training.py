@@ -21,13 +21,14 @@ SETTINGS = ("model.detector=faster_rcnn", "data.batch_size=1", "train.pictures=0
 
 @pytest.fixture
 def train(elastic_job, tmp_path):
-    """train(settings, events, …) -> Finished; the run is in `tmp_path / "run"`."""
+    """train(settings, events, …) -> Finished, under `awsdet launch`; the run is in `tmp_path / "run"`."""
     config = write_config(tmp_path / "tiny.py", make_records(tmp_path, train_images=IMAGES))
 
-    def run(settings, events, hosts="localhost:1\n127.0.0.1:1\n", flags=("--min-np", "1")):
+    def run(settings, events, hosts="localhost:1\n127.0.0.1:1\n", **options):
         overrides = [f"--config.{text}" for text in (*SETTINGS, *settings)]
         arguments = ["train", f"--config={config}", f"--output={tmp_path / 'run'}", *overrides]
-        return elastic_job(PROGRAM, arguments, hosts, events, flags)
+        # A host that was lost does not come back during the test.
+        return elastic_job(PROGRAM, arguments, hosts, events, {"return_seconds": (500, 600), **options})
 
     return run
 
@@ -39,7 +40,7 @@ def test_the_chief_dies_while_it_saves_and_a_host_joins(train, tmp_path):
     job = train(
         ("train.epochs=2", "train.checkpoint_every_steps=2", "train.keep_last=50", "train.log_every_steps=1"),
         [{"world": 1, "rank": 0, "checkpoint": 4, "kill": True}, {"world": 2, "rank": 0, "step": 10, "hosts": more}],
-        flags=("--min-np", "1", "--max-np", "2"),
+        most=2,
     )
     assert job.code == 0, job.output
     check_worlds(job, [2, 1, 2])

@@ -12,6 +12,7 @@ from awsdet.runtime.errors import UserError
 from awsdet.runtime.horovod import rank_is_gone
 
 PROGRAM = pathlib.Path(__file__).with_name("world_program.py")
+TWO = "localhost:1\n127.0.0.1:1\n"
 THREE = f"localhost:1\n127.0.0.1:1\n{socket.gethostname()}:1\n"
 
 
@@ -41,17 +42,20 @@ def test_a_stalled_rank_ends_and_the_others_go_on(elastic_job):
 
 
 @pytest.mark.parametrize(
-    "what, hosts, flags, reason",
+    "what, hosts, options, reason",
     [
-        ("all die", "localhost:1\n127.0.0.1:1\n", ["--min-np", "1"], "exited with non-zero status"),
-        ("one dies", "localhost:1\n127.0.0.1:1\n", ["--min-np", "2", "--elastic-timeout", "3"], "at least 2 Horovod"),
-        ("each dies", THREE, ["--min-np", "1", "--reset-limit", "1"], "exceeded"),
+        ("all die", TWO, {"timeout": 5}, "exited with non-zero"),
+        ("one dies", TWO, {"least": 2, "timeout": 3, "return_seconds": (300, 400)}, "there were fewer than 2"),
+        ("each dies", THREE, {"reset_limit": 1}, "changed more than 1 time(s) (--reset-limit)"),
     ],
 )
-def test_what_cannot_go_on_fails(elastic_job, what, hosts, flags, reason):
-    job = elastic_job(PROGRAM, [what], hosts, flags=flags)
-    assert job.code != 0 and reason in job.output, job.output
-    assert "counted" not in job.output
+def test_what_cannot_go_on_fails(elastic_job, what, hosts, options, reason):
+    """Under `awsdet launch`: with code 1, and the reason in its last line."""
+    job = elastic_job(PROGRAM, [what], hosts, flags=options)
+    last = job.output.splitlines()[-1]
+    assert job.code == 1, job.output
+    assert last.startswith("awsdet launch: the elastic job ended before it was complete: ") and reason in last, last
+    assert "counted" not in job.output and "Traceback" not in job.output
 
 
 @pytest.mark.parametrize(

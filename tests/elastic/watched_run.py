@@ -31,7 +31,7 @@ WORLDS, RUNS = [], []
 
 def record(**what):
     world = WORLDS[-1]
-    line = {"world": world.number, "rank": world.rank, "size": world.size, **what}
+    line = {"world": world.number, "rank": world.rank, "size": world.size, "at": time.time(), **what}
     with open(os.path.join(PLAN["folder"], f"{os.getpid()}.jsonl"), "a") as file:
         file.write(json.dumps(line) + "\n")
 
@@ -40,6 +40,7 @@ def happen(moment, value):
     me = {"world": WORLDS[-1].number, "rank": WORLDS[-1].rank, "host": os.environ["HOROVOD_HOSTNAME"], moment: value}
     for event in PLAN["events"]:
         if moment in event and all(me[key] == event[key] for key in me if key in event):
+            print(f"fault in world {me['world']}: {json.dumps(event)} at {time.time()}", flush=True)
             if "hosts" in event:
                 pathlib.Path(PLAN["hosts"]).write_text(event["hosts"])
                 while not WORLDS[-1].hosts_changed:

@@ -29,12 +29,17 @@ def exchange(value):
     return average, world.sum(value), world.size_tensor
 
 
+def die():
+    print(f"fault in world {world.number}: {WHAT} at {time.time()}", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def happen(count):
     first = world.number == 1 and world.rank == 0
     if WHAT == "all die" and count == 10 or WHAT == "one dies" and count == 10 and first:
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
     if WHAT == "each dies" and count == 10 * world.number and world.rank == 0 and world.size > 1:
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
     if WHAT == "leaves" and count == 10 and first:
         hosts = pathlib.Path(PLAN["hosts"])
         hosts.write_text("".join(line for line in hosts.read_text().splitlines(True) if line != f"{HOST}:1\n"))
