@@ -41,6 +41,13 @@ def test_a_stalled_rank_ends_and_the_others_go_on(elastic_job):
     assert said(job, "counted") == ["counted 2 1"]
 
 
+def test_a_host_comes_back_that_the_job_cannot_do_without(elastic_job):
+    """horovodrun alone would take its dead process for one that runs, and the other would wait for it for ever."""
+    job = elastic_job(PROGRAM, ["one dies"], flags={"least": 2, "timeout": 120, "return_seconds": (3, 4)})
+    assert job.code == 0, job.output
+    assert sum(line.endswith("counted 2 1") for line in job.output.splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     "what, hosts, options, reason",
     [
