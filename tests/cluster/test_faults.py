@@ -4,6 +4,7 @@ In each case the job ends by itself, its last line names the rank and the host t
 and no process is left on any host.
 """
 
+import os
 import signal
 
 import pytest
@@ -76,4 +77,6 @@ def test_rank_that_is_slow_is_named_and_the_job_goes_on(cluster, engine, tmp_pat
     total = sum(number + 0.5 for number in range(steps))
     assert sum(line.endswith(f" total {total}") for line in ended.text.splitlines()) == 2
     assert "it must go on within 24 s (train.stall_seconds)" in ended.text
+    # mpirun is told not to bind a rank to one core.
+    assert ended.text.count(f"exchanging on {len(os.sched_getaffinity(0))} cores") == 2
     assert cluster.left_over() == []
