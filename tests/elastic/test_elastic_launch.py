@@ -1,7 +1,8 @@
-"""`awsdet launch --elastic`: a rank is killed and the job goes on; a signal to the launcher saves and ends it."""
+"""`awsdet launch --elastic`: a rank is killed, a host joins, and the job goes on; a signal saves and ends it."""
 
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import time
@@ -39,10 +40,15 @@ def test_a_killed_rank_does_not_end_the_job_and_a_signal_saves_it(tmp_path):
     config = write_config(tmp_path / "tiny.py", make_records(tmp_path, train_images=8, val_images=1))
     run, log = tmp_path / "run", tmp_path / "run" / "metrics.jsonl"
     overrides = [f"--config.{setting}" for setting in SETTINGS]
-    train = ["train", f"--config={config}", f"--output={run}", *overrides]
+    hosts, script = tmp_path / "hosts", tmp_path / "hosts.sh"
+    hosts.write_text("localhost:1\n127.0.0.1:1\n")
+    script.write_text(f"#!/bin/sh\ncat {hosts}\n")
+    script.chmod(0o755)
+    launch = ["launch", "--elastic", "--min=1", "--max=2", "--interface=lo", f"--hosts-from={script}"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "awsdet.cli.main", "launch", "--elastic", "--min=1", "localhost:1,127.0.0.1:1", *train],
-        stdout=subprocess.PIPE,
+        [sys.executable, "-m", "awsdet.cli.main", *launch]
+        + ["train", f"--config={config}", f"--output={run}", *overrides],
+        stdout=(tmp_path / "said").open("w"),
         stderr=subprocess.STDOUT,
         text=True,
         cwd=tmp_path,
@@ -58,8 +64,15 @@ def test_a_killed_rank_does_not_end_the_job_and_a_signal_saves_it(tmp_path):
     before = steps()
     wait(process, lambda: steps() > before + 5)
     assert len(ranks_of(run)) == 1
+    hosts.write_text(f"{hosts.read_text()}{socket.gethostname()}:1\n")
+    wait(process, lambda: len(ranks_of(run)) == 2)
+    said = tmp_path / "said"
+    wait(process, lambda: said.read_text().count("2 process(es) from step") == 2)
+    before = steps()
+    wait(process, lambda: steps() > before + 5)
     process.terminate()
-    out, _ = process.communicate(timeout=200)
+    process.wait(200)
+    out = said.read_text()
     assert process.returncode == 0, out
     assert "ended: ended by signal 9, SIGKILL" in out and "the job goes on if enough processes are left" in out
     newest = checkpoint.read_info(checkpoint.newest(run / "checkpoints"))
