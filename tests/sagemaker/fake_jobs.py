@@ -60,6 +60,7 @@ class Ended(NamedTuple):
 
 def run_entry(root, arguments=("train",), timeout=300, python=sys.executable, **environment):
     """Runs the entry point on this machine, on the tree `root`. Returns Ended."""
+    began = time.monotonic()
     done = subprocess.run(
         [python, SAGEMAKER / "entry.py", *arguments],
         env=job_environment(AWSDET_SM_ROOT=root, **environment),
@@ -69,7 +70,14 @@ def run_entry(root, arguments=("train",), timeout=300, python=sys.executable, **
         timeout=timeout,
         check=False,
     )
-    return Ended(done.returncode, done.stdout, failure_of(root))
+    ended = Ended(done.returncode, done.stdout, failure_of(root))
+    print_end("the job", began, ended)
+    return ended
+
+
+def print_end(who, began, ended):
+    """Prints how long an end took; pytest -rP shows it."""
+    print(f"{who} ended {time.monotonic() - began:.1f} s later with code {ended.code}: {ended.failure}")
 
 
 def job_environment(**more):
@@ -200,11 +208,14 @@ class Container:
 
     def end(self, timeout=300):
         """Waits for the end. Returns Ended."""
+        began = time.monotonic()
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.host} did not end:\n{self.log}") from None
-        return Ended(self._process.returncode, self.log, failure_of(self.root))
+        ended = Ended(self._process.returncode, self.log, failure_of(self.root))
+        print_end(self.host, began, ended)
+        return ended
 
     def kill(self):
         """Kills the whole container."""
