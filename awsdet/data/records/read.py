@@ -39,7 +39,7 @@ def read_manifest(records_dir, split):
     found = foreign.index(directory, split)
     if found is not None:
         return found
-    there = splits_in(directory) + foreign.splits_in(directory)
+    there = dict.fromkeys([*splits_in(directory), *foreign.splits_in(directory)])
     raise UserError(f"records folder {directory} has no split {split}; it has {', '.join(there) or 'none'}")
 
 

@@ -128,7 +128,7 @@ def test_a_missing_folder_or_split_is_named(records):
     for folder in ("", records / "nowhere"):
         with pytest.raises(UserError, match="does not exist; awsdet convert makes one"):
             read_manifest(folder, "train")
-    with pytest.raises(UserError, match="has no split train; it has val"):
+    with pytest.raises(UserError, match="has no split train; it has val$"):
         read_manifest(records, "train")
 
 
