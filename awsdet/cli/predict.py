@@ -51,12 +51,13 @@ def run(flag_values, overrides):
     from awsdet.inference import checkpoint, predict
     from awsdet.inference.fast_convolutions import use_fast_convolutions
     from awsdet.runtime import processes
-    from awsdet.runtime.files import check_writable
+    from awsdet.runtime.files import check_folder, check_writable
 
     check_writable(flag_values.output, "output")
     paths = predict.find_images(flag_values.input)
     root = _root(flag_values.input)
     if flag_values.draw:
+        check_folder(flag_values.draw, "draw")
         paths = _outside(paths, root, pathlib.Path(flag_values.draw))
     world = processes.start(expected_size=1)
     try:

@@ -20,6 +20,7 @@ import tempfile
 from absl import flags
 
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import why_no_file
 
 POSITIONAL = ("action", "job")
 ACTIONS = ("launch", "logs", "describe", "stop", "download")
@@ -202,7 +203,7 @@ def _config(name, overrides):
         _note(f"{name} is not here, so neither it nor --config.… could be checked; the image must have it")
         return None, None
     if not path.is_file():
-        raise UserError(f"config file {name} does not exist; name a file, or configs/… for one of the image")
+        raise UserError(f"config file {name} {why_no_file(name)}; name a file, or configs/… for one of the image")
     with tempfile.TemporaryDirectory() as alone:
         copy = shutil.copy(path, alone)
         try:

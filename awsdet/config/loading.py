@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from awsdet.config.families import mask_rcnn
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import why_no_file
 
 
 def load(path, overrides=()):
@@ -19,7 +20,7 @@ def load(path, overrides=()):
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise UserError(f"config file {path} does not exist; configs/ holds the ready ones")
+        raise UserError(f"config file {path} {why_no_file(path)}; configs/ holds the ready ones")
     spec = importlib.util.spec_from_file_location("awsdet_config_file", path)
     if spec is None:
         raise UserError(f"config file {path} is not a Python file (its name must end in .py)")

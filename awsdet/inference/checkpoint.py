@@ -21,6 +21,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from awsdet import config as config_lib
 from awsdet.models import builder
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import why_no_folder
 
 FORMAT = "awsdet checkpoint 2"
 # Format 1 is that of tf.train.Checkpoint: keys follow the nesting of objects, and a graph in it has the names.
@@ -64,7 +65,7 @@ def find(path):
     path = pathlib.Path(path)
     if not path.is_dir():
         raise UserError(
-            f"checkpoint {path} does not exist; give a run folder or one of its checkpoints/{PREFIX}… folders"
+            f"checkpoint {path} {why_no_folder(path)}; give a run folder or one of its checkpoints/{PREFIX}… folders"
         )
     if (path / INFO).is_file():
         read_info(path)

@@ -67,11 +67,33 @@ def check_writable(path: AnyPath, flag: str) -> None:
     path = pathlib.Path(path).absolute()
     if path.is_dir():
         raise UserError(f"--{flag}={path} is a folder; name a file")
-    folder = next(parent for parent in path.parents if os.path.lexists(parent))
+    _check_above(path, path.parents, flag)
+
+
+def check_folder(path: AnyPath, flag: str) -> None:
+    """Raises UserError, which names the flag, if no files can be written to the folder `path`, which may not exist."""
+    path = pathlib.Path(path).absolute()
+    if path.is_file():
+        raise UserError(f"--{flag}={path} is a file; name a folder")
+    _check_above(path, [path, *path.parents], flag)
+
+
+def _check_above(path, folders, flag):
+    folder = next(parent for parent in folders if os.path.lexists(parent))
     if not folder.is_dir():
         raise UserError(f"--{flag}={path} cannot be written: {folder} is no folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"--{flag}={path} cannot be written: you may not write to {folder}; name another folder")
+
+
+def why_no_file(path: AnyPath) -> str:
+    """What is wrong with a path that is no file, in words that follow its name."""
+    return "is a folder, not a file" if os.path.isdir(path) else "does not exist"
+
+
+def why_no_folder(path: AnyPath) -> str:
+    """What is wrong with a path that is no folder, in words that follow its name."""
+    return "is a file, not a folder" if os.path.exists(path) else "does not exist"
 
 
 def flush(path: AnyPath) -> None:

@@ -122,6 +122,24 @@ def test_missing_config_file(capsys, tmp_path):
     assert f"{tmp_path / 'none.py'} does not exist" in line
 
 
+@pytest.mark.parametrize(
+    "arguments, kind",
+    [
+        (("convert", "--annotations={folder}", "--images={folder}", "--output={folder}/o", "--split=a"), "folder"),
+        (("convert", "--annotations={file}", "--images={file}", "--output={folder}/o", "--split=a"), "file"),
+        (("inspect", "--records={file}"), "file"),
+        (("evaluate", "--checkpoint={file}", "--records={file}"), "file"),
+        (("train", "--config={folder}", "--output={folder}/o"), "folder"),
+    ],
+)
+def test_a_folder_is_told_from_a_file(capsys, tmp_path, arguments, kind):
+    """Either exists, so to say that it does not would send the user looking for it."""
+    names = {"folder": tmp_path, "file": tmp_path / "a.json"}
+    names["file"].write_text("{}")
+    line = mistake(capsys, *(argument.format(**names) for argument in arguments))
+    assert f"{names[kind]} is a {kind}, not a " in line.replace("'", ""), line
+
+
 def test_overrides_are_refused_where_a_checkpoint_has_its_config(capsys):
     assert "--config.train.epochs=3" in mistake(capsys, "evaluate", "--config.train.epochs=3")
 

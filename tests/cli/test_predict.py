@@ -74,6 +74,7 @@ def test_one_image_and_score_threshold(folder, tmp_path):
         ({"input": "/nowhere"}, "/nowhere does not exist"),
         ({"checkpoint": "/nowhere"}, "/nowhere does not exist"),
         ({"score_threshold": 2}, "score_threshold"),
+        ({"draw": "/proc/version"}, "--draw=/proc/version is a file; name a folder"),
     ],
 )
 def test_mistakes_end_in_one_line(folder, tmp_path, changed, words, capsys):

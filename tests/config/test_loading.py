@@ -137,6 +137,8 @@ def test_broken_config_file_is_named_in_one_line(tmp_path, text, words):
 def test_missing_file_and_wrong_suffix(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         configuration.load(tmp_path / "none.py")
+    with pytest.raises(UserError, match="is a folder, not a file; configs/"):
+        configuration.load(tmp_path)
     with pytest.raises(UserError, match=r"must end in \.py"):
         configuration.load(write(tmp_path, "{}", "config.yaml"))
 

@@ -154,6 +154,17 @@ def test_file_that_cannot_be_written(tmp_path, path, why):
         files.check_writable(tmp_path / path, "output")
 
 
+def test_folder_of_files_is_checked(tmp_path):
+    (tmp_path / "file").touch()
+    files.check_folder(tmp_path, "draw")
+    files.check_folder(tmp_path / "new" / "deep", "draw")
+    with pytest.raises(UserError, match="^--draw=/.*file is a file; name a folder"):
+        files.check_folder(tmp_path / "file", "draw")
+    with pytest.raises(UserError, match="file is no folder"):
+        files.check_folder(tmp_path / "file" / "pictures", "draw")
+    assert names(tmp_path) == ["file"]
+
+
 def test_folder_that_one_may_not_write_to(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "access", lambda folder, mode: False)  # root may write everywhere
     with pytest.raises(UserError, match=f"you may not write to {tmp_path}; name another folder"):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import why_no_file
 
 CLIP_TOLERANCE = 1.0  # px that a box may reach out of the image without being counted: tools round by as much
 MIN_SIDE = 1.0  # px of the original image; smaller boxes are not trained on (mmdetection's rule)
@@ -64,7 +65,7 @@ def read_coco(path, anomalies):
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise UserError(f"annotation file {path} does not exist")
+        raise UserError(f"annotation file {path} {why_no_file(path)}")
     data = path.read_bytes()
     try:
         content = json.loads(data)

@@ -34,7 +34,7 @@ from awsdet.data.records.manifest import (
 from awsdet.data.records.shard_writer import Task, write_shard
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.files import remove_leftovers, write_json
+from awsdet.runtime.files import remove_leftovers, why_no_folder, write_json
 from awsdet.runtime.progress import Progress
 
 SHARD_BYTES = 150e6  # of images per shard; large enough for sequential reads, small enough to copy and to redo
@@ -52,7 +52,7 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
         raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only")
     images, output = pathlib.Path(images), pathlib.Path(output)
     if not images.is_dir():
-        raise UserError(f"image folder {images} does not exist")
+        raise UserError(f"image folder {images} {why_no_folder(images)}")
     found = Anomalies()
     coco = read_coco(annotations, found)
     if not coco.images:

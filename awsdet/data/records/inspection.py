@@ -12,6 +12,7 @@ from awsdet.data.records import foreign
 from awsdet.data.records.manifest import AWSDET, SUFFIX, Manifest, file_digest, manifest_from_json, read_json, splits_in
 from awsdet.data.records.read import read_manifest
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import why_no_folder
 from awsdet.runtime.progress import Progress
 
 SMALL, MEDIUM = 32**2, 96**2  # px of area: COCO's size classes
@@ -46,7 +47,7 @@ def inspect(records_dir, split=""):
     """
     directory = pathlib.Path(records_dir)
     if not str(records_dir) or not directory.is_dir():
-        raise UserError(f"records folder {str(records_dir)!r} does not exist; awsdet convert makes one")
+        raise UserError(f"records folder {str(records_dir)!r} {why_no_folder(records_dir)}; awsdet convert makes one")
     splits = [split] if split else splits_in(directory) or foreign.splits_in(directory)
     if not splits:
         raise UserError(f"{directory} holds no records; awsdet convert makes some")

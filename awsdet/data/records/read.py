@@ -18,6 +18,7 @@ from awsdet.data.records.manifest import (
     splits_in,
 )
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import why_no_folder
 
 __all__ = ["Manifest", "read_examples", "read_ground_truth", "read_manifest"]
 
@@ -30,7 +31,7 @@ def read_manifest(records_dir, split):
     """
     directory = pathlib.Path(records_dir)
     if not str(records_dir) or not directory.is_dir():
-        raise UserError(f"records folder {str(records_dir)!r} does not exist; awsdet convert makes one")
+        raise UserError(f"records folder {str(records_dir)!r} {why_no_folder(records_dir)}; awsdet convert makes one")
     path = directory / f"{split}{SUFFIX}"
     if path.is_file():
         return check_shards(manifest_from_json(directory, read_json(path)))
