@@ -23,6 +23,7 @@ KINDS = {
     "image_duplicate": Kind("image id used twice: the later entry skipped", True),
     "image_missing": Kind("image file missing: image skipped", True),
     "image_unreadable": Kind("truncated or corrupt image: skipped", True),
+    "image_of_floats": Kind("image of floating-point numbers: skipped", True),
     "image_size_differs": Kind("image size differs from the annotation file: image skipped", True),
     "image_size_absent": Kind("no image size in the annotation file: taken from the image", False),
     "image_empty": Kind("image without annotations: kept", False),

@@ -24,6 +24,9 @@ TURNS = {  # value of the tag -> what makes the image upright
     8: Image.Transpose.ROTATE_90,
 }
 QUALITY = {"quality": 95, "subsampling": 0}  # of re-encoded JPEG; the loss is too small to matter in training
+# Pillow's mode. Converted to RGB it would be clipped to 0 and 255, so that values from 0 to 1 are all black.
+FLOAT = "F"
+_FLOATS = "its pixels are floating-point numbers, whose range is not known; store it with 8 or 16 bits"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_BIT_DEPTH = 24  # position of this byte in the file
 
@@ -65,9 +68,12 @@ def as_array(image):
     `image`: a path, see `load_image`; an array uint8 [H, W], [H, W, 1] or [H, W, 3], which is taken to be upright; or a
     Pillow image, which is turned as its EXIF tag says.
 
-    Raises UserError for a file that is not a complete image, ValueError for an array of another shape or dtype.
+    Raises UserError for a file that is not a complete image, ValueError for an array of another shape or dtype, and for
+    a Pillow image that is empty or of floating-point numbers.
     """
     if isinstance(image, Image.Image):
+        if image.mode == FLOAT or not all(image.size):
+            raise ValueError(f"an image must have pixels of 8 or 16 bits, not mode {image.mode} and size {image.size}")
         return np.asarray(_to_rgb(_upright(image)[0]))
     if isinstance(image, (str, os.PathLike)):
         return load_image(image)
@@ -118,6 +124,8 @@ def _open(data):
         raise ImageRefused("image_unreadable", "not an image") from None
     except Exception as error:  # Pillow's decoders raise many types on broken files
         raise ImageRefused("image_unreadable", str(error)) from None
+    if image.mode == FLOAT:
+        raise ImageRefused("image_of_floats", _FLOATS)
     return image
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from awsdet.data.coco.images import ORIENTATION, ImageRefused, load_image, prepare_image
+from awsdet.data.coco.anomalies import KINDS
+from awsdet.data.coco.images import ORIENTATION, ImageRefused, as_array, load_image, prepare_image
 from awsdet.data.reader.parsing import decode_image
 from awsdet.runtime.errors import UserError
 
@@ -124,6 +125,20 @@ def test_truncated_images_are_refused(share, tmp_path):
     (tmp_path / "cut.jpg").write_bytes(data)
     with pytest.raises(UserError, match=r"cannot read image .*cut\.jpg"):
         load_image(tmp_path / "cut.jpg")
+
+
+def test_pixels_that_are_floats_are_refused(tmp_path):
+    """Pillow would clip them to 0 and 255, so that values from 0 to 1 are a black image."""
+    image = Image.fromarray(np.full((HEIGHT, WIDTH), 0.5, np.float32))
+    image.save(tmp_path / "float.tif")
+    with pytest.raises(ImageRefused, match="floating-point") as refused:
+        prepare_image((tmp_path / "float.tif").read_bytes(), HEIGHT, WIDTH)
+    assert refused.value.kind == "image_of_floats" and KINDS[refused.value.kind].skips
+    with pytest.raises(UserError, match=r"cannot read image .*float\.tif: its pixels are floating-point numbers"):
+        load_image(tmp_path / "float.tif")
+    for wrong in (image, Image.new("RGB", (0, 5))):
+        with pytest.raises(ValueError, match="must have pixels of 8 or 16 bits"):
+            as_array(wrong)
 
 
 def test_a_missing_image_is_named(tmp_path):
