@@ -74,13 +74,13 @@ def read_coco(path, anomalies):
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise UserError(f"annotation file {path} has no list '{key}'; it must be a COCO detection file")
-    category_ids, class_names = _read_categories(path, content["categories"])
+    category_ids, class_names = _read_categories(path, content["categories"], anomalies)
     images = _read_images(content["images"], anomalies)
     annotations = _group_annotations(content["annotations"], images, category_ids, anomalies)
     return CocoFile(class_names, category_ids, images, annotations, hashlib.sha256(data).hexdigest())
 
 
-def _read_categories(path, categories):
+def _read_categories(path, categories, anomalies):
     names = {}
     for category in categories:
         number = _integer(category.get("id")) if isinstance(category, dict) else None
@@ -92,7 +92,12 @@ def _read_categories(path, categories):
     if not names:
         raise UserError(f"annotation file {path} has no categories")
     ids = tuple(sorted(names))
-    return ids, tuple(names[number] for number in ids)
+    class_names = tuple(names[number] for number in ids)
+    for name, count in collections.Counter(class_names).items():
+        if count > 1:
+            same = ", ".join(str(number) for number in ids if names[number] == name)
+            anomalies.add("category_name", f"{name} (ids {same})")
+    return ids, class_names
 
 
 def _read_images(entries, anomalies):

@@ -19,6 +19,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
+    "category_name": Kind("name of several categories: they stay classes of their own", False),
     "image_malformed": Kind("image entry without a usable id or file name: skipped", True),
     "image_duplicate": Kind("image id used twice: the later entry skipped", True),
     "image_missing": Kind("image file missing: image skipped", True),

@@ -128,6 +128,15 @@ def test_classes_are_ordered_by_category_id(tmp_path):
     assert coco.category_ids == (2, 5) and coco.class_names == ("two", "five")
 
 
+def test_a_name_of_several_categories_is_told(tmp_path):
+    """The classes stay apart, as in COCOeval, but two rows of the same name in a table need a word."""
+    found = Anomalies()
+    categories = [{"id": 2, "name": "cat"}, {"id": 5, "name": "dog"}, {"id": 9, "name": "cat"}]
+    coco = read_coco(write(tmp_path / "a.json", categories=categories), found)
+    assert coco.class_names == ("cat", "dog", "cat")
+    assert found.counts["category_name"] == 1 and found.examples["category_name"] == ["cat (ids 2, 9)"]
+
+
 def test_ids_that_cocoeval_cannot_tell_apart_are_replaced(tmp_path):
     annotations = [annotation(id=i) for i in (0, 3, 3, None, "9")]
     found = Anomalies()
