@@ -1,6 +1,7 @@
 """Draws objects in images with Pillow: masks, boxes and names, in a colour per class."""
 
 import colorsys
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,11 +47,15 @@ def draw(image: Any, found: Found, score_threshold: float = 0.5, scale: float = 
     Args:
       image: the image that was given to `find`: a path, an array or a Pillow image.
       found: detection.results.Found.
-      score_threshold: objects with a lower score are not drawn.
-      scale: enlargement of the picture.
+      score_threshold: objects with a lower score are not drawn; 0 to 1.
+      scale: enlargement of the picture, more than 0.
 
-    Returns an RGB Pillow image.
+    Returns an RGB Pillow image. Raises ValueError for a threshold or a scale outside these ranges.
     """
+    if not 0 <= score_threshold <= 1:
+        raise ValueError(f"score_threshold is {score_threshold}; it must lie between 0 and 1")
+    if not 0 < scale < math.inf:
+        raise ValueError(f"scale is {scale}; it must be more than 0")
     labels = found.names or [f"class {label}" for label in found.classes]
     class_names = dict(zip(found.classes.tolist(), labels))
     return draw_objects(as_array(image), detected_objects(found, class_names, score_threshold), scale)

@@ -1,11 +1,12 @@
 """Drawing: the right pixels in the right colour, at the edges of the image too."""
 
 import numpy as np
+import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from awsdet.detection.results import Found
-from awsdet.inference.drawing import DrawnObject, class_color, detected_objects, draw_objects, side_by_side
+from awsdet.inference.drawing import DrawnObject, class_color, detected_objects, draw, draw_objects, side_by_side
 
 
 def rle(height, width, rows, columns):
@@ -47,6 +48,22 @@ def test_scale_enlarges_everything():
     color = np.array(class_color(0))
     np.testing.assert_array_equal(picture[70, 50], color)
     np.testing.assert_allclose(picture[70, 100], color * 0.45, atol=1.5)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"score_threshold": 50}, "score_threshold is 50; it must lie between 0 and 1"),
+        ({"score_threshold": -0.1}, "score_threshold is -0.1"),
+        ({"score_threshold": float("nan")}, "score_threshold is nan"),
+        ({"scale": 0}, "scale is 0; it must be more than 0"),
+    ],
+)
+def test_a_threshold_that_hides_everything_is_refused(arguments, words):
+    """A threshold in percent would give a picture without objects, as if nothing had been found."""
+    found = Found(np.zeros((1, 4), np.float32), np.array([0.9], np.float32), np.array([0]), None)
+    with pytest.raises(ValueError, match=words):
+        draw(np.zeros((20, 30, 3), np.uint8), found, **arguments)
 
 
 def test_colors_of_80_classes_differ():
