@@ -100,6 +100,8 @@ def complaints(rules):
         yield "short_sides", "needs one size at least, all of them 1 or more"
     if (low, high) != (0, 0) and not 1 <= low <= high < float("inf"):
         yield "short_side_range", "must be the smallest and the largest size, as in 640,800, or 0,0 to turn it off"
+    if rules.canvas and (low, high) != (0, 0):
+        yield "short_side_range", "does nothing with data.canvas, which sets the sizes; leave one of them off"
     if not 0 < min(_pair(rules.crop)) <= max(_pair(rules.crop)) <= 1:
         yield "crop", "must be the least shares of height and width, as in 0.9,0.9, or 1,1 to turn it off"
     if rules.crop_keeps_object and not rules.crops:

@@ -41,6 +41,7 @@ def test_options_are_the_settings():
         ({"canvas": -1}, "0 to turn large-scale jitter off"),
         ({"canvas": 1000}, "multiple of data.pad_multiple, 32"),
         ({"crop": (0.5, 0.5), "canvas": 1024}, "does not go with data.canvas"),
+        ({"short_side_range": (640, 800), "canvas": 1024}, "does nothing with data.canvas"),
         ({"jitter_scales": (2.0, 0.1)}, "as in 0.1,2.0"),
         ({"min_visible": 1.1}, "between 0 and 1"),
         ({"brightness": -0.1}, "between 0 and 5; it is a share"),
