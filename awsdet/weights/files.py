@@ -52,7 +52,10 @@ def _kind(path):
         begin = file.read(16)
     if begin.startswith(b"PK"):
         with _zip(path) as archive:
-            return "pth" if any(name.endswith("data.pkl") for name in archive.namelist()) else "npz"
+            names = archive.namelist()
+        if "model.weights.h5" in names:
+            raise UserError(f"{path} is a whole Keras model; give its weights alone: model.save_weights('weights.h5')")
+        return "pth" if any(name.endswith("data.pkl") for name in names) else "npz"
     if begin.startswith(b"\x89HDF\r\n\x1a\n"):
         return "h5"
     if begin.startswith(_TORCH_MAGIC):

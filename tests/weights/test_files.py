@@ -10,6 +10,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from awsdet.runtime.errors import UserError
 from awsdet.weights import files, load
@@ -150,6 +151,14 @@ def test_broken_files(content, reason, tmp_path):
     with pytest.raises(UserError, match=reason) as error:
         files.read(tmp_path / "weights")
     assert "\n" not in str(error.value)
+
+
+def test_a_whole_keras_model_is_named_as_such(tmp_path):
+    """Its archive is a zip as an npz is, but holds no arrays of NumPy."""
+    model = tf.keras.Sequential([tf.keras.layers.Dense(2, input_shape=(3,))])
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(UserError, match=r"model\.keras is a whole Keras model; give its weights alone: model\.save_w"):
+        files.read(tmp_path / "model.keras")
 
 
 def test_archives_that_would_unpack_to_too_much(tmp_path, monkeypatch):
