@@ -23,7 +23,7 @@ KINDS = {
     "image_malformed": Kind("image entry without a usable id or file name: skipped", True),
     "image_duplicate": Kind("image id used twice: the later entry skipped", True),
     "image_missing": Kind("image file missing: image skipped", True),
-    "image_unreadable": Kind("truncated or corrupt image: skipped", True),
+    "image_unreadable": Kind("truncated, corrupt or too large image: skipped", True),
     "image_of_floats": Kind("image of floating-point numbers: skipped", True),
     "image_size_differs": Kind("image size differs from the annotation file: image skipped", True),
     "image_size_absent": Kind("no image size in the annotation file: taken from the image", False),

@@ -122,6 +122,9 @@ def _open(data):
         image.load()
     except Image.UnidentifiedImageError:
         raise ImageRefused("image_unreadable", "not an image") from None
+    except Image.DecompressionBombError:
+        limit = 2 * Image.MAX_IMAGE_PIXELS
+        raise ImageRefused("image_unreadable", f"it has more than {limit} pixels; make it smaller") from None
     except Exception as error:  # Pillow's decoders raise many types on broken files
         raise ImageRefused("image_unreadable", str(error)) from None
     if image.mode == FLOAT:

@@ -141,6 +141,14 @@ def test_pixels_that_are_floats_are_refused(tmp_path):
             as_array(wrong)
 
 
+def test_an_image_that_is_too_large_is_named_with_the_cure(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", HEIGHT * WIDTH // 2 - 1)
+    data = encode(Image.fromarray(smooth()))
+    with pytest.raises(ImageRefused, match=f"more than {HEIGHT * WIDTH - 2} pixels; make it smaller") as refused:
+        prepare_image(data, HEIGHT, WIDTH)
+    assert refused.value.kind == "image_unreadable"
+
+
 def test_a_missing_image_is_named(tmp_path):
     with pytest.raises(UserError, match=r"gone\.jpg: No such file"):
         load_image(tmp_path / "gone.jpg")
