@@ -107,7 +107,9 @@ def test_an_elastic_job_that_cannot_go_on_is_one_line(tmp_path):
     wait(process, lambda: len(ranks_of(run)) == 2)
     for rank in ranks_of(run):
         rank.kill()
+    began = time.monotonic()
     out, _ = process.communicate(timeout=300)
+    print(f"ended {time.monotonic() - began:.1f} s later with code {process.returncode}: {out.splitlines()[-1]}")
     assert process.returncode == 1, out
     assert out.splitlines()[-1].startswith("awsdet launch: the elastic job ended before it was complete"), out
     assert not ranks_of(run)

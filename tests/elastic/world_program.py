@@ -36,7 +36,7 @@ def die():
 
 def happen(count):
     first = world.number == 1 and world.rank == 0
-    if WHAT == "all die" and count == 10 or WHAT == "one dies" and count == 10 and first:
+    if WHAT == "one dies" and count == 10 and first:
         die()
     if WHAT == "each dies" and count == 10 * world.number and world.rank == 0 and world.size > 1:
         die()

@@ -43,14 +43,17 @@ def test_mistakes_are_one_line(tmp_path, arguments, message):
     assert code == 2 and not out and len(said) == 1 and message in said[0], said
 
 
-def test_hosts_of_a_file_are_checked_and_train(tmp_path):
+def test_flags_of_the_launcher(tmp_path):
+    (tmp_path / "c.py").touch()
+    code, _, said = run(tmp_path, "h1:1", "c.py", AWSDET_LAUNCH_FLAGS="--engine=gloo --interface=nope0")
+    assert code == 2 and len(said) == 1 and "no network interface nope0" in said[0], said
+
+
+def test_hosts_of_a_file_train(tmp_path):
     config = write_config(tmp_path / "tiny.py", make_records(tmp_path, train_images=4))
     (tmp_path / "hosts").write_text("# two names of this machine\nlocalhost slots=1\n127.0.0.1:1\n")
     settings = [f"--config.{setting}" for setting in (*QUICK, "train.epochs=1")]
-    code, out, said = run(tmp_path, "hosts", config, *settings, AWSDET_LAUNCH_FLAGS="--check --lost-seconds=60")
-    assert code == 0 and out.splitlines()[-1] == "ready for 2 process(es) on 2 host(s)", said
-    assert not (tmp_path / "runs").exists()
-    code, out, said = run(tmp_path, "hosts", config, *settings)
+    code, out, said = run(tmp_path, "hosts", config, *settings, AWSDET_LAUNCH_FLAGS="--interface=lo --lost-seconds=60")
     text = "\n".join([out, *said])
     assert code == 0 and "[localhost:0] " in text and "2 per process x 2 processes" in text, text
     assert (tmp_path / "runs" / "tiny" / "checkpoints" / "step-00000001" / "checkpoint.json").is_file()
