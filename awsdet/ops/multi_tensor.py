@@ -1,4 +1,4 @@
-"""Many tensors in one call: the update of SGD, the global norm, sums of gradients, compiled.
+"""Many tensors in one call: the update of SGD, the global norm, sums of gradients, casts to 16 bits, compiled.
 
 TensorFlow does each of these with one or more operations per tensor. A detector has some 170 variables, most of them
 small, so a GPU would spend its time on starting kernels.
@@ -20,7 +20,8 @@ def sgd_update(variables, momenta, gradients, *, learning_rate, momentum, weight
     Args:
         variables, momenta: lists of N float32 `tf.Variable` on one device, all different: the variables and their
             buffers.
-        gradients: list of N float32 tensors, each of the shape of its variable.
+        gradients: list of N tensors, each of the shape of its variable and float32, float16 or bfloat16. Those of 16
+            bits count as the float32 numbers of the same value.
         learning_rate, factor: float32 scalars; factor divides by a loss scale, say, or clips.
         momentum, weight_decay: Python floats.
         apply: bool scalar; nothing changes if it is false. On a GPU the host does not wait for it.
@@ -34,7 +35,7 @@ def sgd_update(variables, momenta, gradients, *, learning_rate, momentum, weight
     return library.load().awsdet_sgd_update(
         variables=[variable.handle for variable in variables],
         momenta=[variable.handle for variable in momenta],
-        gradients=_float32("sgd_update", "gradients", gradients),
+        gradients=_floats("sgd_update", "gradients", gradients),
         learning_rate=learning_rate,
         factor=factor,
         apply=apply,
@@ -44,25 +45,28 @@ def sgd_update(variables, momenta, gradients, *, learning_rate, momentum, weight
 
 
 def global_norm(tensors):
-    """The L2 norm of all elements of a list of float32 tensors, a float32 scalar; 0 for an empty list.
+    """The L2 norm of all elements of a list of float32, float16 or bfloat16 tensors, a float32 scalar; 0 for an empty
+    list.
 
     It is infinite or NaN if an element is, so it also tells whether all are finite. Sums are float64 in a fixed order:
     the result is the same for any number of threads, and on a GPU. No gradient.
 
     Raises tf.errors.InvalidArgumentError for another dtype.
     """
-    return library.load().awsdet_global_norm(tensors=_float32("global_norm", "tensors", tensors))
+    return library.load().awsdet_global_norm(tensors=_floats("global_norm", "tensors", tensors))
 
 
 def accumulate(sums, tensors, factor=1.0):
     """sum += factor * tensor, for lists of N float32 `tf.Variable` on one device, all different, and N tensors.
+
+    The tensors are float32, float16 or bfloat16, as the gradients of `sgd_update`.
 
     Returns and raises what `sgd_update` does.
     """
     _check_lengths("accumulate", sums=sums, tensors=tensors)
     return library.load().awsdet_accumulate(
         sums=[variable.handle for variable in sums],
-        tensors=_float32("accumulate", "tensors", tensors),
+        tensors=_floats("accumulate", "tensors", tensors),
         factor=factor,
     )
 
@@ -73,6 +77,23 @@ def set_zero(variables):
     return library.load().awsdet_set_zero(variables=[variable.handle for variable in variables])
 
 
+def cast(tensors, dtype):
+    """Each of a list of float32 tensors or variables in `dtype`, float16 or bfloat16, as tf.cast gives it: a list.
+
+    Raises tf.errors.InvalidArgumentError for another dtype of a tensor, ValueError for another `dtype`.
+    """
+    dtype = tf.as_dtype(dtype)
+    if dtype not in (tf.float16, tf.bfloat16):
+        raise ValueError(f"cast: dtype must be float16 or bfloat16, not {dtype.name}")
+    tensors = _floats("cast", "tensors", tensors, (tf.float32,))
+    return list(library.load().awsdet_cast(values=tensors, T=dtype)) if tensors else []
+
+
+@tf.RegisterGradient("AwsdetCast")
+def _cast_gradient(op, *upstream):
+    return [tf.cast(gradient, tf.float32) for gradient in upstream]
+
+
 def _check_lengths(op, **lists):
     (first, wanted), *others = lists.items()
     for name, values in others:
@@ -80,11 +101,12 @@ def _check_lengths(op, **lists):
             raise ValueError(f"{op}: {len(wanted)} {first} but {len(values)} {name}")
 
 
-def _float32(op, name, tensors):
+def _floats(op, name, tensors, dtypes=(tf.float32, tf.float16, tf.bfloat16)):
     tensors = [tf.convert_to_tensor(tensor) for tensor in tensors]
     for i, tensor in enumerate(tensors):
-        if tensor.dtype != tf.float32:
+        if tensor.dtype not in dtypes:
+            wanted = " or ".join(dtype.name for dtype in dtypes)
             raise tf.errors.InvalidArgumentError(
-                None, None, f"{op}: {name}[{i}] must be float32, not {tensor.dtype.name}"
+                None, None, f"{op}: {name}[{i}] must be {wanted}, not {tensor.dtype.name}"
             )
     return tensors

@@ -2,11 +2,11 @@
 #ifndef AWSDET_CUDA_DATA_TYPE_H_
 #define AWSDET_CUDA_DATA_TYPE_H_
 
-#include <cstdint>
+#include "kernels/float_type.h"
 
 namespace awsdet::cuda {
 
-enum class DataType : int32_t { kFloat = 0, kHalf = 1, kBFloat16 = 2 };
+using DataType = FloatType;
 
 }  // namespace awsdet::cuda
 

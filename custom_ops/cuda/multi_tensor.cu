@@ -2,6 +2,7 @@
 #include "cuda/multi_tensor.h"
 
 #include "cuda/tensor_table.h"
+#include "cuda/vector.h"
 
 namespace awsdet::cuda {
 namespace {
@@ -20,10 +21,26 @@ __device__ __forceinline__ void ForEachElement(const Chunk& chunk, bool vectors,
 }
 
 __device__ __forceinline__ float4& FourOf(float* address) { return *reinterpret_cast<float4*>(address); }
-__device__ __forceinline__ const float4& FourOf(const float* address) {
-  return *reinterpret_cast<const float4*>(address);
-}
 __device__ __forceinline__ bool IsAligned(const void* address) { return reinterpret_cast<uintptr_t>(address) % 16 == 0; }
+
+// Four elements in float32; those of 16 bits take one load of 8 bytes.
+template <typename T>
+__device__ __forceinline__ float4 LoadFour(const T* address) {
+  const Pack<T, 4> four = Load<T, 4>(address);
+  return {ToFloat(four.element[0]), ToFloat(four.element[1]), ToFloat(four.element[2]), ToFloat(four.element[3])};
+}
+
+// Calls work(array of the type) for an array of `type`, which is the same for all threads of a block.
+template <typename Work>
+__device__ __forceinline__ void WithType(FloatType type, const void* values, const Work& work) {
+  if (type == FloatType::kHalf) {
+    work(static_cast<const __half*>(values));
+  } else if (type == FloatType::kBFloat16) {
+    work(static_cast<const __nv_bfloat16*>(values));
+  } else {
+    work(static_cast<const float*>(values));
+  }
+}
 
 __global__ void __launch_bounds__(kThreads)
     SgdKernel(const __grid_constant__ TensorTable<3> table, const float* learning_rate, const float* factor,
@@ -33,20 +50,21 @@ __global__ void __launch_bounds__(kThreads)
   const Chunk chunk = FindChunk(table, blockIdx.x);
   float* const variable = static_cast<float*>(table.address[0][chunk.tensor]);
   float* const buffer = static_cast<float*>(table.address[1][chunk.tensor]);
-  const float* const gradient = static_cast<const float*>(table.address[2][chunk.tensor]);
-  ForEachElement(
-      chunk, IsAligned(variable) && IsAligned(buffer) && IsAligned(gradient),
-      [&](int64_t i) {
-        const float4 g = FourOf(gradient + i);
-        float4 v = FourOf(variable + i), b = FourOf(buffer + i);
-        SgdElement(rule, g.x, &v.x, &b.x);
-        SgdElement(rule, g.y, &v.y, &b.y);
-        SgdElement(rule, g.z, &v.z, &b.z);
-        SgdElement(rule, g.w, &v.w, &b.w);
-        FourOf(variable + i) = v;
-        FourOf(buffer + i) = b;
-      },
-      [&](int64_t i) { SgdElement(rule, gradient[i], variable + i, buffer + i); });
+  WithType(chunk.last_type, table.address[2][chunk.tensor], [&](const auto* gradient) {
+    ForEachElement(
+        chunk, IsAligned(variable) && IsAligned(buffer) && IsAligned(gradient),
+        [&](int64_t i) {
+          const float4 g = LoadFour(gradient + i);
+          float4 v = FourOf(variable + i), b = FourOf(buffer + i);
+          SgdElement(rule, g.x, &v.x, &b.x);
+          SgdElement(rule, g.y, &v.y, &b.y);
+          SgdElement(rule, g.z, &v.z, &b.z);
+          SgdElement(rule, g.w, &v.w, &b.w);
+          FourOf(variable + i) = v;
+          FourOf(buffer + i) = b;
+        },
+        [&](int64_t i) { SgdElement(rule, ToFloat(gradient[i]), variable + i, buffer + i); });
+  });
 }
 
 // Adds the lanes by halves; every thread of the block calls it with its own. The result is that of thread 0.
@@ -65,13 +83,14 @@ __global__ void __launch_bounds__(kLanes)
     SquaresKernel(const __grid_constant__ TensorTable<1> table, double* __restrict__ squares) {
   __shared__ double lanes[kLanes];
   const Chunk chunk = FindChunk(table, blockIdx.x);
-  const float* const values = static_cast<const float*>(table.address[0][chunk.tensor]);
   double sum = 0;
+  WithType(chunk.last_type, table.address[0][chunk.tensor], [&](const auto* values) {
 #pragma unroll 8
-  for (int64_t i = chunk.begin + threadIdx.x; i < chunk.end; i += kLanes) {
-    const double value = values[i];
-    sum += value * value;
-  }
+    for (int64_t i = chunk.begin + threadIdx.x; i < chunk.end; i += kLanes) {
+      const double value = ToFloat(values[i]);
+      sum += value * value;
+    }
+  });
   sum = SumOfLanes(sum, lanes);
   if (threadIdx.x == 0) squares[blockIdx.x] = sum;
 }
@@ -90,19 +109,20 @@ __global__ void __launch_bounds__(kThreads)
   const float scale = *factor;
   const Chunk chunk = FindChunk(table, blockIdx.x);
   float* const sum = static_cast<float*>(table.address[0][chunk.tensor]);
-  const float* const addend = static_cast<const float*>(table.address[1][chunk.tensor]);
-  ForEachElement(
-      chunk, IsAligned(sum) && IsAligned(addend),
-      [&](int64_t i) {
-        const float4 a = FourOf(addend + i);
-        float4 s = FourOf(sum + i);
-        AccumulateElement(scale, a.x, &s.x);
-        AccumulateElement(scale, a.y, &s.y);
-        AccumulateElement(scale, a.z, &s.z);
-        AccumulateElement(scale, a.w, &s.w);
-        FourOf(sum + i) = s;
-      },
-      [&](int64_t i) { AccumulateElement(scale, addend[i], sum + i); });
+  WithType(chunk.last_type, table.address[1][chunk.tensor], [&](const auto* addend) {
+    ForEachElement(
+        chunk, IsAligned(sum) && IsAligned(addend),
+        [&](int64_t i) {
+          const float4 a = LoadFour(addend + i);
+          float4 s = FourOf(sum + i);
+          AccumulateElement(scale, a.x, &s.x);
+          AccumulateElement(scale, a.y, &s.y);
+          AccumulateElement(scale, a.z, &s.z);
+          AccumulateElement(scale, a.w, &s.w);
+          FourOf(sum + i) = s;
+        },
+        [&](int64_t i) { AccumulateElement(scale, ToFloat(addend[i]), sum + i); });
+  });
 }
 
 __global__ void __launch_bounds__(kThreads) ZeroKernel(const __grid_constant__ TensorTable<1> table) {
@@ -111,6 +131,21 @@ __global__ void __launch_bounds__(kThreads) ZeroKernel(const __grid_constant__ T
   ForEachElement(
       chunk, IsAligned(values), [&](int64_t i) { FourOf(values + i) = float4{0, 0, 0, 0}; },
       [&](int64_t i) { values[i] = 0; });
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kThreads) CastKernel(const __grid_constant__ TensorTable<2> table) {
+  const Chunk chunk = FindChunk(table, blockIdx.x);
+  const float* const values = static_cast<const float*>(table.address[0][chunk.tensor]);
+  T* const results = static_cast<T*>(table.address[1][chunk.tensor]);
+  ForEachElement(
+      chunk, IsAligned(values) && IsAligned(results),
+      [&](int64_t i) {
+        const float4 four = LoadFour(values + i);
+        const float rounded[4] = {four.x, four.y, four.z, four.w};
+        Store<T, 4>(results + i, rounded);
+      },
+      [&](int64_t i) { results[i] = FromFloat<T>(values[i]); });
 }
 
 int64_t TotalChunks(const std::vector<ConstTensor>& tensors) {
@@ -127,10 +162,10 @@ cudaError_t SgdUpdate(const std::vector<SgdTensor>& tensors, const float* learni
                       const bool* apply, float momentum, float weight_decay, cudaStream_t stream) {
   return ForEachTable<3>(
       tensors.size(),
-      [&](size_t i) {
-        return std::array<const void*, 3>{tensors[i].variable, tensors[i].momentum, tensors[i].gradient};
+      [&](size_t i) -> TableEntry<3> {
+        const SgdTensor& tensor = tensors[i];
+        return {{tensor.variable, tensor.momentum, tensor.gradient}, tensor.size, tensor.gradient_type};
       },
-      [&](size_t i) { return tensors[i].size; },
       [&](const TensorTable<3>& table, int64_t chunks, int64_t) {
         return Launch(SgdKernel, Grid(chunks), dim3(kThreads), 0, stream, table, learning_rate, factor, apply,
                       momentum, weight_decay);
@@ -144,8 +179,10 @@ size_t GlobalNormWorkspaceSize(const std::vector<ConstTensor>& tensors) {
 cudaError_t GlobalNorm(const std::vector<ConstTensor>& tensors, void* workspace, float* norm, cudaStream_t stream) {
   double* const squares = static_cast<double*>(workspace);
   AWSDET_RETURN_IF_ERROR(ForEachTable<1>(
-      tensors.size(), [&](size_t i) { return std::array<const void*, 1>{tensors[i].values}; },
-      [&](size_t i) { return tensors[i].size; },
+      tensors.size(),
+      [&](size_t i) -> TableEntry<1> {
+        return {{tensors[i].values}, tensors[i].size, tensors[i].type};
+      },
       [&](const TensorTable<1>& table, int64_t chunks, int64_t before) {
         return Launch(SquaresKernel, Grid(chunks), dim3(kLanes), 0, stream, table, squares + before);
       }));
@@ -155,10 +192,9 @@ cudaError_t GlobalNorm(const std::vector<ConstTensor>& tensors, void* workspace,
 cudaError_t Accumulate(const std::vector<SumTensor>& tensors, const float* factor, cudaStream_t stream) {
   return ForEachTable<2>(
       tensors.size(),
-      [&](size_t i) {
-        return std::array<const void*, 2>{tensors[i].sum, tensors[i].addend};
+      [&](size_t i) -> TableEntry<2> {
+        return {{tensors[i].sum, tensors[i].addend}, tensors[i].size, tensors[i].addend_type};
       },
-      [&](size_t i) { return tensors[i].size; },
       [&](const TensorTable<2>& table, int64_t chunks, int64_t) {
         return Launch(AccumulateKernel, Grid(chunks), dim3(kThreads), 0, stream, table, factor);
       });
@@ -166,10 +202,24 @@ cudaError_t Accumulate(const std::vector<SumTensor>& tensors, const float* facto
 
 cudaError_t SetZero(const std::vector<MutableTensor>& tensors, cudaStream_t stream) {
   return ForEachTable<1>(
-      tensors.size(), [&](size_t i) { return std::array<const void*, 1>{tensors[i].values}; },
-      [&](size_t i) { return tensors[i].size; },
+      tensors.size(),
+      [&](size_t i) -> TableEntry<1> {
+        return {{tensors[i].values}, tensors[i].size};
+      },
       [&](const TensorTable<1>& table, int64_t chunks, int64_t) {
         return Launch(ZeroKernel, Grid(chunks), dim3(kThreads), 0, stream, table);
+      });
+}
+
+cudaError_t Cast(const std::vector<CastTensor>& tensors, FloatType type, cudaStream_t stream) {
+  const auto kernel = type == FloatType::kHalf ? CastKernel<__half> : CastKernel<__nv_bfloat16>;
+  return ForEachTable<2>(
+      tensors.size(),
+      [&](size_t i) -> TableEntry<2> {
+        return {{tensors[i].values, tensors[i].results}, tensors[i].size, type};
+      },
+      [&](const TensorTable<2>& table, int64_t chunks, int64_t) {
+        return Launch(kernel, Grid(chunks), dim3(kThreads), 0, stream, table);
       });
 }
 

@@ -12,14 +12,23 @@
 
 namespace awsdet::cuda {
 
-// Tensors of the same size with kArrays arrays each. All other parameters of a kernel have 64 bytes.
+// kArrays arrays of the same size, and the type of the last one. The others have one type for all tensors.
+template <int kArrays>
+struct TableEntry {
+  std::array<const void*, kArrays> arrays;
+  int64_t size;
+  FloatType last_type = FloatType::kFloat;
+};
+
+// The entries of some tensors. All other parameters of a kernel have 64 bytes.
 template <int kArrays>
 struct TensorTable {
-  static constexpr int kCapacity = (4096 - 64 - 8) / (8 * kArrays + 8 + 4);
+  static constexpr int kCapacity = (4096 - 64 - 16) / (8 * kArrays + 8 + 4 + 1);
   void* address[kArrays][kCapacity];
   int64_t size[kCapacity];
   int32_t first_chunk[kCapacity + 1];  // the number of chunks follows the last tensor
   int32_t count;
+  int8_t last_type[kCapacity];
 };
 
 // A range of elements of one tensor.
@@ -27,6 +36,7 @@ struct Chunk {
   int tensor;
   int64_t begin;
   int64_t end;
+  FloatType last_type;
 };
 
 template <int kArrays>
@@ -37,13 +47,13 @@ __device__ __forceinline__ Chunk FindChunk(const TensorTable<kArrays>& table, in
     (table.first_chunk[middle] <= chunk ? low : high) = middle;
   }
   const int64_t begin = (chunk - table.first_chunk[low]) * kChunk;
-  return {low, begin, min(begin + kChunk, table.size[low])};
+  return {low, begin, min(begin + kChunk, table.size[low]), static_cast<FloatType>(table.last_type[low])};
 }
 
 // Cuts `count` tensors into tables and calls launch(table, number of its chunks, number of chunks before it) for each.
-// arrays(i) gives the pointers of tensor i, an std::array, and size(i) its number of elements. Stops at an error.
-template <int kArrays, typename Arrays, typename Size, typename LaunchTable>
-cudaError_t ForEachTable(size_t count, const Arrays& arrays, const Size& size, const LaunchTable& launch) {
+// entry(i) gives the TableEntry of tensor i. Stops at an error.
+template <int kArrays, typename Entry, typename LaunchTable>
+cudaError_t ForEachTable(size_t count, const Entry& entry, const LaunchTable& launch) {
   static_assert(sizeof(TensorTable<kArrays>) <= 4096 - 64, "parameters of a kernel");
   constexpr int64_t kMostChunks = INT32_MAX;  // blocks of a grid
   TensorTable<kArrays> table;
@@ -59,15 +69,16 @@ cudaError_t ForEachTable(size_t count, const Arrays& arrays, const Size& size, c
     return cudaSuccess;
   };
   for (size_t i = 0; i < count; ++i) {
-    const int64_t chunks = ChunksOf(size(i));
+    const TableEntry<kArrays> one = entry(i);
+    const int64_t chunks = ChunksOf(one.size);
     if (chunks == 0) continue;
     if (chunks > kMostChunks) return cudaErrorInvalidValue;
     if (table.count == TensorTable<kArrays>::kCapacity || table.first_chunk[table.count] > kMostChunks - chunks) {
       AWSDET_RETURN_IF_ERROR(flush());
     }
-    const std::array<const void*, kArrays> pointers = arrays(i);
-    for (int a = 0; a < kArrays; ++a) table.address[a][table.count] = const_cast<void*>(pointers[a]);
-    table.size[table.count] = size(i);
+    for (int a = 0; a < kArrays; ++a) table.address[a][table.count] = const_cast<void*>(one.arrays[a]);
+    table.size[table.count] = one.size;
+    table.last_type[table.count] = static_cast<int8_t>(one.last_type);
     table.first_chunk[table.count + 1] = table.first_chunk[table.count] + static_cast<int32_t>(chunks);
     ++table.count;
   }

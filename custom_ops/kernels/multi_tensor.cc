@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/low_precision.h"
 #include "kernels/vector_clones.h"
 
 namespace awsdet {
@@ -29,17 +30,44 @@ void ForEachChunk(const std::vector<Tensor>& tensors, int64_t bytes_per_element,
   });
 }
 
-AWSDET_VECTOR_CLONES
-void SgdChunk(const SgdRule& given, const float* __restrict__ gradient, float* __restrict__ variable,
-              float* __restrict__ momentum, int64_t size) {
-  const SgdRule rule = given;  // not in memory that the loop could write
-  for (int64_t i = 0; i < size; ++i) SgdElement(rule, gradient[i], variable + i, momentum + i);
+// Calls work(array of the type) for an array of `type`.
+template <typename Work>
+auto WithType(FloatType type, const void* values, const Work& work) {
+  switch (type) {
+    case FloatType::kHalf:
+      return work(static_cast<const Half*>(values));
+    case FloatType::kBFloat16:
+      return work(static_cast<const Bfloat16*>(values));
+    default:
+      return work(static_cast<const float*>(values));
+  }
 }
 
-AWSDET_VECTOR_CLONES
-void AccumulateChunk(float factor, const float* __restrict__ addend, float* __restrict__ sum, int64_t size) {
-  for (int64_t i = 0; i < size; ++i) AccumulateElement(factor, addend[i], sum + i);
-}
+// Only plain functions can be cloned, not templates.
+#define AWSDET_CLONED(T)                                                                                         \
+  AWSDET_VECTOR_CLONES                                                                                           \
+  void SgdChunk(const SgdRule& given, const T* __restrict__ gradient, float* __restrict__ variable,              \
+                float* __restrict__ momentum, int64_t size) {                                                    \
+    const SgdRule rule = given; /* not in memory that the loop could write */                                    \
+    for (int64_t i = 0; i < size; ++i) SgdElement(rule, ToFloat(gradient[i]), variable + i, momentum + i);       \
+  }                                                                                                              \
+  AWSDET_VECTOR_CLONES                                                                                           \
+  void AccumulateChunk(float factor, const T* __restrict__ addend, float* __restrict__ sum, int64_t size) {      \
+    for (int64_t i = 0; i < size; ++i) AccumulateElement(factor, ToFloat(addend[i]), sum + i);                   \
+  }
+AWSDET_CLONED(float)
+AWSDET_CLONED(Half)
+AWSDET_CLONED(Bfloat16)
+#undef AWSDET_CLONED
+
+#define AWSDET_CLONED(T)                                                                            \
+  AWSDET_VECTOR_CLONES                                                                              \
+  void CastChunk(const float* __restrict__ values, T* __restrict__ results, int64_t size) {         \
+    for (int64_t i = 0; i < size; ++i) FromFloat(values[i], results + i);                           \
+  }
+AWSDET_CLONED(Half)
+AWSDET_CLONED(Bfloat16)
+#undef AWSDET_CLONED
 
 double SumOfLanes(double* lanes) {
   for (int half = kLanes / 2; half > 0; half /= 2) {
@@ -73,11 +101,30 @@ double SumOfSquares(const float* values, int64_t size) {
   return SumOfLanes(lanes);
 }
 
+#define AWSDET_CLONED(T)                                                                                       \
+  AWSDET_VECTOR_CLONES                                                                                         \
+  void WidenChunk(const T* __restrict__ values, float* __restrict__ results, int64_t size) {                   \
+    for (int64_t i = 0; i < size; ++i) results[i] = ToFloat(values[i]);                                        \
+  }
+AWSDET_CLONED(Half)
+AWSDET_CLONED(Bfloat16)
+#undef AWSDET_CLONED
+
+// Of a chunk of 16-bit numbers. The copy in float32 stays in the cache.
+template <typename T>
+double SumOfSquares(const T* values, int64_t size) {
+  float wide[kChunk];
+  WidenChunk(values, wide, size);
+  return SumOfSquares(wide, size);
+}
+
 }  // namespace
 
 void SgdUpdate(const std::vector<SgdTensor>& tensors, const SgdRule& rule, const ParallelFor& parallel_for) {
   ForEachChunk(tensors, 20, parallel_for, [&](const SgdTensor& tensor, int64_t begin, int64_t end, int64_t) {
-    SgdChunk(rule, tensor.gradient + begin, tensor.variable + begin, tensor.momentum + begin, end - begin);
+    WithType(tensor.gradient_type, tensor.gradient, [&](const auto* gradient) {
+      SgdChunk(rule, gradient + begin, tensor.variable + begin, tensor.momentum + begin, end - begin);
+    });
   });
 }
 
@@ -86,7 +133,8 @@ float GlobalNorm(const std::vector<ConstTensor>& tensors, const ParallelFor& par
   for (const ConstTensor& tensor : tensors) chunks += ChunksOf(tensor.size);
   std::vector<double> squares(chunks);
   ForEachChunk(tensors, 4, parallel_for, [&](const ConstTensor& tensor, int64_t begin, int64_t end, int64_t chunk) {
-    squares[chunk] = SumOfSquares(tensor.values + begin, end - begin);
+    squares[chunk] = WithType(tensor.type, tensor.values,
+                              [&](const auto* values) { return SumOfSquares(values + begin, end - begin); });
   });
   double lanes[kLanes] = {};
   for (int64_t chunk = 0; chunk < chunks; ++chunk) lanes[chunk % kLanes] += squares[chunk];
@@ -95,13 +143,25 @@ float GlobalNorm(const std::vector<ConstTensor>& tensors, const ParallelFor& par
 
 void Accumulate(const std::vector<SumTensor>& tensors, float factor, const ParallelFor& parallel_for) {
   ForEachChunk(tensors, 12, parallel_for, [&](const SumTensor& tensor, int64_t begin, int64_t end, int64_t) {
-    AccumulateChunk(factor, tensor.addend + begin, tensor.sum + begin, end - begin);
+    WithType(tensor.addend_type, tensor.addend, [&](const auto* addend) {
+      AccumulateChunk(factor, addend + begin, tensor.sum + begin, end - begin);
+    });
   });
 }
 
 void SetZero(const std::vector<MutableTensor>& tensors, const ParallelFor& parallel_for) {
   ForEachChunk(tensors, 4, parallel_for, [&](const MutableTensor& tensor, int64_t begin, int64_t end, int64_t) {
     std::fill(tensor.values + begin, tensor.values + end, 0.0f);
+  });
+}
+
+void Cast(const std::vector<CastTensor>& tensors, FloatType type, const ParallelFor& parallel_for) {
+  ForEachChunk(tensors, 6, parallel_for, [&](const CastTensor& tensor, int64_t begin, int64_t end, int64_t) {
+    if (type == FloatType::kHalf) {
+      CastChunk(tensor.values + begin, static_cast<Half*>(tensor.results) + begin, end - begin);
+    } else {
+      CastChunk(tensor.values + begin, static_cast<Bfloat16*>(tensor.results) + begin, end - begin);
+    }
   });
 }
 

@@ -1,13 +1,16 @@
-// One pass over many tensors at once: the update of SGD, the global norm, sums of gradients, zeros.
+// One pass over many tensors at once: the update of SGD, the global norm, sums of gradients, zeros, casts to 16 bits.
 //
 // The tensors of a call are cut into chunks of kChunk elements, the last of a tensor being shorter. Chunks are numbered
 // from the first tensor on; an empty tensor has none. CPU and GPU have the same chunks.
+//
+// Gradients may have 16 bits, each tensor its own type: they are converted to float32 as they are read, which is exact.
 #ifndef AWSDET_KERNELS_MULTI_TENSOR_H_
 #define AWSDET_KERNELS_MULTI_TENSOR_H_
 
 #include <cstdint>
 #include <vector>
 
+#include "kernels/float_type.h"
 #include "kernels/parallel.h"
 #include "kernels/portable.h"
 
@@ -21,8 +24,9 @@ AWSDET_HOST_DEVICE inline int64_t ChunksOf(int64_t size) { return (size + kChunk
 struct SgdTensor {
   float* variable;
   float* momentum;
-  const float* gradient;
+  const void* gradient;
   int64_t size;
+  FloatType gradient_type = FloatType::kFloat;
 };
 
 struct SgdRule {
@@ -44,8 +48,9 @@ AWSDET_HOST_DEVICE inline void SgdElement(const SgdRule& rule, float gradient, f
 void SgdUpdate(const std::vector<SgdTensor>& tensors, const SgdRule& rule, const ParallelFor& parallel_for);
 
 struct ConstTensor {
-  const float* values;
+  const void* values;
   int64_t size;
+  FloatType type = FloatType::kFloat;
 };
 
 // The L2 norm of all elements together. If one is not finite, the result is infinite or NaN.
@@ -57,8 +62,9 @@ float GlobalNorm(const std::vector<ConstTensor>& tensors, const ParallelFor& par
 
 struct SumTensor {
   float* sum;
-  const float* addend;
+  const void* addend;
   int64_t size;
+  FloatType addend_type = FloatType::kFloat;
 };
 
 AWSDET_HOST_DEVICE inline void AccumulateElement(float factor, float addend, float* sum) {
@@ -74,6 +80,15 @@ struct MutableTensor {
 };
 
 void SetZero(const std::vector<MutableTensor>& tensors, const ParallelFor& parallel_for);
+
+struct CastTensor {
+  const float* values;
+  void* results;
+  int64_t size;
+};
+
+// results = values, rounded to the nearest number of the type, ties to even. `type` has 16 bits.
+void Cast(const std::vector<CastTensor>& tensors, FloatType type, const ParallelFor& parallel_for);
 
 }  // namespace awsdet
 

@@ -25,6 +25,33 @@ inline Status CheckScalar(OpKernelContext* context, const char* op, const char* 
   return InvalidArgument(op, ": ", name, " must be a scalar, not ", (*scalar)->shape().DebugString());
 }
 
+// Returns an error unless a list that goes with a list of variables has as many tensors.
+inline Status CheckLength(const char* op, const char* list, int found, const char* variables, int wanted) {
+  if (found == wanted) return OkStatus();
+  return InvalidArgument(op, ": ", wanted, " ", variables, " but ", found, " ", list);
+}
+
+// As the kernels name it.
+inline FloatType TypeOf(const Tensor& tensor) {
+  return tensor.dtype() == tensorflow::DT_HALF       ? FloatType::kHalf
+         : tensor.dtype() == tensorflow::DT_BFLOAT16 ? FloatType::kBFloat16
+                                                     : FloatType::kFloat;
+}
+
+// The inputs of AwsdetCast with its outputs, which it allocates.
+inline Status ReadCasts(OpKernelContext* context, std::vector<CastTensor>* tensors) {
+  OpInputList values;
+  OpOutputList results;
+  TF_RETURN_IF_ERROR(context->input_list("values", &values));
+  TF_RETURN_IF_ERROR(context->output_list("results", &results));
+  for (int i = 0; i < values.size(); ++i) {
+    Tensor* result;
+    TF_RETURN_IF_ERROR(results.allocate(i, values[i].shape(), &result));
+    tensors->push_back({values[i].flat<float>().data(), result->data(), values[i].NumElements()});
+  }
+  return OkStatus();
+}
+
 // The variables of AwsdetSgdUpdate with their buffers and gradients. `variables` must live as long as the result.
 inline Status ReadSgd(OpKernelContext* context, WrittenVariables* variables, std::vector<SgdTensor>* tensors) {
   OpInputList gradients;
@@ -32,7 +59,8 @@ inline Status ReadSgd(OpKernelContext* context, WrittenVariables* variables, std
   TF_RETURN_IF_ERROR(variables->Add("variables"));
   TF_RETURN_IF_ERROR(variables->Add("momenta"));
   TF_RETURN_IF_ERROR(variables->Lock());
-  const int count = gradients.size();
+  const int count = gradients.size(), wanted = (context->num_inputs() - 3 - count) / 2;
+  TF_RETURN_IF_ERROR(CheckLength("sgd_update", "gradients", count, "variables", wanted));
   for (int i = 0; i < count; ++i) {
     TF_RETURN_IF_ERROR(CheckLikeVariable("sgd_update", "gradients", *variables, i, gradients[i]));
     if (variables->shape(count + i) != variables->shape(i)) {
@@ -41,7 +69,7 @@ inline Status ReadSgd(OpKernelContext* context, WrittenVariables* variables, std
     }
   }
   for (int i = 0; i < count; ++i) {  // once all is checked: nothing is written if something is wrong
-    SgdTensor tensor{nullptr, nullptr, gradients[i].flat<float>().data(), gradients[i].NumElements()};
+    SgdTensor tensor{nullptr, nullptr, gradients[i].data(), gradients[i].NumElements(), TypeOf(gradients[i])};
     TF_RETURN_IF_ERROR(variables->Write(i, true, &tensor.variable));
     TF_RETURN_IF_ERROR(variables->Write(count + i, true, &tensor.momentum));
     tensors->push_back(tensor);
@@ -52,7 +80,7 @@ inline Status ReadSgd(OpKernelContext* context, WrittenVariables* variables, std
 inline Status ReadNorm(OpKernelContext* context, std::vector<ConstTensor>* tensors) {
   OpInputList inputs;
   TF_RETURN_IF_ERROR(context->input_list("tensors", &inputs));
-  for (const Tensor& tensor : inputs) tensors->push_back({tensor.flat<float>().data(), tensor.NumElements()});
+  for (const Tensor& tensor : inputs) tensors->push_back({tensor.data(), tensor.NumElements(), TypeOf(tensor)});
   return OkStatus();
 }
 
@@ -60,13 +88,15 @@ inline Status ReadNorm(OpKernelContext* context, std::vector<ConstTensor>* tenso
 inline Status ReadSums(OpKernelContext* context, WrittenVariables* variables, std::vector<SumTensor>* tensors) {
   OpInputList addends;
   TF_RETURN_IF_ERROR(context->input_list("tensors", &addends));
+  const int sums = context->num_inputs() - 1 - addends.size();
+  TF_RETURN_IF_ERROR(CheckLength("accumulate", "tensors", addends.size(), "sums", sums));
   TF_RETURN_IF_ERROR(variables->Add("sums"));
   TF_RETURN_IF_ERROR(variables->Lock());
   for (int i = 0; i < addends.size(); ++i) {
     TF_RETURN_IF_ERROR(CheckLikeVariable("accumulate", "tensors", *variables, i, addends[i]));
   }
   for (int i = 0; i < addends.size(); ++i) {
-    SumTensor tensor{nullptr, addends[i].flat<float>().data(), addends[i].NumElements()};
+    SumTensor tensor{nullptr, addends[i].data(), addends[i].NumElements(), TypeOf(addends[i])};
     TF_RETURN_IF_ERROR(variables->Write(i, true, &tensor.sum));
     tensors->push_back(tensor);
   }

@@ -9,6 +9,20 @@
 namespace awsdet {
 namespace {
 
+class CastGpuOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    std::vector<CastTensor> tensors;
+    OP_REQUIRES_OK(context, ReadCasts(context, &tensors));
+    const FloatType type = TypeOf(*context->mutable_output(0));
+    OP_REQUIRES_OK(context, FromCuda(cuda::Cast(tensors, type, CudaStream(context)), "cast"));
+  }
+};
+
+REGISTER_KERNEL_BUILDER(Name("AwsdetCast").Device(DEVICE_GPU), CastGpuOp);
+
 WrittenVariables::Copy CopyOnGpu(OpKernelContext* context) {
   return [context](void* to, const void* from, size_t bytes) {
     return FromCuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, CudaStream(context)), "copying a variable");

@@ -26,9 +26,10 @@ REGISTER_OP("AwsdetSgdUpdate")
     .Attr("N: int >= 0")
     .Attr("momentum: float")
     .Attr("weight_decay: float")
+    .Attr("T: list({float, half, bfloat16}) >= 0")
     .Input("variables: N * resource")
     .Input("momenta: N * resource")
-    .Input("gradients: N * float")
+    .Input("gradients: T")
     .Input("learning_rate: float")
     .Input("factor: float")
     .Input("apply: bool")
@@ -39,16 +40,17 @@ REGISTER_OP("AwsdetSgdUpdate")
     .Doc("The update of SGD for all variables; see kernels/multi_tensor.h. If not `apply`, nothing changes.");
 
 REGISTER_OP("AwsdetGlobalNorm")
-    .Attr("N: int >= 0")
-    .Input("tensors: N * float")
+    .Attr("T: list({float, half, bfloat16}) >= 0")
+    .Input("tensors: T")
     .Output("norm: float")
     .SetShapeFn(tensorflow::shape_inference::ScalarShape)
     .Doc("The L2 norm of all tensors together; see kernels/multi_tensor.h.");
 
 REGISTER_OP("AwsdetAccumulate")
     .Attr("N: int >= 0")
+    .Attr("T: list({float, half, bfloat16}) >= 0")
     .Input("sums: N * resource")
-    .Input("tensors: N * float")
+    .Input("tensors: T")
     .Input("factor: float")
     .SetIsStateful()
     .SetShapeFn([](InferenceContext* context) {
@@ -62,6 +64,30 @@ REGISTER_OP("AwsdetSetZero")
     .SetIsStateful()
     .SetShapeFn(tensorflow::shape_inference::NoOutputs)
     .Doc("Sets all elements of the variables to zero.");
+
+REGISTER_OP("AwsdetCast")
+    .Attr("N: int >= 1")
+    .Attr("T: {half, bfloat16}")
+    .Input("values: N * float")
+    .Output("results: N * T")
+    .SetShapeFn([](InferenceContext* context) {
+      for (int i = 0; i < context->num_inputs(); ++i) context->set_output(i, context->input(i));
+      return OkStatus();
+    })
+    .Doc("Each of `values` rounded to 16 bits, as Cast does it one by one.");
+
+class CastOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    std::vector<CastTensor> tensors;
+    OP_REQUIRES_OK(context, ReadCasts(context, &tensors));
+    Cast(tensors, TypeOf(*context->mutable_output(0)), WorkerThreads(context));
+  }
+};
+
+REGISTER_KERNEL_BUILDER(Name("AwsdetCast").Device(DEVICE_CPU), CastOp);
 
 WrittenVariables::Copy CopyOnCpu(OpKernelContext* context) {
   return [context](void* to, const void* from, size_t bytes) {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.ops import multi_tensor
+from awsdet.ops import library, multi_tensor
 from awsdet.ops.reference import multi_tensor as plain
 
 CHUNK, LANES = 8192, 128  # as in custom_ops/kernels/multi_tensor.h
@@ -19,13 +19,20 @@ def arrays(random, shapes, scale=1.0):
     return [(scale * random.normal(size=shape)).astype(np.float32) for shape in shapes]
 
 
+def of_some_types(random, tensors):
+    """The tensors rounded to random types: mixed precision gives gradients of 16 bits beside those of float32."""
+    return [tf.cast(tensor, random.choice(["float32", "float16", "bfloat16"])) for tensor in tensors]
+
+
 def variables(values):
     return [tf.Variable(value) for value in values]
 
 
 def assert_equal(ours, theirs):
     for mine, wanted in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(tf.convert_to_tensor(mine), tf.convert_to_tensor(wanted))
+        mine, wanted = tf.convert_to_tensor(mine), tf.convert_to_tensor(wanted)
+        assert mine.dtype == wanted.dtype
+        np.testing.assert_array_equal(mine.numpy(), wanted.numpy())
 
 
 def some_shapes(random):
@@ -55,6 +62,7 @@ def test_all_are_what_tensorflow_computes_one_by_one():
         random = np.random.default_rng(seed)
         shapes = some_shapes(random)
         values, momenta, gradients = (arrays(random, shapes, scale) for scale in (1, 0.1, 10))
+        gradients = of_some_types(random, gradients)
         ours, theirs = ([variables(values), variables(momenta)] for _ in range(2))
         options = {
             "learning_rate": np.float32(random.uniform(0, 0.1)),
@@ -70,8 +78,10 @@ def test_all_are_what_tensorflow_computes_one_by_one():
         plain.accumulate(theirs[0], gradients, options["factor"])
         assert_equal(ours[0], theirs[0])
         norm = multi_tensor.global_norm(gradients).numpy()
-        assert norm == norm_by_definition(gradients)
+        assert norm == norm_by_definition([tf.cast(gradient, tf.float32).numpy() for gradient in gradients])
         np.testing.assert_allclose(norm, plain.global_norm(gradients), rtol=1e-6)
+        dtype = str(random.choice(["float16", "bfloat16"]))
+        assert_equal(multi_tensor.cast(values, dtype), plain.cast(values, dtype))
         multi_tensor.set_zero(ours[0])
         assert_equal(ours[0], [np.zeros(shape, np.float32) for shape in shapes])
 
@@ -96,12 +106,56 @@ def test_without_a_factor_it_is_resource_apply_momentum():
     assert np.any(ours[0][-1].numpy() != values[-1])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("place", [0, CHUNK - 1, CHUNK])
-def test_the_norm_tells_what_is_not_finite(odd, place):
+def test_the_norm_tells_what_is_not_finite(odd, place, dtype):
     values = np.zeros(CHUNK + 1, np.float32)
     values[place] = odd
-    assert not np.isfinite(multi_tensor.global_norm([tf.ones([3]), values, tf.ones([2])]))
+    assert not np.isfinite(multi_tensor.global_norm([tf.ones([3]), tf.cast(values, dtype), tf.ones([2])]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_casts_of_every_kind_of_number(dtype):
+    """Random bits: large and small numbers, subnormal ones, infinities, NaN; and what lies between two results."""
+    random = np.random.default_rng(5)
+    bits = random.integers(0, 2**32, 3 * CHUNK, dtype=np.uint32)
+    results = np.arange(2**16, dtype=np.uint16)
+    floats = tf.cast(tf.bitcast(results, dtype), tf.float32).numpy()
+    finite = floats[np.isfinite(floats)]
+    ties = finite[:-1] + (finite[1:] - finite[:-1]) / 2
+    edges = [np.nextafter(ties, np.float32(-np.inf)), ties, np.nextafter(ties, np.float32(np.inf))]
+    values = [bits.view(np.float32), floats, *edges, np.float32([65519.996, 65520, 3.4e38, np.inf, -np.inf, -0.0])]
+    for ours, theirs in zip(multi_tensor.cast(values, dtype), plain.cast(values, dtype), strict=True):
+        assert ours.dtype == dtype
+        real = ~tf.math.is_nan(theirs).numpy()
+        ours_bits, theirs_bits = (tf.bitcast(each, tf.uint16).numpy() for each in (ours, theirs))
+        np.testing.assert_array_equal(ours_bits[real], theirs_bits[real])
+        assert tf.math.is_nan(ours).numpy()[~real].all()
+
+
+def test_casts_have_shapes_and_gradients():
+    values = variables(arrays(np.random.default_rng(2), SHAPES))
+
+    @tf.function(autograph=False)
+    def casts_and_gradients():
+        with tf.GradientTape() as tape:
+            casts = multi_tensor.cast(values, tf.bfloat16)
+            total = tf.add_n([tf.reduce_sum(tf.cast(cast, tf.float32) * 3) for cast in casts])
+        assert [cast.shape for cast in casts] == [value.shape for value in values]
+        return tape.gradient(total, values)
+
+    gradients = casts_and_gradients()
+    assert {gradient.dtype for gradient in gradients} == {tf.float32}
+    assert_equal(gradients, [np.full(shape, 3, np.float32) for shape in SHAPES])
+    assert multi_tensor.cast([], tf.float16) == []
+
+
+def test_wrong_casts_are_named():
+    with pytest.raises(ValueError, match="dtype must be float16 or bfloat16, not float32"):
+        multi_tensor.cast([tf.ones([2])], tf.float32)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"cast: tensors\[1\] must be float32, not float16"):
+        multi_tensor.cast([tf.ones([2]), tf.ones([2], tf.float16)], tf.bfloat16)
 
 
 def test_the_norm_of_large_and_small_numbers():
@@ -186,7 +240,10 @@ class Missing:
 def test_wrong_input_is_named():
     refuse(r"gradients\[1\] must be \[2,2\] like variables\[1\], not \[4\]", gradients=[tf.ones([3]), tf.ones([4])])
     refuse(r"momenta\[0\] must be \[3\] like variables\[0\]", momenta=lambda own: own["momenta"][::-1])
-    refuse(r"gradients\[0\] must be float32, not float64", gradients=[tf.ones([3], tf.float64), tf.ones([2, 2])])
+    refuse(
+        r"gradients\[0\] must be float32 or float16 or bfloat16, not float64",
+        gradients=[tf.ones([3], tf.float64), tf.ones([2, 2])],
+    )
     refuse(r"learning_rate must be a scalar, not \[2\]|must be scalars, not \[2\]", learning_rate=tf.ones([2]))
     refuse(r"factor must be a scalar|must be scalars, not \[1\]", factor=tf.ones([1]))
     refuse(r"(\w+)\[(.)\] and (?!\1)\w+\[\2\] are the same variable", momenta=lambda own: own["variables"])
@@ -208,4 +265,7 @@ def test_wrong_sums_are_named():
         multi_tensor.set_zero(sums * 2)
     with pytest.raises(ValueError, match="1 sums but 2 tensors"):
         multi_tensor.accumulate(sums, [tf.ones([3])] * 2)
+    raw = library.load().awsdet_accumulate
+    with pytest.raises(tf.errors.InvalidArgumentError, match="1 sums but 2 tensors"):
+        raw(sums=[sums[0].handle], tensors=[tf.ones([3])] * 2, factor=1.0)
     assert sums[0].numpy().tolist() == [1.0] * 3

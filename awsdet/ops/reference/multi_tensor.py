@@ -13,7 +13,7 @@ def sgd_update(variables, momenta, gradients, *, learning_rate, momentum, weight
                 var=variable.handle,
                 accum=buffer.handle,
                 lr=learning_rate,
-                grad=factor * gradient + weight_decay * variable,
+                grad=factor * tf.cast(gradient, tf.float32) + weight_decay * variable,
                 momentum=momentum,
             )
         return tf.no_op()
@@ -29,9 +29,14 @@ def global_norm(tensors):
 
 def accumulate(sums, tensors, factor=1.0):
     """sum += factor * tensor."""
-    return tf.group([total.assign_add(factor * tensor) for total, tensor in zip(sums, tensors)])
+    return tf.group([total.assign_add(factor * tf.cast(tensor, tf.float32)) for total, tensor in zip(sums, tensors)])
 
 
 def set_zero(variables):
     """Sets all elements to zero."""
     return tf.group([variable.assign(tf.zeros_like(variable)) for variable in variables])
+
+
+def cast(tensors, dtype):
+    """Each tensor in another dtype."""
+    return [tf.cast(tensor, dtype) for tensor in tensors]
