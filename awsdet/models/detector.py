@@ -18,6 +18,7 @@ from awsdet.models.accumulation import Accumulation
 from awsdet.models.batch_check import check_batch
 from awsdet.models.keras_steps import MeanSteps, TimedSteps
 from awsdet.models.layers.conv import Conv
+from awsdet.models.layers.kernels import cast_at_once
 from awsdet.models.read_ahead import ReadAhead
 from awsdet.ops.multi_tensor import accumulate, global_norm, set_zero
 from awsdet.ops.placement import whole
@@ -123,7 +124,8 @@ class Detector(tf.keras.Model):
         return self._detect(inputs)
 
     def _detect(self, batch):
-        return self.detect_in_pyramid(self.pyramid(self.normalize_images(batch)), batch["image_size"])
+        with cast_at_once(self):
+            return self.detect_in_pyramid(self.pyramid(self.normalize_images(batch)), batch["image_size"])
 
     def normalize_images(self, batch):
         """The network's input in the compute dtype, from the batch's `image` and `image_size`."""
@@ -255,8 +257,12 @@ class Detector(tf.keras.Model):
         # leaves out if the norm is not finite.
         alone = self.accumulate_steps == 1 and not self.world.exchanges
         checked = [] if finite is None else [finite]
-        with tf.control_dependencies([] if alone and update.at_once(self.optimizer, variables) else checked):
-            gradients = [tf.identity(tf.convert_to_tensor(g)) for g in gradients]
+        at_once = update.at_once(self.optimizer, variables)
+        gradients = [tf.convert_to_tensor(g) for g in gradients]
+        if at_once and (self.accumulate_steps > 1 or not self.world.exchanges):
+            gradients = [update.before_widening(g) for g in gradients]
+        with tf.control_dependencies([] if alone and at_once else checked):
+            gradients = [tf.identity(g) for g in gradients]
         gradients, factor = update.unscaled(self.optimizer, gradients, variables)
         norm = self._update(gradients, factor, variables, batch, checked)
         self.step.assign_add(1)
@@ -296,7 +302,7 @@ class Detector(tf.keras.Model):
         half = self.compression == "fp16"
         if half and update.scales_loss(self.optimizer):
             # What is sent must fit float16 without the loss scale.
-            gradients, factor = [gradient * factor for gradient in gradients], 1.0
+            gradients, factor = [tf.cast(gradient, tf.float32) * factor for gradient in gradients], 1.0
         gradients = self.world.average(gradients, half)
         with tf.name_scope("update"):
             norm = factor * global_norm(gradients)
@@ -336,7 +342,9 @@ class Detector(tf.keras.Model):
 
     def _losses_and_metrics(self, batch, keys=None, training=True):
         """(losses, metrics), two dicts of float32 scalars."""
-        terms = self.training_outputs(self.normalize_images(batch), batch, keys or self.sampling_keys, training).terms
+        images, keys = self.normalize_images(batch), keys or self.sampling_keys
+        with cast_at_once(self):
+            terms = self.training_outputs(images, batch, keys, training).terms
         with tf.name_scope("losses"):
             return self.normalized(terms.losses), {name: m.total / m.count for name, m in terms.metrics.items()}
 

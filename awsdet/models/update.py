@@ -19,6 +19,19 @@ def at_once(optimizer, variables):
     return optimizer if hasattr(optimizer, "can_update") and optimizer.can_update(variables) else None
 
 
+def before_widening(gradient):
+    """The 16 bits that `gradient` was cast to float32 from, or `gradient` itself if it was not.
+
+    Mixed precision casts the gradient of each kernel by itself, which is a launch for each on a GPU. The operators of
+    an update at once read 16 bits as well as 32, and TensorFlow drops a cast that nothing reads. What the ranks
+    exchange stays float32, cast one by one: each gradient is sent as soon as it is there.
+    """
+    if tf.is_symbolic_tensor(gradient) and gradient.op.type == "Cast" and gradient.dtype == tf.float32:
+        before = gradient.op.inputs[0]
+        return before if before.dtype in (tf.float16, tf.bfloat16) else gradient
+    return gradient
+
+
 def unscaled(optimizer, gradients, variables):
     """(gradients, factor) of a scaled loss: `factor` * gradients are those of the loss itself."""
     if not scales_loss(optimizer):

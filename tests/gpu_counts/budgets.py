@@ -2,19 +2,19 @@
 
 # Of launches, library calls and fills together, by part. A part is what `parts` makes of the operations' names.
 TRAIN = {
-    ("rpn targets", "anchors"): 15,
-    ("roi targets",): 15,
-    ("rpn head, proposals",): 80,
-    ("layer2", "layer3", "layer4"): 420,
+    ("rpn targets", "anchors"): 10,
+    ("roi targets",): 6,
+    ("rpn head, proposals",): 45,
+    ("layer2", "layer3", "layer4"): 310,
 }
-# RetinaNet's targets are those of all anchors, by TensorFlow's operations.
-TRAIN_OF = {"retinanet": {("rpn targets", "anchors"): 50}}
-TRAIN_ALL = {"mask_rcnn": 1000, "cascade_mask_rcnn": 1400, "retinanet": 1300}
-UPDATE = {"mixed_float16": 60}
-UPDATE_OTHERWISE = 40
-DETECT_ALL = {"mask_rcnn": 360, "cascade_mask_rcnn": 460, "retinanet": 480}
-COPIES = {"mask_rcnn": 4, "cascade_mask_rcnn": 5, "retinanet": 2}  # to the host, in a training step
-BYTES = 64 * 1024
+# RetinaNet's targets are those of all anchors, by TensorFlow's operations; a cascade has three stages of RoIs.
+TRAIN_OF = {"retinanet": {("rpn targets", "anchors"): 50}, "cascade_mask_rcnn": {("roi targets",): 18}}
+TRAIN_ALL = {"mask_rcnn": 800, "cascade_mask_rcnn": 1400, "retinanet": 1300}
+UPDATE = {"mixed_float16": 20}
+UPDATE_OTHERWISE = 6
+DETECT_ALL = {"mask_rcnn": 300, "cascade_mask_rcnn": 460, "retinanet": 480}
+COPIES = {"mask_rcnn": 3, "cascade_mask_rcnn": 5, "retinanet": 2}  # to the host, in a training step
+BYTES = 32 * 1024
 WAITS = 2  # of the host, one after the other
 WORK = ("launch", "library", "memset")
 

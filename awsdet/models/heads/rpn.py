@@ -66,7 +66,7 @@ class RPNHead(tf.keras.layers.Layer):
             windows, chosen = cell_windows(pyramid, anchor_index, self.anchors_per_cell)
             batch, samples = tf.unstack(tf.shape(windows)[:2])  # TensorFlow copies int32 to the host for its shape
             flat = tf.reshape(windows, [-1, windows.shape[2] * windows.shape[3]])
-            kernel = tf.reshape(self.conv.kernel, [flat.shape[1], -1])
+            kernel = tf.reshape(self.conv.compute_kernel(), [flat.shape[1], -1])
             hidden = tf.cast(tf.nn.relu(_affine(flat, kernel, self.conv.bias)), flat.dtype)
             outputs = tf.reshape(_affine(hidden, *self._both_outputs()), [-1, self.anchors_per_cell, 5])
             picked = pick(outputs, tf.reshape(chosen, [-1, self.anchors_per_cell, 1]))
@@ -81,13 +81,14 @@ class RPNHead(tf.keras.layers.Layer):
             parts = (tf.reshape(part, [*leading, self.anchors_per_cell, -1]) for part in (logits, deltas))
             return tf.reshape(tf.concat(list(parts), axis=-1), [*leading, 5 * self.anchors_per_cell])
 
-        kernel = joined(self.logits.kernel, self.deltas.kernel, self.logits.kernel.shape[2])
+        kernel = joined(self.logits.compute_kernel(), self.deltas.compute_kernel(), self.logits.kernel.shape[2])
         return kernel, joined(self.logits.bias, self.deltas.bias)
 
 
 def _affine(features, kernel, bias):
-    """`features` [N, C]; `kernel` [C, D] and `bias` [D] in float32 -> [N, D]. Features of 16 bits give float32."""
-    product = tf.matmul(features, tf.cast(kernel, features.dtype))
+    """`features` [N, C] and `kernel` [C, D] of one dtype, `bias` [D] in float32 -> [N, D], float32 if those have 16
+    bits."""
+    product = tf.matmul(features, kernel)
     product = tf.cast(product, tf.float32) if product.dtype.size < 4 else product
     return tf.nn.bias_add(product, tf.cast(bias, product.dtype))
 

@@ -4,13 +4,14 @@ import tensorflow as tf
 
 from awsdet.models.layers import norms
 from awsdet.models.layers.bias import add_bias
+from awsdet.models.layers.kernels import KernelLayer
 from awsdet.models.layers.parameters import parameter
 from awsdet.ops import affine as affine_op
 
 STATISTICS_RATE = 0.1  # weight of the new batch in the running statistics
 
 
-class Conv(tf.keras.layers.Layer):
+class Conv(KernelLayer):
     """Convolution, then bias or normalisation, then ReLU if asked for.
 
     Strided kernels are padded equally on both sides, as in PyTorch. `norm` is one of `norms.NORMS`; "none" means a
@@ -63,18 +64,15 @@ class Conv(tf.keras.layers.Layer):
 
         `residual`: of the shape and dtype of the result; it is added before the ReLU.
         """
-        return self._outputs(features, self._cast_kernel(), training, residual)
+        return self._outputs(features, self.compute_kernel(), training, residual)
 
     def call_each(self, maps, training=False):
         """A list with the result of `call` for each of `maps`. In mixed precision the kernel is cast only once."""
         if self.compute_dtype == self.variable_dtype:
             return [self(features, training=training) for features in maps]
         with tf.name_scope(self.name):
-            kernel = self._cast_kernel()
+            kernel = self.compute_kernel()
             return [self._outputs(features, kernel, training, None) for features in maps]
-
-    def _cast_kernel(self):
-        return tf.cast(self.kernel, self.compute_dtype)
 
     def _outputs(self, features, kernel, training, residual):
         outputs = self._convolved(features, kernel)

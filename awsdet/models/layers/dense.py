@@ -3,11 +3,12 @@
 import tensorflow as tf
 
 from awsdet.models.layers.bias import add_bias
+from awsdet.models.layers.kernels import KernelLayer
 from awsdet.models.layers.parameters import parameter
 from awsdet.ops import affine
 
 
-class Dense(tf.keras.layers.Layer):
+class Dense(KernelLayer):
     """Fully connected layer with bias, and ReLU if asked for.
 
     `window`: P if the input is flattened RoI features [P, P, channels]. Other systems flatten them in another order, so
@@ -25,5 +26,5 @@ class Dense(tf.keras.layers.Layer):
 
     def call(self, features):
         """`features` [..., in_channels] -> [..., units]."""
-        outputs = tf.matmul(features, tf.cast(self.kernel, self.compute_dtype))
+        outputs = tf.matmul(features, self.compute_kernel())
         return add_bias(outputs, self.bias, relu=self.relu, compiled=self.compiled_bias, trainable=self.trainable)

@@ -3,11 +3,12 @@
 import tensorflow as tf
 
 from awsdet.models.layers.bias import add_bias
+from awsdet.models.layers.kernels import KernelLayer
 from awsdet.models.layers.parameters import parameter
 from awsdet.ops import affine
 
 
-class Upsample(tf.keras.layers.Layer):
+class Upsample(KernelLayer):
     """Transposed convolution with kernel 2, stride 2, bias and ReLU: doubles the size.
 
     Kernel and stride are equal, so each input makes its own 2x2 outputs, by one matrix product. The 2x2 outputs are
@@ -25,7 +26,7 @@ class Upsample(tf.keras.layers.Layer):
     def call(self, features):
         """`features` [R, H, W, in_channels] -> [R, H, W, 2, 2, filters], the 2x2 outputs of each pixel."""
         in_channels, _, _, filters = self.kernel.shape
-        kernel = tf.cast(tf.reshape(self.kernel, [in_channels, -1]), self.compute_dtype)
+        kernel = tf.reshape(self.compute_kernel(), [in_channels, -1])
         # Reshaped to two axes: with more, the gradient of the kernel would be a sum of one product per row and image.
         outputs, bias = tf.matmul(tf.reshape(features, [-1, in_channels]), kernel), self.bias
         if self.compiled_bias:
