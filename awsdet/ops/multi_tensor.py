@@ -1,4 +1,4 @@
-"""Many tensors in one call: the update of SGD, the global norm, sums of gradients, casts to 16 bits, compiled.
+"""Many tensors in one call: the update of SGD, the global norm, sums, averages, casts to 16 bits, compiled.
 
 TensorFlow does each of these with one or more operations per tensor. A detector has some 170 variables, most of them
 small, so a GPU would spend its time on starting kernels.
@@ -68,6 +68,26 @@ def accumulate(sums, tensors, factor=1.0):
         sums=[variable.handle for variable in sums],
         tensors=_floats("accumulate", "tensors", tensors),
         factor=factor,
+    )
+
+
+def moving_average(averages, values, decay, apply=True):
+    """average -= (average - value) * (1 - decay): exponential moving averages, in the order of Keras' own.
+
+    Args:
+        averages: list of N float32 `tf.Variable` on one device, all different.
+        values: list of N float32 tensors, each of the shape of its average.
+        decay: float32 scalar.
+        apply: bool scalar; nothing changes if it is false. On a GPU the host does not wait for it.
+
+    Returns and raises what `sgd_update` does.
+    """
+    _check_lengths("moving_average", averages=averages, values=values)
+    return library.load().awsdet_moving_average(
+        averages=[variable.handle for variable in averages],
+        values=_floats("moving_average", "values", values, (tf.float32,)),
+        decay=decay,
+        apply=apply,
     )
 
 

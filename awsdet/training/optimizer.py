@@ -10,7 +10,7 @@ import warnings
 import tensorflow as tf
 from absl import logging
 
-from awsdet.ops.multi_tensor import sgd_update
+from awsdet.ops.multi_tensor import moving_average, sgd_update
 from awsdet.runtime.errors import UserError
 
 OPTIMIZERS = ("sgd", "novograd", "lamb")
@@ -65,12 +65,9 @@ def build_optimizer(settings, schedule, precision="float32"):
     """
     check_settings(settings)
     if settings.name == "sgd":
-        optimizer = SGD(schedule, settings.momentum, settings.weight_decay)
+        optimizer = SGD(schedule, settings.momentum, settings.weight_decay, settings.ema_decay)
     else:
         optimizer = _from_addons(settings, schedule)
-    if settings.ema_decay:
-        # The decay starts lower, at (1 + t) / (10 + t), so that the average of a short run is not its initial weights.
-        optimizer = _addons().MovingAverage(optimizer, average_decay=settings.ema_decay, dynamic_decay=True)
     with tf.device("CPU:0"):  # so that the host need not ask a GPU for it
         optimizer.iterations  # noqa: B018 -- the first use makes it
     if precision == "mixed_float16":
@@ -112,18 +109,24 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
     buffer = momentum * buffer + gradient + weight_decay * variable; variable -= learning_rate * buffer. (Keras' SGD
     has no weight decay, and applies the learning rate inside the buffer, which differs whenever the rate changes.)
 
-    All variables are updated in one operation. Under a wrapper that changes each variable by itself, as averaged
-    weights do, and for variables that are not float32, that takes several operations per variable.
+    All variables are updated in one operation, and their averages in another. Under a wrapper that changes each
+    variable by itself, and for variables that are not float32, that takes several operations per variable.
     """
 
     _HAS_AGGREGATE_GRAD = True
 
-    def __init__(self, learning_rate=0.02, momentum=0.9, weight_decay=1e-4, name="SGD", **kwargs):
+    def __init__(self, learning_rate=0.02, momentum=0.9, weight_decay=1e-4, average_decay=0.0, name="SGD", **kwargs):
+        """`average_decay`: of the exponential moving averages of the variables, the slot "average"; 0: none are kept.
+
+        Averages, their names and their rule are those of MovingAverage of tensorflow-addons with a dynamic decay: in
+        update t, from 0 on, average -= (average - variable) * (1 - min(average_decay, (1 + t) / (10 + t))). The decay
+        starts lower so that the average of a short run is not its initial weights.
+        """
         super().__init__(name, **kwargs)
         self._set_hyper("learning_rate", learning_rate)
         self._set_hyper("decay", self._initial_decay)
         # Plain numbers: hyper-parameters of Keras would be restored from a checkpoint and undo a changed setting.
-        self._momentum, self._weight_decay = momentum, weight_decay
+        self._momentum, self._weight_decay, self._average_decay = momentum, weight_decay, average_decay
 
     def can_update(self, variables):
         """Whether `update` does all that `apply_gradients` would do with these variables."""
@@ -154,17 +157,22 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
             return self._at_once(gradients, variables, self._prepare(variables), factor, apply)
 
     def _at_once(self, gradients, variables, apply_state, factor, apply):
-        place = (variables[0].device, tf.float32)
+        numbers = apply_state[variables[0].device, tf.float32]
         done = sgd_update(
             variables,
             [self.get_slot(variable, "momentum") for variable in variables],
             gradients,
-            learning_rate=apply_state[place]["lr_t"],
+            learning_rate=numbers["lr_t"],
             momentum=self._momentum,
             weight_decay=self._weight_decay,
             factor=factor,
             apply=apply,
         )
+        if self._average_decay:
+            with tf.control_dependencies([] if done is None else [done]):
+                values = [variable.read_value() for variable in variables]
+            means = [self.get_slot(variable, "average") for variable in variables]
+            done = moving_average(means, values, numbers["average_decay"], apply)
         # Not after the update, as Keras has it: the counter may be on another device, which would wait for this one.
         self.iterations.assign_add(1, read_value=False)
         return done
@@ -180,15 +188,22 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
         scheduled = isinstance(self._hyper["learning_rate"], tf.keras.optimizers.schedules.LearningRateSchedule)
         with tf.device(self.iterations.device if scheduled else var_device):
             super()._prepare_local(var_device, var_dtype, apply_state)
+        if self._average_decay:
+            with tf.device(self.iterations.device):
+                step = tf.cast(self.iterations, tf.float32)
+                decay = tf.minimum(self._average_decay, (1.0 + step) / (10.0 + step))
+            apply_state[var_device, var_dtype]["average_decay"] = decay
 
     def _create_slots(self, var_list):
         for variable in var_list:
             self.add_slot(variable, "momentum")
+            if self._average_decay:
+                self.add_slot(variable, "average", variable.read_value())
 
     def _resource_apply_dense(self, grad, var, apply_state=None):
         place = (var.device, var.dtype.base_dtype)
         numbers = (apply_state or {}).get(place) or self._fallback_apply_state(*place)
-        return tf.raw_ops.ResourceApplyMomentum(
+        done = tf.raw_ops.ResourceApplyMomentum(
             var=var.handle,
             accum=self.get_slot(var, "momentum").handle,
             lr=numbers["lr_t"],
@@ -196,6 +211,11 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
             momentum=self._momentum,
             use_locking=self._use_locking,
         )
+        if not self._average_decay:
+            return done
+        with tf.control_dependencies([] if done is None else [done]):
+            mean = self.get_slot(var, "average")
+            return tf.keras.backend.moving_average_update(mean, var.read_value(), numbers["average_decay"])
 
     def _resource_apply_sparse(self, grad, var, indices, apply_state=None):
         # Momentum and weight decay change every row, not only the rows of the gradient.
@@ -204,7 +224,7 @@ class SGD(tf.keras.optimizers.legacy.Optimizer):
 
     def get_config(self):
         """The constructor's arguments."""
-        own = {"momentum": self._momentum, "weight_decay": self._weight_decay}
+        own = {"momentum": self._momentum, "weight_decay": self._weight_decay, "average_decay": self._average_decay}
         return {**super().get_config(), "learning_rate": self._serialize_hyperparameter("learning_rate"), **own}
 
 
@@ -255,9 +275,13 @@ def _from_addons(settings, schedule):
         "weight_decay": settings.weight_decay,
     }
     if settings.name == "novograd":
-        return _addons().NovoGrad(**common)
-    plain = [re.escape(name) for name in LAMB_PLAIN_VARIABLES]
-    return _addons().LAMB(exclude_from_weight_decay=plain, exclude_from_layer_adaptation=plain, **common)
+        optimizer = _addons().NovoGrad(**common)
+    else:
+        plain = [re.escape(name) for name in LAMB_PLAIN_VARIABLES]
+        optimizer = _addons().LAMB(exclude_from_weight_decay=plain, exclude_from_layer_adaptation=plain, **common)
+    if settings.ema_decay:
+        optimizer = _addons().MovingAverage(optimizer, average_decay=settings.ema_decay, dynamic_decay=True)
+    return optimizer
 
 
 def _addons():

@@ -125,6 +125,27 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
+__global__ void __launch_bounds__(kThreads)
+    AverageKernel(const __grid_constant__ TensorTable<2> table, const float* decay, const bool* apply) {
+  if (!*apply) return;
+  const float rest = RoundedAdd(1, -*decay);
+  const Chunk chunk = FindChunk(table, blockIdx.x);
+  float* const average = static_cast<float*>(table.address[0][chunk.tensor]);
+  const float* const value = static_cast<const float*>(table.address[1][chunk.tensor]);
+  ForEachElement(
+      chunk, IsAligned(average) && IsAligned(value),
+      [&](int64_t i) {
+        const float4 v = LoadFour(value + i);
+        float4 a = FourOf(average + i);
+        AverageElement(rest, v.x, &a.x);
+        AverageElement(rest, v.y, &a.y);
+        AverageElement(rest, v.z, &a.z);
+        AverageElement(rest, v.w, &a.w);
+        FourOf(average + i) = a;
+      },
+      [&](int64_t i) { AverageElement(rest, value[i], average + i); });
+}
+
 __global__ void __launch_bounds__(kThreads) ZeroKernel(const __grid_constant__ TensorTable<1> table) {
   const Chunk chunk = FindChunk(table, blockIdx.x);
   float* const values = static_cast<float*>(table.address[0][chunk.tensor]);
@@ -197,6 +218,18 @@ cudaError_t Accumulate(const std::vector<SumTensor>& tensors, const float* facto
       },
       [&](const TensorTable<2>& table, int64_t chunks, int64_t) {
         return Launch(AccumulateKernel, Grid(chunks), dim3(kThreads), 0, stream, table, factor);
+      });
+}
+
+cudaError_t MovingAverage(const std::vector<AverageTensor>& tensors, const float* decay, const bool* apply,
+                          cudaStream_t stream) {
+  return ForEachTable<2>(
+      tensors.size(),
+      [&](size_t i) -> TableEntry<2> {
+        return {{tensors[i].average, tensors[i].value}, tensors[i].size};
+      },
+      [&](const TensorTable<2>& table, int64_t chunks, int64_t) {
+        return Launch(AverageKernel, Grid(chunks), dim3(kThreads), 0, stream, table, decay, apply);
       });
 }
 

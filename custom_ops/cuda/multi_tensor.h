@@ -31,6 +31,10 @@ cudaError_t GlobalNorm(const std::vector<ConstTensor>& tensors, void* workspace,
 // factor: device memory. One launch for 138 tensors.
 cudaError_t Accumulate(const std::vector<SumTensor>& tensors, const float* factor, cudaStream_t stream);
 
+// decay, apply: device memory. If *apply is false, nothing changes. One launch for 138 tensors.
+cudaError_t MovingAverage(const std::vector<AverageTensor>& tensors, const float* decay, const bool* apply,
+                          cudaStream_t stream);
+
 // One launch for 191 tensors.
 cudaError_t SetZero(const std::vector<MutableTensor>& tensors, cudaStream_t stream);
 

@@ -60,6 +60,11 @@ AWSDET_CLONED(Half)
 AWSDET_CLONED(Bfloat16)
 #undef AWSDET_CLONED
 
+AWSDET_VECTOR_CLONES
+void AverageChunk(float rest, const float* __restrict__ value, float* __restrict__ average, int64_t size) {
+  for (int64_t i = 0; i < size; ++i) AverageElement(rest, value[i], average + i);
+}
+
 #define AWSDET_CLONED(T)                                                                            \
   AWSDET_VECTOR_CLONES                                                                              \
   void CastChunk(const float* __restrict__ values, T* __restrict__ results, int64_t size) {         \
@@ -146,6 +151,12 @@ void Accumulate(const std::vector<SumTensor>& tensors, float factor, const Paral
     WithType(tensor.addend_type, tensor.addend, [&](const auto* addend) {
       AccumulateChunk(factor, addend + begin, tensor.sum + begin, end - begin);
     });
+  });
+}
+
+void MovingAverage(const std::vector<AverageTensor>& tensors, float decay, const ParallelFor& parallel_for) {
+  ForEachChunk(tensors, 12, parallel_for, [&](const AverageTensor& tensor, int64_t begin, int64_t end, int64_t) {
+    AverageChunk(1 - decay, tensor.value + begin, tensor.average + begin, end - begin);
   });
 }
 

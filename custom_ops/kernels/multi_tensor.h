@@ -1,4 +1,5 @@
-// One pass over many tensors at once: the update of SGD, the global norm, sums of gradients, zeros, casts to 16 bits.
+// One pass over many tensors at once: the update of SGD, the global norm, sums, moving averages, zeros, casts to 16
+// bits.
 //
 // The tensors of a call are cut into chunks of kChunk elements, the last of a tensor being shorter. Chunks are numbered
 // from the first tensor on; an empty tensor has none. CPU and GPU have the same chunks.
@@ -73,6 +74,20 @@ AWSDET_HOST_DEVICE inline void AccumulateElement(float factor, float addend, flo
 
 // sum += factor * addend.
 void Accumulate(const std::vector<SumTensor>& tensors, float factor, const ParallelFor& parallel_for);
+
+struct AverageTensor {
+  float* average;
+  const float* value;
+  int64_t size;
+};
+
+// rest: 1 - decay.
+AWSDET_HOST_DEVICE inline void AverageElement(float rest, float value, float* average) {
+  *average = RoundedAdd(*average, -RoundedMultiply(RoundedAdd(*average, -value), rest));
+}
+
+// average -= (average - value) * (1 - decay), the exponential moving average in the order of Keras.
+void MovingAverage(const std::vector<AverageTensor>& tensors, float decay, const ParallelFor& parallel_for);
 
 struct MutableTensor {
   float* values;

@@ -103,6 +103,23 @@ inline Status ReadSums(OpKernelContext* context, WrittenVariables* variables, st
   return OkStatus();
 }
 
+// The averages of AwsdetMovingAverage with the values that they follow.
+inline Status ReadAverages(OpKernelContext* context, WrittenVariables* variables, std::vector<AverageTensor>* tensors) {
+  OpInputList values;
+  TF_RETURN_IF_ERROR(context->input_list("values", &values));
+  TF_RETURN_IF_ERROR(variables->Add("averages"));
+  TF_RETURN_IF_ERROR(variables->Lock());
+  for (int i = 0; i < values.size(); ++i) {
+    TF_RETURN_IF_ERROR(CheckLikeVariable("moving_average", "values", *variables, i, values[i]));
+  }
+  for (int i = 0; i < values.size(); ++i) {
+    AverageTensor tensor{nullptr, values[i].flat<float>().data(), values[i].NumElements()};
+    TF_RETURN_IF_ERROR(variables->Write(i, true, &tensor.average));
+    tensors->push_back(tensor);
+  }
+  return OkStatus();
+}
+
 inline Status ReadZeroed(OpKernelContext* context, WrittenVariables* variables, std::vector<MutableTensor>* tensors) {
   TF_RETURN_IF_ERROR(variables->Add("variables"));
   TF_RETURN_IF_ERROR(variables->Lock());

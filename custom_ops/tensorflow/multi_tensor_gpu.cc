@@ -29,6 +29,25 @@ WrittenVariables::Copy CopyOnGpu(OpKernelContext* context) {
   };
 }
 
+class MovingAverageGpuOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor *decay, *apply;
+    OP_REQUIRES_OK(context, CheckScalar(context, "moving_average", "decay", &decay));
+    OP_REQUIRES_OK(context, CheckScalar(context, "moving_average", "apply", &apply));
+    WrittenVariables averages(context, "moving_average", CopyOnGpu(context));
+    std::vector<AverageTensor> tensors;
+    OP_REQUIRES_OK(context, ReadAverages(context, &averages, &tensors));
+    const cudaError_t error = cuda::MovingAverage(tensors, decay->flat<float>().data(), apply->flat<bool>().data(),
+                                                  CudaStream(context));
+    OP_REQUIRES_OK(context, FromCuda(error, "moving_average"));
+  }
+};
+
+REGISTER_KERNEL_BUILDER(Name("AwsdetMovingAverage").Device(DEVICE_GPU).HostMemory("averages"), MovingAverageGpuOp);
+
 class SgdUpdateGpuOp : public OpKernel {
  public:
   explicit SgdUpdateGpuOp(OpKernelConstruction* context) : OpKernel(context) {

@@ -15,7 +15,7 @@ Status ScalarsFrom(InferenceContext* context, int first, const char* op) {
   ShapeHandle unused;
   for (int i = first; i < context->num_inputs(); ++i) {
     if (!context->WithRank(context->input(i), 0, &unused).ok()) {
-      return InvalidArgument(op, ": learning_rate, factor and apply must be scalars, not ",
+      return InvalidArgument(op, ": learning_rate, factor, decay and apply must be scalars, not ",
                              context->DebugString(context->input(i)));
     }
   }
@@ -57,6 +57,19 @@ REGISTER_OP("AwsdetAccumulate")
       return ScalarsFrom(context, context->num_inputs() - 1, "accumulate");
     })
     .Doc("Adds factor * tensor to each of the variables `sums`.");
+
+REGISTER_OP("AwsdetMovingAverage")
+    .Attr("N: int >= 0")
+    .Input("averages: N * resource")
+    .Input("values: N * float")
+    .Input("decay: float")
+    .Input("apply: bool")
+    .SetIsStateful()
+    .SetShapeFn([](InferenceContext* context) {
+      return ScalarsFrom(context, context->num_inputs() - 2, "moving_average");
+    })
+    .Doc("Moves each average towards its value: average -= (average - value) * (1 - decay). If not `apply`, nothing "
+         "changes.");
 
 REGISTER_OP("AwsdetSetZero")
     .Attr("N: int >= 0")
@@ -100,6 +113,23 @@ WrittenVariables::Copy CopyOnCpu(OpKernelContext* context) {
     return OkStatus();
   };
 }
+
+class MovingAverageOp : public OpKernel {
+ public:
+  using OpKernel::OpKernel;
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor *decay, *apply;
+    OP_REQUIRES_OK(context, CheckScalar(context, "moving_average", "decay", &decay));
+    OP_REQUIRES_OK(context, CheckScalar(context, "moving_average", "apply", &apply));
+    WrittenVariables averages(context, "moving_average", CopyOnCpu(context));
+    std::vector<AverageTensor> tensors;
+    OP_REQUIRES_OK(context, ReadAverages(context, &averages, &tensors));
+    if (apply->scalar<bool>()()) MovingAverage(tensors, decay->scalar<float>()(), WorkerThreads(context));
+  }
+};
+
+REGISTER_KERNEL_BUILDER(Name("AwsdetMovingAverage").Device(DEVICE_CPU), MovingAverageOp);
 
 class SgdUpdateOp : public OpKernel {
  public:

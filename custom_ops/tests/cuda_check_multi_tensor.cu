@@ -193,6 +193,24 @@ void CheckSums(Random& random, const Case& drawn, Verdict* verdict) {
   verdict->Check(on_sums.Equal(sums), "set_zero: " + drawn.name);
 }
 
+void CheckAverages(Random& random, const Case& drawn, Verdict* verdict) {
+  Values averages = RandomLists(random, drawn.sizes, 1), values = RandomLists(random, drawn.sizes, 1);
+  const DeviceLists on_averages(averages, drawn.offset), on_values(values, drawn.offset);
+  std::vector<AverageTensor> host, device;
+  for (size_t i = 0; i < drawn.sizes.size(); ++i) {
+    host.push_back({averages[i].data(), values[i].data(), drawn.sizes[i]});
+    device.push_back({on_averages.data(i), on_values.data(i), drawn.sizes[i]});
+  }
+  const float decay = random.OneOf<float>({0, 0.1f, 0.9999f});
+  const bool apply = random.Integer(0, 3) > 0;
+  const DeviceArray<float> on_decay(std::vector<float>{decay});
+  const DeviceArray<char> applied(std::vector<char>{apply});
+  Require(MovingAverage(device, on_decay.data(), reinterpret_cast<const bool*>(applied.data()), nullptr),
+          "MovingAverage");
+  if (apply) awsdet::MovingAverage(host, decay, SerialFor);
+  verdict->Check(on_averages.Equal(averages) && on_values.Equal(values), "moving_average: " + drawn.name);
+}
+
 bool IsNan(FloatType type, uint16_t bits) {
   return (bits & 0x7fff) > (type == FloatType::kHalf ? 0x7c00 : 0x7f80);
 }
@@ -246,6 +264,7 @@ void CheckMultiTensor(int cases, uint64_t seed, Verdict* verdict) {
     CheckNorm(random, drawn, verdict);
     CheckSums(random, drawn, verdict);
     CheckCast(random, drawn, verdict);
+    CheckAverages(random, drawn, verdict);
   }
 }
 

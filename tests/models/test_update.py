@@ -91,13 +91,14 @@ def test_which_optimizers_change_all_variables_at_once():
     bounded = tf.Variable([1.0], constraint=tf.keras.constraints.NonNeg())
     assert update.at_once(SGD(), plain) and update.at_once(scaled_sgd(), plain)
     assert update.at_once(build_optimizer(settings(), 0.1), plain)
+    assert update.at_once(build_optimizer(settings(ema_decay=0.9), 0.1, "mixed_float16"), plain)
     others = [
         SGD(clipnorm=1.0),
         scaled_sgd(dynamic=False, initial_scale=8.0),
         tf.keras.optimizers.Adam(),
         tf.keras.optimizers.legacy.SGD(),
-        build_optimizer(settings(ema_decay=0.9), 0.1),
         build_optimizer(settings(name="lamb"), 0.1, "mixed_float16"),
+        build_optimizer(settings(name="novograd", ema_decay=0.9), 0.1),
     ]
     assert not any(update.at_once(optimizer, plain) for optimizer in others)
     assert not update.at_once(SGD(), [*plain, bounded])

@@ -77,6 +77,10 @@ def test_all_are_what_tensorflow_computes_one_by_one():
         multi_tensor.accumulate(ours[0], gradients, options["factor"])
         plain.accumulate(theirs[0], gradients, options["factor"])
         assert_equal(ours[0], theirs[0])
+        decay = {"decay": np.float32(random.choice([0.0, 0.1, 0.999])), "apply": options["apply"]}
+        multi_tensor.moving_average(ours[1], values, **decay)
+        plain.moving_average(theirs[1], values, **decay)
+        assert_equal(ours[1], theirs[1])
         norm = multi_tensor.global_norm(gradients).numpy()
         assert norm == norm_by_definition([tf.cast(gradient, tf.float32).numpy() for gradient in gradients])
         np.testing.assert_allclose(norm, plain.global_norm(gradients), rtol=1e-6)
@@ -149,6 +153,32 @@ def test_casts_have_shapes_and_gradients():
     assert {gradient.dtype for gradient in gradients} == {tf.float32}
     assert_equal(gradients, [np.full(shape, 3, np.float32) for shape in SHAPES])
     assert multi_tensor.cast([], tf.float16) == []
+
+
+def test_averages_that_begin_as_the_variables_themselves():
+    """Both share one buffer then. The average moves, the variable stays."""
+    variable = tf.Variable(np.ones(5, np.float32))
+    average = tf.Variable(variable.read_value())
+    multi_tensor.moving_average([average], [variable.read_value() + 1], 0.5)
+    assert average.numpy().tolist() == [1.5] * 5 and variable.numpy().tolist() == [1.0] * 5
+    multi_tensor.moving_average([average], [variable], 0.5)
+    multi_tensor.moving_average([average], [variable], 0.5, apply=False)
+    assert average.numpy().tolist() == [1.25] * 5
+
+
+def test_wrong_averages_are_named():
+    averages = variables([np.ones(3, np.float32)])
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"values\[0\] must be \[3\] like averages\[0\], not \[2\]"
+    ):
+        multi_tensor.moving_average(averages, [tf.ones([2])], 0.5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must be a scalar|must be scalars"):
+        multi_tensor.moving_average(averages, [tf.ones([3])], tf.ones([2]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"values\[0\] must be float32, not float16"):
+        multi_tensor.moving_average(averages, [tf.ones([3], tf.float16)], 0.5)
+    with pytest.raises(ValueError, match="1 averages but 2 values"):
+        multi_tensor.moving_average(averages, [tf.ones([3])] * 2, 0.5)
+    assert averages[0].numpy().tolist() == [1.0] * 3
 
 
 def test_wrong_casts_are_named():

@@ -100,7 +100,7 @@ def test_the_rate_may_be_changed_while_a_run_goes_on():
 
 
 def test_sgd_survives_its_config():
-    sgd = optimizers.SGD(StepDecay(0.5, 0, 0.0, [2], 0.1), momentum=0.8, weight_decay=0.01)
+    sgd = optimizers.SGD(StepDecay(0.5, 0, 0.0, [2], 0.1), momentum=0.8, weight_decay=0.01, average_decay=0.9)
     again = tf.keras.optimizers.deserialize(tf.keras.optimizers.serialize(sgd))
     assert type(again) is optimizers.SGD and again.get_config() == sgd.get_config()
 
@@ -162,6 +162,45 @@ def test_averages_follow_the_weights_and_give_them_back():
     with optimizers.averaged_weights(optimizer, [variable]):
         np.testing.assert_allclose(variable.numpy(), [average], rtol=1e-5)
     assert variable.numpy() == [20.0]
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_averages_are_those_of_tensorflow_addons(precision):
+    """Bit for bit and under the same names, so that runs of earlier versions go on. All at once and one by one."""
+
+    def of_addons():
+        inner = optimizers.SGD(StepDecay(0.1, 0, 0.0, [9], 0.1))
+        outer = optimizers._addons().MovingAverage(inner, average_decay=0.5, dynamic_decay=True)
+        return tf.keras.mixed_precision.LossScaleOptimizer(outer) if precision == "mixed_float16" else outer
+
+    def ours():
+        return optimizers.build_optimizer(settings(ema_decay=0.5), StepDecay(0.1, 0, 0.0, [9], 0.1), precision)
+
+    states = []
+    for optimizer in (of_addons(), ours()):
+        variables = [tf.Variable([1.0, -2.0], name="a.kernel"), tf.Variable([[0.3]], name="a.bias")]
+        optimizers.create_slots(optimizer, variables)
+        for step in range(15):
+            gradients = [tf.constant([0.7 - step, 0.1]), tf.constant([[np.inf if step == 12 else 0.3 * step]])]
+            if step < 12 or precision == "mixed_float16":
+                apply(optimizer, variables, gradients, graph=step % 2 == 0)
+        states.append({v.name: v.numpy() for v in [*variables, *optimizers.state_variables(optimizer)]})
+    theirs, ours = states
+    assert ours.keys() == theirs.keys() and "a.kernel/average:0" in ours
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(ours[name], value, name)
+    assert np.any(ours["a.kernel/average:0"] != ours["a.kernel:0"])
+
+
+def test_averages_of_variables_that_are_not_updated_at_once():
+    variables = [tf.Variable([1.0, 2.0], constraint=tf.keras.constraints.NonNeg()), tf.Variable([1.0, 2.0])]
+    sgds = [optimizers.SGD(0.1, average_decay=0.5) for _ in variables]
+    for sgd, variable in zip(sgds, variables):
+        for _ in range(3):
+            apply(sgd, [variable], [tf.constant([0.5, 0.25])])
+    assert not sgds[0].can_update(variables[:1]) and sgds[1].can_update(variables[1:])
+    one, other = (sgd.get_slot(variable, "average").numpy() for sgd, variable in zip(sgds, variables))
+    np.testing.assert_array_equal(one, other)
 
 
 def test_without_averages_the_weights_stay():

@@ -32,6 +32,17 @@ def accumulate(sums, tensors, factor=1.0):
     return tf.group([total.assign_add(factor * tf.cast(tensor, tf.float32)) for total, tensor in zip(sums, tensors)])
 
 
+def moving_average(averages, values, decay, apply=True):
+    """average -= (average - value) * (1 - decay)."""
+
+    def update():
+        for average, value in zip(averages, values):
+            tf.keras.backend.moving_average_update(average, value, decay)
+        return tf.no_op()
+
+    return tf.cond(tf.convert_to_tensor(apply), update, tf.no_op)
+
+
 def set_zero(variables):
     """Sets all elements to zero."""
     return tf.group([variable.assign(tf.zeros_like(variable)) for variable in variables])
