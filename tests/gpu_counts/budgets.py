@@ -9,10 +9,10 @@ TRAIN = {
 }
 # RetinaNet's targets are those of all anchors, by TensorFlow's operations; a cascade has three stages of RoIs.
 TRAIN_OF = {"retinanet": {("rpn targets", "anchors"): 50}, "cascade_mask_rcnn": {("roi targets",): 18}}
-TRAIN_ALL = {"mask_rcnn": 800, "cascade_mask_rcnn": 1400, "retinanet": 1300}
+TRAIN_ALL = {"mask_rcnn": 800, "cascade_mask_rcnn": 1220, "retinanet": 1140}
 UPDATE = {"mixed_float16": 22}  # with averaged weights 20, otherwise 18
 UPDATE_OTHERWISE = 8  # with averaged weights 7, otherwise 5
-DETECT_ALL = {"mask_rcnn": 300, "cascade_mask_rcnn": 460, "retinanet": 480}
+DETECT_ALL = {"mask_rcnn": 300, "cascade_mask_rcnn": 370, "retinanet": 380}
 COPIES = {"mask_rcnn": 3, "cascade_mask_rcnn": 5, "retinanet": 2}  # to the host, in a training step
 BYTES = 32 * 1024
 WAITS = 2  # of the host, one after the other
