@@ -2,9 +2,11 @@
 #ifndef AWSDET_TENSORFLOW_MULTI_TENSOR_ARGUMENTS_H_
 #define AWSDET_TENSORFLOW_MULTI_TENSOR_ARGUMENTS_H_
 
+#include <optional>
 #include <vector>
 
 #include "kernels/multi_tensor.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/op.h"
 #include "tensorflow/variables.h"
 
@@ -38,19 +40,26 @@ inline FloatType TypeOf(const Tensor& tensor) {
                                                      : FloatType::kFloat;
 }
 
-// The inputs of AwsdetCast with its outputs, which it allocates.
-inline Status ReadCasts(OpKernelContext* context, std::vector<CastTensor>* tensors) {
-  OpInputList values;
-  OpOutputList results;
-  TF_RETURN_IF_ERROR(context->input_list("values", &values));
-  TF_RETURN_IF_ERROR(context->output_list("results", &results));
-  for (int i = 0; i < values.size(); ++i) {
-    Tensor* result;
-    TF_RETURN_IF_ERROR(results.allocate(i, values[i].shape(), &result));
-    tensors->push_back({values[i].flat<float>().data(), result->data(), values[i].NumElements()});
+// The inputs of AwsdetCast with its outputs.
+struct CastCall {
+  using Attributes = NoAttributes;
+  std::vector<CastTensor> tensors;
+  FloatType type;
+
+  Status Read(OpKernelContext* context, const Attributes&) {
+    OpInputList values;
+    OpOutputList results;
+    TF_RETURN_IF_ERROR(context->input_list("values", &values));
+    TF_RETURN_IF_ERROR(context->output_list("results", &results));
+    for (int i = 0; i < values.size(); ++i) {
+      Tensor* result;
+      TF_RETURN_IF_ERROR(results.allocate(i, values[i].shape(), &result));
+      tensors.push_back({values[i].flat<float>().data(), result->data(), values[i].NumElements()});
+      type = TypeOf(*result);
+    }
+    return OkStatus();
   }
-  return OkStatus();
-}
+};
 
 // The variables of AwsdetSgdUpdate with their buffers and gradients. `variables` must live as long as the result.
 inline Status ReadSgd(OpKernelContext* context, WrittenVariables* variables, std::vector<SgdTensor>* tensors) {
@@ -130,6 +139,86 @@ inline Status ReadZeroed(OpKernelContext* context, WrittenVariables* variables, 
   }
   return OkStatus();
 }
+
+// How a device copies variables; see WrittenVariables.
+using CopyOnDevice = WrittenVariables::Copy (*)(OpKernelContext*);
+
+struct SgdAttributes {
+  float momentum, weight_decay;
+
+  Status Read(OpKernelConstruction* context) {
+    TF_RETURN_IF_ERROR(context->GetAttr("momentum", &momentum));
+    return context->GetAttr("weight_decay", &weight_decay);
+  }
+};
+
+template <CopyOnDevice Copy>
+struct SgdCall {
+  using Attributes = SgdAttributes;
+  const Tensor *learning_rate, *factor, *apply;
+  std::optional<WrittenVariables> variables;
+  std::vector<SgdTensor> tensors;
+
+  Status Read(OpKernelContext* context, const Attributes&) {
+    TF_RETURN_IF_ERROR(CheckScalar(context, "sgd_update", "learning_rate", &learning_rate));
+    TF_RETURN_IF_ERROR(CheckScalar(context, "sgd_update", "factor", &factor));
+    TF_RETURN_IF_ERROR(CheckScalar(context, "sgd_update", "apply", &apply));
+    variables.emplace(context, "sgd_update", Copy(context));
+    return ReadSgd(context, &*variables, &tensors);
+  }
+};
+
+struct GlobalNormCall {
+  using Attributes = NoAttributes;
+  std::vector<ConstTensor> tensors;
+  Tensor* norm;
+
+  Status Read(OpKernelContext* context, const Attributes&) {
+    TF_RETURN_IF_ERROR(ReadNorm(context, &tensors));
+    return context->allocate_output(0, {}, &norm);
+  }
+};
+
+template <CopyOnDevice Copy>
+struct AccumulateCall {
+  using Attributes = NoAttributes;
+  const Tensor* factor;
+  std::optional<WrittenVariables> variables;
+  std::vector<SumTensor> tensors;
+
+  Status Read(OpKernelContext* context, const Attributes&) {
+    TF_RETURN_IF_ERROR(CheckScalar(context, "accumulate", "factor", &factor));
+    variables.emplace(context, "accumulate", Copy(context));
+    return ReadSums(context, &*variables, &tensors);
+  }
+};
+
+template <CopyOnDevice Copy>
+struct AverageCall {
+  using Attributes = NoAttributes;
+  const Tensor *decay, *apply;
+  std::optional<WrittenVariables> averages;
+  std::vector<AverageTensor> tensors;
+
+  Status Read(OpKernelContext* context, const Attributes&) {
+    TF_RETURN_IF_ERROR(CheckScalar(context, "moving_average", "decay", &decay));
+    TF_RETURN_IF_ERROR(CheckScalar(context, "moving_average", "apply", &apply));
+    averages.emplace(context, "moving_average", Copy(context));
+    return ReadAverages(context, &*averages, &tensors);
+  }
+};
+
+template <CopyOnDevice Copy>
+struct SetZeroCall {
+  using Attributes = NoAttributes;
+  std::optional<WrittenVariables> variables;
+  std::vector<MutableTensor> tensors;
+
+  Status Read(OpKernelContext* context, const Attributes&) {
+    variables.emplace(context, "set_zero", Copy(context));
+    return ReadZeroed(context, &*variables, &tensors);
+  }
+};
 
 }  // namespace awsdet
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "kernels/multi_tensor.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/multi_tensor_arguments.h"
 #include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
@@ -89,18 +90,10 @@ REGISTER_OP("AwsdetCast")
     })
     .Doc("Each of `values` rounded to 16 bits, as Cast does it one by one.");
 
-class CastOp : public OpKernel {
- public:
-  using OpKernel::OpKernel;
-
-  void Compute(OpKernelContext* context) override {
-    std::vector<CastTensor> tensors;
-    OP_REQUIRES_OK(context, ReadCasts(context, &tensors));
-    Cast(tensors, TypeOf(*context->mutable_output(0)), WorkerThreads(context));
-  }
-};
-
-REGISTER_KERNEL_BUILDER(Name("AwsdetCast").Device(DEVICE_CPU), CastOp);
+Status RunCast(OpKernelContext* context, const NoAttributes&, const CastCall& call) {
+  Cast(call.tensors, call.type, WorkerThreads(context));
+  return OkStatus();
+}
 
 WrittenVariables::Copy CopyOnCpu(OpKernelContext* context) {
   return [context](void* to, const void* from, size_t bytes) {
@@ -114,90 +107,46 @@ WrittenVariables::Copy CopyOnCpu(OpKernelContext* context) {
   };
 }
 
-class MovingAverageOp : public OpKernel {
- public:
-  using OpKernel::OpKernel;
+using AverageOnCpu = AverageCall<CopyOnCpu>;
+using SgdOnCpu = SgdCall<CopyOnCpu>;
+using AccumulateOnCpu = AccumulateCall<CopyOnCpu>;
+using SetZeroOnCpu = SetZeroCall<CopyOnCpu>;
 
-  void Compute(OpKernelContext* context) override {
-    const Tensor *decay, *apply;
-    OP_REQUIRES_OK(context, CheckScalar(context, "moving_average", "decay", &decay));
-    OP_REQUIRES_OK(context, CheckScalar(context, "moving_average", "apply", &apply));
-    WrittenVariables averages(context, "moving_average", CopyOnCpu(context));
-    std::vector<AverageTensor> tensors;
-    OP_REQUIRES_OK(context, ReadAverages(context, &averages, &tensors));
-    if (apply->scalar<bool>()()) MovingAverage(tensors, decay->scalar<float>()(), WorkerThreads(context));
-  }
-};
+Status RunSgdUpdate(OpKernelContext* context, const SgdAttributes& attributes, const SgdOnCpu& call) {
+  if (!call.apply->scalar<bool>()()) return OkStatus();
+  SgdUpdate(call.tensors,
+            {call.learning_rate->scalar<float>()(), call.factor->scalar<float>()(), attributes.momentum,
+             attributes.weight_decay},
+            WorkerThreads(context));
+  return OkStatus();
+}
 
-REGISTER_KERNEL_BUILDER(Name("AwsdetMovingAverage").Device(DEVICE_CPU), MovingAverageOp);
+Status RunGlobalNorm(OpKernelContext* context, const NoAttributes&, const GlobalNormCall& call) {
+  call.norm->scalar<float>()() = GlobalNorm(call.tensors, WorkerThreads(context));
+  return OkStatus();
+}
 
-class SgdUpdateOp : public OpKernel {
- public:
-  explicit SgdUpdateOp(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("momentum", &momentum_));
-    OP_REQUIRES_OK(context, context->GetAttr("weight_decay", &weight_decay_));
-  }
+Status RunAccumulate(OpKernelContext* context, const NoAttributes&, const AccumulateOnCpu& call) {
+  Accumulate(call.tensors, call.factor->scalar<float>()(), WorkerThreads(context));
+  return OkStatus();
+}
 
-  void Compute(OpKernelContext* context) override {
-    const Tensor *learning_rate, *factor, *apply;
-    OP_REQUIRES_OK(context, CheckScalar(context, "sgd_update", "learning_rate", &learning_rate));
-    OP_REQUIRES_OK(context, CheckScalar(context, "sgd_update", "factor", &factor));
-    OP_REQUIRES_OK(context, CheckScalar(context, "sgd_update", "apply", &apply));
-    WrittenVariables variables(context, "sgd_update", CopyOnCpu(context));
-    std::vector<SgdTensor> tensors;
-    OP_REQUIRES_OK(context, ReadSgd(context, &variables, &tensors));
-    if (!apply->scalar<bool>()()) return;
-    const SgdRule rule{learning_rate->scalar<float>()(), factor->scalar<float>()(), momentum_, weight_decay_};
-    SgdUpdate(tensors, rule, WorkerThreads(context));
-  }
+Status RunMovingAverage(OpKernelContext* context, const NoAttributes&, const AverageOnCpu& call) {
+  if (call.apply->scalar<bool>()()) MovingAverage(call.tensors, call.decay->scalar<float>()(), WorkerThreads(context));
+  return OkStatus();
+}
 
- private:
-  float momentum_, weight_decay_;
-};
+Status RunSetZero(OpKernelContext* context, const NoAttributes&, const SetZeroOnCpu& call) {
+  SetZero(call.tensors, WorkerThreads(context));
+  return OkStatus();
+}
 
-class GlobalNormOp : public OpKernel {
- public:
-  using OpKernel::OpKernel;
-
-  void Compute(OpKernelContext* context) override {
-    std::vector<ConstTensor> tensors;
-    OP_REQUIRES_OK(context, ReadNorm(context, &tensors));
-    Tensor* norm;
-    OP_REQUIRES_OK(context, context->allocate_output(0, {}, &norm));
-    norm->scalar<float>()() = GlobalNorm(tensors, WorkerThreads(context));
-  }
-};
-
-class AccumulateOp : public OpKernel {
- public:
-  using OpKernel::OpKernel;
-
-  void Compute(OpKernelContext* context) override {
-    const Tensor* factor;
-    OP_REQUIRES_OK(context, CheckScalar(context, "accumulate", "factor", &factor));
-    WrittenVariables variables(context, "accumulate", CopyOnCpu(context));
-    std::vector<SumTensor> tensors;
-    OP_REQUIRES_OK(context, ReadSums(context, &variables, &tensors));
-    Accumulate(tensors, factor->scalar<float>()(), WorkerThreads(context));
-  }
-};
-
-class SetZeroOp : public OpKernel {
- public:
-  using OpKernel::OpKernel;
-
-  void Compute(OpKernelContext* context) override {
-    WrittenVariables variables(context, "set_zero", CopyOnCpu(context));
-    std::vector<MutableTensor> tensors;
-    OP_REQUIRES_OK(context, ReadZeroed(context, &variables, &tensors));
-    SetZero(tensors, WorkerThreads(context));
-  }
-};
-
-REGISTER_KERNEL_BUILDER(Name("AwsdetSgdUpdate").Device(DEVICE_CPU), SgdUpdateOp);
-REGISTER_KERNEL_BUILDER(Name("AwsdetGlobalNorm").Device(DEVICE_CPU), GlobalNormOp);
-REGISTER_KERNEL_BUILDER(Name("AwsdetAccumulate").Device(DEVICE_CPU), AccumulateOp);
-REGISTER_KERNEL_BUILDER(Name("AwsdetSetZero").Device(DEVICE_CPU), SetZeroOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetCast").Device(DEVICE_CPU), Kernel<CastCall, RunCast>);
+REGISTER_KERNEL_BUILDER(Name("AwsdetMovingAverage").Device(DEVICE_CPU), Kernel<AverageOnCpu, RunMovingAverage>);
+REGISTER_KERNEL_BUILDER(Name("AwsdetSgdUpdate").Device(DEVICE_CPU), Kernel<SgdOnCpu, RunSgdUpdate>);
+REGISTER_KERNEL_BUILDER(Name("AwsdetGlobalNorm").Device(DEVICE_CPU), Kernel<GlobalNormCall, RunGlobalNorm>);
+REGISTER_KERNEL_BUILDER(Name("AwsdetAccumulate").Device(DEVICE_CPU), Kernel<AccumulateOnCpu, RunAccumulate>);
+REGISTER_KERNEL_BUILDER(Name("AwsdetSetZero").Device(DEVICE_CPU), Kernel<SetZeroOnCpu, RunSetZero>);
 
 }  // namespace
 }  // namespace awsdet

@@ -1,0 +1,40 @@
+// The class that all kernels of operators on CPU and GPU share: what is read and checked is the same on both devices,
+// what runs then is not.
+#ifndef AWSDET_TENSORFLOW_KERNEL_H_
+#define AWSDET_TENSORFLOW_KERNEL_H_
+
+#include "tensorflow/op.h"
+
+namespace awsdet {
+
+// Of an operator that has none but the types and numbers of its inputs.
+struct NoAttributes {
+  Status Read(OpKernelConstruction*) { return OkStatus(); }
+};
+
+// Call: the inputs and outputs of one call of the operator. Call::Attributes are read once, when the operator is made,
+// by Read(OpKernelConstruction*). For each call Read(OpKernelContext*, attributes) gets the inputs, checks them and
+// allocates the outputs, then Run computes.
+template <typename Call, Status (*Run)(OpKernelContext*, const typename Call::Attributes&, const Call&)>
+class Kernel : public OpKernel {
+ public:
+  explicit Kernel(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, attributes_.Read(context));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    Call call;
+    OP_REQUIRES_OK(context, call.Read(context, attributes_));
+    OP_REQUIRES_OK(context, Run(context, attributes_, call));
+  }
+
+ private:
+  typename Call::Attributes attributes_;
+};
+
+}  // namespace awsdet
+
+// REGISTER(T) for each of the element types that operators on features have.
+#define AWSDET_FOR_EACH_TYPE(REGISTER) REGISTER(float) REGISTER(Eigen::half) REGISTER(Eigen::bfloat16)
+
+#endif  // AWSDET_TENSORFLOW_KERNEL_H_
