@@ -3,6 +3,7 @@
 #define AWSDET_TENSORFLOW_AFFINE_ARGUMENTS_H_
 
 #include "kernels/affine.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/op.h"
 
 namespace awsdet {
@@ -39,21 +40,31 @@ inline Status ReadAffineParameters(const OpInputList& inputs, int64_t channels, 
   return OkStatus();
 }
 
-// The attributes that both operators have.
+// Those that both operators have.
 struct AffineAttributes {
   float epsilon;
 
-  explicit AffineAttributes(OpKernelConstruction* context) {
+  Status Read(OpKernelConstruction* context) {
     int count;
-    OP_REQUIRES_OK(context, context->GetAttr("epsilon", &epsilon));
-    OP_REQUIRES_OK(context, context->GetAttr("num_parameters", &count));
-    OP_REQUIRES(context, count == 1 || count == kNormParameters,
-                InvalidArgument("affine: parameters must be a bias or gamma, beta, mean and variance, got ", count));
+    TF_RETURN_IF_ERROR(context->GetAttr("epsilon", &epsilon));
+    TF_RETURN_IF_ERROR(context->GetAttr("num_parameters", &count));
+    if (count == 1 || count == kNormParameters) return OkStatus();
+    return InvalidArgument("affine: parameters must be a bias or gamma, beta, mean and variance, got ", count);
+  }
+};
+
+struct AffineForwardAttributes : AffineAttributes {
+  bool relu;
+
+  Status Read(OpKernelConstruction* context) {
+    TF_RETURN_IF_ERROR(AffineAttributes::Read(context));
+    return context->GetAttr("relu", &relu);
   }
 };
 
 // The inputs of AwsdetAffine, and its output.
 struct AffineForward {
+  using Attributes = AffineForwardAttributes;
   AffineSize size;
   AffineParameters parameters;
   const Tensor* features;
@@ -61,13 +72,13 @@ struct AffineForward {
   Tensor* outputs;
 
   // Also allocates the outputs, in the memory of the features or of the residual if nobody else needs these.
-  Status Read(OpKernelContext* context, float epsilon) {
+  Status Read(OpKernelContext* context, const AffineForwardAttributes& attributes) {
     OpInputList inputs, residuals;
     TF_RETURN_IF_ERROR(context->input_list("parameters", &inputs));
     TF_RETURN_IF_ERROR(context->input_list("residual", &residuals));
     features = &context->input(0);
     TF_RETURN_IF_ERROR(ReadAffineSize("features", *features, &size));
-    TF_RETURN_IF_ERROR(ReadAffineParameters(inputs, size.channels, epsilon, &parameters));
+    TF_RETURN_IF_ERROR(ReadAffineParameters(inputs, size.channels, attributes.epsilon, &parameters));
     residual = residuals.size() > 0 ? &context->input(1 + inputs.size()) : nullptr;
     if (residual != nullptr && residual->shape() != features->shape()) {
       return InvalidArgument("affine: residual ", residual->shape().DebugString(), " must have the shape of features, ",
@@ -82,6 +93,7 @@ struct AffineForward {
 
 // The inputs of AwsdetAffineGrad, and its outputs.
 struct AffineBackward {
+  using Attributes = AffineAttributes;
   AffineSize size;
   AffineParameters parameters;
   const Tensor* upstream;
@@ -92,14 +104,14 @@ struct AffineBackward {
   Tensor* gamma_gradient = nullptr;
   Tensor* beta_gradient = nullptr;
 
-  Status Read(OpKernelContext* context, float epsilon) {
+  Status Read(OpKernelContext* context, const AffineAttributes& attributes) {
     OpInputList all_outputs, all_features, inputs;
     TF_RETURN_IF_ERROR(context->input_list("outputs", &all_outputs));
     TF_RETURN_IF_ERROR(context->input_list("features", &all_features));
     TF_RETURN_IF_ERROR(context->input_list("parameters", &inputs));
     upstream = &context->input(0);
     TF_RETURN_IF_ERROR(ReadAffineSize("upstream", *upstream, &size));
-    TF_RETURN_IF_ERROR(ReadAffineParameters(inputs, size.channels, epsilon, &parameters));
+    TF_RETURN_IF_ERROR(ReadAffineParameters(inputs, size.channels, attributes.epsilon, &parameters));
     if (all_outputs.size() > 0) outputs = &context->input(1);
     if (all_features.size() > 0) features = &context->input(1 + all_outputs.size());
     if (outputs != nullptr) {

@@ -2,6 +2,7 @@
 #include "kernels/affine.h"
 
 #include "tensorflow/affine_arguments.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/kernel_type.h"
 #include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
@@ -71,51 +72,28 @@ KernelType<T>* Data(const Tensor* tensor) {
 }
 
 template <typename T>
-class AffineOp : public OpKernel {
- public:
-  explicit AffineOp(OpKernelConstruction* context) : OpKernel(context), attributes_(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("relu", &relu_));
-  }
-
-  void Compute(OpKernelContext* context) override {
-    AffineForward pass;
-    OP_REQUIRES_OK(context, pass.Read(context, attributes_.epsilon));
-    Affine<KernelType<T>>(pass.size, pass.parameters, Data<T>(pass.features), Data<T>(pass.residual), relu_,
-                          WorkerThreads(context), Data<T>(pass.outputs));
-  }
-
- private:
-  const AffineAttributes attributes_;
-  bool relu_;
-};
+Status RunAffine(OpKernelContext* context, const AffineForwardAttributes& attributes, const AffineForward& pass) {
+  Affine<KernelType<T>>(pass.size, pass.parameters, Data<T>(pass.features), Data<T>(pass.residual), attributes.relu,
+                        WorkerThreads(context), Data<T>(pass.outputs));
+  return OkStatus();
+}
 
 template <typename T>
-class AffineGradOp : public OpKernel {
- public:
-  explicit AffineGradOp(OpKernelConstruction* context) : OpKernel(context), attributes_(context) {}
+Status RunAffineGrad(OpKernelContext* context, const AffineAttributes&, const AffineBackward& pass) {
+  AffineGrad<KernelType<T>>(
+      pass.size, pass.parameters,
+      {Data<T>(pass.upstream), Data<T>(pass.outputs), Data<T>(pass.features), Data<T>(pass.features_gradient),
+       Data<T>(pass.residual_gradient), Data<float>(pass.gamma_gradient), Data<float>(pass.beta_gradient)},
+      WorkerThreads(context));
+  return OkStatus();
+}
 
-  void Compute(OpKernelContext* context) override {
-    AffineBackward pass;
-    OP_REQUIRES_OK(context, pass.Read(context, attributes_.epsilon));
-    const auto sums = [](Tensor* tensor) { return tensor == nullptr ? nullptr : tensor->flat<float>().data(); };
-    AffineGrad<KernelType<T>>(
-        pass.size, pass.parameters,
-        {Data<T>(pass.upstream), Data<T>(pass.outputs), Data<T>(pass.features), Data<T>(pass.features_gradient),
-         Data<T>(pass.residual_gradient), sums(pass.gamma_gradient), sums(pass.beta_gradient)},
-        WorkerThreads(context));
-  }
-
- private:
-  const AffineAttributes attributes_;
-};
-
-#define AWSDET_REGISTER(T)                                                                           \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetAffine").Device(DEVICE_CPU).TypeConstraint<T>("T"), AffineOp<T>); \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetAffineGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"), AffineGradOp<T>);
-AWSDET_REGISTER(float)
-AWSDET_REGISTER(Eigen::half)
-AWSDET_REGISTER(Eigen::bfloat16)
-#undef AWSDET_REGISTER
+#define AWSDET_REGISTER(T)                                                                    \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetAffine").Device(DEVICE_CPU).TypeConstraint<T>("T"),     \
+                          Kernel<AffineForward, RunAffine<T>>);                               \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetAffineGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
+                          Kernel<AffineBackward, RunAffineGrad<T>>);
+AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
 
 }  // namespace
 }  // namespace awsdet

@@ -1,5 +1,6 @@
 // Registration of AwsdetAnchors, and its CPU kernel.
 #include "tensorflow/anchors_arguments.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
 
@@ -46,26 +47,13 @@ REGISTER_OP("AwsdetAnchors")
     .Attr("allowed_border: float")
     .SetShapeFn(AnchorsShape);
 
-class AnchorsOp : public OpKernel {
- public:
-  explicit AnchorsOp(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, ReadAnchorRule(context, &rule_));
-  }
+Status RunAnchors(OpKernelContext* context, const AnchorsAttributes&, const AnchorsCall& call) {
+  Anchors(call.problem, call.image_size->flat<int32_t>().data(), call.image_size->dim_size(0), WorkerThreads(context),
+          call.boxes->flat<float>().data(), call.valid->flat<bool>().data());
+  return OkStatus();
+}
 
-  void Compute(OpKernelContext* context) override {
-    AnchorProblem problem = rule_;
-    Tensor *boxes, *valid;
-    OP_REQUIRES_OK(context, ReadAnchorSizes(context, &problem, &boxes, &valid));
-    const Tensor& image_size = context->input(1);
-    Anchors(problem, image_size.flat<int32_t>().data(), image_size.dim_size(0), WorkerThreads(context),
-            boxes->flat<float>().data(), valid->flat<bool>().data());
-  }
-
- private:
-  AnchorProblem rule_;
-};
-
-REGISTER_KERNEL_BUILDER(Name("AwsdetAnchors").Device(DEVICE_CPU), AnchorsOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetAnchors").Device(DEVICE_CPU), Kernel<AnchorsCall, RunAnchors>);
 
 }  // namespace
 }  // namespace awsdet

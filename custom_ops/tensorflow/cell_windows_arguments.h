@@ -3,85 +3,84 @@
 #define AWSDET_TENSORFLOW_CELL_WINDOWS_ARGUMENTS_H_
 
 #include <limits>
-#include <string>
 #include <vector>
 
 #include "kernels/cell_windows_rule.h"
-#include "tensorflow/core/framework/tensor_util.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/op.h"
+#include "tensorflow/pyramid.h"
 
 namespace awsdet {
 
-// The inputs of either operator.
-struct CellWindowsArguments {
-  std::vector<TensorShape> levels;  // of the pyramid, [B, H_l, W_l, C]
-  const Tensor* anchor_index;       // [B, S]; its values are not checked
-  CellGrid grid;
-  TensorShape windows;  // [B, S, 9, C]
-  TensorShape chosen;   // [B, S, A]
+// Those that both operators have.
+struct CellWindowsAttributes {
+  int anchors_per_cell;  // A
 
-  int64_t images() const { return levels[0].dim_size(0); }
-  int64_t samples() const { return windows.dim_size(1); }
-  int64_t channels() const { return levels[0].dim_size(3); }
+  Status Read(OpKernelConstruction* context) { return context->GetAttr("anchors_per_cell", &anchors_per_cell); }
 };
 
-// Checks that a level has four dimensions, and as many images and channels as the first level.
-inline Status CheckWindowLevel(const TensorShape& shape, const TensorShape& first, size_t level) {
-  const std::string name = "cell_windows: pyramid[" + std::to_string(level) + "] " + shape.DebugString();
-  if (shape.dims() != 4) return InvalidArgument(name, " must have 4 dimensions");
-  if (shape.dim_size(0) != first.dim_size(0) || shape.dim_size(3) != first.dim_size(3)) {
-    return InvalidArgument(name, " differs from pyramid[0] ", first.DebugString(), " in images or channels");
-  }
-  constexpr int64_t kLimit = std::numeric_limits<int32_t>::max();
-  if (shape.dim_size(1) > kLimit || shape.dim_size(2) > kLimit) {
-    return InvalidArgument(name, " has a side of more than ", kLimit, " cells");
-  }
-  return OkStatus();
-}
+// The inputs of either operator.
+struct CellWindowsCall {
+  using Attributes = CellWindowsAttributes;
+  Pyramid pyramid;
+  const Tensor* anchor_index;  // [B, S]; its values are not checked
+  CellGrid grid;
+  TensorShape windows_shape;  // [B, S, 9, C]
 
-// Sets everything else from the levels, which must be set already, and the input anchor_index.
-inline Status ReadAnchors(OpKernelContext* context, int input, int anchors_per_cell, CellWindowsArguments* arguments) {
-  const std::vector<TensorShape>& levels = arguments->levels;
-  if (levels.size() > kMaxWindowLevels) {
-    return InvalidArgument("cell_windows: pyramid has ", levels.size(), " levels; at most ", kMaxWindowLevels);
-  }
-  arguments->grid = {static_cast<int32_t>(levels.size()), anchors_per_cell, {}, {}};
-  for (size_t i = 0; i < levels.size(); ++i) {
-    TF_RETURN_IF_ERROR(CheckWindowLevel(levels[i], levels[0], i));
-    arguments->grid.height[i] = static_cast<int32_t>(levels[i].dim_size(1));
-    arguments->grid.width[i] = static_cast<int32_t>(levels[i].dim_size(2));
-  }
-  const Tensor& anchors = context->input(input);
-  if (anchors.dims() != 2 || anchors.dim_size(0) != arguments->images()) {
-    return InvalidArgument("cell_windows: anchor_index must be [", arguments->images(), ", S], a row for each image, ",
-                           "not ", anchors.shape().DebugString());
-  }
-  arguments->anchor_index = &anchors;
-  const int64_t images = anchors.dim_size(0), samples = anchors.dim_size(1);
-  TF_RETURN_IF_ERROR(TensorShape::BuildTensorShape({images, samples, anchors_per_cell}, &arguments->chosen));
-  return TensorShape::BuildTensorShape({images, samples, kWindowCells, arguments->channels()}, &arguments->windows);
-}
+  int64_t images() const { return pyramid.images(); }
+  int64_t samples() const { return windows_shape.dim_size(1); }
+  int64_t channels() const { return pyramid.channels(); }
 
-// The inputs of AwsdetCellWindows; `pyramid` holds the feature maps.
-inline Status ReadForward(OpKernelContext* context, int anchors_per_cell, OpInputList* pyramid,
-                          CellWindowsArguments* arguments) {
-  TF_RETURN_IF_ERROR(context->input_list("pyramid", pyramid));
-  for (const Tensor& features : *pyramid) arguments->levels.push_back(features.shape());
-  return ReadAnchors(context, pyramid->size(), anchors_per_cell, arguments);
-}
-
-// The inputs of AwsdetCellWindowsGrad; `gradient` [B, S, 9, C].
-inline Status ReadGradient(OpKernelContext* context, int anchors_per_cell, const Tensor** gradient,
-                           CellWindowsArguments* arguments) {
-  OpInputList shapes;
-  TF_RETURN_IF_ERROR(context->input_list("shapes", &shapes));
-  for (const Tensor& shape : shapes) {
-    TF_RETURN_IF_ERROR(tensorflow::tensor::MakeShape(shape, &arguments->levels.emplace_back()));
+  // Takes anchor_index from the input `input`. The pyramid must be set already.
+  Status ReadAnchors(OpKernelContext* context, int input, const CellWindowsAttributes& attributes) {
+    if (pyramid.size() > kMaxWindowLevels) {
+      return InvalidArgument("cell_windows: pyramid has ", pyramid.size(), " levels; at most ", kMaxWindowLevels);
+    }
+    TF_RETURN_IF_ERROR(pyramid.Check("cell_windows", std::numeric_limits<int32_t>::max(), "cells"));
+    grid = {pyramid.size(), attributes.anchors_per_cell, {}, {}};
+    for (int i = 0; i < pyramid.size(); ++i) {
+      grid.height[i] = static_cast<int32_t>(pyramid.height(i));
+      grid.width[i] = static_cast<int32_t>(pyramid.width(i));
+    }
+    anchor_index = &context->input(input);
+    if (anchor_index->dims() != 2 || anchor_index->dim_size(0) != images()) {
+      return InvalidArgument("cell_windows: anchor_index must be [", images(), ", S], a row for each image, not ",
+                             anchor_index->shape().DebugString());
+    }
+    return TensorShape::BuildTensorShape({images(), anchor_index->dim_size(1), kWindowCells, channels()},
+                                         &windows_shape);
   }
-  TF_RETURN_IF_ERROR(ReadAnchors(context, 1, anchors_per_cell, arguments));
-  *gradient = &context->input(0);
-  return CheckShape("cell_windows: gradient", **gradient, arguments->windows, arguments->windows.DebugString());
-}
+};
+
+// One call of AwsdetCellWindows.
+struct CellWindowsForward : CellWindowsCall {
+  OpInputList features;
+  Tensor *windows, *chosen;
+
+  Status Read(OpKernelContext* context, const CellWindowsAttributes& attributes) {
+    TF_RETURN_IF_ERROR(pyramid.ReadFeatures(context, &features));
+    TF_RETURN_IF_ERROR(ReadAnchors(context, features.size(), attributes));
+    TensorShape chosen_shape;  // [B, S, A]
+    TF_RETURN_IF_ERROR(
+        TensorShape::BuildTensorShape({images(), samples(), attributes.anchors_per_cell}, &chosen_shape));
+    TF_RETURN_IF_ERROR(context->allocate_output(0, windows_shape, &windows));
+    return context->allocate_output(1, chosen_shape, &chosen);
+  }
+};
+
+// One call of AwsdetCellWindowsGrad.
+struct CellWindowsBackward : CellWindowsCall {
+  const Tensor* gradient;  // [B, S, 9, C]
+  std::vector<Tensor*> features_gradient;
+
+  Status Read(OpKernelContext* context, const CellWindowsAttributes& attributes) {
+    TF_RETURN_IF_ERROR(pyramid.ReadShapes(context));
+    TF_RETURN_IF_ERROR(ReadAnchors(context, 1, attributes));
+    gradient = &context->input(0);
+    TF_RETURN_IF_ERROR(CheckShape("cell_windows: gradient", *gradient, windows_shape, windows_shape.DebugString()));
+    return pyramid.Allocate(context, &features_gradient);
+  }
+};
 
 }  // namespace awsdet
 

@@ -4,17 +4,29 @@
 
 #include "kernels/decode_boxes.h"
 #include "tensorflow/box_decoding.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/op.h"
 
 namespace awsdet {
 
-struct DecodeBoxesArguments {
+struct DecodeBoxesAttributes {
+  tensorflow::int64 num_classes;  // C
+  BoxDecoding rule;
+
+  Status Read(OpKernelConstruction* context) {
+    TF_RETURN_IF_ERROR(context->GetAttr("num_classes", &num_classes));
+    return ReadDecoding(context, "decode_boxes", &rule);
+  }
+};
+
+struct DecodeBoxesCall {
+  using Attributes = DecodeBoxesAttributes;
   DecodeSizes sizes;
   const Tensor *deltas, *boxes, *image_size;
   Tensor *decoded, *classes;  // allocated results
 
-  // `num_classes`: C.
-  Status Read(OpKernelContext* context, int64_t num_classes) {
+  Status Read(OpKernelContext* context, const DecodeBoxesAttributes& attributes) {
+    const int64_t num_classes = attributes.num_classes;
     deltas = &context->input(0);
     boxes = &context->input(1);
     image_size = &context->input(2);

@@ -2,6 +2,7 @@
 #include "kernels/decode_boxes.h"
 
 #include "tensorflow/decode_boxes_arguments.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/kernel_type.h"
 #include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
@@ -49,34 +50,17 @@ REGISTER_OP("AwsdetDecodeBoxes")
     .Doc("The boxes of every class of a box head; see awsdet/ops/decode_boxes.py.");
 
 template <typename T>
-class DecodeBoxesOp : public OpKernel {
- public:
-  explicit DecodeBoxesOp(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("num_classes", &num_classes_));
-    OP_REQUIRES_OK(context, ReadDecoding(context, "decode_boxes", &rule_));
-  }
+Status RunDecodeBoxes(OpKernelContext* context, const DecodeBoxesAttributes& attributes, const DecodeBoxesCall& call) {
+  DecodeBoxes(call.sizes, attributes.rule, KernelData<T>(*call.deltas), call.boxes->flat<float>().data(),
+              call.image_size->flat<int32_t>().data(), WorkerThreads(context), call.decoded->flat<float>().data(),
+              call.classes->flat<int32_t>().data());
+  return OkStatus();
+}
 
-  void Compute(OpKernelContext* context) override {
-    DecodeBoxesArguments arguments;
-    OP_REQUIRES_OK(context, arguments.Read(context, num_classes_));
-    DecodeBoxes(arguments.sizes, rule_,
-                reinterpret_cast<const KernelType<T>*>(arguments.deltas->template flat<T>().data()),
-                arguments.boxes->flat<float>().data(), arguments.image_size->flat<int32_t>().data(),
-                WorkerThreads(context), arguments.decoded->flat<float>().data(),
-                arguments.classes->flat<int32_t>().data());
-  }
-
- private:
-  tensorflow::int64 num_classes_;
-  BoxDecoding rule_;
-};
-
-#define AWSDET_REGISTER(T) \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetDecodeBoxes").Device(DEVICE_CPU).TypeConstraint<T>("T"), DecodeBoxesOp<T>);
-AWSDET_REGISTER(float)
-AWSDET_REGISTER(Eigen::half)
-AWSDET_REGISTER(Eigen::bfloat16)
-#undef AWSDET_REGISTER
+#define AWSDET_REGISTER(T)                                                                     \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetDecodeBoxes").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
+                          Kernel<DecodeBoxesCall, RunDecodeBoxes<T>>);
+AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
 
 }  // namespace
 }  // namespace awsdet

@@ -6,22 +6,28 @@
 #include <limits>
 
 #include "kernels/match.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/op.h"
 
 namespace awsdet {
 
-inline Status ReadMatchRule(OpKernelConstruction* context, MatchRule* rule, bool* with_truth) {
-  TF_RETURN_IF_ERROR(context->GetAttr("positive_iou", &rule->positive_iou));
-  TF_RETURN_IF_ERROR(context->GetAttr("negative_iou", &rule->negative_iou));
-  TF_RETURN_IF_ERROR(context->GetAttr("low_quality_matches", &rule->low_quality_matches));
-  TF_RETURN_IF_ERROR(context->GetAttr("min_positive_iou", &rule->min_positive_iou));
-  TF_RETURN_IF_ERROR(context->GetAttr("ignore_iof", &rule->ignore_iof));
-  TF_RETURN_IF_ERROR(context->GetAttr("with_truth", with_truth));
-  for (const float number : {rule->positive_iou, rule->negative_iou, rule->min_positive_iou, rule->ignore_iof}) {
-    if (std::isnan(number)) return InvalidArgument("match: an attribute is not a number");
+struct MatchAttributes {
+  MatchRule rule;
+  bool with_truth;
+
+  Status Read(OpKernelConstruction* context) {
+    TF_RETURN_IF_ERROR(context->GetAttr("positive_iou", &rule.positive_iou));
+    TF_RETURN_IF_ERROR(context->GetAttr("negative_iou", &rule.negative_iou));
+    TF_RETURN_IF_ERROR(context->GetAttr("low_quality_matches", &rule.low_quality_matches));
+    TF_RETURN_IF_ERROR(context->GetAttr("min_positive_iou", &rule.min_positive_iou));
+    TF_RETURN_IF_ERROR(context->GetAttr("ignore_iof", &rule.ignore_iof));
+    TF_RETURN_IF_ERROR(context->GetAttr("with_truth", &with_truth));
+    for (const float number : {rule.positive_iou, rule.negative_iou, rule.min_positive_iou, rule.ignore_iof}) {
+      if (std::isnan(number)) return InvalidArgument("match: an attribute is not a number");
+    }
+    return OkStatus();
   }
-  return OkStatus();
-}
+};
 
 // Candidates are [N, 4], shared by all images, or [B, N, 4]. Gets B, N and G.
 inline Status CheckCandidates(const char* op, const Tensor& candidates, const Tensor& boxes, int64_t* images,
@@ -45,11 +51,12 @@ inline Status CheckCandidates(const char* op, const Tensor& candidates, const Te
 }
 
 // The inputs and outputs of one call.
-struct MatchArguments {
+struct MatchCall {
+  using Attributes = MatchAttributes;
   MatchInput input;
   Matches matches;
 
-  Status Read(OpKernelContext* context, bool with_truth) {
+  Status Read(OpKernelContext* context, const MatchAttributes& attributes) {
     const Tensor &candidates = context->input(0), &valid = context->input(1), &boxes = context->input(2),
                  &is_target = context->input(3), &is_crowd = context->input(4);
     int64_t images = 0, count = 0, objects = 0;
@@ -62,6 +69,7 @@ struct MatchArguments {
     input = {candidates.flat<float>().data(), candidates.dims() == 2, valid.flat<bool>().data(),
              boxes.flat<float>().data(), is_target.flat<bool>().data(), is_crowd.flat<bool>().data(), images, count,
              objects};
+    const bool with_truth = attributes.with_truth;
     const TensorShape shape({images, count + (with_truth ? objects : 0)});
     Tensor *positive, *negative, *index;
     TF_RETURN_IF_ERROR(context->allocate_output(0, shape, &positive));

@@ -1,5 +1,6 @@
 // Registration of AwsdetMatch, and its CPU kernel.
 #include "tensorflow/candidate_shapes.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/match_arguments.h"
 #include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
@@ -36,24 +37,12 @@ REGISTER_OP("AwsdetMatch")
     .Attr("with_truth: bool = false")
     .SetShapeFn(MatchShape);
 
-class MatchOp : public OpKernel {
- public:
-  explicit MatchOp(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, ReadMatchRule(context, &rule_, &with_truth_));
-  }
+Status RunMatch(OpKernelContext* context, const MatchAttributes& attributes, const MatchCall& call) {
+  Match(call.input, attributes.rule, WorkerThreads(context), call.matches);
+  return OkStatus();
+}
 
-  void Compute(OpKernelContext* context) override {
-    MatchArguments arguments;
-    OP_REQUIRES_OK(context, arguments.Read(context, with_truth_));
-    Match(arguments.input, rule_, WorkerThreads(context), arguments.matches);
-  }
-
- private:
-  MatchRule rule_;
-  bool with_truth_;
-};
-
-REGISTER_KERNEL_BUILDER(Name("AwsdetMatch").Device(DEVICE_CPU), MatchOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetMatch").Device(DEVICE_CPU), Kernel<MatchCall, RunMatch>);
 
 }  // namespace
 }  // namespace awsdet

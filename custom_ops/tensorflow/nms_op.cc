@@ -4,6 +4,7 @@
 #include <limits>
 #include <unordered_set>
 
+#include "tensorflow/kernel.h"
 #include "tensorflow/nms_arguments.h"
 #include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
@@ -61,11 +62,11 @@ REGISTER_OP("AwsdetNms")
 
 // Checks that in each image the boxes of a class are neighbours, and that the scores of its candidates fall. A GPU relies
 // on it; here it only shows a caller's mistake.
-Status CheckOrder(const Tensor& boxes, const Tensor& scores, const Tensor& classes, float score_threshold) {
-  const float *box = boxes.flat<float>().data(), *score = scores.flat<float>().data();
-  const int32_t* label = classes.flat<int32_t>().data();
-  const int64_t count = boxes.dim_size(1);
-  for (int64_t image = 0; image < boxes.dim_size(0); ++image) {
+Status CheckOrder(const NmsCall& call, float score_threshold) {
+  const float *box = call.boxes->flat<float>().data(), *score = call.scores->flat<float>().data();
+  const int32_t* label = call.classes->flat<int32_t>().data();
+  const int64_t count = call.count();
+  for (int64_t image = 0; image < call.images(); ++image) {
     std::unordered_set<int32_t> seen;
     float last = std::numeric_limits<float>::infinity();
     for (int64_t i = image * count; i < (image + 1) * count; ++i) {
@@ -87,31 +88,15 @@ Status CheckOrder(const Tensor& boxes, const Tensor& scores, const Tensor& class
   return OkStatus();
 }
 
-class NmsOp : public OpKernel {
- public:
-  explicit NmsOp(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, ReadRule(context, &rule_));
-    OP_REQUIRES_OK(context, ReadOrder(context, rule_, &in_order_));
-  }
+Status RunNms(OpKernelContext* context, const NmsAttributes& attributes, const NmsCall& call) {
+  if (attributes.in_order) TF_RETURN_IF_ERROR(CheckOrder(call, attributes.rule.score_threshold));
+  Nms({call.boxes->flat<float>().data(), call.scores->flat<float>().data(), call.classes->flat<int32_t>().data(),
+       call.images(), call.count()},
+      attributes.rule, WorkerThreads(context), call.kept);
+  return OkStatus();
+}
 
-  void Compute(OpKernelContext* context) override {
-    const Tensor &boxes = context->input(0), &scores = context->input(1), &classes = context->input(2);
-    OP_REQUIRES_OK(context, CheckShapes(boxes, scores, classes));
-    const int64_t images = boxes.dim_size(0);
-    if (in_order_) OP_REQUIRES_OK(context, CheckOrder(boxes, scores, classes, rule_.score_threshold));
-    NmsOutputs outputs;
-    OP_REQUIRES_OK(context, outputs.Allocate(context, images, rule_.max_output));
-    Nms({boxes.flat<float>().data(), scores.flat<float>().data(), classes.flat<int32_t>().data(), images,
-         boxes.dim_size(1)},
-        rule_, WorkerThreads(context), outputs.kept());
-  }
-
- private:
-  NmsRule rule_;
-  bool in_order_;
-};
-
-REGISTER_KERNEL_BUILDER(Name("AwsdetNms").Device(DEVICE_CPU), NmsOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetNms").Device(DEVICE_CPU), Kernel<NmsCall, RunNms>);
 
 }  // namespace
 }  // namespace awsdet

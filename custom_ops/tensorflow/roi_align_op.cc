@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "tensorflow/kernel.h"
 #include "tensorflow/kernel_type.h"
 #include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
@@ -46,35 +47,19 @@ Status ForwardShape(InferenceContext* context) {
   if (static_cast<int>(strides.size()) != levels) {
     return InvalidArgument("roi_align: strides has ", strides.size(), " entries for a pyramid of ", levels, " levels");
   }
-  DimensionHandle batch = context->UnknownDim(), channels = context->UnknownDim(), count;
-  for (int level = 0; level < levels; ++level) {
-    ShapeHandle features;
-    TF_RETURN_IF_ERROR(Ranked(context, level, 4, "pyramid[" + std::to_string(level) + "]", &features));
-    if (!context->Merge(batch, context->Dim(features, 0), &batch).ok() ||
-        !context->Merge(channels, context->Dim(features, 3), &channels).ok()) {
-      return InvalidArgument("roi_align: pyramid[", level, "] ", context->DebugString(features), " differs from ",
-                             "pyramid[0] ", context->DebugString(context->input(0)), " in images or channels");
-    }
-  }
+  DimensionHandle images, channels, count;
+  TF_RETURN_IF_ERROR(MergeLevels(context, "roi_align", levels, &images, &channels));
   TF_RETURN_IF_ERROR(RoisShape(context, levels, &count));
   context->set_output(0, context->MakeShape({count, size, size, channels}));
   return OkStatus();
 }
 
 Status GradShape(InferenceContext* context) {
-  int levels;
-  TF_RETURN_IF_ERROR(context->GetAttr("num_levels", &levels));
   ShapeHandle gradient;
   DimensionHandle count;
   TF_RETURN_IF_ERROR(Ranked(context, 0, 4, "gradient", &gradient));
   TF_RETURN_IF_ERROR(RoisShape(context, 1, &count));
-  for (int level = 0; level < levels; ++level) {
-    ShapeHandle features;
-    TF_RETURN_IF_ERROR(context->MakeShapeFromShapeTensor(3 + level, &features));
-    TF_RETURN_IF_ERROR(context->WithRank(features, 4, &features));
-    context->set_output(level, features);
-  }
-  return OkStatus();
+  return ShapeLevels(context, 3);
 }
 
 REGISTER_OP("AwsdetRoiAlign")
@@ -109,81 +94,53 @@ REGISTER_OP("AwsdetRoiAlignGrad")
     .Doc("The gradient of AwsdetRoiAlign with respect to its pyramid, whose shapes are given.");
 
 // Checks every image index, because the kernels do not.
-Status MakeRois(const RoiAlignArguments& arguments, Rois* rois) {
-  *rois = {arguments.boxes->flat<float>().data(), arguments.image_index->flat<int32_t>().data(),
-           arguments.boxes->dim_size(0)};
+Status MakeRois(const RoiAlignCall& call, Rois* rois) {
+  *rois = {call.boxes->flat<float>().data(), call.image_index->flat<int32_t>().data(), call.boxes->dim_size(0)};
   for (int64_t i = 0; i < rois->count; ++i) {
-    if (rois->image[i] < 0 || rois->image[i] >= arguments.batch()) {
+    if (rois->image[i] < 0 || rois->image[i] >= call.pyramid.images()) {
       return InvalidArgument("roi_align: image_index[", i, "] is ", rois->image[i], ", but the pyramid holds ",
-                             arguments.batch(), " images");
+                             call.pyramid.images(), " images");
     }
   }
   return OkStatus();
 }
 
 template <typename T>
-class RoiAlignOp : public OpKernel {
- public:
-  explicit RoiAlignOp(OpKernelConstruction* context) : OpKernel(context), attributes_(context) {}
-
-  void Compute(OpKernelContext* context) override {
-    OpInputList features;
-    RoiAlignArguments arguments;
-    OP_REQUIRES_OK(context, ReadForward(context, attributes_.settings, &features, &arguments));
-    Rois rois;
-    OP_REQUIRES_OK(context, MakeRois(arguments, &rois));
-    std::vector<PyramidLevel<const KernelType<T>>> pyramid;
-    for (int i = 0; i < features.size(); ++i) {
-      pyramid.push_back({reinterpret_cast<const KernelType<T>*>(features[i].template flat<T>().data()),
-                         features[i].dim_size(1), features[i].dim_size(2), attributes_.strides[i]});
-    }
-    Tensor* pooled;
-    OP_REQUIRES_OK(context, context->allocate_output(0, arguments.pooled, &pooled));
-    if (pooled->NumElements() == 0) return;
-    RoiAlign(pyramid, arguments.channels(), rois, attributes_.settings, WorkerThreads(context),
-             reinterpret_cast<KernelType<T>*>(pooled->template flat<T>().data()));
+Status RunRoiAlign(OpKernelContext* context, const RoiAlignAttributes& attributes, const RoiAlignForward& call) {
+  Rois rois;
+  TF_RETURN_IF_ERROR(MakeRois(call, &rois));
+  std::vector<PyramidLevel<const KernelType<T>>> levels;
+  for (int i = 0; i < call.pyramid.size(); ++i) {
+    levels.push_back({KernelData<T>(call.features[i]), call.pyramid.height(i), call.pyramid.width(i),
+                      attributes.strides[i]});
   }
-
- private:
-  const RoiAlignAttributes attributes_;
-};
+  if (call.pooled->NumElements() == 0) return OkStatus();
+  RoiAlign(levels, call.pyramid.channels(), rois, attributes.settings, WorkerThreads(context),
+           KernelData<T>(call.pooled));
+  return OkStatus();
+}
 
 template <typename T>
-class RoiAlignGradOp : public OpKernel {
- public:
-  explicit RoiAlignGradOp(OpKernelConstruction* context) : OpKernel(context), attributes_(context) {}
-
-  void Compute(OpKernelContext* context) override {
-    const Tensor* gradient;
-    RoiAlignArguments arguments;
-    OP_REQUIRES_OK(context, ReadGradient(context, attributes_.settings, &gradient, &arguments));
-    Rois rois;
-    OP_REQUIRES_OK(context, MakeRois(arguments, &rois));
-    std::vector<PyramidLevel<KernelType<T>>> pyramid;
-    for (size_t i = 0; i < arguments.levels.size(); ++i) {
-      const TensorShape& shape = arguments.levels[i];
-      Tensor* features;
-      OP_REQUIRES_OK(context, context->allocate_output(static_cast<int>(i), shape, &features));
-      pyramid.push_back({reinterpret_cast<KernelType<T>*>(features->template flat<T>().data()), shape.dim_size(1),
-                         shape.dim_size(2), attributes_.strides[i]});
-    }
-    RoiAlignGrad(reinterpret_cast<const KernelType<T>*>(gradient->template flat<T>().data()), pyramid,
-                 arguments.batch(), arguments.channels(), rois, attributes_.settings, WorkerThreads(context));
+Status RunRoiAlignGrad(OpKernelContext* context, const RoiAlignAttributes& attributes, const RoiAlignBackward& call) {
+  Rois rois;
+  TF_RETURN_IF_ERROR(MakeRois(call, &rois));
+  const Pyramid& pyramid = call.pyramid;
+  std::vector<PyramidLevel<KernelType<T>>> levels;
+  for (int i = 0; i < pyramid.size(); ++i) {
+    levels.push_back({KernelData<T>(call.features_gradient[i]), pyramid.height(i), pyramid.width(i),
+                      attributes.strides[i]});
   }
+  RoiAlignGrad(KernelData<T>(*call.gradient), levels, pyramid.images(), pyramid.channels(), rois, attributes.settings,
+               WorkerThreads(context));
+  return OkStatus();
+}
 
- private:
-  const RoiAlignAttributes attributes_;
-};
-
-#define AWSDET_REGISTER(T)                                                                                    \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlign").Device(DEVICE_CPU).TypeConstraint<T>("T"),       \
-                          RoiAlignOp<T>);                                                                     \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlignGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"),   \
-                          RoiAlignGradOp<T>);
-AWSDET_REGISTER(float)
-AWSDET_REGISTER(Eigen::half)
-AWSDET_REGISTER(Eigen::bfloat16)
-#undef AWSDET_REGISTER
+#define AWSDET_REGISTER(T)                                                                      \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlign").Device(DEVICE_CPU).TypeConstraint<T>("T"),     \
+                          Kernel<RoiAlignForward, RunRoiAlign<T>>);                             \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlignGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
+                          Kernel<RoiAlignBackward, RunRoiAlignGrad<T>>);
+AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
 
 }  // namespace
 }  // namespace awsdet

@@ -6,33 +6,41 @@
 #include <vector>
 
 #include "kernels/sample.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/match_arguments.h"
 #include "tensorflow/op.h"
 
 namespace awsdet {
 
-inline Status ReadSampleRule(OpKernelConstruction* context, SampleRule* rule, bool* with_truth) {
-  tensorflow::int32 size, positive_limit, background;
-  std::vector<float> stds;
-  TF_RETURN_IF_ERROR(context->GetAttr("size", &size));
-  TF_RETURN_IF_ERROR(context->GetAttr("positive_limit", &positive_limit));
-  TF_RETURN_IF_ERROR(context->GetAttr("background", &background));
-  TF_RETURN_IF_ERROR(context->GetAttr("stds", &stds));
-  TF_RETURN_IF_ERROR(context->GetAttr("with_truth", with_truth));
-  if (stds.size() != 4) return InvalidArgument("sample: stds must be 4 numbers, got ", stds.size());
-  rule->size = size;
-  rule->positive_limit = positive_limit;
-  rule->background = background;
-  std::copy(stds.begin(), stds.end(), rule->stds);
-  return OkStatus();
-}
+struct SampleAttributes {
+  SampleRule rule;
+  bool with_truth;
+
+  Status Read(OpKernelConstruction* context) {
+    tensorflow::int32 size, positive_limit, background;
+    std::vector<float> stds;
+    TF_RETURN_IF_ERROR(context->GetAttr("size", &size));
+    TF_RETURN_IF_ERROR(context->GetAttr("positive_limit", &positive_limit));
+    TF_RETURN_IF_ERROR(context->GetAttr("background", &background));
+    TF_RETURN_IF_ERROR(context->GetAttr("stds", &stds));
+    TF_RETURN_IF_ERROR(context->GetAttr("with_truth", &with_truth));
+    if (stds.size() != 4) return InvalidArgument("sample: stds must be 4 numbers, got ", stds.size());
+    rule.size = size;
+    rule.positive_limit = positive_limit;
+    rule.background = background;
+    std::copy(stds.begin(), stds.end(), rule.stds);
+    return OkStatus();
+  }
+};
 
 // The inputs and outputs of one call.
-struct SampleArguments {
+struct SampleCall {
+  using Attributes = SampleAttributes;
   SampleInput input;
   Samples samples;
 
-  Status Read(OpKernelContext* context, const SampleRule& rule, bool with_truth) {
+  Status Read(OpKernelContext* context, const SampleAttributes& attributes) {
+    const bool with_truth = attributes.with_truth;
     const Tensor &positive = context->input(0), &negative = context->input(1), &matched = context->input(2),
                  &keys = context->input(3), &candidates = context->input(4), &boxes = context->input(5),
                  &classes = context->input(6);
@@ -51,7 +59,7 @@ struct SampleArguments {
     input = {positive.flat<bool>().data(), negative.flat<bool>().data(), matched.flat<int32_t>().data(),
              keys.flat<float>().data(), candidates.flat<float>().data(), candidates.dims() == 2,
              boxes.flat<float>().data(), classes.flat<int32_t>().data(), with_truth, images, count, objects};
-    return Allocate(context, rule, images);
+    return Allocate(context, attributes.rule, images);
   }
 
  private:

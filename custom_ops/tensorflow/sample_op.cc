@@ -1,5 +1,6 @@
 // Registration of AwsdetSample, and its CPU kernel.
 #include "tensorflow/candidate_shapes.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
 #include "tensorflow/sample_arguments.h"
@@ -50,27 +51,14 @@ REGISTER_OP("AwsdetSample")
     .Attr("with_truth: bool = false")
     .SetShapeFn(SampleShape);
 
-class SampleOp : public OpKernel {
- public:
-  explicit SampleOp(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, ReadSampleRule(context, &rule_, &with_truth_));
-  }
+Status RunSample(OpKernelContext* context, const SampleAttributes& attributes, const SampleCall& call) {
+  const int64_t wrong = Sample(call.input, attributes.rule, WorkerThreads(context), call.samples);
+  if (wrong < 0) return OkStatus();
+  return InvalidArgument("sample: matched has object ", call.input.matched[wrong], " for a positive of an image with ",
+                         call.input.objects, " objects");
+}
 
-  void Compute(OpKernelContext* context) override {
-    SampleArguments arguments;
-    OP_REQUIRES_OK(context, arguments.Read(context, rule_, with_truth_));
-    const int64_t wrong = Sample(arguments.input, rule_, WorkerThreads(context), arguments.samples);
-    OP_REQUIRES(context, wrong < 0,
-                InvalidArgument("sample: matched has object ", arguments.input.matched[std::max<int64_t>(wrong, 0)],
-                                " for a positive of an image with ", arguments.input.objects, " objects"));
-  }
-
- private:
-  SampleRule rule_;
-  bool with_truth_;
-};
-
-REGISTER_KERNEL_BUILDER(Name("AwsdetSample").Device(DEVICE_CPU), SampleOp);
+REGISTER_KERNEL_BUILDER(Name("AwsdetSample").Device(DEVICE_CPU), Kernel<SampleCall, RunSample>);
 
 }  // namespace
 }  // namespace awsdet

@@ -9,36 +9,29 @@
 
 #include "kernels/top_boxes_rule.h"
 #include "tensorflow/box_decoding.h"
+#include "tensorflow/kernel.h"
 #include "tensorflow/op.h"
 
 namespace awsdet {
 
-inline Status ReadRule(OpKernelConstruction* context, TopBoxesRule* rule) {
-  tensorflow::int64 limit;
-  TF_RETURN_IF_ERROR(context->GetAttr("limit", &limit));
-  TF_RETURN_IF_ERROR(context->GetAttr("min_size", &rule->min_size));
-  if (limit < 1 || limit > std::numeric_limits<int32_t>::max()) {
-    return InvalidArgument("top_boxes: limit must be at least 1 and below 2^31, not ", limit);
+struct TopBoxesAttributes {
+  TopBoxesRule rule;
+
+  Status Read(OpKernelConstruction* context) {
+    tensorflow::int64 limit;
+    TF_RETURN_IF_ERROR(context->GetAttr("limit", &limit));
+    TF_RETURN_IF_ERROR(context->GetAttr("min_size", &rule.min_size));
+    if (limit < 1 || limit > std::numeric_limits<int32_t>::max()) {
+      return InvalidArgument("top_boxes: limit must be at least 1 and below 2^31, not ", limit);
+    }
+    rule.limit = limit;
+    if (std::isnan(rule.min_size)) return InvalidArgument("top_boxes: min_size is not a number");
+    return ReadDecoding(context, "top_boxes", &rule.decoding);
   }
-  rule->limit = limit;
-  if (std::isnan(rule->min_size)) return InvalidArgument("top_boxes: min_size is not a number");
-  return ReadDecoding(context, "top_boxes", &rule->decoding);
-}
-
-// The inputs; their lists have one tensor per level.
-struct TopBoxesArguments {
-  OpInputList logits;  // [B, N, C]
-  OpInputList deltas;  // [B, N, 4]
-  const Tensor* anchors;
-  const Tensor* image_size;
-  int64_t chosen;  // M
-
-  int64_t images() const { return logits[0].dim_size(0); }
-  int64_t classes() const { return logits[0].dim_size(2); }
 };
 
 // Checks the shapes of a level, given the first one.
-inline Status CheckLevel(const Tensor& logits, const Tensor& deltas, const Tensor& first, int level) {
+inline Status CheckScoredLevel(const Tensor& logits, const Tensor& deltas, const Tensor& first, int level) {
   const std::string number = "[" + std::to_string(level) + "]";
   if (logits.dims() != 3) {
     return InvalidArgument("top_boxes: logits", number, " must be [B, N, C], not ", logits.shape().DebugString());
@@ -56,43 +49,50 @@ inline Status CheckLevel(const Tensor& logits, const Tensor& deltas, const Tenso
                     "[B, N, 4] like logits", number, " ", logits.shape().DebugString());
 }
 
-inline Status ReadArguments(OpKernelContext* context, const TopBoxesRule& rule, TopBoxesArguments* arguments) {
-  TF_RETURN_IF_ERROR(context->input_list("logits", &arguments->logits));
-  TF_RETURN_IF_ERROR(context->input_list("deltas", &arguments->deltas));
-  TF_RETURN_IF_ERROR(context->input("anchors", &arguments->anchors));
-  TF_RETURN_IF_ERROR(context->input("image_size", &arguments->image_size));
-  int64_t anchors = 0;
-  arguments->chosen = 0;
-  for (int level = 0; level < arguments->logits.size(); ++level) {
-    const Tensor& logits = arguments->logits[level];
-    TF_RETURN_IF_ERROR(CheckLevel(logits, arguments->deltas[level], arguments->logits[0], level));
-    anchors += logits.dim_size(1);
-    arguments->chosen += std::min(rule.limit, logits.dim_size(1) * logits.dim_size(2));
-  }
-  if (arguments->classes() < 1) {
-    return InvalidArgument("top_boxes: logits[0] ", arguments->logits[0].shape().DebugString(), " has no class");
-  }
-  TF_RETURN_IF_ERROR(CheckShape("top_boxes: anchors", *arguments->anchors, TensorShape({anchors, 4}),
-                                "[N, 4] for the ", anchors, " anchors of all levels"));
-  return CheckShape("top_boxes: image_size", *arguments->image_size, TensorShape({arguments->images(), 2}),
-                    "[B, 2] for ", arguments->images(), " images");
-}
+// The inputs and outputs of one call; the lists have one tensor per level.
+struct TopBoxesCall {
+  using Attributes = TopBoxesAttributes;
+  OpInputList logits;  // [B, N, C]
+  OpInputList deltas;  // [B, N, 4]
+  const Tensor* anchors;
+  const Tensor* image_size;
+  TopBoxesResult result;
 
-// Allocated results, in the order of the operator's outputs.
-struct TopBoxesOutputs {
-  Tensor *boxes, *logits, *classes, *levels;
+  int64_t images() const { return logits[0].dim_size(0); }
+  int64_t classes() const { return logits[0].dim_size(2); }
 
-  Status Allocate(OpKernelContext* context, const TopBoxesArguments& arguments) {
-    const TensorShape row({arguments.images(), arguments.chosen});
-    TF_RETURN_IF_ERROR(
-        context->allocate_output(0, TensorShape({arguments.images(), arguments.chosen, 4}), &boxes));
-    TF_RETURN_IF_ERROR(context->allocate_output(1, row, &logits));
-    TF_RETURN_IF_ERROR(context->allocate_output(2, row, &classes));
-    return context->allocate_output(3, row, &levels);
+  Status Read(OpKernelContext* context, const TopBoxesAttributes& attributes) {
+    TF_RETURN_IF_ERROR(context->input_list("logits", &logits));
+    TF_RETURN_IF_ERROR(context->input_list("deltas", &deltas));
+    TF_RETURN_IF_ERROR(context->input("anchors", &anchors));
+    TF_RETURN_IF_ERROR(context->input("image_size", &image_size));
+    int64_t count = 0, chosen = 0;
+    for (int level = 0; level < logits.size(); ++level) {
+      TF_RETURN_IF_ERROR(CheckScoredLevel(logits[level], deltas[level], logits[0], level));
+      count += logits[level].dim_size(1);
+      chosen += std::min(attributes.rule.limit, logits[level].dim_size(1) * classes());
+    }
+    if (classes() < 1) {
+      return InvalidArgument("top_boxes: logits[0] ", logits[0].shape().DebugString(), " has no class");
+    }
+    TF_RETURN_IF_ERROR(CheckShape("top_boxes: anchors", *anchors, TensorShape({count, 4}), "[N, 4] for the ", count,
+                                  " anchors of all levels"));
+    TF_RETURN_IF_ERROR(CheckShape("top_boxes: image_size", *image_size, TensorShape({images(), 2}), "[B, 2] for ",
+                                  images(), " images"));
+    return Allocate(context, chosen);
   }
-  TopBoxesResult result() const {
-    return {boxes->flat<float>().data(), logits->flat<float>().data(), classes->flat<int32_t>().data(),
-            levels->flat<int32_t>().data()};
+
+ private:
+  Status Allocate(OpKernelContext* context, int64_t chosen) {
+    const TensorShape row({images(), chosen});
+    Tensor *boxes, *top_logits, *labels, *levels;
+    TF_RETURN_IF_ERROR(context->allocate_output(0, TensorShape({images(), chosen, 4}), &boxes));
+    TF_RETURN_IF_ERROR(context->allocate_output(1, row, &top_logits));
+    TF_RETURN_IF_ERROR(context->allocate_output(2, row, &labels));
+    TF_RETURN_IF_ERROR(context->allocate_output(3, row, &levels));
+    result = {boxes->flat<float>().data(), top_logits->flat<float>().data(), labels->flat<int32_t>().data(),
+              levels->flat<int32_t>().data()};
+    return OkStatus();
   }
 };
 

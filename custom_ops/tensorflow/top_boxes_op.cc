@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "tensorflow/kernel.h"
 #include "tensorflow/kernel_type.h"
 #include "tensorflow/op.h"
 #include "tensorflow/parallel.h"
@@ -81,43 +82,24 @@ REGISTER_OP("AwsdetTopBoxes")
     .Doc("The best boxes of each level; see awsdet/ops/top_boxes.py.");
 
 template <typename T>
-class TopBoxesOp : public OpKernel {
- public:
-  explicit TopBoxesOp(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, ReadRule(context, &rule_));
+Status RunTopBoxes(OpKernelContext* context, const TopBoxesAttributes& attributes, const TopBoxesCall& call) {
+  ScoredPyramid<KernelType<T>> input{{},
+                                     call.anchors->flat<float>().data(),
+                                     call.image_size->flat<int32_t>().data(),
+                                     call.images(),
+                                     call.classes()};
+  for (int level = 0; level < call.logits.size(); ++level) {
+    input.levels.push_back({KernelData<T>(call.logits[level]), KernelData<T>(call.deltas[level]),
+                            call.logits[level].dim_size(1)});
   }
+  TopBoxes(input, attributes.rule, WorkerThreads(context), call.result);
+  return OkStatus();
+}
 
-  void Compute(OpKernelContext* context) override {
-    TopBoxesArguments arguments;
-    OP_REQUIRES_OK(context, ReadArguments(context, rule_, &arguments));
-    ScoredPyramid<KernelType<T>> input{{},
-                                       arguments.anchors->flat<float>().data(),
-                                       arguments.image_size->flat<int32_t>().data(),
-                                       arguments.images(),
-                                       arguments.classes()};
-    for (int level = 0; level < arguments.logits.size(); ++level) {
-      input.levels.push_back({Data(arguments.logits[level]), Data(arguments.deltas[level]),
-                              arguments.logits[level].dim_size(1)});
-    }
-    TopBoxesOutputs outputs;
-    OP_REQUIRES_OK(context, outputs.Allocate(context, arguments));
-    TopBoxes(input, rule_, WorkerThreads(context), outputs.result());
-  }
-
- private:
-  static const KernelType<T>* Data(const Tensor& tensor) {
-    return reinterpret_cast<const KernelType<T>*>(tensor.flat<T>().data());
-  }
-
-  TopBoxesRule rule_;
-};
-
-#define AWSDET_REGISTER(T) \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetTopBoxes").Device(DEVICE_CPU).TypeConstraint<T>("T"), TopBoxesOp<T>);
-AWSDET_REGISTER(float)
-AWSDET_REGISTER(Eigen::half)
-AWSDET_REGISTER(Eigen::bfloat16)
-#undef AWSDET_REGISTER
+#define AWSDET_REGISTER(T)                                                                  \
+  REGISTER_KERNEL_BUILDER(Name("AwsdetTopBoxes").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
+                          Kernel<TopBoxesCall, RunTopBoxes<T>>);
+AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
 
 }  // namespace
 }  // namespace awsdet
