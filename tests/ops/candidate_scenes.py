@@ -1,10 +1,9 @@
 """Random images with candidates and objects, for the tests of match and sample."""
 
-import os
-
 import numpy as np
 
-CASES = int(os.environ.get("AWSDET_FUZZ_CASES", "150"))  # of each fuzz test
+from tests.ops import fuzz
+
 # Boxes that a detector should not give; their areas do not overflow.
 ODD = [(5, 5, 5, 5), (9, 9, 3, 4), (-500, -500, -400, -300), (-9e8, -9e8, 9e8, 9e8), (0, 0, 1e-20, 1e-20), (0, 0, 0, 0)]
 
@@ -32,9 +31,10 @@ def lattice(random, count):
 
 def scene(random, images=None, count=None, objects=None):
     """The arguments candidates, valid, boxes, is_target, is_crowd of `match`."""
-    images = int(random.integers(0, 4)) if images is None else images
-    count = int(random.choice([0, 1, 2, 63, 64, 65, 200, 700])) if count is None else count
-    objects = int(random.choice([0, 1, 2, 7, 63, 64, 65, 130])) if objects is None else objects
+    images = fuzz.images(random) if images is None else images
+    small = images > 3
+    count = int(random.choice([0, 1, 2, 20, 63, 64, 65, *([] if small else [200, 700])])) if count is None else count
+    objects = int(random.choice([0, 1, 2, 7, *([] if small else [63, 64, 65, 130])])) if objects is None else objects
     extent, coarse = float(random.choice([20, 100, 400])), bool(random.integers(0, 2))
     if random.random() < 0.3:
         candidates = lattice(random, count)

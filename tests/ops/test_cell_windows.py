@@ -1,14 +1,6 @@
-"""The compiled 3x3 windows, forward and gradient, against their plain twin and sums in float64.
+"""The compiled 3x3 windows, forward and gradient, against their plain twin and sums in float64."""
 
-AWSDET_FUZZ sets the number of random images of the last test.
-"""
-
-import hashlib
-import json
-import os
-import pathlib
-import subprocess
-import sys
+import functools
 
 import numpy as np
 import pytest
@@ -17,8 +9,8 @@ import tensorflow as tf
 from awsdet.ops import library
 from awsdet.ops.cell_windows import cell_windows
 from awsdet.ops.reference import cell_windows as plain
+from tests.ops import fuzz, threads
 
-ROOT = pathlib.Path(__file__).parents[2]
 DTYPES = pytest.mark.parametrize("dtype", [tf.float32, tf.float16, tf.bfloat16], ids=lambda dtype: dtype.name)
 
 
@@ -198,61 +190,23 @@ def test_one_trace_serves_all_sizes():
 def fingerprint():
     """A digest of every bit of a large enough case, in three dtypes."""
     random = np.random.default_rng(3)
-    digest = hashlib.sha256()
+    found = []
     for dtype in (tf.float32, tf.float16, tf.bfloat16):
         sizes = [(100, 168), (50, 84), (25, 42)]
         pyramid = [tf.constant(random.normal(size=(4, h, w, 256)), dtype) for h, w in sizes]
         index = tf.constant(random.integers(0, 3 * 1000, (4, 256)), tf.int32)
         weights = tf.constant(random.normal(size=(4, 256, 9, 256)), dtype)
-        for array in windows_and_gradient(cell_windows, pyramid, index, 3, weights)[0]:
-            digest.update(array.tobytes())
-    return digest.hexdigest()
+        found += windows_and_gradient(cell_windows, pyramid, index, 3, weights)[0]
+    return threads.digest(found)
 
 
 def test_the_number_of_threads_changes_no_bit():
-    source = (
-        "import importlib.util, json, sys, tensorflow as tf\n"
-        "tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))\n"
-        "spec = importlib.util.spec_from_file_location('case', sys.argv[2])\n"
-        "case = importlib.util.module_from_spec(spec); spec.loader.exec_module(case)\n"
-        "case.library.PATH = case.pathlib.Path(sys.argv[3])\n"
-        "print(json.dumps(case.fingerprint()))"
-    )
-    found = {fingerprint()}
-    for threads in ("1", "5"):
-        done = subprocess.run(
-            [sys.executable, "-c", source, threads, __file__, library.PATH],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found.add(json.loads(done.stdout))
-    assert len(found) == 1
+    assert threads.change_no_bit(fingerprint)
 
 
-def compare_random_images(count):
-    """With the twin, in graphs that take every size, because thousands of eager calls would take long."""
-    graphs, done, random = {}, 0, np.random.default_rng(0)
-    while done < count:
-        levels, channels, per_cell = random.choice([1, 3, 8]), random.choice([1, 8]), random.choice([1, 3])
-        key = (levels, channels, int(per_cell))
-        if key not in graphs:
-            graphs[key] = _both_operators(*key)
-        batch, samples = random.choice([0, 1, 2, 50]), random.choice([0, 1, 2, 7, 60])
-        sizes = [tuple(random.choice([1, 1, 2, 3, 5, 11], 2)) for _ in range(levels)]
-        pyramid = [random.integers(-9, 9, (batch, h, w, channels)).astype(np.float32) for h, w in sizes]
-        anchors = per_cell * sum(h * w for h, w in sizes)
-        index = anchors - 1 - random.integers(0, min(anchors, random.choice([1, 20, anchors])), (batch, samples))
-        weights = random.integers(-2, 3, (batch, samples, 9, channels)).astype(np.float32)
-        ours, theirs = graphs[key](pyramid, tf.constant(index, tf.int32), weights)
-        for mine, other in zip(ours, theirs, strict=True):
-            np.testing.assert_array_equal(mine, other, err_msg=f"{sizes}, {index.tolist()}")
-        done += batch
+def both_operators(levels, channels, per_cell):
+    """A graph that takes every size, because thousands of eager calls would take long."""
 
-
-def _both_operators(levels, channels, per_cell):
     def results(operator, pyramid, index, weights):
         with tf.GradientTape() as tape:
             tape.watch(pyramid)
@@ -268,5 +222,19 @@ def _both_operators(levels, channels, per_cell):
     )
 
 
+def compare_random_images(random, graphs):
+    levels, channels, per_cell = (int(random.choice(some)) for some in ([1, 3, 8], [1, 8], [1, 3]))
+    batch, samples = fuzz.images(random), random.choice([0, 1, 2, 7, 60])
+    sizes = [tuple(random.choice([1, 1, 2, 3, 5, 11], 2)) for _ in range(levels)]
+    pyramid = [random.integers(-9, 9, (batch, h, w, channels)).astype(np.float32) for h, w in sizes]
+    anchors = per_cell * sum(h * w for h, w in sizes)
+    index = anchors - 1 - random.integers(0, min(anchors, random.choice([1, 20, anchors])), (batch, samples))
+    weights = random.integers(-2, 3, (batch, samples, 9, channels)).astype(np.float32)
+    ours, theirs = graphs(levels, channels, per_cell)(pyramid, tf.constant(index, tf.int32), weights)
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    return batch
+
+
 def test_random_images_equal_the_twin():
-    compare_random_images(int(os.environ.get("AWSDET_FUZZ", "1000")))
+    fuzz.run(functools.partial(compare_random_images, graphs=functools.cache(both_operators)))

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from awsdet.ops.decode_boxes import decode_boxes
 from awsdet.ops.reference import decode_boxes as plain
+from tests.ops import fuzz
 
 OPTIONS = {"stds": (0.1, 0.1, 0.2, 0.2), "max_log_ratio": 4.135166556742356}
 
@@ -33,15 +34,19 @@ def test_equals_the_definition():
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float16, tf.bfloat16], ids=lambda dtype: dtype.name)
-@pytest.mark.parametrize(("classes", "own"), [(1, 1), (5, 5), (5, 1)])
-def test_agrees_with_the_twin(dtype, classes, own):
-    random = np.random.default_rng(1)
-    for images, count in ((0, 3), (1, 0), (1, 1), (2, 300), (8, 9)):
-        arguments = random_call(random, images, count, own, dtype)
+def test_agrees_with_the_twin_on_random_input(dtype):
+    def compare(random):
+        images = fuzz.images(random)
+        count = int(random.choice([0, 1, 2, 9, *([] if images > 3 else [300])]))
+        classes = int(random.choice([1, 1, 5]))
+        arguments = random_call(random, images, count, int(random.choice([1, classes])), dtype)
         ours = decode_boxes(*arguments, num_classes=classes, **OPTIONS)
         twin = plain.decode_boxes(*arguments, num_classes=classes, **OPTIONS)
         np.testing.assert_allclose(ours.boxes, twin.boxes, rtol=1e-6, atol=1e-3)
         np.testing.assert_array_equal(ours.classes, twin.classes)
+        return images
+
+    fuzz.run(compare, -(-fuzz.CASES // 3))
 
 
 def test_the_exponential_is_that_of_numpy_rounded_once():

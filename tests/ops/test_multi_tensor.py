@@ -1,6 +1,5 @@
 """The operators on many tensors against TensorFlow's own, one tensor at a time, bit for bit."""
 
-import os
 import threading
 
 import numpy as np
@@ -9,10 +8,10 @@ import tensorflow as tf
 
 from awsdet.ops import library, multi_tensor
 from awsdet.ops.reference import multi_tensor as plain
+from tests.ops import fuzz
 
 CHUNK, LANES = 8192, 128  # as in custom_ops/kernels/multi_tensor.h
 SHAPES = [(), (0,), (1,), (3, 0, 2), (7,), (129,), (3, 3, 4, 5), (CHUNK,), (CHUNK + 1,), (3 * CHUNK + 131,)]
-CASES = int(os.environ.get("AWSDET_FUZZ_CASES", "30"))
 
 
 def arrays(random, shapes, scale=1.0):
@@ -56,38 +55,41 @@ def norm_by_definition(tensors):
     return np.float32(np.sqrt(by_halves(np.array(sums))))
 
 
+def compare_random_tensors(random):
+    """Random shapes, factors and rates."""
+    shapes = some_shapes(random)
+    values, momenta, gradients = (arrays(random, shapes, scale) for scale in (1, 0.1, 10))
+    gradients = of_some_types(random, gradients)
+    ours, theirs = ([variables(values), variables(momenta)] for _ in range(2))
+    options = {
+        "learning_rate": np.float32(random.uniform(0, 0.1)),
+        "factor": np.float32(random.choice([1.0, 1 / 32768, 0.3])),
+        "momentum": float(random.choice([0.0, 0.9])),
+        "weight_decay": float(random.choice([0.0, 1e-4])),
+        "apply": bool(random.uniform() < 0.8),
+    }
+    multi_tensor.sgd_update(*ours, gradients, **options)
+    plain.sgd_update(*theirs, gradients, **options)
+    assert_equal(sum(ours, []), sum(theirs, []))
+    multi_tensor.accumulate(ours[0], gradients, options["factor"])
+    plain.accumulate(theirs[0], gradients, options["factor"])
+    assert_equal(ours[0], theirs[0])
+    decay = {"decay": np.float32(random.choice([0.0, 0.1, 0.999])), "apply": options["apply"]}
+    multi_tensor.moving_average(ours[1], values, **decay)
+    plain.moving_average(theirs[1], values, **decay)
+    assert_equal(ours[1], theirs[1])
+    norm = multi_tensor.global_norm(gradients).numpy()
+    assert norm == norm_by_definition([tf.cast(gradient, tf.float32).numpy() for gradient in gradients])
+    np.testing.assert_allclose(norm, plain.global_norm(gradients), rtol=1e-6)
+    dtype = str(random.choice(["float16", "bfloat16"]))
+    assert_equal(multi_tensor.cast(values, dtype), plain.cast(values, dtype))
+    multi_tensor.set_zero(ours[0])
+    assert_equal(ours[0], [np.zeros(shape, np.float32) for shape in shapes])
+    return len(shapes)
+
+
 def test_all_are_what_tensorflow_computes_one_by_one():
-    """Random shapes, factors and rates. AWSDET_FUZZ_CASES sets the number of cases."""
-    for seed in range(CASES):
-        random = np.random.default_rng(seed)
-        shapes = some_shapes(random)
-        values, momenta, gradients = (arrays(random, shapes, scale) for scale in (1, 0.1, 10))
-        gradients = of_some_types(random, gradients)
-        ours, theirs = ([variables(values), variables(momenta)] for _ in range(2))
-        options = {
-            "learning_rate": np.float32(random.uniform(0, 0.1)),
-            "factor": np.float32(random.choice([1.0, 1 / 32768, 0.3])),
-            "momentum": float(random.choice([0.0, 0.9])),
-            "weight_decay": float(random.choice([0.0, 1e-4])),
-            "apply": bool(random.uniform() < 0.8),
-        }
-        multi_tensor.sgd_update(*ours, gradients, **options)
-        plain.sgd_update(*theirs, gradients, **options)
-        assert_equal(sum(ours, []), sum(theirs, []))
-        multi_tensor.accumulate(ours[0], gradients, options["factor"])
-        plain.accumulate(theirs[0], gradients, options["factor"])
-        assert_equal(ours[0], theirs[0])
-        decay = {"decay": np.float32(random.choice([0.0, 0.1, 0.999])), "apply": options["apply"]}
-        multi_tensor.moving_average(ours[1], values, **decay)
-        plain.moving_average(theirs[1], values, **decay)
-        assert_equal(ours[1], theirs[1])
-        norm = multi_tensor.global_norm(gradients).numpy()
-        assert norm == norm_by_definition([tf.cast(gradient, tf.float32).numpy() for gradient in gradients])
-        np.testing.assert_allclose(norm, plain.global_norm(gradients), rtol=1e-6)
-        dtype = str(random.choice(["float16", "bfloat16"]))
-        assert_equal(multi_tensor.cast(values, dtype), plain.cast(values, dtype))
-        multi_tensor.set_zero(ours[0])
-        assert_equal(ours[0], [np.zeros(shape, np.float32) for shape in shapes])
+    fuzz.run(compare_random_tensors)
 
 
 def test_without_a_factor_it_is_resource_apply_momentum():

@@ -1,5 +1,6 @@
 """The compiled NMS against the definition, box by box, and against its twin."""
 
+import functools
 import pathlib
 
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from awsdet.ops.nms import nms
 from awsdet.ops.reference import nms as plain
+from tests.ops import fuzz
 from tests.parity import ops as parity
 
 METHODS = ("hard", "linear", "gaussian")
@@ -138,6 +140,39 @@ def test_agrees_with_the_twin(method):
         for part in ("indices", "count", "boxes", "classes", "valid"):
             np.testing.assert_array_equal(getattr(ours, part), getattr(twin, part))
         np.testing.assert_allclose(ours.scores, twin.scores, rtol=1e-5)
+
+
+def both_operators(method, iou_threshold, score_threshold, limit):
+    """A graph that takes every size, because loops are faster there."""
+    options = {"iou_threshold": iou_threshold, "score_threshold": score_threshold, "max_output": limit}
+    signature = [tf.TensorSpec([None, None, 4]), tf.TensorSpec([None, None]), tf.TensorSpec([None, None], tf.int32)]
+    return tf.function(
+        lambda *scene: [operator(*scene, **options, method=method) for operator in (nms, plain.nms)],
+        input_signature=signature,
+    )
+
+
+def compare_random_images(random, method, graphs):
+    images, classes = fuzz.images(random), int(random.choice([1, 3, 40]))
+    count = int(random.choice([0, 1, 2, 15, 16, 17, *([] if images > 3 else [70, 300])]))
+    boxes, scores, classes = random_scene(random, images, count, classes, span=float(random.choice([5, 80])))
+    if random.integers(2):  # ties of scores and overlaps
+        boxes, scores = np.round(boxes / 4) * 4, (np.round(8 * scores) / 8).astype(np.float32)
+    odd = random.random((images, count)) < random.choice([0, 0.1])
+    boxes[..., 1] = np.where(odd, random.choice([np.nan, np.inf], odd.shape), boxes[..., 1])
+    scores = np.where(random.random(odd.shape) < 0.02, np.float32(np.nan), scores)
+    options = (float(random.choice([0.0, 0.3, 0.7])), float(random.choice([0.0, 0.2])), int(random.choice([1, 30])))
+    ours, twin = graphs(method, *options)(boxes, scores, classes)
+    for part in ("indices", "count", "boxes", "classes", "valid"):
+        np.testing.assert_array_equal(getattr(ours, part), getattr(twin, part))
+    np.testing.assert_allclose(ours.scores, twin.scores, rtol=1e-5)
+    return images
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_random_images_equal_the_twin(method):
+    graphs = functools.cache(both_operators)
+    fuzz.run(functools.partial(compare_random_images, method=method, graphs=graphs), -(-fuzz.CASES // 3))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -3,13 +3,6 @@
 tests/parity compares it with the reference file.
 """
 
-import hashlib
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,8 +10,8 @@ import tensorflow as tf
 from awsdet.ops import library
 from awsdet.ops.reference import roi_align as plain
 from awsdet.ops.roi_align import roi_align
+from tests.ops import threads
 
-ROOT = pathlib.Path(__file__).parents[2]
 NAN, INF = float("nan"), float("inf")
 
 
@@ -325,35 +318,15 @@ def test_static_shapes_are_known():
 def fingerprint():
     """A digest of every bit of a large enough case, in three dtypes: several tiles and ranges for any thread count."""
     random = np.random.default_rng(3)
-    digest = hashlib.sha256()
+    found = []
     for dtype in (tf.float32, tf.float16, tf.bfloat16):
         pyramid = [tf.constant(random.normal(size=(2, 160 // s, 240 // s, 96)), dtype) for s in (4, 8)]
         corner, size = random.uniform(0, 160, (300, 2)), np.exp(random.uniform(2, 5, (300, 2)))
         boxes = tf.constant(np.concatenate([corner, corner + size], axis=1), tf.float32)
         index = tf.constant(random.integers(0, 2, 300), tf.int32)
-        for tensor in pool_and_gradient(roi_align, pyramid, boxes, index, strides=[4, 8], output_size=7):
-            digest.update(tensor.tobytes())
-    return digest.hexdigest()
+        found += pool_and_gradient(roi_align, pyramid, boxes, index, strides=[4, 8], output_size=7)
+    return threads.digest(found)
 
 
 def test_the_number_of_threads_changes_no_bit():
-    source = (
-        "import importlib.util, json, sys, tensorflow as tf\n"
-        "tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))\n"
-        "spec = importlib.util.spec_from_file_location('case', sys.argv[2])\n"
-        "case = importlib.util.module_from_spec(spec); spec.loader.exec_module(case)\n"
-        "case.library.PATH = case.pathlib.Path(sys.argv[3])\n"
-        "print(json.dumps(case.fingerprint()))"
-    )
-    found = {fingerprint()}
-    for threads in ("1", "5"):
-        done = subprocess.run(
-            [sys.executable, "-c", source, threads, __file__, library.PATH],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found.add(json.loads(done.stdout))
-    assert len(found) == 1
+    assert threads.change_no_bit(fingerprint)

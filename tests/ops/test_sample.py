@@ -8,6 +8,7 @@ from awsdet.ops.match import Match, match
 from awsdet.ops.reference import sample as plain
 from awsdet.ops.sample import sample
 from tests.ops import candidate_scenes as scenes
+from tests.ops import fuzz
 
 ARGUMENTS = {
     "positive": tf.ones([2, 5], tf.bool),
@@ -36,8 +37,8 @@ def keys_of(random, shape):
 
 def test_equals_the_twin():
     drawn = np.zeros(2)
-    for case in range(scenes.CASES):
-        random = np.random.default_rng(case)
+
+    def compare(random):
         scene, rule, with_truth = scenes.scene(random), scenes.rule(random), bool(random.integers(0, 2))
         if scene[2].shape[1] == 0:
             rule["positive_iou"] = 0.5  # 0 would make every candidate positive, also without an object
@@ -49,8 +50,11 @@ def test_equals_the_twin():
         options = {"size": size, "positive_limit": limit, "background": 9, "stds": (0.1, 0.1, 0.2, 0.2)}
         arguments = (matched, keys_of(random, matched.index.shape), candidates, boxes, classes)
         ours = sample(*arguments, **options, with_truth=with_truth)
-        assert scenes.equal(ours, plain.sample(*arguments, **options, with_truth=with_truth)), f"case {case}"
-        drawn += np.sum(ours.counts, axis=0)
+        assert scenes.equal(ours, plain.sample(*arguments, **options, with_truth=with_truth))
+        drawn[:] += np.sum(ours.counts, axis=0)
+        return len(boxes)
+
+    fuzz.run(compare)
     assert (drawn > 1000).all()
 
 

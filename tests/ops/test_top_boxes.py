@@ -1,9 +1,4 @@
-"""The compiled top_boxes against the definition and against its twin, on random input of every odd kind.
-
-AWSDET_FUZZ_CASES sets the number of random inputs.
-"""
-
-import os
+"""The compiled top_boxes against the definition and against its twin, on random input of every odd kind."""
 
 import numpy as np
 import pytest
@@ -11,16 +6,17 @@ import tensorflow as tf
 
 from awsdet.ops.reference import top_boxes as plain
 from awsdet.ops.top_boxes import top_boxes
+from tests.ops import fuzz
 
-CASES = int(os.environ.get("AWSDET_FUZZ_CASES", "150"))
 RATIO = 4.135166556742356
 ODD = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, -3.4028235e38], np.float32)
 
 
 def random_call(random, dtype):
     """Arguments of a call: levels with few anchors and with none, equal, infinite and NaN logits, empty images."""
-    images, classes, levels = random.choice([0, 1, 2, 8]), random.choice([1, 1, 3]), random.integers(1, 5)
-    counts = [int(random.choice([0, 1, 2, 40, 300, 3000], p=[0.1, 0.1, 0.2, 0.3, 0.25, 0.05])) for _ in range(levels)]
+    images, classes, levels = fuzz.images(random), random.choice([1, 1, 3]), random.integers(1, 5)
+    chances = [0.1, 0.1, 0.2, 0.6, 0, 0] if images > 3 else [0.1, 0.1, 0.2, 0.3, 0.25, 0.05]
+    counts = [int(random.choice([0, 1, 2, 40, 300, 3000], p=chances)) for _ in range(levels)]
     logits, deltas, anchors = [], [], []
     coarse, odd = random.integers(2), random.choice([0.0, 0.02, 0.5])
     for count in counts:
@@ -57,11 +53,13 @@ def assert_close_boxes(ours, twin, options):
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float16, tf.bfloat16], ids=lambda dtype: dtype.name)
 def test_agrees_with_the_twin_on_random_input(dtype):
-    random = np.random.default_rng(1)
-    for _ in range(CASES // 3):
+    def compare(random):
         arguments, options = random_call(random, dtype)
         ours, twin = top_boxes(*arguments, **options), plain.top_boxes(*arguments, **options)
         assert_close_boxes(ours, twin, options)
+        return len(arguments[3])
+
+    fuzz.run(compare, -(-fuzz.CASES // 3))
 
 
 def test_equals_the_definition():
