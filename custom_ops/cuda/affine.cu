@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "cuda/for_type.h"
 #include "cuda/vector.h"
 
 namespace awsdet::cuda {
@@ -271,15 +272,9 @@ cudaError_t Affine(DataType type, const AffineSize& size, const AffineParameters
                    const void* residual, bool relu, void* outputs, cudaStream_t stream) {
   if (!IsValid(size)) return cudaErrorInvalidValue;
   if (size.rows == 0 || size.channels == 0) return cudaSuccess;
-  switch (type) {
-    case DataType::kFloat:
-      return Forward<float>(size, parameters, features, residual, relu, outputs, stream);
-    case DataType::kHalf:
-      return Forward<__half>(size, parameters, features, residual, relu, outputs, stream);
-    case DataType::kBFloat16:
-      return Forward<__nv_bfloat16>(size, parameters, features, residual, relu, outputs, stream);
-  }
-  return cudaErrorInvalidValue;
+  return ForType(type, [&](auto element) {
+    return Forward<decltype(element)>(size, parameters, features, residual, relu, outputs, stream);
+  });
 }
 
 size_t AffineGradWorkspaceSize(const AffineSize& size, bool sums) {
@@ -295,15 +290,9 @@ cudaError_t AffineGrad(DataType type, const AffineSize& size, const AffineParame
                        const AffineGradientPointers& gradient, void* workspace, cudaStream_t stream) {
   if (!IsValid(size)) return cudaErrorInvalidValue;
   if (size.channels == 0) return cudaSuccess;
-  switch (type) {
-    case DataType::kFloat:
-      return Gradient<float>(size, parameters, gradient, workspace, stream);
-    case DataType::kHalf:
-      return Gradient<__half>(size, parameters, gradient, workspace, stream);
-    case DataType::kBFloat16:
-      return Gradient<__nv_bfloat16>(size, parameters, gradient, workspace, stream);
-  }
-  return cudaErrorInvalidValue;
+  return ForType(type, [&](auto element) {
+    return Gradient<decltype(element)>(size, parameters, gradient, workspace, stream);
+  });
 }
 
 }  // namespace awsdet::cuda

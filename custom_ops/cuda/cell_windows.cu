@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cuda/block.h"
+#include "cuda/for_type.h"
 #include "cuda/vector.h"
 
 namespace awsdet::cuda {
@@ -200,29 +201,17 @@ cudaError_t CellWindows(DataType type, const CellWindowsProblem& problem, const 
                         const int32_t* anchors, void* windows, bool* chosen, cudaStream_t stream) {
   if (!IsValid(problem)) return cudaErrorInvalidValue;
   if (problem.images * problem.samples == 0) return cudaSuccess;
-  switch (type) {
-    case DataType::kFloat:
-      return Forward<float>(problem, pyramid, anchors, windows, chosen, stream);
-    case DataType::kHalf:
-      return Forward<__half>(problem, pyramid, anchors, windows, chosen, stream);
-    case DataType::kBFloat16:
-      return Forward<__nv_bfloat16>(problem, pyramid, anchors, windows, chosen, stream);
-  }
-  return cudaErrorInvalidValue;
+  return ForType(type, [&](auto element) {
+    return Forward<decltype(element)>(problem, pyramid, anchors, windows, chosen, stream);
+  });
 }
 
 cudaError_t CellWindowsGrad(DataType type, const CellWindowsProblem& problem, const void* windows_gradient,
                             const int32_t* anchors, void* const* pyramid_gradient, cudaStream_t stream) {
   if (!IsValid(problem)) return cudaErrorInvalidValue;
-  switch (type) {
-    case DataType::kFloat:
-      return Grad<float>(problem, windows_gradient, anchors, pyramid_gradient, stream);
-    case DataType::kHalf:
-      return Grad<__half>(problem, windows_gradient, anchors, pyramid_gradient, stream);
-    case DataType::kBFloat16:
-      return Grad<__nv_bfloat16>(problem, windows_gradient, anchors, pyramid_gradient, stream);
-  }
-  return cudaErrorInvalidValue;
+  return ForType(type, [&](auto element) {
+    return Grad<decltype(element)>(problem, windows_gradient, anchors, pyramid_gradient, stream);
+  });
 }
 
 }  // namespace awsdet::cuda

@@ -1,6 +1,7 @@
 // One thread per result.
 #include "cuda/decode_boxes.h"
 
+#include "cuda/for_type.h"
 #include "cuda/vector.h"
 
 namespace awsdet::cuda {
@@ -40,8 +41,9 @@ cudaError_t Run(const DecodeSizes& sizes, const BoxDecoding& rule, const void* d
 cudaError_t DecodeBoxes(DataType type, const DecodeSizes& sizes, const BoxDecoding& rule, const void* deltas,
                         const float* boxes, const int32_t* image_size, float* decoded, int32_t* classes,
                         cudaStream_t stream) {
-  const auto run = type == DataType::kFloat ? Run<float> : type == DataType::kHalf ? Run<__half> : Run<__nv_bfloat16>;
-  return run(sizes, rule, deltas, boxes, image_size, decoded, classes, stream);
+  return ForType(type, [&](auto element) {
+    return Run<decltype(element)>(sizes, rule, deltas, boxes, image_size, decoded, classes, stream);
+  });
 }
 
 }  // namespace awsdet::cuda

@@ -4,6 +4,7 @@
 // is a weighted sum over the rows and columns it touches; the block first lists them ("taps") in shared memory, merged
 // so that each feature pixel is read once a bin, then every thread walks the bins of its output row, for its channels.
 // Neighbouring bins share their border pixels, which the first-level cache still holds.
+#include "cuda/for_type.h"
 #include "cuda/roi_align_device.h"
 
 namespace awsdet::cuda {
@@ -156,15 +157,9 @@ cudaError_t RoiAlign(DataType type, const RoiAlignProblem& problem, const void* 
                      const int32_t* image_index, void* pooled, cudaStream_t stream) {
   if (!IsValid(problem)) return cudaErrorInvalidValue;
   if (problem.rois == 0 || problem.channels == 0) return cudaSuccess;
-  switch (type) {
-    case DataType::kFloat:
-      return RunWidest<float>(problem, pyramid, boxes, image_index, pooled, stream);
-    case DataType::kHalf:
-      return RunWidest<__half>(problem, pyramid, boxes, image_index, pooled, stream);
-    case DataType::kBFloat16:
-      return RunWidest<__nv_bfloat16>(problem, pyramid, boxes, image_index, pooled, stream);
-  }
-  return cudaErrorInvalidValue;
+  return ForType(type, [&](auto element) {
+    return RunWidest<decltype(element)>(problem, pyramid, boxes, image_index, pooled, stream);
+  });
 }
 
 }  // namespace awsdet::cuda

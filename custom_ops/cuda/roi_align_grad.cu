@@ -9,6 +9,7 @@
 // Atomic additions need sums in float32. So half and bfloat16, whose sums would be a copy of the whole pyramid in
 // float32, are always gathered; float32 only if the result must be deterministic.
 #include "cuda/block.h"
+#include "cuda/for_type.h"
 #include "cuda/roi_align_device.h"
 #include "cuda/roi_align_tile.h"
 
@@ -300,18 +301,10 @@ cudaError_t RoiAlignGrad(DataType type, const RoiAlignProblem& problem, const vo
                          const float* boxes, const int32_t* image_index, void* const* pyramid_gradient,
                          void* workspace, bool deterministic, cudaStream_t stream) {
   if (!IsValid(problem)) return cudaErrorInvalidValue;
-  switch (type) {
-    case DataType::kFloat:
-      return Run<float>(problem, pooled_gradient, boxes, image_index, pyramid_gradient, workspace, deterministic,
-                        stream);
-    case DataType::kHalf:
-      return Run<__half>(problem, pooled_gradient, boxes, image_index, pyramid_gradient, workspace, deterministic,
-                         stream);
-    case DataType::kBFloat16:
-      return Run<__nv_bfloat16>(problem, pooled_gradient, boxes, image_index, pyramid_gradient, workspace,
-                                deterministic, stream);
-  }
-  return cudaErrorInvalidValue;
+  return ForType(type, [&](auto element) {
+    return Run<decltype(element)>(problem, pooled_gradient, boxes, image_index, pyramid_gradient, workspace,
+                                  deterministic, stream);
+  });
 }
 
 }  // namespace awsdet::cuda

@@ -15,6 +15,7 @@
 #include <algorithm>
 
 #include "cuda/block.h"
+#include "cuda/for_type.h"
 #include "cuda/vector.h"
 
 namespace awsdet::cuda {
@@ -331,15 +332,9 @@ cudaError_t TopBoxes(DataType type, const TopBoxesProblem& problem, const TopBox
   AWSDET_RETURN_IF_ERROR(TopBoxesWorkspaceSize(problem, &needed));
   if (needed > workspace_bytes) return cudaErrorInvalidValue;
   Key* const keys = static_cast<Key*>(workspace);
-  switch (type) {
-    case DataType::kFloat:
-      return Run<float>(problem, inputs, keys, result, stream);
-    case DataType::kHalf:
-      return Run<__half>(problem, inputs, keys, result, stream);
-    case DataType::kBFloat16:
-      return Run<__nv_bfloat16>(problem, inputs, keys, result, stream);
-  }
-  return cudaErrorInvalidValue;
+  return ForType(type, [&](auto element) {
+    return Run<decltype(element)>(problem, inputs, keys, result, stream);
+  });
 }
 
 }  // namespace awsdet::cuda

@@ -63,26 +63,16 @@ struct Truth {
 // Written before a function that becomes part of the functions for each vector unit.
 #define AWSDET_INLINE inline __attribute__((always_inline))
 
-AWSDET_INLINE float Least(const float* values) {
+// The least or largest of a block's values; Pick: Smaller or Larger.
+template <float (*Pick)(float, float)>
+AWSDET_INLINE float Extreme(const float* values) {
   float lanes[16];
   for (int64_t j = 0; j < 16; ++j) lanes[j] = values[j];
   for (int64_t i = 16; i < kBlock; i += 16) {
-    for (int64_t j = 0; j < 16; ++j) lanes[j] = Smaller(lanes[j], values[i + j]);
+    for (int64_t j = 0; j < 16; ++j) lanes[j] = Pick(lanes[j], values[i + j]);
   }
   for (int64_t half = 8; half > 0; half /= 2) {
-    for (int64_t j = 0; j < half; ++j) lanes[j] = Smaller(lanes[j], lanes[j + half]);
-  }
-  return lanes[0];
-}
-
-AWSDET_INLINE float Most(const float* values) {
-  float lanes[16];
-  for (int64_t j = 0; j < 16; ++j) lanes[j] = values[j];
-  for (int64_t i = 16; i < kBlock; i += 16) {
-    for (int64_t j = 0; j < 16; ++j) lanes[j] = Larger(lanes[j], values[i + j]);
-  }
-  for (int64_t half = 8; half > 0; half /= 2) {
-    for (int64_t j = 0; j < half; ++j) lanes[j] = Larger(lanes[j], lanes[j + half]);
+    for (int64_t j = 0; j < half; ++j) lanes[j] = Pick(lanes[j], lanes[j + half]);
   }
   return lanes[0];
 }
@@ -101,7 +91,8 @@ void LoadBlock(const float* boxes, int64_t size, Block* block) {
     block->x1[i] = last.x1, block->y1[i] = last.y1, block->x2[i] = last.x2, block->y2[i] = last.y2;
   }
   for (int64_t i = 0; i < kBlock; ++i) block->area[i] = ClampedArea(block->At(i));
-  block->around = {Least(block->x1), Least(block->y1), Most(block->x2), Most(block->y2)};
+  block->around = {Extreme<Smaller>(block->x1), Extreme<Smaller>(block->y1), Extreme<Larger>(block->x2),
+                   Extreme<Larger>(block->y2)};
 }
 
 // Sets bit i if object `first` + i may have a common area with a box in `around`, and a place for a block whose best

@@ -34,12 +34,8 @@ Status RunAffineGrad(OpKernelContext* context, const AffineAttributes&, const Af
   return FromCuda(error, "the gradient of affine");
 }
 
-#define AWSDET_REGISTER(T)                                                                    \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetAffine").Device(DEVICE_GPU).TypeConstraint<T>("T"),     \
-                          Kernel<AffineForward, RunAffine<T>>);                               \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetAffineGrad").Device(DEVICE_GPU).TypeConstraint<T>("T"), \
-                          Kernel<AffineBackward, RunAffineGrad<T>>);
-AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetAffine").Device(DEVICE_GPU), AffineForward, RunAffine)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetAffineGrad").Device(DEVICE_GPU), AffineBackward, RunAffineGrad)
 
 }  // namespace
 }  // namespace awsdet

@@ -88,12 +88,8 @@ Status RunAffineGrad(OpKernelContext* context, const AffineAttributes&, const Af
   return OkStatus();
 }
 
-#define AWSDET_REGISTER(T)                                                                    \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetAffine").Device(DEVICE_CPU).TypeConstraint<T>("T"),     \
-                          Kernel<AffineForward, RunAffine<T>>);                               \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetAffineGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
-                          Kernel<AffineBackward, RunAffineGrad<T>>);
-AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetAffine").Device(DEVICE_CPU), AffineForward, RunAffine)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetAffineGrad").Device(DEVICE_CPU), AffineBackward, RunAffineGrad)
 
 }  // namespace
 }  // namespace awsdet

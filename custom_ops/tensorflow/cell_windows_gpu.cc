@@ -32,13 +32,9 @@ Status RunCellWindowsGrad(OpKernelContext* context, const CellWindowsAttributes&
                   "the gradient of cell_windows");
 }
 
-#define AWSDET_REGISTER(T)                                                                          \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetCellWindows").Device(DEVICE_GPU).TypeConstraint<T>("T"),      \
-                          Kernel<CellWindowsForward, RunCellWindows<T>>);                           \
-  REGISTER_KERNEL_BUILDER(                                                                          \
-      Name("AwsdetCellWindowsGrad").Device(DEVICE_GPU).HostMemory("shapes").TypeConstraint<T>("T"), \
-      Kernel<CellWindowsBackward, RunCellWindowsGrad<T>>);
-AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetCellWindows").Device(DEVICE_GPU), CellWindowsForward, RunCellWindows)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetCellWindowsGrad").Device(DEVICE_GPU).HostMemory("shapes"),
+                                CellWindowsBackward, RunCellWindowsGrad)
 
 }  // namespace
 }  // namespace awsdet

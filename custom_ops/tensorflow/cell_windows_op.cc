@@ -99,12 +99,9 @@ Status RunCellWindowsGrad(OpKernelContext* context, const CellWindowsAttributes&
   return OkStatus();
 }
 
-#define AWSDET_REGISTER(T)                                                                         \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetCellWindows").Device(DEVICE_CPU).TypeConstraint<T>("T"),     \
-                          Kernel<CellWindowsForward, RunCellWindows<T>>);                          \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetCellWindowsGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
-                          Kernel<CellWindowsBackward, RunCellWindowsGrad<T>>);
-AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetCellWindows").Device(DEVICE_CPU), CellWindowsForward, RunCellWindows)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetCellWindowsGrad").Device(DEVICE_CPU),
+                                CellWindowsBackward, RunCellWindowsGrad)
 
 }  // namespace
 }  // namespace awsdet

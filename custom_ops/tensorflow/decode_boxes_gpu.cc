@@ -22,10 +22,7 @@ Status RunDecodeBoxes(OpKernelContext* context, const DecodeBoxesAttributes& att
   return FromCuda(error, "decode_boxes");
 }
 
-#define AWSDET_REGISTER(T)                                                                         \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetDecodeBoxes").Device(DEVICE_GPU).TypeConstraint<T>("T"), \
-                          Kernel<DecodeBoxesCall, RunDecodeBoxes<T>>);
-AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetDecodeBoxes").Device(DEVICE_GPU), DecodeBoxesCall, RunDecodeBoxes)
 
 }  // namespace
 }  // namespace awsdet

@@ -57,10 +57,7 @@ Status RunDecodeBoxes(OpKernelContext* context, const DecodeBoxesAttributes& att
   return OkStatus();
 }
 
-#define AWSDET_REGISTER(T)                                                                     \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetDecodeBoxes").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
-                          Kernel<DecodeBoxesCall, RunDecodeBoxes<T>>);
-AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetDecodeBoxes").Device(DEVICE_CPU), DecodeBoxesCall, RunDecodeBoxes)
 
 }  // namespace
 }  // namespace awsdet

@@ -34,7 +34,13 @@ class Kernel : public OpKernel {
 
 }  // namespace awsdet
 
-// REGISTER(T) for each of the element types that operators on features have.
-#define AWSDET_FOR_EACH_TYPE(REGISTER) REGISTER(float) REGISTER(Eigen::half) REGISTER(Eigen::bfloat16)
+// Registers kernels for each of the element types T that operators on features have. `Name`: as in
+// REGISTER_KERNEL_BUILDER. `Run`: a template of T.
+#define AWSDET_REGISTER_FEATURE_KERNELS(Name, Call, Run)  \
+  AWSDET_REGISTER_FEATURE_KERNEL(Name, Call, Run, float)  \
+  AWSDET_REGISTER_FEATURE_KERNEL(Name, Call, Run, Eigen::half) \
+  AWSDET_REGISTER_FEATURE_KERNEL(Name, Call, Run, Eigen::bfloat16)
+#define AWSDET_REGISTER_FEATURE_KERNEL(Name, Call, Run, T) \
+  REGISTER_KERNEL_BUILDER(Name.TypeConstraint<T>("T"), Kernel<Call, Run<T>>);
 
 #endif  // AWSDET_TENSORFLOW_KERNEL_H_

@@ -67,13 +67,9 @@ Status RunRoiAlignGrad(OpKernelContext* context, const RoiAlignAttributes& attri
   return FromCuda(error, "the gradient of roi_align");
 }
 
-#define AWSDET_REGISTER(T)                                                                  \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlign").Device(DEVICE_GPU).TypeConstraint<T>("T"), \
-                          Kernel<RoiAlignForward, RunRoiAlign<T>>);                         \
-  REGISTER_KERNEL_BUILDER(                                                                  \
-      Name("AwsdetRoiAlignGrad").Device(DEVICE_GPU).HostMemory("shapes").TypeConstraint<T>("T"), \
-      Kernel<RoiAlignBackward, RunRoiAlignGrad<T>>);
-AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetRoiAlign").Device(DEVICE_GPU), RoiAlignForward, RunRoiAlign)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetRoiAlignGrad").Device(DEVICE_GPU).HostMemory("shapes"),
+                                RoiAlignBackward, RunRoiAlignGrad)
 
 }  // namespace
 }  // namespace awsdet

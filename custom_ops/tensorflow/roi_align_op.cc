@@ -135,12 +135,8 @@ Status RunRoiAlignGrad(OpKernelContext* context, const RoiAlignAttributes& attri
   return OkStatus();
 }
 
-#define AWSDET_REGISTER(T)                                                                      \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlign").Device(DEVICE_CPU).TypeConstraint<T>("T"),     \
-                          Kernel<RoiAlignForward, RunRoiAlign<T>>);                             \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetRoiAlignGrad").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
-                          Kernel<RoiAlignBackward, RunRoiAlignGrad<T>>);
-AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetRoiAlign").Device(DEVICE_CPU), RoiAlignForward, RunRoiAlign)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetRoiAlignGrad").Device(DEVICE_CPU), RoiAlignBackward, RunRoiAlignGrad)
 
 }  // namespace
 }  // namespace awsdet

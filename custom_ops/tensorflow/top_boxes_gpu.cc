@@ -36,10 +36,7 @@ Status RunTopBoxes(OpKernelContext* context, const TopBoxesAttributes& attribute
                   "top_boxes");
 }
 
-#define AWSDET_REGISTER(T)                                                                  \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetTopBoxes").Device(DEVICE_GPU).TypeConstraint<T>("T"), \
-                          Kernel<TopBoxesCall, RunTopBoxes<T>>);
-AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetTopBoxes").Device(DEVICE_GPU), TopBoxesCall, RunTopBoxes)
 
 }  // namespace
 }  // namespace awsdet

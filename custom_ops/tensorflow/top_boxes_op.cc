@@ -96,10 +96,7 @@ Status RunTopBoxes(OpKernelContext* context, const TopBoxesAttributes& attribute
   return OkStatus();
 }
 
-#define AWSDET_REGISTER(T)                                                                  \
-  REGISTER_KERNEL_BUILDER(Name("AwsdetTopBoxes").Device(DEVICE_CPU).TypeConstraint<T>("T"), \
-                          Kernel<TopBoxesCall, RunTopBoxes<T>>);
-AWSDET_FOR_EACH_TYPE(AWSDET_REGISTER)
+AWSDET_REGISTER_FEATURE_KERNELS(Name("AwsdetTopBoxes").Device(DEVICE_CPU), TopBoxesCall, RunTopBoxes)
 
 }  // namespace
 }  // namespace awsdet

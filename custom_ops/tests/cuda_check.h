@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cuda/launch.h"
+#include "kernels/low_precision.h"
 
 namespace awsdet::cuda {
 
@@ -68,6 +69,14 @@ class Random {
  private:
   std::mt19937_64 engine_;
 };
+
+// `count` numbers from -2 to 2 of a type of the CPU's kernels.
+template <typename T>
+std::vector<T> RandomValues(Random& random, int64_t count) {
+  std::vector<T> values(count);
+  for (T& value : values) awsdet::FromFloat(random.Uniform(-2, 2), &value);
+  return values;
+}
 
 // Makes `count` boxes in an image of `extent` pixels. Every sixth one is a box that a detector should never give.
 inline std::vector<float> RandomBoxes(Random& random, int64_t count, float extent) {

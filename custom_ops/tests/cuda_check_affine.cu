@@ -6,13 +6,6 @@ namespace awsdet::cuda {
 namespace {
 
 template <typename T>
-std::vector<T> RandomValues(Random& random, int64_t count) {
-  std::vector<T> values(count);
-  for (T& value : values) awsdet::FromFloat(random.Uniform(-2, 2), &value);
-  return values;
-}
-
-template <typename T>
 struct Case {
   AffineSize size{};
   bool norm = false, relu = false, residual = false, sums = false;

@@ -46,13 +46,6 @@ Case Draw(Random& random) {
   return drawn;
 }
 
-template <typename Kernel>
-std::vector<Kernel> RandomValues(Random& random, int64_t count) {
-  std::vector<Kernel> values(count);
-  for (Kernel& value : values) FromFloat(random.Uniform(-4, 4), &value);
-  return values;
-}
-
 template <typename T>
 bool SameBits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);

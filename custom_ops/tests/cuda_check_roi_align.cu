@@ -30,13 +30,6 @@ struct Case {
 };
 
 template <typename T>
-std::vector<T> RandomValues(Random& random, size_t count) {
-  std::vector<T> values(count);
-  for (T& value : values) awsdet::FromFloat(random.Uniform(-2, 2), &value);
-  return values;
-}
-
-template <typename T>
 Case<T> Draw(Random& random, const char* type) {
   Case<T> drawn;
   RoiAlignProblem& problem = drawn.problem;

@@ -12,13 +12,18 @@ import pytest
 from tests.cluster.jobs import exchange, rank_of
 
 
-def test_process_of_a_rank_is_killed(cluster, engine, tmp_path):
+def kill_a_rank(cluster, engine, tmp_path):
+    """Kills rank 1 of a job on two hosts, and checks how the job ends."""
     job = exchange(cluster, engine, tmp_path)
     assert cluster.hosts[1].signal(signal.SIGKILL, rank_of(engine)) == 1
     ended = job.finish()
     assert ended.code == 1
     assert f"rank 1 ({cluster.hosts[1].name}) failed first: ended by signal 9, SIGKILL" in ended.last
     assert cluster.left_over() == []
+
+
+def test_process_of_a_rank_is_killed(cluster, engine, tmp_path):
+    kill_a_rank(cluster, engine, tmp_path)
 
 
 def test_all_processes_of_a_host_are_killed(cluster, engine, tmp_path):

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from tests.cluster.jobs import ROOT, exchange, rank_of
+from tests.cluster.jobs import ROOT
 from tests.cluster.ports import MARK, PortCluster, missing
+from tests.cluster.test_faults import kill_a_rank
 from tests.cluster.test_hosts import wait_until
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
@@ -55,12 +56,7 @@ def test_processes_are_found_by_host(cluster):
 
 def test_rank_is_killed_on_hosts_without_namespaces(cluster, engine, tmp_path):
     """The ranks of the second host are those that its sshd has started."""
-    job = exchange(cluster, engine, tmp_path)
-    assert cluster.hosts[1].signal(signal.SIGKILL, rank_of(engine)) == 1
-    ended = job.finish()
-    assert ended.code == 1
-    assert f"rank 1 ({cluster.hosts[1].name}) failed first: ended by signal 9, SIGKILL" in ended.last
-    assert cluster.left_over() == []
+    kill_a_rank(cluster, engine, tmp_path)
 
 
 KEPT = """

@@ -7,6 +7,15 @@ from tests.ops import fuzz
 # Boxes that a detector should not give; their areas do not overflow.
 ODD = [(5, 5, 5, 5), (9, 9, 3, 4), (-500, -500, -400, -300), (-9e8, -9e8, 9e8, 9e8), (0, 0, 1e-20, 1e-20), (0, 0, 0, 0)]
 
+# The options of `match` but with_truth, as for the RPN.
+RULE = {
+    "positive_iou": 0.7,
+    "negative_iou": 0.3,
+    "low_quality_matches": True,
+    "min_positive_iou": 0.3,
+    "ignore_iof": 0.5,
+}
+
 
 def boxes(random, shape, extent, coarse):
     """float32 [*shape, 4]; on a grid of 4 px if `coarse`, so that many overlaps are equal. Every eighth box is odd."""

@@ -12,13 +12,6 @@ from awsdet.ops.reference import match as plain
 from tests.ops import candidate_scenes as scenes
 from tests.ops import fuzz
 
-RULE = {
-    "positive_iou": 0.7,
-    "negative_iou": 0.3,
-    "low_quality_matches": True,
-    "min_positive_iou": 0.3,
-    "ignore_iof": 0.5,
-}
 ARGUMENTS = {
     "candidates": tf.zeros([2, 5, 4]),
     "valid": tf.ones([2, 5], tf.bool),
@@ -52,7 +45,7 @@ def test_many_anchors_in_lines_equal_the_twin():
     is_crowd = random.random((2, 90)) < 0.1
     arguments = (candidates, np.ones((2, 20_000), bool), truth, ~is_crowd, is_crowd)
     for lowest in (0.0, 0.3):
-        rule = {**RULE, "min_positive_iou": lowest}
+        rule = {**scenes.RULE, "min_positive_iou": lowest}
         ours = match(*arguments, **rule)
         assert scenes.equal(ours, plain.match(*arguments, **rule)) and np.sum(ours.positive) > 100
 
@@ -60,10 +53,10 @@ def test_many_anchors_in_lines_equal_the_twin():
 def test_an_image_does_not_depend_on_its_batch():
     arguments = scenes.scene(np.random.default_rng(2), images=4, count=500, objects=20)
     candidates, *rest = (np.broadcast_to(arguments[0], (4, 500, 4)), *arguments[1:])
-    together = match(candidates, *rest, **RULE)
+    together = match(candidates, *rest, **scenes.RULE)
     for image in range(4):
         one = slice(image, image + 1)
-        alone = match(candidates[one], *(part[one] for part in rest), **RULE)
+        alone = match(candidates[one], *(part[one] for part in rest), **scenes.RULE)
         for ours, theirs in zip(alone, together):
             assert np.array_equal(ours[0], theirs[image])
 
@@ -72,7 +65,7 @@ def test_without_objects_or_candidates():
     for images, count, objects in ((2, 4, 0), (2, 0, 3), (0, 4, 3), (2, 0, 0)):
         arguments = scenes.scene(np.random.default_rng(1), images=images, count=count, objects=objects)
         for with_truth in (False, True):
-            found = match(*arguments, **RULE, with_truth=with_truth)
+            found = match(*arguments, **scenes.RULE, with_truth=with_truth)
             assert found.index.shape == (images, count + with_truth * objects)
             if objects == 0:
                 assert not np.any(found.positive) and np.array_equal(found.negative, arguments[1])
@@ -81,7 +74,7 @@ def test_without_objects_or_candidates():
 def test_shapes_are_known_in_a_graph():
     @tf.function(autograph=False)
     def shapes(candidates, valid, boxes, flags):
-        found = match(candidates, valid, boxes, flags, flags, **RULE, with_truth=True)
+        found = match(candidates, valid, boxes, flags, flags, **scenes.RULE, with_truth=True)
         assert found.positive.shape == found.index.shape == (2, 8)
         return found.index
 
@@ -106,9 +99,9 @@ def test_shapes_are_known_in_a_graph():
 def test_wrong_arguments_are_named(name, value, words, in_a_graph):
     call = tf.function(match, autograph=False) if in_a_graph else match
     with pytest.raises((tf.errors.InvalidArgumentError, ValueError), match=f"match: {words}"):
-        call(**{**ARGUMENTS, name: value}, **RULE)
+        call(**{**ARGUMENTS, name: value}, **scenes.RULE)
 
 
 def test_an_attribute_that_is_not_a_number_is_refused():
     with pytest.raises(tf.errors.InvalidArgumentError, match="match: an attribute is not a number"):
-        match(**ARGUMENTS, **{**RULE, "negative_iou": float("nan")})
+        match(**ARGUMENTS, **{**scenes.RULE, "negative_iou": float("nan")})

@@ -4,14 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from awsdet.ops.reference.match import match
+from tests.ops.candidate_scenes import RULE
 
-RULE = {
-    "positive_iou": 0.7,
-    "negative_iou": 0.3,
-    "low_quality_matches": True,
-    "min_positive_iou": 0.3,
-    "ignore_iof": 0.5,
-}
 # IoU with the first object: 1, 0.5, 0.2, 0; the second object touches none.
 CANDIDATES = tf.constant([[0.0, 0, 10, 10], [0, 0, 10, 5], [0, 0, 2, 10], [30, 30, 40, 40]])
 OBJECTS = tf.constant([[[0.0, 0, 10, 10], [70, 70, 80, 80]]])
