@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/data_type.h"
 #include "cuda/launch.h"
 #include "kernels/low_precision.h"
 
@@ -76,6 +77,14 @@ std::vector<T> RandomValues(Random& random, int64_t count) {
   std::vector<T> values(count);
   for (T& value : values) awsdet::FromFloat(random.Uniform(-2, 2), &value);
   return values;
+}
+
+// Calls check(zero, type, name) for each element type: with a zero of the CPU's kernels, and the launchers' name of it.
+template <typename Function>
+void ForEachType(const Function& check) {
+  check(float{}, DataType::kFloat, "float32");
+  check(Half{}, DataType::kHalf, "half");
+  check(Bfloat16{}, DataType::kBFloat16, "bfloat16");
 }
 
 // Makes `count` boxes in an image of `extent` pixels. Every sixth one is a box that a detector should never give.

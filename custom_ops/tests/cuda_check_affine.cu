@@ -152,9 +152,9 @@ void CheckType(Random& random, DataType type, const char* name, Verdict* verdict
 void CheckAffine(int cases, uint64_t seed, Verdict* verdict) {
   Random random(seed);
   for (int i = 0; i < cases; ++i) {
-    CheckType<float>(random, DataType::kFloat, "float32", verdict);
-    CheckType<Half>(random, DataType::kHalf, "half", verdict);
-    CheckType<Bfloat16>(random, DataType::kBFloat16, "bfloat16", verdict);
+    ForEachType([&](auto zero, DataType type, const char* name) {
+      CheckType<decltype(zero)>(random, type, name, verdict);
+    });
   }
   verdict->Check(Affine(DataType::kFloat, {-1, 4}, {}, nullptr, nullptr, false, nullptr, nullptr) ==
                      cudaErrorInvalidValue,

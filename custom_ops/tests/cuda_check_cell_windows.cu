@@ -132,12 +132,10 @@ void CheckCellWindows(int cases, uint64_t seed, Verdict* verdict) {
   Random random(seed);
   for (int i = 0; i < cases; ++i) {
     const Case drawn = Draw(random);
-    CheckForward<float>(drawn, DataType::kFloat, random, verdict);
-    CheckGradient<float>(drawn, DataType::kFloat, random, verdict);
-    CheckForward<Half>(drawn, DataType::kHalf, random, verdict);
-    CheckGradient<Half>(drawn, DataType::kHalf, random, verdict);
-    CheckForward<Bfloat16>(drawn, DataType::kBFloat16, random, verdict);
-    CheckGradient<Bfloat16>(drawn, DataType::kBFloat16, random, verdict);
+    ForEachType([&](auto zero, DataType type, const char*) {
+      CheckForward<decltype(zero)>(drawn, type, random, verdict);
+      CheckGradient<decltype(zero)>(drawn, type, random, verdict);
+    });
   }
   CheckStrays(verdict);
 }

@@ -183,9 +183,9 @@ void CheckType(Random& random, DataType type, const char* name, Verdict* verdict
 void CheckRoiAlign(int cases, uint64_t seed, Verdict* verdict) {
   Random random(seed);
   for (int i = 0; i < cases; ++i) {
-    CheckType<float>(random, DataType::kFloat, "float32", verdict);
-    CheckType<Half>(random, DataType::kHalf, "half", verdict);
-    CheckType<Bfloat16>(random, DataType::kBFloat16, "bfloat16", verdict);
+    ForEachType([&](auto zero, DataType type, const char* name) {
+      CheckType<decltype(zero)>(random, type, name, verdict);
+    });
   }
   CheckStrangeImage(random, verdict);
   CheckLargestOutput(random, verdict);

@@ -132,9 +132,9 @@ void CheckOne(DataType type, const char* name, Random& random, Verdict* verdict)
 void CheckTopBoxes(int cases, uint64_t seed, Verdict* verdict) {
   Random random(seed);
   for (int i = 0; i < cases; ++i) {
-    CheckOne<float>(DataType::kFloat, "float32", random, verdict);
-    CheckOne<Half>(DataType::kHalf, "half", random, verdict);
-    CheckOne<Bfloat16>(DataType::kBFloat16, "bfloat16", random, verdict);
+    ForEachType([&](auto zero, DataType type, const char* name) {
+      CheckOne<decltype(zero)>(type, name, random, verdict);
+    });
   }
   TopBoxesProblem wrong{};
   wrong.classes = wrong.num_levels = 1;

@@ -14,6 +14,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
+from tests.cluster import machine
 from tests.cluster.machine import Machine, left_over
 
 DOMAIN = "10.77.0"
@@ -25,27 +26,12 @@ hostname {name} && mount -t tmpfs tmpfs /run && mkdir /run/sshd && mount -t tmpf
 mount --bind {folder}/hosts /etc/hosts && mount --bind {folder}/ssh_config /etc/ssh/ssh_config &&
 {{ [ ! -d ~/.ssh ] || mount -t tmpfs tmpfs ~/.ssh; }} && ip link set lo up && echo ready && while read -r _; do :; done
 """
-SSHD = """
-Port {port}
+SSHD = f"""
+Port {{port}}
 ListenAddress 0.0.0.0
-HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/user_key.pub
 PidFile /run/sshd.pid
-StrictModes no
-PermitRootLogin yes
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-UsePAM no
-MaxStartups 100
-"""
-SSH = """
-Host *
-    IdentityFile {folder}/user_key
-    IdentitiesOnly yes
-    UserKnownHostsFile {folder}/known_hosts
-    GlobalKnownHostsFile /dev/null
-    StrictHostKeyChecking yes
-"""
+{machine.SSHD}"""
+SSH = f"Host *{machine.SSH}"
 
 
 def missing() -> str:

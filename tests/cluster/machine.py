@@ -11,6 +11,25 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+# What the settings of every sshd, and of every ssh client for a host, have in common; `folder` has the keys.
+SSHD = """
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/user_key.pub
+StrictModes no
+PermitRootLogin yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+MaxStartups 100
+"""
+SSH = """
+    IdentityFile {folder}/user_key
+    IdentitiesOnly yes
+    UserKnownHostsFile {folder}/known_hosts
+    GlobalKnownHostsFile /dev/null
+    StrictHostKeyChecking yes
+"""
+
 
 class Process(NamedTuple):
     """A process on a host: its number outside the host, and its command line."""

@@ -18,39 +18,26 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.cluster import machine
 from tests.cluster.machine import Machine, left_over
 
 PROGRAMS = ("ssh", "ssh-keygen", "setpriv", "sed", "/usr/sbin/sshd")
 MARK = "HOST_OF_TEST"  # not one of the variables that the launcher passes on to other hosts
 
-SSHD = """
-Port {port}
-ListenAddress {address}
-HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/user_key.pub
+SSHD = f"""
+Port {{port}}
+ListenAddress {{address}}
 PidFile none
-StrictModes no
-PermitRootLogin yes
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-UsePAM no
-MaxStartups 100
-SetEnv {variable}={mark}
-ForceCommand {folder}/shell_{address}
-"""
+SetEnv {{variable}}={{mark}}
+ForceCommand {{folder}}/shell_{{address}}
+{machine.SSHD}"""
 # Runs what an ssh client asks for, after the replacements of `mount`.
 SHELL = """#!/bin/sh
 exec "${{SHELL:-/bin/sh}}" -c "$(printf '%s\\n' "$SSH_ORIGINAL_COMMAND" | sed -f {folder}/replaced_{address})"
 """
-SSH = """
-Host {address}
-    Port {port}
-    IdentityFile {folder}/user_key
-    IdentitiesOnly yes
-    UserKnownHostsFile {folder}/known_hosts
-    GlobalKnownHostsFile /dev/null
-    StrictHostKeyChecking yes
-"""
+SSH = f"""
+Host {{address}}
+    Port {{port}}{machine.SSH}"""
 
 
 def missing() -> str:
