@@ -1,12 +1,12 @@
-"""Times the CUDA launchers of RoIAlign and NMS beside torchvision's, on one GPU.
+"""Times CUDA launchers on one GPU: RoIAlign and NMS beside torchvision's, affine and decode_boxes beside PyTorch's.
 
     scripts/test_cuda.sh && python benchmarks/cuda_ops.py
 
 Needs PyTorch and torchvision with CUDA (not TensorFlow): the launchers are called through ctypes on the memory of torch
-tensors, on PyTorch's stream. Sizes are those of training: 1024 RoIs of 7 x 7 x 256 on P2-P5 of two images, and 2000
-boxes on each of five levels. Device events take the times; the two sides run in turns and the median is reported. The
-maps of 512 x 512 fit the second-level cache of a large GPU, those of 800 x 1344 do not. Without a GPU the program says
-so and exits with 0.
+tensors, on PyTorch's stream. Sizes are those of training: 1024 RoIs of 7 x 7 x 256 on P2-P5 of two images, 2000 boxes
+on each of five levels, the features of layer2, and 1000 boxes of 80 classes for each of two images. Device events take
+the times; the two sides run in turns and the median is reported. The maps of 512 x 512 fit the second-level cache of a
+large GPU, those of 800 x 1344 do not. Without a GPU the program says so and exits with 0.
 """
 
 import argparse
@@ -56,6 +56,33 @@ class NmsProblem(ctypes.Structure):
     ]
 
 
+class DecodeSizes(ctypes.Structure):
+    """DecodeSizes of custom_ops/kernels/decode_boxes.h."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("images", "boxes", "classes", "delta_classes")]
+
+
+class BoxDecoding(ctypes.Structure):
+    """BoxDecoding of custom_ops/kernels/box_rule.h."""
+
+    _fields_ = [("stds", ctypes.c_float * 4), ("max_log_ratio", ctypes.c_float)]
+
+
+class AffineSize(ctypes.Structure):
+    """AffineSize of custom_ops/kernels/affine.h."""
+
+    _fields_ = [("rows", ctypes.c_int64), ("channels", ctypes.c_int64)]
+
+
+class AffineParameters(ctypes.Structure):
+    """AffineParameters of custom_ops/kernels/affine_rule.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("gamma", "beta", "mean", "variance")),
+        ("epsilon", ctypes.c_float),
+    ]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=30)
@@ -72,12 +99,16 @@ def main():
         sys.exit(f"{LIBRARY} is missing; build it with:  scripts/test_cuda.sh")
     library = ctypes.CDLL(str(LIBRARY))
     library.awsdet_roi_align_grad_workspace.restype = ctypes.c_size_t
+    library.awsdet_affine_grad_workspace.restype = ctypes.c_size_t
     print(f"{torch.cuda.get_device_name()}; PyTorch {torch.__version__}, torchvision {torchvision.__version__}")
     print(f"copy on the device: {copy_bandwidth(torch, arguments.repeats):.0f} GB/s read and written")
     for size in ((512, 512), (800, 1344)):
         for name in TYPES:
             compare_roi_align(torch, torchvision, library, size, name, arguments.repeats)
     compare_nms(torch, torchvision, library, arguments.repeats)
+    for name in TYPES:
+        compare_affine(torch, library, name, arguments.repeats)
+        compare_decode_boxes(torch, library, name, arguments.repeats)
 
 
 def random_boxes(random, count, height, width):
@@ -231,6 +262,88 @@ def compare_nms(torch, torchvision, library, repeats):
     equal = all(torch.equal(indices[i, : kept_count[i]].long(), kept) for i, kept in enumerate(theirs()))
     print(f"nms: the same boxes as torchvision's: {'yes' if equal else 'NO'}")
     report(f"nms of {images * levels} lists of {each}", medians(torch, {"ours": ours, "torchvision": theirs}, repeats))
+
+
+def compare_affine(torch, library, name, repeats):
+    """Batch norm with stored statistics, residual and ReLU of layer2's output, and all gradients but the residual's."""
+    dtype, shape, kind = getattr(torch, name), (2, 100, 168, 512), TYPES[name]
+    features, residual, upstream = (torch.randn(shape, device="cuda").to(dtype) for _ in range(3))
+    gamma, beta, mean, variance = (torch.rand(shape[-1], device="cuda") + 0.5 for _ in range(4))
+    outputs, gradient, own_residual = (torch.empty_like(features) for _ in range(3))
+    sums = [torch.empty_like(gamma) for _ in range(2)]
+    size = AffineSize(features.numel() // shape[-1], shape[-1])
+    parameters = AffineParameters(*(tensor.data_ptr() for tensor in (gamma, beta, mean, variance)), 1e-5)
+    bytes_ = library.awsdet_affine_grad_workspace(ctypes.byref(size), 1)
+    workspace = torch.empty(max(bytes_, 16), device="cuda", dtype=torch.uint8)
+    written = pointers([upstream, outputs, features, gradient, own_residual, *sums])  # AffineGradientPointers
+    stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+    common = (kind, ctypes.byref(size), ctypes.byref(parameters))
+
+    def forward():
+        check(library.awsdet_affine(*common, address(features), address(residual), 1, address(outputs), stream))
+
+    def backward():
+        check(library.awsdet_affine_grad(*common, written, address(workspace), stream))
+
+    trained = [tensor.clone().requires_grad_() for tensor in (features, gamma, beta)]
+
+    def theirs():
+        scale = trained[1] / torch.sqrt(variance + 1e-5)
+        return torch.relu(trained[0] * scale + (trained[2] - mean * scale) + residual)
+
+    forward()
+    backward()
+    expected = theirs()
+    upper = upstream.to(expected.dtype)
+    wanted = torch.autograd.grad(expected, trained, upper, retain_graph=True)
+    # Low precision rounds once here and, in PyTorch, where its types say; sums are over 33,600 rows.
+    require_close([outputs, gradient, *sums], [expected, *wanted], 1e-4 if name == "float32" else 2e-2)
+    functions = {"ours": forward, "ours, gradient": backward, "PyTorch": theirs}
+    functions["PyTorch, gradient"] = lambda: torch.autograd.grad(expected, trained, upper, retain_graph=True)
+    report(f"affine {shape}, norm, residual, ReLU, {name}", medians(torch, functions, repeats))
+
+
+def compare_decode_boxes(torch, library, name, repeats):
+    """The boxes of 80 classes for 1000 RoIs of each of two images."""
+    dtype, images, count, classes = getattr(torch, name), 2, 1000, 80
+    random = np.random.default_rng(0)
+    deltas = torch.randn((images, count, classes, 4), device="cuda").to(dtype)
+    boxes = torch.from_numpy(random_boxes(random, images * count, 800, 1344)).cuda().view(images, count, 4)
+    image_size = torch.tensor([[800, 1344]] * images, device="cuda", dtype=torch.int32)
+    decoded = torch.empty((images, count, classes, 4), device="cuda")
+    labels = torch.empty((images, count, classes), device="cuda", dtype=torch.int32)
+    stds, limit = (0.1, 0.1, 0.2, 0.2), 4.135166556742356
+    sizes, rule = DecodeSizes(images, count, classes, classes), BoxDecoding((ctypes.c_float * 4)(*stds), limit)
+    stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+    factors, bounds = torch.tensor(stds, device="cuda"), torch.tensor([1344.0, 800.0], device="cuda")
+
+    def ours():
+        inputs = (address(deltas), address(boxes), address(image_size), address(decoded), address(labels))
+        check(library.awsdet_decode_boxes(TYPES[name], ctypes.byref(sizes), ctypes.byref(rule), *inputs, stream))
+
+    def theirs():
+        moves = deltas.float() * factors
+        extent = (boxes[..., 2:] - boxes[..., :2]).unsqueeze(2)
+        centre = (boxes[..., 2:] + boxes[..., :2]).unsqueeze(2) / 2 + moves[..., :2] * extent
+        half = extent * torch.exp(moves[..., 2:].clamp(-limit, limit)) / 2
+        corners = torch.stack([centre - half, centre + half], dim=-2)
+        return torch.minimum(corners.clamp(min=0), bounds).flatten(-2)
+
+    ours()
+    require_close([decoded, labels.float()], [theirs(), torch.arange(80.0, device="cuda").expand(labels.shape)], 1e-5)
+    report(
+        f"decode_boxes {images} x {count} x {classes}, {name}",
+        medians(torch, {"ours": ours, "PyTorch": theirs}, repeats),
+    )
+
+
+def require_close(ours, theirs, tolerance):
+    """Ends the program if two tensors of the lists differ by more than `tolerance` of the largest number."""
+    for mine, other in zip(ours, theirs):
+        mine, other = mine.float(), other.float()
+        apart = ((mine - other).abs().max() / other.abs().max()).item()
+        if not apart <= tolerance:
+            sys.exit(f"the numbers differ from PyTorch's by {apart:.1e} of the largest")
 
 
 def report(title, times):

@@ -74,6 +74,6 @@ done
 if [ ${#commands[@]} -gt 0 ]; then printf '%s\n' "${commands[@]}" | xargs -P "$(nproc)" -I '{}' sh -c '{}'; fi
 $link "${objects[@]}" -o "$out/harness"
 if [ -z "$emulate" ]; then  # only the launchers, for benchmarks/cuda_ops.py
-    $link -shared "$out"/{decode_boxes,roi_align,roi_align_grad,nms,nms_hard,nms_soft,top_boxes,cuda_c_api}.cu.o -o "$out/libawsdet_cuda.so"
+    $link -shared "$out"/{affine,decode_boxes,roi_align,roi_align_grad,nms,nms_hard,nms_soft,top_boxes,cuda_c_api}.cu.o -o "$out/libawsdet_cuda.so"
 fi
 "$out/harness" "$@"

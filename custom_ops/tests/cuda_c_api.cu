@@ -1,4 +1,6 @@
 // The CUDA launchers with C names, for benchmarks/cuda_ops.py, which calls them with the memory of PyTorch's tensors.
+#include "cuda/affine.h"
+#include "cuda/decode_boxes.h"
 #include "cuda/nms.h"
 #include "cuda/roi_align.h"
 
@@ -31,6 +33,29 @@ int awsdet_nms(const cuda::NmsProblem* problem, const float* boxes, const float*
                void* workspace, size_t workspace_bytes, const awsdet::KeptBoxes* kept, void* stream) {
   return cuda::Nms(*problem, boxes, scores, classes, workspace, workspace_bytes, *kept,
                    static_cast<cudaStream_t>(stream));
+}
+
+int awsdet_decode_boxes(int type, const awsdet::DecodeSizes* sizes, const awsdet::BoxDecoding* rule, const void* deltas,
+                        const float* boxes, const int32_t* image_size, float* decoded, int32_t* classes,
+                        void* stream) {
+  return cuda::DecodeBoxes(static_cast<cuda::DataType>(type), *sizes, *rule, deltas, boxes, image_size, decoded,
+                           classes, static_cast<cudaStream_t>(stream));
+}
+
+int awsdet_affine(int type, const awsdet::AffineSize* size, const awsdet::AffineParameters* parameters,
+                  const void* features, const void* residual, int relu, void* outputs, void* stream) {
+  return cuda::Affine(static_cast<cuda::DataType>(type), *size, *parameters, features, residual, relu != 0, outputs,
+                      static_cast<cudaStream_t>(stream));
+}
+
+size_t awsdet_affine_grad_workspace(const awsdet::AffineSize* size, int sums) {
+  return cuda::AffineGradWorkspaceSize(*size, sums != 0);
+}
+
+int awsdet_affine_grad(int type, const awsdet::AffineSize* size, const awsdet::AffineParameters* parameters,
+                       const cuda::AffineGradientPointers* gradient, void* workspace, void* stream) {
+  return cuda::AffineGrad(static_cast<cuda::DataType>(type), *size, *parameters, *gradient, workspace,
+                          static_cast<cudaStream_t>(stream));
 }
 
 }  // extern "C"

@@ -129,6 +129,7 @@ class Verdict {
 void CheckRoiAlign(int cases, uint64_t seed, Verdict* verdict);
 void CheckCellWindows(int cases, uint64_t seed, Verdict* verdict);
 void CheckTopBoxes(int cases, uint64_t seed, Verdict* verdict);
+void CheckDecodeBoxes(int cases, uint64_t seed, Verdict* verdict);
 void CheckNms(int cases, uint64_t seed, Verdict* verdict);
 void CheckMultiTensor(int cases, uint64_t seed, Verdict* verdict);
 void CheckMatch(int cases, uint64_t seed, Verdict* verdict);

@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   awsdet::cuda::CheckRoiAlign(cases, seed, &verdict);
   awsdet::cuda::CheckCellWindows(cases, seed, &verdict);
   awsdet::cuda::CheckTopBoxes(cases, seed, &verdict);
+  awsdet::cuda::CheckDecodeBoxes(3 * cases, seed, &verdict);
   awsdet::cuda::CheckNms(3 * cases, seed, &verdict);
   awsdet::cuda::CheckMultiTensor(cases, seed, &verdict);
   awsdet::cuda::CheckMatch(10 * cases, seed, &verdict);
