@@ -5,7 +5,7 @@ RUN := runs/shapes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ops train test test-sanitize test-cuda test-gpu-counts lint format benchmark-overfit benchmark-peers clean
+.PHONY: help setup ops train test test-sanitize test-cuda test-gpu test-gpu-counts lint format benchmark-overfit benchmark-peers clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-sanitize: setup ## build the operators with AddressSanitizer and UBSan and 
 
 test-cuda: ## build the CUDA launchers with nvcc and test them on this machine's GPU, if it has both
 	scripts/test_cuda.sh $(ARGS)
+
+test-gpu: ## prove on this machine's GPU that it computes what a CPU does, and how fast, about 5 minutes
+	@scripts/test_gpu.sh $(ARGS)
 
 test-gpu-counts: setup ## count what a GPU would launch, copy and wait for, on a machine without one
 	scripts/gpu_counts.sh $(ARGS)
