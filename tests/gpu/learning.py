@@ -27,6 +27,7 @@ class Plan(NamedTuple):
     val_images: int = 200
     epochs: int = 8
     least_ap: float = LEAST_AP
+    overrides: tuple = ()  # of the config, as on the command line
 
 
 def run(device, clock, plan=None):
@@ -70,6 +71,7 @@ def _commands(folder, plan):
         yield "awsdet convert", ["convert", annotations, pictures, f"--output={records}", f"--split={split}", shards]
     options = {"data.train_records": records, "train.epochs": plan.epochs, "train.evaluate_every_epochs": plan.epochs}
     settings = [f"--config.{name}={value}" for name, value in options.items()]
+    settings += [f"--config.{override}" for override in plan.overrides]
     yield "awsdet train", ["train", f"--config={CONFIG}", f"--output={folder}/run", *settings]
 
 

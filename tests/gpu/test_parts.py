@@ -8,8 +8,8 @@ from tests.gpu.outcome import Clock
 
 def test_learning_goes_through_the_commands_of_a_user():
     outcome = learning.run("CPU:0", Clock(200), part.SMALL_LEARNING._replace(least_ap=0.5))
-    assert outcome.status == "failed"  # 4 steps cannot reach it
-    assert outcome.figures["steps"] == 4 and 0 <= outcome.figures["box_ap"] < 0.5
+    assert outcome.status == "failed"  # 2 steps cannot reach it
+    assert outcome.figures["steps"] == 2 and 0 <= outcome.figures["box_ap"] < 0.5
     assert [failure["name"] for failure in outcome.failures] == ["box_ap", "mask_ap"]
 
 
