@@ -38,10 +38,14 @@ def failure(name, what, **details):
     return {"name": name, "what": what, **details}
 
 
+_STACK = ("[[", "File ", "Detected at", "Graph execution error")  # beginnings of lines that tell where, not what
+_COUNTS = ("root error(s) found", "derived errors ignored", "successful operations")
+
+
 def error_text(error):
     """What a tf.errors.OpError says, in one line: the reason, not the stack that TensorFlow puts before it."""
     lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith(("[[", "File ", "Detected at", "Graph execution error"))]
+    lines = [line for line in lines if not line.startswith(_STACK) and not any(words in line for words in _COUNTS)]
     said = [line for line in lines if "failed" in line or "rror" in line or "OOM" in line] or lines or ["no reason"]
     return f"{type(error).__name__}: {said[-1][:400]}"
 

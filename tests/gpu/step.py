@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from awsdet.data.reader.make_batch import BATCH_SPEC
 from tests.gpu.compare import EXACT, Tolerance, compare
-from tests.gpu.outcome import failure, judged
+from tests.gpu.outcome import error_text, failure, judged
 from tests.gpu.scene import Scene
 
 SCENE, IMAGES = Scene(height=512, width=640), 2
@@ -58,7 +58,10 @@ def run(devices, clock, scene=SCENE, images=IMAGES, change=lambda detector, numb
             detector.set_weights(weights)
         weights = detector.get_weights()
         change(detector, number)
-        results.append(compute(detector, device, scene.batch(images)))
+        try:
+            results.append(compute(detector, device, scene.batch(images)))
+        except tf.errors.OpError as error:
+            return judged({}, [failure(f"the step on {device}", error_text(error))])
     figures, failures = judge(*results)
     return judged(figures, failures)
 

@@ -62,12 +62,17 @@ def test_each_operator_fails(proof):
 
 
 def test_the_step_fails(proof):
-    wrong = {failure["name"] for failure in proof[2]["parts"]["step"]["failures"]}
-    assert {"anchors", "labels", "rpn_class_loss", "class_loss", "proposals", "detections"} <= wrong
+    """By its comparisons, or because the host refuses the indices that it gets from memory that nobody wrote to."""
+    part = proof[2]["parts"]["step"]
+    wrong = {failure["name"]: failure["what"] for failure in part["failures"]}
+    refused = wrong.get("the step on GPU:0", "")
+    assert {"anchors", "gradients", "all gradients"} & wrong.keys() or refused.startswith("InvalidArgumentError: "), (
+        part
+    )
 
 
 def test_steps_are_timed_though_there_is_no_profile(proof):
-    """Losses are what was in the memory before; a step whose loss is not finite ends with an error."""
+    """Losses and indices are what was in the memory before, so a step may end with an error, which is told."""
     part = proof[2]["parts"]["timing"]
     rows = {f"{row['precision']}, batch {row['batch']}": row for row in part["figures"]}
     wrong = {failure["name"]: failure["what"] for failure in part["failures"]}
@@ -76,4 +81,4 @@ def test_steps_are_timed_though_there_is_no_profile(proof):
         assert row["img_per_s"] > 0 and row["peak_gb"] > 0 and "not available" in row["profile"]
         assert wrong[name].startswith("the loss is ")
     for name in wrong.keys() - rows.keys():
-        assert "non-finite loss" in wrong[name]
+        assert wrong[name].startswith("InvalidArgumentError: ") and len(wrong[name]) > 40

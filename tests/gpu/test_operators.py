@@ -10,7 +10,7 @@ from tensorflow.python.framework import op_callbacks
 
 from awsdet.ops import library
 from tests.gpu import cases, inputs, operators
-from tests.gpu.outcome import Clock
+from tests.gpu.outcome import Clock, error_text
 
 SOURCES = pathlib.Path(__file__).parents[2] / "custom_ops" / "tensorflow"
 CPUS = ("CPU:0", "CPU:0")
@@ -119,6 +119,20 @@ def test_an_error_is_told_and_does_not_stop_the_rest():
     outcome = operators.run(CPUS, Clock(9), inputs.SMALL, [lambda *_: first._replace(call=broken), lambda *_: second])
     assert [failure["what"] for failure in outcome.failures] == ["InternalError: CUDA failed: out of luck"]
     assert outcome.figures[second.name]["positive"]["different"] == 0
+
+
+def test_the_reason_is_found_among_what_tensorflow_says():
+    lines = [
+        "Graph execution error:",
+        "",
+        "Detected at node Assert defined at (most recent call last):",
+        '  File "x.py"',
+    ]
+    lines += ["2 root error(s) found.", "  (0) INVALID_ARGUMENT:  assertion failed: [non-finite loss:] [1]"]
+    lines += ["\t [[{{node Assert}}]]", "0 successful operations.", "0 derived errors ignored. [Op:__inference_step_1]"]
+    said = error_text(tf.errors.InvalidArgumentError(None, None, "\n".join(lines)))
+    assert said == "InvalidArgumentError: (0) INVALID_ARGUMENT:  assertion failed: [non-finite loss:] [1]"
+    assert error_text(tf.errors.InternalError(None, None, "")) == "InternalError: no reason"
 
 
 def test_what_the_time_did_not_allow_is_said():

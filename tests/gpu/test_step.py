@@ -93,6 +93,14 @@ def test_nothing_found_is_no_agreement(result):
     assert names(none, none) == ["detections"]
 
 
+def test_an_error_of_a_device_is_told(result, monkeypatch):
+    def broken(*_):
+        raise tf.errors.InternalError(None, None, "CUDA failed: out of luck")
+
+    monkeypatch.setattr(step, "compute", broken)
+    assert step.run(CPUS, Clock(9), SMALL).reason == "the step on CPU:0: InternalError: CUDA failed: out of luck"
+
+
 def test_what_the_time_did_not_allow_is_said():
     outcome = step.run(CPUS, Clock(0), SMALL)
     assert outcome.status == "skipped" and outcome.left_out == ("the step on CPU:0, since 0 s were over",)
