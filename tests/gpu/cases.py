@@ -18,7 +18,7 @@ from awsdet.ops import sample as sample_op
 from awsdet.ops import top_boxes as top_boxes_op
 from awsdet.ops.affine import batch_norm, bias
 from awsdet.ops.cell_windows import cell_windows
-from awsdet.ops.multi_tensor import accumulate, global_norm, set_zero, sgd_update
+from awsdet.ops.multi_tensor import accumulate, cast, global_norm, moving_average, set_zero, sgd_update
 from awsdet.ops.roi_align import roi_align
 from awsdet.training.gradient_sizes import MASK_RCNN_R50_FPN
 from tests.gpu import inputs
@@ -274,27 +274,32 @@ def nms_case(method, in_order):
 
 
 def update_case(random, sizes):
-    """The update of all variables of a Mask R-CNN R50-FPN, the norm, the sums of two steps, zeros."""
+    """The update of all variables of a Mask R-CNN R50-FPN, with gradients of 16 bits too; the norm, the sums of two
+    steps, averages, casts, zeros."""
     shapes = MASK_RCNN_R50_FPN[: sizes.variables]
     kinds = ("variables", "momenta", "gradients")
     arrays = {kind: [random.standard_normal(shape, np.float32) for shape in shapes] for kind in kinds}
 
     def call(variables, momenta, gradients):
-        variables, momenta, sums, zeros = (
+        halves = {"bfloat16": cast(variables, "bfloat16"), "float16": cast(variables, "float16")}
+        variables, momenta, sums, averages, zeros = (
             [tf.Variable(value, trainable=False) for value in values]
-            for values in (variables, momenta, gradients, momenta)
+            for values in (variables, momenta, gradients, gradients, momenta)
         )
         rule = {"learning_rate": 0.02, "momentum": 0.9, "weight_decay": 1e-4}
         sgd_update(variables, momenta, gradients, **rule, factor=0.5)
+        sgd_update(variables, momenta, halves["bfloat16"], **rule)
         sgd_update(variables, momenta, gradients, **rule, apply=False)
+        moving_average(averages, momenta, 0.999)
         accumulate(sums, gradients, 0.25)
+        accumulate(sums, halves["float16"], 0.25)
         set_zero(zeros)
         norm = global_norm(gradients)
-        found = {"variables": variables, "momenta": momenta, "sums": sums, "zeros": zeros}
-        return {"norm": norm, **{name: [v.read_value() for v in values] for name, values in found.items()}}
+        found = {"variables": variables, "momenta": momenta, "sums": sums, "averages": averages, "zeros": zeros}
+        return {"norm": norm, **halves, **{name: [v.read_value() for v in values] for name, values in found.items()}}
 
-    operators = ("AwsdetSgdUpdate", "AwsdetGlobalNorm", "AwsdetAccumulate", "AwsdetSetZero")
-    return Case("multi_tensor", operators, arrays, call)
+    names = ("SgdUpdate", "GlobalNorm", "Accumulate", "MovingAverage", "SetZero", "Cast")
+    return Case("multi_tensor", tuple(f"Awsdet{name}" for name in names), arrays, call)
 
 
 ALL = (
