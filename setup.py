@@ -83,7 +83,6 @@ setup(
         "cpu": ["tensorflow-cpu==2.15.1"],
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
         "sagemaker": ["boto3"],  # starts jobs there; scripts/setup.sh installs it in any case
-        "torch": ["torch"],  # reads .pth files of torchvision and mmdetection
         "dev": ["pytest", "pytest-xdist", "ruff"],
     },
     entry_points={"console_scripts": ["awsdet = awsdet.cli.main:main"]},

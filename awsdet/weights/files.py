@@ -1,7 +1,7 @@
 """Reads files of weights of any known format as a table of name -> NumPy array, and writes our own.
 
-No code in a file is ever run. Archives are read without pickle, pickles by `pickles`, PyTorch's files by PyTorch's
-reader for weights only, and links in HDF5 files are not followed to other files.
+No code in a file is ever run. Archives are read without pickle, pickles by `pickles`, PyTorch's files by `pth`, and
+links in HDF5 files are not followed to other files.
 """
 
 import glob
@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 import safetensors.numpy
+from absl import logging
 
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_leftovers, written_aside
-from awsdet.weights import pickles
+from awsdet.weights import pickles, pth
 
 LARGEST = 8 * 2**30  # bytes of a file, and of what it unpacks to; a detector has much less than one GiB
 METADATA = "__metadata__"  # entry of an npz that holds the metadata; safetensors has one of the same name
-_TORCH_MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # PyTorch before 1.6
 
 
 class Table(NamedTuple):
@@ -49,7 +49,7 @@ def read(path: str | os.PathLike) -> Table:
 
 def _kind(path):
     with path.open("rb") as file:
-        begin = file.read(16)
+        begin = file.read(32)
     if begin.startswith(b"PK"):
         with _zip(path) as archive:
             names = archive.namelist()
@@ -58,7 +58,7 @@ def _kind(path):
         return "pth" if any(name.endswith("data.pkl") for name in names) else "npz"
     if begin.startswith(b"\x89HDF\r\n\x1a\n"):
         return "h5"
-    if begin.startswith(_TORCH_MAGIC):
+    if pth.is_old(begin):
         return "pth"
     if begin[8:9] == b"{":
         return "safetensors"
@@ -70,8 +70,8 @@ def _kind(path):
 def _zip(path):
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise UserError(f"{path} is a broken archive ({error})") from error
+    except Exception as error:  # a broken archive can cause any error, such as that of a name that is no UTF-8
+        raise UserError(f"{path} is a broken archive ({pickles.brief(error)})") from error
 
 
 def _read_npz(path):
@@ -147,30 +147,10 @@ def _read_pkl(path):
 
 
 def _read_pth(path):
-    try:
-        import torch
-    except ImportError as error:
-        raise UserError(
-            f'{path} is a file of PyTorch, which cannot be imported ({error}); add it: pip install "awsdet[torch]"'
-        ) from None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # PyTorch raises many kinds, and names what it refuses
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"{path}: PyTorch's reader for weights refuses it ({reason}); if you trust the file, save only its "
-            "state_dict: torch.save(checkpoint['state_dict'], …)"
-        ) from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} holds a {type(content).__name__}, not a dict of weights")
-    inner = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), content)
-    arrays = {}
-    for key, value in inner.items():
-        if isinstance(value, torch.Tensor):
-            value = value.detach()
-            arrays[str(key)] = (value.float() if value.is_floating_point() else value).numpy()
-    meta = content.get("meta")
-    return Table(arrays, meta if isinstance(meta, dict) else {}, "pth")
+    found = pth.read(path, LARGEST)
+    if found.unread:
+        logging.warning("%s: objects of %s are left out; nothing of them was run", path, ", ".join(found.unread))
+    return Table(found.arrays, found.meta, "pth")
 
 
 def _numbers(arrays):

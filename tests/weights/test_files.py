@@ -4,7 +4,6 @@ import io
 import json
 import pickle
 import struct
-import sys
 import zipfile
 
 import h5py
@@ -211,11 +210,3 @@ def test_weights_that_are_not_finite_or_of_no_system(tmp_path):
     np.savez(tmp_path / "other.npz", dense=np.ones(2), kernel=np.ones(3))
     with pytest.raises(UserError, match="no known system names weights like dense, kernel"):
         load.read(tmp_path / "other.npz")
-
-
-def test_without_pytorch(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)  # what Python does where it is not installed
-    with zipfile.ZipFile(tmp_path / "x.pth", "w") as file:
-        file.writestr("archive/data.pkl", b"")
-    with pytest.raises(UserError, match=r'pip install "awsdet\[torch\]"'):
-        files.read(tmp_path / "x.pth")
