@@ -83,8 +83,10 @@ def _read_npz(path):
             try:
                 with archive.open(name) as file:
                     arrays[name.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
-            except (ValueError, OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile) as error:
-                raise UserError(f"{path}: cannot read the array {name} ({str(error).splitlines()[0]})") from error
+            except Exception as error:  # a broken array can cause any error in the readers
+                raise UserError(
+                    f"{path}: cannot read the array {pickles.printable(name)} ({pickles.brief(error)})"
+                ) from error
     metadata = arrays.pop(METADATA, None)
     try:
         metadata = {} if metadata is None else dict(json.loads(str(metadata)))
