@@ -36,7 +36,7 @@ FLOORS = {
 SERIALISERS_THAT_RUN_CODE = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
 MAY_PICKLE = {
     "awsdet.runtime.horovod",  # between the processes of one run, never a file
-    "awsdet.weights.pickles",  # Detectron's files, by a reader that calls nothing but functions of its own
+    "awsdet.weights.pickles",  # files of Detectron and PyTorch, by a reader that calls nothing but functions of its own
 }
 
 

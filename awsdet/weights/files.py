@@ -44,6 +44,8 @@ def read(path: str | os.PathLike) -> Table:
     table = _READERS[_kind(path)](path)
     if not table.arrays:
         raise UserError(f"{path} holds no arrays")
+    if sum(array.nbytes for array in table.arrays.values()) > LARGEST:  # a pickle may name the same bytes many times
+        raise UserError(f"weights {path} would have more than {LARGEST} bytes")
     return table
 
 

@@ -156,6 +156,11 @@ class Reader(pickle._Unpickler):
         elif not isinstance(target, Unread):
             raise TypeError(f"it sets items of an object of type {type(target).__name__}")
 
+    def _load_dict(self):
+        items = self.pop_mark()
+        self.append({})
+        self._set(items)
+
     def _load_additems(self):
         items = self.pop_mark()
         if isinstance(self.stack[-1], set):
@@ -165,6 +170,10 @@ class Reader(pickle._Unpickler):
 
     def _load_frozenset(self):
         self.append(frozenset(map(_key, self.pop_mark())))
+
+    def _load_bytearray8(self):
+        """Python would fill a bytearray of the announced length, which may be anything, before it reads."""
+        self.append(bytearray(self.read(int.from_bytes(self.read(8), "little"))))
 
     for _operation, _load in (
         (pickle.REDUCE, _load_reduce),
@@ -177,7 +186,9 @@ class Reader(pickle._Unpickler):
         (pickle.APPENDS, _load_appends),
         (pickle.SETITEM, _load_setitem),
         (pickle.SETITEMS, _load_setitems),
+        (pickle.DICT, _load_dict),
         (pickle.ADDITEMS, _load_additems),
+        (pickle.BYTEARRAY8, _load_bytearray8),
         (pickle.FROZENSET, _load_frozenset),
     ):
         dispatch[_operation[0]] = _load

@@ -80,7 +80,7 @@ class _Zip:
             raise UserError(f"it is a program of TorchScript; {_CURE}")
         order = self._read("byteorder") if f"{self._root}byteorder" in self._entries else b"little"
         if order not in (b"little", b"big"):
-            raise UserError(f"its byteorder is {pickles.printable(repr(order))}; known are little and big")
+            raise UserError(f"its byteorder is {pickles.printable(repr(order[:20]))}; known are little and big")
         self.order = "<" if order == b"little" else ">"
         if self._entries[f"{self._root}data.pkl"].file_size > _LARGEST_PICKLE:
             raise UserError(f"refused, because its data.pkl has more than {_LARGEST_PICKLE} bytes")

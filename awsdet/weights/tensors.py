@@ -189,7 +189,8 @@ def _tensor(storage, kind, offset, shape, strides):
     first, count = storage.part or (0, storage.count)
     end = offset + sum((size - 1) * stride for size, stride in zip(shape, strides)) + 1 if math.prod(shape) else 0
     if first + count > storage.count or end * size_of(kind) > count * size_of(storage.type):
-        raise UserError(f"refused, because a tensor of shape {shape} reaches beyond its storage of {count} numbers")
+        text = pickles.printable(str(shape))
+        raise UserError(f"refused, because a tensor of shape {text} reaches beyond its storage of {count} numbers")
     return Tensor(storage, kind, offset, shape, strides)
 
 

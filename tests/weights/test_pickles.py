@@ -121,6 +121,34 @@ def test_small_pickles_that_ask_for_much(tmp_path):
     assert len(pickles.read(pickle_file(tmp_path, pickle.dumps(first)))) == 1000
 
 
+@pytest.mark.parametrize(
+    "operations, named",
+    [
+        (b"(" + b"N\x85" + b"2\x86" * 90 + b"Nd.", "a key of type tuple"),  # its hash takes 2 ** 90 steps
+        (b"}N\x85" + b"2\x86" * 90 + b"Ns.", "a key of type tuple"),
+        (b"\x8f(N\x85" + b"2\x86" * 90 + b"\x90.", "a key of type tuple"),
+        (b"(N\x85" + b"2\x86" * 90 + b"\x91.", "a key of type tuple"),
+        (b"\x96" + struct.pack("<Q", 1 << 44) + b"x.", "no readable pickle"),  # a bytearray
+        (b"\x8e" + struct.pack("<Q", 1 << 44) + b"x.", "no readable pickle"),  # bytes
+        (b"]]b.", "sets attributes of an object of type list"),
+        (b"}Na.", "appends to an object of type dict"),
+        (b"]NNs.", "sets items of an object of type list"),
+        (b"](N\x90.", "adds to an object of type list"),
+        (b"]NR.", "TypeError"),
+        (b"])R.", "calls an object of type list"),
+        (b"])\x81.", "calls an object of type list"),
+        (b"])}\x92.", "calls an object of type list"),
+        (b"(]No.", "calls an object of type list"),
+        (b"(ios\nsystem\n.", "names os.system"),
+        (b"\x82\x01.", "names an object by the number 1"),
+    ],
+)
+def test_operations_on_what_they_are_not_for(operations, named, tmp_path):
+    with pytest.raises(UserError, match=named) as error:
+        pickles.read(pickle_file(tmp_path, b"\x80\x05" + operations))
+    assert str(error.value).isprintable()
+
+
 def test_references_out_of_the_file_are_refused(tmp_path):
     with pytest.raises(UserError, match="refers to 'elsewhere'"):
         pickles.read(pickle_file(tmp_path, b"\x80\x02X\x09\x00\x00\x00elsewhereQ."))

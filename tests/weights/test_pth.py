@@ -185,8 +185,11 @@ def test_what_could_run_is_refused_and_does_not_run(attack, named, place, read, 
     assert not pathlib.Path(mark).exists()
 
 
-def test_calls_of_unknown_objects_have_no_effect(read, tmp_path):
-    """getattr of an unknown class, and what is made with it, call nothing."""
+def test_calls_of_unknown_objects_have_no_effect(read, tmp_path, monkeypatch):
+    """getattr of an unknown class, and what is made with it, call nothing; the module of the class is not imported."""
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "logs.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
     bound = Call(GETATTR, (Named("package.logs", "Log"), "mean"))
     chain = Call(Call(GETATTR, (bound, "__globals__")), ("x",), {"__class__": bound})
     found = read({"state_dict": {"w": tensor(Storage(ROW))}, "x": chain})
@@ -286,7 +289,6 @@ def lying(size):
     return WHOLE[: place - 26] + size.to_bytes(4, "little") * 2 + WHOLE[place - 18 :]
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize(
     "content, reason",
     [
@@ -352,6 +354,17 @@ def test_broken_files_of_the_old_format(content, reason, tmp_path):
     with pytest.raises(UserError, match=reason) as error:
         files.read(path)
     assert str(error.value).startswith(str(path)) and str(error.value).isprintable()
+
+
+def test_storages_that_are_parts_of_others(tmp_path):
+    """As PyTorch before 0.4 wrote them; tensors count from the beginning of the part."""
+    path = tmp_path / "x.pth"
+    path.write_bytes(torch_files.old({"w": tensor(Storage(ROW, part=("view", 4, 8)), 2, (3,))}))
+    assert_equal(pth.read(path, LARGEST).arrays, {"w": ROW[6:9]})
+    for part, shape in ((("view", 4, 8), (7,)), (("view", 20, 8), (3,)), (("view", -4, 8), (3,))):
+        path.write_bytes(torch_files.old({"w": tensor(Storage(ROW, part=part), 2, shape)}))
+        with pytest.raises(UserError, match="refused, because a"):
+            pth.read(path, LARGEST)
 
 
 @pytest.mark.parametrize("name", ["zip", "old"])

@@ -3,6 +3,7 @@
 import io
 import pickle
 import struct
+import warnings
 import zipfile
 from typing import Any, NamedTuple
 
@@ -38,9 +39,10 @@ class Call(NamedTuple):
 
 
 class Storage:
-    """A row of numbers. `count` and `class_` may lie."""
+    """A row of numbers. `count` and `class_` may lie. `part`: (key, first, count) of a view, in the old format."""
 
-    def __init__(self, numbers, key="0", count=None, class_=None):
+    def __init__(self, numbers, key="0", count=None, class_=None, part=None):
+        self.part = part
         self.numbers, self.key = np.asarray(numbers), key
         self.count = self.numbers.size if count is None else count
         self.class_ = class_ or CLASSES[self.numbers.dtype.str[1:]]
@@ -65,15 +67,16 @@ def tensors(arrays):
 
 
 class _Pickler(pickle._Pickler):
-    def __init__(self, file):
+    def __init__(self, file, is_old):
         super().__init__(file, protocol=2)
-        self.storages = {}
+        self.storages, self.is_old = {}, is_old
 
     def persistent_id(self, obj):
         if not isinstance(obj, Storage):
             return None
         self.storages[obj.key] = obj
-        return "storage", Named("torch", obj.class_), obj.key, "cpu", obj.count
+        facts = "storage", Named("torch", obj.class_), obj.key, "cpu", obj.count
+        return (*facts, obj.part) if self.is_old else facts
 
     def save(self, obj, save_persistent_id=True):
         if isinstance(obj, Named):
@@ -89,10 +92,10 @@ class _Pickler(pickle._Pickler):
             super().save(obj, save_persistent_id)
 
 
-def pickled(content):
+def pickled(content, is_old=False):
     """(bytes of the pickle, key -> Storage)"""
     buffer = io.BytesIO()
-    pickler = _Pickler(buffer)
+    pickler = _Pickler(buffer, is_old)
     pickler.dump(content)
     return buffer.getvalue(), pickler.storages
 
@@ -109,7 +112,8 @@ def members(content, order="<"):
 def zipped(members, compression=zipfile.ZIP_STORED):
     """An archive of (name, bytes) or (ZipInfo, bytes)."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", compression) as archive:
+        warnings.simplefilter("ignore")  # about names that are there already
         for name, content in members.items() if isinstance(members, dict) else members:
             archive.writestr(name, content)
     return buffer.getvalue()
@@ -117,7 +121,7 @@ def zipped(members, compression=zipfile.ZIP_STORED):
 
 def old(content, protocol=1001, little_endian=True, keys=None):
     """The format before PyTorch 1.6."""
-    text, storages = pickled(content)
+    text, storages = pickled(content, is_old=True)
     facts = {"protocol_version": protocol, "little_endian": little_endian, "type_sizes": {"int": 4}}
     keys = list(storages) if keys is None else keys
     parts = [pickle.dumps(part, protocol=2) for part in (MAGIC, protocol, facts)]
