@@ -28,7 +28,6 @@ _LARGEST_PICKLE = 2**28  # bytes, without the storages. Objects take much more m
 _DEEPEST = 20  # nested containers of metadata that are kept
 _MOST_PARTS = 1_000_000  # of metadata; a list that contains another one twice, and so on, has 2 ** depth
 _STATES = ("state_dict", "model")  # where checkpoints keep the weights
-_CURE = "save plain tensors alone: torch.save(model.state_dict(), 'weights.pth')"
 
 
 class Checkpoint(NamedTuple):
@@ -77,7 +76,7 @@ class _Zip:
             raise UserError(f"refused, because its archive has {len(roots)} folders with a data.pkl, not one")
         self._root = roots[0]
         if f"{self._root}constants.pkl" in self._entries:
-            raise UserError(f"it is a program of TorchScript; {_CURE}")
+            raise UserError(f"it is a program of TorchScript; {tensors.CURE}")
         order = self._read("byteorder") if f"{self._root}byteorder" in self._entries else b"little"
         if order not in (b"little", b"big"):
             raise UserError(f"its byteorder is {pickles.printable(repr(order[:20]))}; known are little and big")
@@ -192,13 +191,13 @@ def _check_size(storage, size):
 def _checkpoint(stored, largest):
     content = stored.content
     if isinstance(content, pickles.Unread):
-        raise UserError(f"it holds an object of {content.name}, not a dict of weights; {_CURE}")
+        raise UserError(f"it holds an object of {content.name}, not a dict of weights; {tensors.CURE}")
     if not isinstance(content, dict):
-        raise UserError(f"it holds a {type(content).__name__}, not a dict of weights; {_CURE}")
+        raise UserError(f"it holds a {type(content).__name__}, not a dict of weights; {tensors.CURE}")
     place = next((place for place in _STATES if isinstance(content.get(place), (dict, pickles.Unread))), None)
     state = content if place is None else content[place]
     if isinstance(state, pickles.Unread):
-        raise UserError(f"its {place} is an object of {state.name}, which is not read; {_CURE}")
+        raise UserError(f"its {place} is an object of {state.name}, which is not read; {tensors.CURE}")
     arrays = _arrays(stored, state, largest)
     meta = _plain(content.get("meta"), _Budget()) if "meta" in content else None
     return Checkpoint(arrays, meta if isinstance(meta, dict) else {}, list(stored.reader.unread))
@@ -212,7 +211,7 @@ def _arrays(stored, state, largest):
         value = value.value if isinstance(value, pickles.Array) else value
         unread = value if isinstance(value, pickles.Unread) else unread
         if unread is not None:
-            raise UserError(f"{pickles.printable(str(key))} is a {unread.name}, which is not read; {_CURE}")
+            raise UserError(f"{pickles.printable(str(key))} is a {unread.name}, which is not read; {tensors.CURE}")
         if isinstance(value, tensors.Tensor):
             total += value.bytes
             if total > largest:

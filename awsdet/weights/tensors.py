@@ -18,6 +18,7 @@ import numpy as np
 from awsdet.runtime.errors import UserError
 from awsdet.weights import pickles
 
+CURE = "save plain tensors alone: torch.save(model.state_dict(), 'weights.pth')"
 _BRAIN = "bfloat16"  # NumPy has no such type
 _UNTYPED = "bytes"
 _MOST_AXES = 32  # of NumPy's arrays
@@ -112,7 +113,7 @@ class Reader(pickles.Reader):
         module = _OLD_NAMES.get(module, module)
         full = pickles.printable(f"{module}.{name}")
         if module.partition(".")[0] in _LIBRARY and name not in _HARMLESS.get(module, ()):
-            raise UserError(f"refused, because it names {full}, which no weights need; do not use this file")
+            raise UserError(f"refused, because it names {full}, which no weights need; if the file is yours, {CURE}")
         self.unread[full] = True
         return pickles.Unread(full)
 
