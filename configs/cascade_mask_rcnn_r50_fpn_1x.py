@@ -4,4 +4,6 @@ from awsdet import config as base
 
 
 def get_config():
-    return base.cascade_mask_rcnn()
+    config = base.cascade_mask_rcnn()
+    config.train.init_from = "imagenet-r50"
+    return config

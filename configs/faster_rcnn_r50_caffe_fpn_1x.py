@@ -8,4 +8,5 @@ def get_config():
     # Weights of this style expect BGR pixels; the standard deviation is folded into the first convolution, hence 1.
     config.model.image.update(mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0), bgr=True)
     config.model.backbone.update(style="caffe", norm_affine_trainable=False)
+    config.train.init_from = "imagenet-r50-caffe"
     return config

@@ -7,4 +7,5 @@ def get_config():
     config = base.faster_rcnn()
     # GIoU gives one term of at most 2 per box, L1 gives four terms: hence the larger weight.
     config.model.box_head.update(box_loss="giou", box_loss_weight=10.0)
+    config.train.init_from = "imagenet-r50"
     return config

@@ -9,4 +9,5 @@ from awsdet import config as base
 def get_config():
     config = base.faster_rcnn()
     config.model.box_head.nms_method = "linear"
+    config.train.init_from = "imagenet-r50"
     return config

@@ -7,4 +7,5 @@ def get_config():
     config = base.mask_rcnn()
     config.model.backbone.update(name="hrnet", branch_width=32, frozen_stages=-1)
     config.model.fpn.name = "hrfpn"
+    config.train.init_from = "imagenet-hrnet-w32"
     return config

@@ -9,4 +9,5 @@ def get_config():
     config.model.image.update(mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0), bgr=True)
     config.model.backbone.update(style="caffe", norm_affine_trainable=False)
     config.model.backbone.depth = 101
+    config.train.init_from = "imagenet-r101-caffe"
     return config

@@ -6,4 +6,5 @@ from awsdet import config as base
 def get_config():
     config = base.mask_rcnn()
     config.model.backbone.depth = 101
+    config.train.init_from = "imagenet-r101"
     return config

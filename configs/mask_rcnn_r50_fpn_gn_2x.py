@@ -15,4 +15,5 @@ def get_config():
     config.model.mask_head.norm = "group_norm"
     config.schedule.decay_epochs = (16, 22)
     config.train.epochs = 24
+    config.train.init_from = "imagenet-r50-gn"
     return config

@@ -26,4 +26,5 @@ def get_config():
     config.schedule.warmup_ratio = 1.0 / 3.0
     config.train.box_ap_target = 0.377
     config.train.mask_ap_target = 0.339
+    config.train.init_from = "imagenet-r50-caffe"
     return config

@@ -7,4 +7,5 @@ def get_config():
     config = base.mask_rcnn()
     config.model.backbone.norm = "sync_batch_norm"
     config.model.fpn.norm = "sync_batch_norm"
+    config.train.init_from = "imagenet-r50"
     return config

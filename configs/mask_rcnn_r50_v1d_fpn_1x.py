@@ -6,4 +6,5 @@ from awsdet import config as base
 def get_config():
     config = base.mask_rcnn()
     config.model.backbone.name = "resnet_v1d"
+    config.train.init_from = "imagenet-r50-v1d"
     return config

@@ -6,4 +6,5 @@ from awsdet import config as base
 def get_config():
     config = base.mask_rcnn()
     config.model.backbone.update(groups=32, width_per_group=4)
+    config.train.init_from = "imagenet-x50"
     return config

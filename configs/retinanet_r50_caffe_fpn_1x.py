@@ -10,4 +10,5 @@ def get_config():
     config.model.backbone.update(style="caffe", norm_affine_trainable=False)
     config.model.fpn.relu_before_extra_convs = True
     config.model.retina_head.normalizer_momentum = 0.9
+    config.train.init_from = "imagenet-r50-caffe"
     return config

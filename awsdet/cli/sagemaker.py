@@ -118,7 +118,7 @@ def _launch(flag_values, overrides):
     job = _job(flag_values, overrides, own_config)
     sent = request.create_training_job(job)
     image_region = request.region_of_image(job.image)
-    _warn_of_random_layers(config, job)
+    _warn_of_weights(config, job)
     if flag_values["dry-run"].value:
         _note_region(flag_values.region, image_region)
         if own_config:
@@ -212,10 +212,18 @@ def _config(name, overrides):
             raise UserError(str(error).replace(str(copy), name)) from error
 
 
-def _warn_of_random_layers(config, job):
-    """Says that a new run would be refused. No mistake, since a job that goes on from a checkpoint needs no weights."""
+def _warn_of_weights(config, job):
+    """Says that a new run would be refused, or needs the internet. No mistake, since a job that goes on from a
+    checkpoint needs no weights."""
     from awsdet import config as config_module
+    from awsdet.weights.catalogue import ENTRIES
 
+    name = config.train.init_from if config is not None and not job.weights else ""
+    if name in ENTRIES:
+        _note(
+            f"the job fetches the weights {name}, for which its containers need the internet; --weights=s3://… gives "
+            "them from S3"
+        )
     frozen = config_module.frozen_at_random(config) if config is not None and not job.weights else ""
     if frozen:
         _note(

@@ -72,7 +72,6 @@ def _check(config, flag_values):
     from awsdet.runtime import processes
     from awsdet.training.gpu_start import check_gpu
     from awsdet.training.inputs import prepare, with_start
-    from awsdet.training.transfer import take_weights
 
     logging.set_verbosity(logging.WARNING)  # the run itself logs the rest
     count = max(1, flag_values.processes)
@@ -82,6 +81,21 @@ def _check(config, flag_values):
     check_gpu(config)
     detector = builder.build(config, inputs.class_names)
     if config.train.init_from and inputs.start is None:
-        take_weights(detector, config.train.init_from)
+        _check_weights(detector, config.train.init_from)
     print(f"{flag_values.config}: ready for {count} process(es)")
     return 0
+
+
+def _check_weights(detector, value):
+    """Raises UserError if the weights do not fit, or if they are neither in the cache nor can be fetched."""
+    from awsdet.training.transfer import take_weights
+    from awsdet.weights import download, named
+    from awsdet.weights.cache import Cache
+
+    entry = named.to_fetch(value)
+    if entry is None:
+        take_weights(detector, value)
+        return
+    cache = Cache.from_environment()
+    download.probe(entry, cache)
+    print(f"weights {entry.name} are not in {cache.folder}; rank 0 fetches them from {download.address(entry, cache)}")

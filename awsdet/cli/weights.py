@@ -1,10 +1,16 @@
 """Converts weights of other systems to ours, and exports those of a run.
 
     awsdet weights IN [OUT]
+    awsdet weights --list
+    awsdet weights --get=NAME
 
-IN is a run folder, a checkpoint or a file: npz of tensorpack, h5 of Keras applications, pth of torchvision or
-mmdetection, pkl of Detectron or Detectron2, npz or safetensors that this command wrote. OUT ends in .npz or
-.safetensors; its arrays have mmdetection's names and layouts. Without OUT, the command only shows what IN holds.
+--list shows the pretrained weights that have names; --get fetches one of them into the cache, ~/.cache/awsdet/weights
+or the folder AWSDET_WEIGHTS. A training that starts from a name fetches it by itself.
+
+IN is such a name, a run folder, a checkpoint or a file: npz of tensorpack, h5 of Keras applications, pth of
+torchvision or mmdetection, pkl of Detectron or Detectron2, npz or safetensors that this command wrote. OUT ends in
+.npz or .safetensors; its arrays have mmdetection's names and layouts. Without OUT, the command only shows what IN
+holds.
 
 Prints for each array which variable of the model it goes to, and which arrays are missing, unused or of a shape that
 the model does not have. If the model cannot be recognised from the file, give it with --config. To start a training
@@ -28,10 +34,14 @@ def define(flag_values):
     flags.DEFINE_string(
         "config", "", "config file of the model; empty: the model is recognised from the file", flag_values=flag_values
     )
+    flags.DEFINE_bool("list", False, "list the pretrained weights that have names", flag_values=flag_values)
+    flags.DEFINE_string("get", "", "name of pretrained weights to fetch into the cache", flag_values=flag_values)
 
 
 def run(flag_values, overrides):
     """Converts. Returns the exit code. Raises UserError if the weights do not fit the model."""
+    if flag_values.list or flag_values["get"].present:
+        return _of_catalogue(flag_values, overrides)
     if not flag_values.input:
         raise UserError("the file to read is missing: awsdet weights IN OUT (see awsdet weights --help)")
     if overrides and not flag_values.config:
@@ -44,6 +54,44 @@ def run(flag_values, overrides):
         tf.config.set_visible_devices([], "GPU")  # nothing is computed, and a training may be running on the GPU
     weights = transfer.read(flag_values.input)
     return _convert(weights, _model(weights, flag_values.config, overrides), flag_values.output)
+
+
+def _of_catalogue(flag_values, overrides):
+    """Lists the catalogue, or fetches a file of it."""
+    from awsdet.weights import catalogue, download
+    from awsdet.weights.cache import Cache
+
+    given = [
+        name for name in ("input", "output", "config", "get" if flag_values.list else "list") if flag_values[name].value
+    ]
+    if given or overrides:
+        raise UserError(
+            f"--{'list' if flag_values.list else 'get'} goes with nothing else; leave out {(given or ['--config'])[0]}"
+        )
+    cache = Cache.from_environment()
+    if flag_values.list:
+        print("\n".join(_table(catalogue.ENTRIES.values(), cache)))
+        return 0
+    entry = catalogue.ENTRIES.get(flag_values.get)
+    if entry is None:
+        near = catalogue.nearest(flag_values.get)
+        hint = f"did you mean {', '.join(near)}?" if near else "--list shows the names"
+        raise UserError(f"no pretrained weights are called {flag_values.get}; {hint}")
+    print(download.fetch(entry, cache))
+    return 0
+
+
+def _table(entries, cache):
+    """The catalogue as lines of a table."""
+    rows = [("name", "MB", "licence", "checksum", "preset", "in the cache", "what", "address")]
+    for entry in entries:
+        size = "unknown" if entry.size is None else f"{entry.size / 1e6:.1f}"
+        cached = "yes" if cache.holds(entry) else "no"
+        checksum = entry.checksum or "none published"
+        rows.append((entry.name, size, entry.licence, checksum, entry.preset, cached, entry.what, entry.address))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return [*lines, "", f"cache: {cache.folder}{f', mirror: {cache.mirror}' if cache.mirror else ''}"]
 
 
 def _model(weights, config_file, overrides):

@@ -240,7 +240,9 @@ def train():
             "max_steps": 0,  # stop after this many steps; 0: epochs decide
             "accumulate_steps": 1,
             "loss_normalizer": "process",  # or global: summed over the ranks
-            "init_from": "",  # a run, a checkpoint or a file of weights to start training from (docs/weights.md)
+            # What training starts from: a name of pretrained weights (awsdet weights --list), a run, a checkpoint or a
+            # file of weights (docs/weights.md). Empty, or "scratch" on the command line: random values.
+            "init_from": "",
             # Frozen layers keep the weights they start with. Without init_from these are random, so a run is refused
             # unless this is set.
             "allow_random_frozen": False,

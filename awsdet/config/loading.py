@@ -12,6 +12,8 @@ from awsdet.config.families import mask_rcnn
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_file
 
+FROM_SCRATCH = "scratch"  # a train.init_from that means none at all, for SageMaker, whose settings cannot be empty
+
 
 def load(path, overrides=()):
     """Reads a config file and applies `overrides`, strings "section.key=value". Returns a locked ConfigDict.
@@ -36,6 +38,8 @@ def load(path, overrides=()):
         raise UserError(f"config file {path}: get_config() returned {type(config).__name__}, not a ConfigDict")
     for override in overrides:
         apply_override(config, override)
+    if "train" in config and config.train.get("init_from") == FROM_SCRATCH:
+        config.train.init_from = ""
     return config.lock()
 
 

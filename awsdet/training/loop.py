@@ -22,9 +22,8 @@ from awsdet.training.gpu_start import check_gpu
 from awsdet.training.inputs import prepare
 from awsdet.training.logs import Bar, Log
 from awsdet.training.saving import Saving
-from awsdet.training.starting import Parts, begin, find_origin
+from awsdet.training.starting import Parts, begin, find_origin, start_from_weights
 from awsdet.training.stop import StopFlag, StopTogether
-from awsdet.training.transfer import take_weights
 
 
 class Outcome(NamedTuple):
@@ -106,6 +105,8 @@ def _prepare(parts, output, class_names):
     world: a process may join while the others train, so they learn of it later (see `find_origin`)."""
     if not parts.world.elastic:
         together(parts.world, lambda: _make(parts, output, class_names))
+        if parts.config.train.init_from and parts.world.broadcast_object(parts.inputs.start is None):
+            start_from_weights(parts)
         return
     try:
         _make(parts, output, class_names)
@@ -122,8 +123,6 @@ def _make(parts, output, class_names):
         tf.config.experimental.enable_op_determinism()
     check_gpu(config)
     parts.detector = builder.build(config, parts.inputs.class_names)
-    if config.train.init_from and parts.inputs.start is None and chief:
-        take_weights(parts.detector, config.train.init_from)
     use_fast_convolutions(parts.detector)  # for its evaluations; the training step is as it was
 
 

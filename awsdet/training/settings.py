@@ -10,6 +10,7 @@ from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
 from awsdet.training import optimizer, schedule
 from awsdet.training.progress import Progress
+from awsdet.weights import named
 
 _AT_LEAST = {
     "epochs": 1,
@@ -50,12 +51,14 @@ def check_settings(config):
 
 
 def check_start(config):
-    """Raises UserError if a new run would never train layers that start at random values."""
+    """Raises UserError if a new run would never train layers that start at random values, or names unknown weights."""
+    named.entry_of(config.train.init_from)
     frozen = config_module.frozen_at_random(config)
     if frozen:
         raise UserError(
-            f"{frozen} would keep layers at their random initial values, since train.init_from is empty; give weights "
-            "with --config.train.init_from=FILE, or train from scratch with "
+            f"{frozen} would keep layers at their random initial values, since train.init_from is empty; name weights, "
+            "as in --config.train.init_from=imagenet-r50 (awsdet weights --list shows all names), or give a file of "
+            "weights with --config.train.init_from=FILE, or train from scratch with "
             "--config.model.backbone.frozen_stages=-1 --config.model.backbone.norm=batch_norm, or allow it with "
             "--config.train.allow_random_frozen=true"
         )

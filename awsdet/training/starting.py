@@ -13,6 +13,7 @@ from awsdet.training.batches import DatasetBatches, RecordBatches
 from awsdet.training.committing import Commit, put_back
 from awsdet.training.fingerprint import difference, fingerprint_of, sources_digest
 from awsdet.training.inputs import Inputs, with_start
+from awsdet.training.pretrained import fetch_on_chief
 from awsdet.training.progress import Progress
 from awsdet.training.run import Run, Timer
 from awsdet.training.schedule import Followed, build_schedule
@@ -107,6 +108,13 @@ def _chief_start(parts):
     if not parts.world.is_chief:
         return parts.inputs
     return with_start(parts.inputs, parts.config, parts.resume, parts.world.size, elastic=True)
+
+
+def start_from_weights(parts: Parts) -> None:
+    """Gives the detector of rank 0 the weights of train.init_from. All ranks call it. Raises UserError on all ranks."""
+    world, weights = parts.world, parts.config.train.init_from
+    fetch_on_chief(world, weights)
+    together(world, lambda: take_weights(parts.detector, weights) if world.is_chief else None)
 
 
 def begin(parts: Parts, origin: Origin) -> tuple[Run, Any]:
@@ -212,7 +220,7 @@ def _set_state(run, parts, origin, progress):
     elif progress:
         together(world, lambda: _restore(run, accumulated) if world.is_chief else None)
     elif run.config.train.init_from and world.elastic:
-        together(world, lambda: take_weights(detector, run.config.train.init_from) if world.is_chief else None)
+        start_from_weights(parts)
     world.broadcast_variables(
         list(checkpoint.state_of(detector, run.optimizer, accumulated or not run.elastic).values()), origin.root
     )

@@ -11,13 +11,14 @@ from absl import logging
 
 from awsdet.inference import checkpoint
 from awsdet.runtime.errors import UserError
-from awsdet.weights import classes, load, mmdet, presets
+from awsdet.weights import classes, load, mmdet, named, presets
 
 _LISTED = 5  # the most keys that an error names
 
 
 def read(path):
-    """The load.Weights of a checkpoint (see `checkpoint.find`) or a file of weights."""
+    """The load.Weights of a checkpoint (see `checkpoint.find`), a file of weights, or a name of the catalogue."""
+    path = named.path_of(path)
     if not pathlib.Path(path).is_dir():
         return load.read(path)
     detector, info = checkpoint.load(path)

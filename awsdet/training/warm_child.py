@@ -20,6 +20,7 @@ from awsdet.training.gpu_start import largest_size
 from awsdet.training.inputs import prepare
 from awsdet.training.optimizer import build_optimizer
 from awsdet.training.transfer import take_weights
+from awsdet.weights import named
 
 _OBJECTS = 8  # per image
 _CORNERS = 12  # of each object's polygon
@@ -35,10 +36,16 @@ def main():
     try:
         config = config_module.load(request["config"], request["overrides"])
         inputs = prepare(config, request["output"], request["resume"], processes=1, chief=False)
-        warm(config, inputs.class_names, "" if request["resume"] else config.train.init_from)
+        warm(config, inputs.class_names, "" if request["resume"] else _weights(config))
     except UserError as error:
         return str(error)
     return 0
+
+
+def _weights(config):
+    """What the run starts from; empty if rank 0 has yet to fetch it, since this host may not be that of rank 0."""
+    weights = config.train.init_from
+    return "" if named.to_fetch(weights) else weights
 
 
 def warm(config, class_names, weights=""):

@@ -182,7 +182,7 @@ def _config(flags, folder):
     config.data.update(train_records=str(folder / "records"), batch_size=batch)
     config.data.update(short_sides=(size * 3 // 4,), eval_short_side=size * 3 // 4, max_long_side=size)
     config.model.precision = "mixed_bfloat16" if flags.dtype == "bfloat16" else "float32"
-    config.train.update(epochs=epochs, pictures=0, allow_random_frozen=True)  # only time counts here
+    config.train.update(epochs=epochs, pictures=0, init_from="", allow_random_frozen=True)  # only time counts here
     config.optimizer.update(learning_rate=1e-6)  # tiny, since the bare steps train too, on the same few batches
     return config
 

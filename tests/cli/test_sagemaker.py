@@ -46,14 +46,22 @@ def mistake(*arguments, **options):
     return done.stderr
 
 
+NAMED_WEIGHTS = (
+    "awsdet sagemaker launch: the job fetches the weights imagenet-r50, for which its containers need the internet; "
+    "--weights=s3://… gives them from S3\n"
+)
+
+
 def test_dry_run_prints_the_request_of_the_job():
     made, said = dry_run("--name=mine-1")
-    assert made == request.create_training_job(job()) and said == RANDOM_LAYERS
+    assert made == request.create_training_job(job()) and said == NAMED_WEIGHTS
+    assert dry_run("--config.train.init_from=scratch")[1] == RANDOM_LAYERS
 
 
 def test_a_run_with_weights_or_without_frozen_layers_needs_no_warning():
     assert dry_run("--weights=s3://bucket/w.npz")[1] == ""
-    assert dry_run("--config.model.backbone.frozen_stages=-1", "--config.model.backbone.norm=batch_norm")[1] == ""
+    scratch = ("--config.model.backbone.frozen_stages=-1", "--config.model.backbone.norm=batch_norm")
+    assert dry_run("--config.train.init_from=scratch", *scratch)[1] == ""
 
 
 def test_every_flag_reaches_the_request():
@@ -95,13 +103,13 @@ def test_output_that_is_not_given_is_said():
     made, said = dry_run("--output=", "--name=mine-1")
     assert made["OutputDataConfig"] == {"S3OutputPath": "s3://bucket/awsdet"}
     first = "awsdet sagemaker launch: the output goes to s3://bucket/awsdet, since there is no --output\n"
-    assert said == first + RANDOM_LAYERS
+    assert said == first + NAMED_WEIGHTS
 
 
 def test_image_of_another_region_is_said():
     _, said = dry_run("--region=eu-west-1")
     assert "the job is in eu-west-1 and the image in us-east-1" in said
-    assert dry_run(f"--region={REGION}")[1] == RANDOM_LAYERS
+    assert dry_run(f"--region={REGION}")[1] == NAMED_WEIGHTS
 
 
 def write_config(folder, text="    return config\n"):
@@ -155,7 +163,7 @@ def test_own_copy_of_a_file_in_configs_is_sent_if_its_path_says_so():
     made, said = dry_run(f"--config=./{CONFIG}")
     assert made["HyperParameters"]["config"] == "mask_rcnn_r50_fpn_1x.py" and "would be copied to" in said
     made, said = dry_run()
-    assert made["HyperParameters"]["config"] == CONFIG and said == RANDOM_LAYERS
+    assert made["HyperParameters"]["config"] == CONFIG and said == NAMED_WEIGHTS
 
 
 def test_config_of_the_image_that_is_not_here_is_left_to_the_container(tmp_path):

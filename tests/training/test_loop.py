@@ -354,6 +354,7 @@ def test_layers_frozen_at_random_values_are_refused(config_file, finished_run, t
     with pytest.raises(UserError) as refused:
         prepare(load_config(config_file, *overrides), tmp_path / "run", resume=False, processes=1)
     said = str(refused.value)
-    assert all(text in said for text in [*named, "train.init_from=", "frozen_stages=-1", "allow_random_frozen=true"])
-    for way_out in ("train.init_from=weights.npz", "train.allow_random_frozen=true"):
+    ways = ("train.init_from=imagenet-r50", "train.init_from=FILE", "frozen_stages=-1")
+    assert all(text in said for text in [*named, *ways, "allow_random_frozen=true"])
+    for way_out in ("train.init_from=imagenet-r50", "train.init_from=weights.npz", "train.allow_random_frozen=true"):
         prepare(load_config(config_file, *overrides, way_out), tmp_path / "run", resume=False, processes=1)

@@ -1,0 +1,76 @@
+"""A server on this machine that hands out one file, well or badly."""
+
+import contextlib
+import dataclasses
+import http.server
+import re
+import threading
+import time
+
+
+@dataclasses.dataclass
+class Behaviour:
+    """What the server does. cut: bytes after which it hangs up, once per entry. code: answered to all requests."""
+
+    content: bytes = b""
+    etag: str = '"1"'
+    ranges: bool = True
+    cut: list = dataclasses.field(default_factory=list)
+    code: int = 0
+    location: str = ""
+    silent: bool = False
+    slow: float = 0.0
+    length: bool = True
+    asked: list = dataclasses.field(default_factory=list)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves one file as a Behaviour says."""
+
+    def do_GET(self):
+        does = self.server.does
+        asked = self.headers.get("Range")
+        does.asked.append((self.path, asked))
+        if does.silent:
+            self.server.over.wait(5)
+            return
+        if does.code:
+            self.send_response(does.code)
+            if does.location:
+                self.send_header("Location", does.location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        part = asked and does.ranges and self.headers.get("If-Range", does.etag) == does.etag
+        start = int(re.match(r"bytes=(\d+)-", asked)[1]) if part else 0
+        self.send_response(206 if part else 200)
+        self.send_header("ETag", does.etag)
+        if part:
+            self.send_header("Content-Range", f"bytes {start}-{len(does.content) - 1}/{len(does.content)}")
+        if does.length:
+            self.send_header("Content-Length", str(len(does.content) - start))
+        self.end_headers()
+        end = does.cut.pop(0) if does.cut else len(does.content)
+        for at in range(start, end, 2**19):
+            self.wfile.write(does.content[at : min(at + 2**19, end)])
+            time.sleep(does.slow)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def serving():
+    """A context in which a server runs; its attribute `does` is a Behaviour."""
+    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made.does, made.over = Behaviour(), threading.Event()
+    made.handle_error = lambda *_: None  # clients hang up
+    thread = threading.Thread(target=made.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.over.set()
+        made.shutdown()
+        thread.join()
+        made.server_close()
