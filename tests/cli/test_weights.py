@@ -6,6 +6,7 @@ import pytest
 from awsdet.cli import main as cli
 from awsdet.inference import checkpoint
 from awsdet.weights import load, mmdet
+from awsdet.weights.catalogue import ENTRIES
 from tests.evaluation.saved_checkpoint import save_checkpoint
 from tests.models.small_detectors import small_config, small_detector
 from tests.weights import foreign
@@ -102,3 +103,32 @@ def test_mistakes_end_in_one_line(arguments, words, npz, capsys):
     assert cli.main(["weights", *(argument.replace("{npz}", path) for argument in arguments)]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("awsdet weights: ") and words in last
+
+
+def test_list_shows_the_catalogue_and_what_is_in_the_cache(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AWSDET_WEIGHTS", str(tmp_path))
+    (tmp_path / "R-50.pkl").write_bytes(b"")
+    assert cli.main(["weights", "--list"]) == 0
+    lines = {line.split(" ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert set(ENTRIES) < set(lines)
+    row = lines["imagenet-r50"]
+    for text in ("102.5", "BSD-3-Clause", "sha256:0676ba61", " torchvision ", " no ", "/models/resnet50-0676ba61.pth"):
+        assert text in row
+    assert all(text in lines["imagenet-r50-caffe"] for text in ("unknown", "none published", " yes ", "MIT"))
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (("--get=imagenet-r5O",), "no pretrained weights are called imagenet-r5O; did you mean imagenet-r50"),
+        (("--get=",), "no pretrained weights are called ; --list shows the names"),
+        (("--list", "--get=imagenet-r50"), "--list goes with nothing else; leave out get"),
+        (("--get=imagenet-r50", "x.npz"), "--get goes with nothing else; leave out input"),
+        (("--list", "--config.seed=1"), "--list goes with nothing else; leave out --config"),
+        (("imagenet-r5O",), "no pretrained weights are called so; did you mean imagenet-r50"),
+    ],
+)
+def test_mistyped_names_and_flags_that_contradict_each_other(arguments, text, capsys):
+    assert cli.main(["weights", *arguments]) == 2
+    said = capsys.readouterr().err.strip()
+    assert text in said and "\n" not in said

@@ -164,3 +164,17 @@ def test_stored_config_with_a_key_of_another_version():
         configuration.from_json(text)
     with pytest.raises(UserError, match="not valid JSON"):
         configuration.from_json("{")
+
+
+def test_scratch_takes_away_the_weights_that_a_config_names(tmp_path):
+    path = write(
+        tmp_path,
+        "from awsdet import config as base\n\n\n"
+        "def get_config():\n"
+        "    config = base.mask_rcnn()\n"
+        "    config.train.init_from = 'imagenet-r50'\n"
+        "    return config\n",
+    )
+    assert configuration.load(path).train.init_from == "imagenet-r50"
+    assert configuration.load(path, ["train.init_from=scratch"]).train.init_from == ""
+    assert configuration.load(path, ["train.init_from=./scratch"]).train.init_from == "./scratch"

@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 
+from awsdet.cli import main as cli
 from awsdet.inference import checkpoint
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
@@ -13,6 +14,7 @@ from awsdet.training import loop, pretrained
 from awsdet.training.inputs import prepare
 from awsdet.training.transfer import read
 from awsdet.weights import download, load, mmdet
+from awsdet.weights.cache import Cache
 from awsdet.weights.catalogue import ENTRIES, Entry
 from tests.runtime.thread_world import ThreadWorld
 from tests.training.tiny_run import load_config
@@ -91,10 +93,34 @@ def test_a_world_that_changes_ends_the_fetch(named, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         pretrained.fetch_on_chief(world, NAME)
     pretrained.fetch_on_chief(World(), NAME)
-    assert (download.Cache.from_environment().folder / "made.npz").read_bytes() == server.does.content
+    assert (Cache.from_environment().folder / "made.npz").read_bytes() == server.does.content
     assert threading.active_count() <= before + 2
 
 
 def test_a_path_is_none_of_its_business(monkeypatch):
     monkeypatch.setattr(download, "fetch", lambda *_, **__: 1 / 0)
     pretrained.fetch_on_chief(World(), "weights.npz")
+
+
+def test_check_says_whether_the_weights_are_there(named, config_file, tmp_path, capsys):
+    """Before they are fetched, if they cannot be, and once they are in the cache; the check fetches none of them."""
+    server, _ = named
+    command = [
+        "train",
+        "--check",
+        f"--config={config_file}",
+        f"--output={tmp_path}",
+        f"--config.train.init_from={NAME}",
+    ]
+    assert cli.main(command) == 0
+    assert f"weights {NAME} are not in {tmp_path / 'cache'}; rank 0 fetches them from" in capsys.readouterr().out
+    assert server.does.asked == [("/made.npz", "bytes=0-0")]
+    server.does.code = 404
+    assert cli.main(command) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"answers 404 Not Found; by hand: fetch {download.address(ENTRIES[NAME], Cache.from_environment())}" in said
+    server.does.code = 0
+    assert cli.main(["weights", f"--get={NAME}"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "cache" / "made.npz")
+    server.does.code = 404
+    assert cli.main(command) == 0 and "are not in" not in capsys.readouterr().out
