@@ -1,6 +1,6 @@
 """Has rank 0 fetch pretrained weights before a run starts, while the other ranks wait for it.
 
-A fetch may take longer than train.stall_seconds. So the ranks exchange a word every few seconds meanwhile, which shows
+A fetch may take longer than train.stall_seconds. So the ranks exchange a word every second meanwhile, which shows
 that nobody is stalled. Only rank 0 reads weights; the others get theirs from it.
 """
 
@@ -12,7 +12,7 @@ from awsdet.runtime.world import World
 from awsdet.weights import download, named
 from awsdet.weights.cache import Cache
 
-_WORD_SECONDS = 5.0  # between two exchanges
+_WORD_SECONDS = 1.0  # between two exchanges
 
 
 def fetch_on_chief(world: World, value: str) -> None:

@@ -84,14 +84,20 @@ def fault(path: pathlib.Path, entry: Entry, seen: str = "") -> str:
 
 
 def keep_checksum(path: pathlib.Path, entry: Entry) -> None:
-    """Writes the SHA-256 of a file beside it, if nobody published one and this is the first time. Raises UserError."""
+    """Writes the SHA-256 of a file beside it, if nobody published one and this is the first time."""
     if entry.checksum or _seen(path):
         return
     digits = digest(path, "sha256")
     try:
         write_text(_beside(path), f"{digits}  {path.name}\n")
     except OSError as error:
-        raise UserError(f"cannot write {_beside(path)} ({error.strerror}); name another folder by {FOLDER}") from error
+        logging.warning(
+            "nobody published a checksum of %s, and that of %s cannot be kept beside it (%s), so it is not compared",
+            entry.name,
+            path,
+            error.strerror,
+        )
+        return
     logging.info(
         "nobody published a checksum of %s; its SHA-256 is %s, which is compared from now on (%s)",
         entry.name,

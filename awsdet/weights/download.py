@@ -56,6 +56,10 @@ class _Again(Exception):
     """The attempt failed, but another one may succeed. The text says why."""
 
 
+class _Stale(_Again):
+    """The server has no such part of the file."""
+
+
 class _Final(Exception):
     """No other attempt would succeed. The text says why."""
 
@@ -116,15 +120,15 @@ class _Download:
         self._url = address(entry, cache)
         path = cache.path(entry)
         self._path = path
+        self._joined = False  # whether the part is put together of several answers
         self._part, self._facts = (path.with_name(f".{path.name}.part{suffix}") for suffix in ("", ".json"))
 
     def run(self):
         """Fetches the file. Raises _Final, Cancelled or OSError."""
-        resumed = self._begun() is not None
         self._try()
         problem = cached.fault(self._part, self._entry)
-        if problem and resumed:
-            logging.warning("%s was put together of two attempts, and %s: fetching it anew", self._path, problem)
+        if problem and self._joined:
+            logging.warning("%s was put together of several parts, and %s: fetching it anew", self._path, problem)
             self._drop()
             self._try()
             problem = cached.fault(self._part, self._entry)
@@ -154,10 +158,16 @@ class _Download:
         begun, headers = self._begun(), {}
         start = self._length() if begun is not None else 0
         if begun is not None and start == begun["size"]:
+            self._joined = True  # an earlier process may have put it together
             return
         if begun is not None and start:
             headers = {"Range": f"bytes={start}-", "If-Range": begun["validator"]}
-        with _open(self._url, headers, self._patience.seconds) as answer:
+        try:
+            answer = _open(self._url, headers, self._patience.seconds)
+        except _Stale:
+            self._drop()
+            raise
+        with answer:
             start, size = self._first(answer, start if headers else 0, begun)
             self._check_room(size, start)
             self._take(answer, start, size)
@@ -174,7 +184,9 @@ class _Download:
             ):
                 self._drop()
                 raise _Again("the file changed on the server while it was fetched")
+            self._joined = True
             return asked, whole
+        self._joined = False
         self._drop()  # the server sends all of it: it knows no parts, or has another file by now
         if asked:
             logging.info("%s: the server sends the whole file anew", self._entry.name)
@@ -270,6 +282,8 @@ def _open(url, headers, seconds):
     except urllib.error.HTTPError as error:
         error.close()
         kind = _Again if error.code in _PASSING else _Final
+        if error.code == 416 and "Range" in headers:
+            kind = _Stale
         raise kind(f"{url} answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
         raise _Again(f"{urllib.parse.urlsplit(url).netloc} cannot be reached ({_reason(error)})") from error

@@ -61,18 +61,25 @@ def test_a_mistyped_name_is_refused_before_anything_is_made(config_file, tmp_pat
 
 def test_rank_0_alone_fetches_while_the_others_exchange_words(named, monkeypatch):
     server, _ = named
-    server.does.slow = 0.2
+    server.does.held = threading.Event()
     monkeypatch.setattr(pretrained, "_WORD_SECONDS", 0.02)
     words = []
 
     def work(world):
         broadcast = world.broadcast_object
-        world.broadcast_object = lambda item: words.append(world.rank) or broadcast(item)
+
+        def counting(item):
+            words.append(world.rank)
+            if words.count(2) == 3:
+                server.does.held.set()
+            return broadcast(item)
+
+        world.broadcast_object = counting
         pretrained.fetch_on_chief(world, NAME)
         return "done"
 
     assert ThreadWorld.run(3, work) == ["done"] * 3
-    assert len(server.does.asked) == 1 and words.count(2) == words.count(0) > 2
+    assert len(server.does.asked) == 1 and words.count(2) == words.count(0) >= 3
 
 
 def test_all_ranks_raise_what_rank_0_met(named, monkeypatch):

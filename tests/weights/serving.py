@@ -10,7 +10,7 @@ import time
 
 @dataclasses.dataclass
 class Behaviour:
-    """What the server does. cut: bytes after which it hangs up, once per entry. code: answered to all requests."""
+    """What the server does. cut: bytes after which it hangs up, once per entry. held: it sends once this is set. code: answered to all requests."""
 
     content: bytes = b""
     etag: str = '"1"'
@@ -19,6 +19,7 @@ class Behaviour:
     code: int = 0
     location: str = ""
     silent: bool = False
+    held: threading.Event | None = None
     slow: float = 0.0
     length: bool = True
     asked: list = dataclasses.field(default_factory=list)
@@ -31,6 +32,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         does = self.server.does
         asked = self.headers.get("Range")
         does.asked.append((self.path, asked))
+        if does.held:
+            does.held.wait(10)
         if does.silent:
             self.server.over.wait(5)
             return
@@ -43,6 +46,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         part = asked and does.ranges and self.headers.get("If-Range", does.etag) == does.etag
         start = int(re.match(r"bytes=(\d+)-", asked)[1]) if part else 0
+        if start >= len(does.content):
+            self.send_error(416)
+            return
         self.send_response(206 if part else 200)
         self.send_header("ETag", does.etag)
         if part:

@@ -107,6 +107,30 @@ def test_a_file_that_changed_between_two_parts_is_never_mixed(server, cache):
     assert [asked for _, asked in server.does.asked] == ["bytes=1000000-", None]
 
 
+def test_a_file_that_became_shorter_is_fetched_anew(server, cache):
+    entry = ENTRY._replace(size=None, checksum="")
+    server.does.cut = [1_000_000]
+    refusal(cache, entry, HASTY._replace(attempts=1))
+    server.does = behaviour(CONTENT[:500_000])  # the same ETag, and 416 for what comes after
+    assert download.fetch(entry, cache, HASTY).read_bytes() == CONTENT[:500_000]
+    assert [asked for _, asked in server.does.asked] == ["bytes=1000000-", None]
+
+
+def test_parts_that_do_not_go_together_are_fetched_anew_at_once(server, cache):
+    """The content changes between two answers of one fetch, and no ETag or size tells."""
+    server.does = behaviour(b"PK" + bytes(len(CONTENT) - 2), cut=[1_000_000])
+
+    class Changing(Handler):
+        def do_GET(self):
+            if self.server.does.asked:
+                self.server.does.content = CONTENT
+            super().do_GET()
+
+    server.RequestHandlerClass = Changing
+    assert download.fetch(ENTRY, cache, HASTY).read_bytes() == CONTENT
+    assert [asked for _, asked in server.does.asked] == [None, "bytes=1000000-", None]
+
+
 def test_another_file_of_the_same_size_is_refused(server, cache):
     server.does = behaviour(content=b"PK" + bytes(len(CONTENT) - 2))
     said = refusal(cache)
@@ -129,6 +153,19 @@ def test_without_a_published_checksum_the_first_one_seen_is_kept(server, cache):
     path.write_bytes(b"PK" + bytes(100))
     with pytest.raises(UserError, match=rf"its SHA256 is .*, and {SHA256} was seen at the first download; remove"):
         download.fetch(entry, cache, HASTY)
+
+
+def test_a_checksum_that_cannot_be_kept_is_said(cache, monkeypatch, caplog):
+    """As in a folder of an administrator, who put the file there."""
+    cache.folder.mkdir()
+    cache.path(ENTRY).write_bytes(CONTENT)
+
+    def refuse(path, text):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(cached, "write_text", refuse)
+    assert cached.verified(cache, ENTRY._replace(checksum="")) == cache.path(ENTRY)
+    assert "cannot be kept beside it (Permission denied), so it is not compared" in caplog.text
 
 
 def test_a_file_put_by_hand_is_checked(server, cache):
