@@ -64,3 +64,15 @@ def test_the_example_is_a_batch_of_the_largest_size(changes, size):
     assert areas.min() < 0.01 * height * width and areas.max() > 0.5 * height * width
     polygons = batch["masks"]["polygons"][0, 0, 0].numpy().reshape(-1, 2)
     np.testing.assert_allclose([*polygons.min(0), *polygons.max(0)], boxes[0, 0], rtol=0.01)
+
+
+def test_it_does_not_wait_for_weights_that_rank_0_has_yet_to_fetch(tmp_path, monkeypatch):
+    """Another host may fetch them; until they are in the cache, random ones do as well."""
+    monkeypatch.setenv("AWSDET_WEIGHTS", str(tmp_path))
+    config = base.mask_rcnn()
+    config.train.init_from = "imagenet-r50"
+    assert warm_child._weights(config) == ""
+    (tmp_path / "resnet50-0676ba61.pth").write_bytes(b"")
+    assert warm_child._weights(config) == "imagenet-r50"
+    config.train.init_from = "runs/mine"
+    assert warm_child._weights(config) == "runs/mine"

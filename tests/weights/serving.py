@@ -10,7 +10,12 @@ import time
 
 @dataclasses.dataclass
 class Behaviour:
-    """What the server does. cut: bytes after which it hangs up, once per entry. held: it sends once this is set. code: answered to all requests."""
+    """What the server does.
+
+    Attributes:
+        cut: numbers of bytes after which it hangs up, one for each answer. code: answered to all requests.
+        silent: it never answers. held: it answers once this is set. slow: seconds between two blocks.
+    """
 
     content: bytes = b""
     etag: str = '"1"'
