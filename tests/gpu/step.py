@@ -6,6 +6,7 @@ why RoIs are sampled from boxes that do not depend on them (`scene.sample_around
 detections may be without a partner.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,18 @@ class Result(NamedTuple):
     found: dict  # what `Detector.detect` returns
 
 
+@contextlib.contextmanager
+def _full_float32():
+    """A context, or a decorator, in which products of float32 are not computed in TF32."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+@_full_float32()
 def run(devices, clock, scene=SCENE, images=IMAGES, change=lambda detector, number: None):
     """Compares what two devices compute; returns an Outcome.
 
@@ -47,7 +60,6 @@ def run(devices, clock, scene=SCENE, images=IMAGES, change=lambda detector, numb
         scene, images: Scene, and how many images the batch has.
         change: called with the detector of each device and 0 or 1 before it computes.
     """
-    tf.config.experimental.enable_tensor_float_32_execution(False)
     results, weights = [], None
     for number, device in enumerate(devices):
         if clock.over():
