@@ -22,7 +22,7 @@ def run(device, clock, cases=100):
 
 
 def judge(code, output, errors):
-    """The Outcome of a run of the script with this exit code."""
+    """Returns the Outcome: what the exit code of the script means."""
     counted = re.search(r"(\d+) checks, (\d+) failed", output)
     if code == 0 and "no nvcc" in output:
         return Outcome(SKIPPED, output.strip().splitlines()[-1])

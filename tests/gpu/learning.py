@@ -46,7 +46,7 @@ def run(device, clock, plan=None):
 
 
 def judge(records, plan):
-    """The Outcome of a run whose metrics.jsonl holds these records."""
+    """Returns the Outcome of a training run, judged by the records of its metrics.jsonl."""
     evaluated = [record for record in records if MEASURES[0] in record]
     if not evaluated:
         return judged({}, [failure("evaluation", "the run ended without one")])

@@ -30,7 +30,7 @@ class Request(NamedTuple):
 
 
 def run(name, request, report):
-    """The Outcome of the part `name`. report: gets Outcomes that stand if this process does not survive the part."""
+    """Runs the part `name` and returns its Outcome. `report` is given what is known so far, for the case of a crash."""
     clock, pair, small = Clock(request.seconds), (request.device, request.against), request.small
     if name == "harness":
         return harness.run(request.device, clock, cases=1 if small else 100)

@@ -43,7 +43,7 @@ def run(device, clock, small=False):
 
 
 def judge(found, transport):
-    """The Outcome of what the ranks found out.
+    """Returns the Outcome, judged by what the ranks found out.
 
     Args:
         found: the dict that rank_program wrote.

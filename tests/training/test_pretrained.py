@@ -109,7 +109,7 @@ def test_a_path_is_none_of_its_business(monkeypatch):
 
 
 def test_check_says_whether_the_weights_are_there(named, config_file, tmp_path, capsys):
-    """Before they are fetched, if they cannot be, and once they are in the cache; the check fetches none of them."""
+    """The check says that weights will be fetched, that they cannot be, or that they are there; it fetches nothing."""
     server, _ = named
     command = [
         "train",
