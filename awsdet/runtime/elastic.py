@@ -27,7 +27,11 @@ from awsdet.runtime.world import HostsChanged, LeftOut, RunFailed, Unfit
 Value = TypeVar("Value")
 
 _PLACES = ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE")  # in the order of the launcher
-_GLOO_SECONDS = 120.0  # for a process that joins to load its libraries, and until a frozen machine is given up
+_COMING_SECONDS = 120.0  # for a process that joins to load its libraries
+# Until Horovod gives up an exchange in which nothing arrives. It is not for machines that hang alone: Gloo does not
+# notice that a rank has ended if it had received a part of what the rank sent (its pair.cc tells all buffers of the
+# error but the one being filled). Exchanges do not wait for work: Horovod's threads are there at each of its cycles.
+_SILENT_SECONDS = 45.0
 _JOIN_ATTEMPTS = 10
 _MEET_SECONDS = 0.5  # between two looks whether all ranks are there
 _STORE_ATTEMPTS = 5  # of at most 6 s each
@@ -47,7 +51,7 @@ class ElasticWorld(HorovodWorld):
     elastic = True
 
     def __init__(self, stall_seconds: float):
-        os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", str(int(min(_GLOO_SECONDS, stall_seconds + 60))))
+        os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", str(int(min(_SILENT_SECONDS, stall_seconds + 30))))
         self._address = os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"], int(os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"])
         self._place = f"{os.environ['HOROVOD_HOSTNAME']}:{os.environ['HOROVOD_LOCAL_RANK']}"
         self._changed, self._verbosity, self._watch = threading.Event(), logging.get_verbosity(), None
@@ -159,7 +163,7 @@ class ElasticWorld(HorovodWorld):
         The launcher forgets what is in its store whenever it makes a world. Raises TimeoutError.
         """
         rank, size = int(os.environ["HOROVOD_RANK"]), int(os.environ["HOROVOD_SIZE"])
-        limit = time.monotonic() + _GLOO_SECONDS
+        limit = time.monotonic() + _COMING_SECONDS
         store = KeyValueStore(*self._address, scope="awsdet_here")
         missing = {str(number) for number in range(size)} if rank == 0 else {"all"}
         while True:
@@ -208,7 +212,7 @@ class ElasticWorld(HorovodWorld):
     def _next_place(self):
         """This process's rank, size and so on in the next world. Waits until all processes have asked or ended, and
         until there are enough of them. It asks once only: the launcher counts each question as a process."""
-        connection = http.client.HTTPConnection(*self._address, timeout=_GLOO_SECONDS)
+        connection = http.client.HTTPConnection(*self._address, timeout=_COMING_SECONDS)
         try:
             connection.request("GET", f"/rank_and_size/{self._place}")
             self._await_answer(connection.sock)
