@@ -10,6 +10,7 @@ packages=(
     iproute2 procps               # their network and processes
     openmpi-bin libopenmpi-dev    # mpirun, and Horovod with MPI
     slurm-wlm munge               # Slurm
+    debootstrap                   # the image's steps in a chroot
 )
 
 case ${1:-} in

@@ -1,6 +1,6 @@
 """Runs the steps of sagemaker/Dockerfile in a chroot of Debian 12, then the image's entry point on a small job.
 
-    python tests/sagemaker/run_dockerfile.py /var/tmp/awsdet-image       # root, debootstrap, 6 GB, about 10 minutes
+    python tests/sagemaker/run_dockerfile.py /var/tmp/awsdet-image       # root, debootstrap, 6 GB, about 6 minutes
 
 Docker and NVIDIA's base image are not everywhere, so this is the nearest thing: every COPY, ENV, WORKDIR and RUN is
 carried out as the Dockerfile has it, with these substitutions, which are printed too:
@@ -10,6 +10,7 @@ carried out as the Dockerfile has it, with these substitutions, which are printe
     EFA and Open MPI   Debian's Open MPI 4.1 instead of AWS's installer
     aws-ofi-nccl       left out, since it needs CUDA and EFA
     AWSDET_VARIANT     cpu instead of gpu
+    Horovod            scripts/setup.sh finds the wheels that this machine has built before, and takes one if it fits
 
 A folder that is there already is used again, from the first step on that is not done or has changed.
 """
@@ -17,6 +18,7 @@ A folder that is there already is used again, from the first step on that is not
 import argparse
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import socket
@@ -40,6 +42,9 @@ SUBSTITUTIONS = {
     "aws-ofi-nccl": ("left out: needs CUDA and EFA", None),
 }
 ARGUMENTS = {"AWSDET_VARIANT": "cpu"}
+# Where the step of scripts/setup.sh looks for wheels of Horovod; it removes the folder, so it gets copies.
+_WHEELS = "tmp/cache"
+_HOST_WHEELS = pathlib.Path(os.environ.get("AWSDET_CACHE") or pathlib.Path.home() / ".cache" / "awsdet")
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 _HOST_CERTIFICATES = "/etc/ssl/host.crt"
 
@@ -138,6 +143,9 @@ class Image:
                     print(f"    substituted: {what}", flush=True)
                 text = instead
                 break
+        if fresh and text and "scripts/setup.sh" in text:
+            for wheels in _HOST_WHEELS.glob("horovod-*"):
+                shutil.copytree(wheels, self.root / _WHEELS / wheels.name, dirs_exist_ok=True)
         if fresh and text is not None:
             self.run([*self._shell_words, text], env=self._arguments, check=True, stdout=subprocess.DEVNULL)
 
