@@ -1,42 +1,42 @@
 """Reads and checks COCO annotation files, and cleans the annotations of each image.
 
-Terms: a *class* is a number 0 … C-1; a *category id* is the file's own number for it, which may be any integer. Classes
-are ordered by category id. Coordinates are pixels of the image as it is stored; 0 is its left and its top edge.
+Terms: a *class* is a number 0 … C-1; a *category id* is the file's own number or name for it (see `ids`). Classes are
+ordered by category id. Coordinates are pixels of the image as it is stored; 0 is its left and its top edge.
 """
 
-import collections
-import hashlib
-import json
 import math
 import pathlib
 from typing import NamedTuple
 
 import numpy as np
 
+from awsdet.data.coco.anomalies import shown
+from awsdet.data.coco.categories import read_categories
+from awsdet.data.coco.ids import INT64, Lookup, read_id, unused
+from awsdet.data.coco.image_entries import ImageEntry, read_images
+from awsdet.data.coco.json_file import read_json_file
+from awsdet.data.coco.other_formats import name_of_content
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.files import why_no_file
+
+__all__ = ["Annotation", "CocoFile", "ImageEntry", "clean_annotations", "decompress_counts", "read_coco", "run_lengths"]
 
 CLIP_TOLERANCE = 1.0  # px that a box may reach out of the image without being counted: tools round by as much
 MIN_SIDE = 1.0  # px of the original image; smaller boxes are not trained on (mmdetection's rule)
 
 
-class ImageEntry(NamedTuple):
-    """One image of the annotation file; height and width are 0 if the file does not give them."""
-
-    id: int
-    file_name: str
-    height: int
-    width: int
-
-
 class CocoFile(NamedTuple):
-    """What an annotation file holds: classes, images in its order, and the raw annotations by image id."""
+    """What an annotation file holds: classes, images in its order, and the raw annotations by (int64) image id.
+
+    category_ids: the file's own, ints or strings, in the order of the classes. unplaced: how many of the file's
+    annotations belong to no image or no category, or are no annotations at all.
+    """
 
     class_names: tuple
     category_ids: tuple
     images: list
     annotations: dict
     sha256: str
+    unplaced: int
 
 
 class Annotation(NamedTuple):
@@ -58,89 +58,70 @@ class Annotation(NamedTuple):
     order: int
 
 
-def read_coco(path, anomalies):
+def read_coco(path, anomalies, folder=None):
     """Reads and checks a COCO detection file. Returns a CocoFile; adds what it leaves out to `anomalies`.
 
-    Raises UserError if the file is missing, is not a COCO detection file, or has unusable categories.
+    folder: that of the images, for files that name images by URLs alone (LVIS). Raises UserError if the file is
+    missing, is not a COCO detection file, or has unusable categories or an image id of two files.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise UserError(f"annotation file {path} {why_no_file(path)}")
-    data = path.read_bytes()
-    try:
-        content = json.loads(data)
-    except ValueError as error:
-        raise UserError(f"annotation file {path} is not valid JSON: {error}") from None
+    content, sha256 = read_json_file(path, anomalies)
+    what = name_of_content(content)
+    if what is not None:
+        raise UserError(f"annotation file {path} {what}")
     for key in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+        if not isinstance(content.get(key), list):
             raise UserError(f"annotation file {path} has no list '{key}'; it must be a COCO detection file")
-    category_ids, class_names = _read_categories(path, content["categories"], anomalies)
-    images = _read_images(content["images"], anomalies)
+    category_ids, class_names = read_categories(path, content["categories"], anomalies)
+    images = read_images(path, content["images"], folder, anomalies)
     annotations = _group_annotations(content["annotations"], images, category_ids, anomalies)
-    return CocoFile(class_names, category_ids, images, annotations, hashlib.sha256(data).hexdigest())
-
-
-def _read_categories(path, categories, anomalies):
-    names = {}
-    for category in categories:
-        number = _integer(category.get("id")) if isinstance(category, dict) else None
-        if number is None:
-            raise UserError(f"annotation file {path}: category {category} has no integer id")
-        if number in names:
-            raise UserError(f"annotation file {path}: category id {number} is used twice")
-        names[number] = str(category.get("name", number))
-    if not names:
-        raise UserError(f"annotation file {path} has no categories")
-    ids = tuple(sorted(names))
-    class_names = tuple(names[number] for number in ids)
-    for name, count in collections.Counter(class_names).items():
-        if count > 1:
-            same = ", ".join(str(number) for number in ids if names[number] == name)
-            anomalies.add("category_name", f"{name} (ids {same})")
-    return ids, class_names
-
-
-def _read_images(entries, anomalies):
-    images = {}
-    for entry in entries:
-        entry = entry if isinstance(entry, dict) else {}
-        number, name = _integer(entry.get("id")), entry.get("file_name")
-        if number is None or not isinstance(name, str) or not name:
-            anomalies.add("image_malformed", f"id {entry.get('id')}, file name {name}")
-        elif number in images:
-            anomalies.add("image_duplicate", f"id {number} ({name})")
-        else:
-            images[number] = ImageEntry(
-                number, name, _integer(entry.get("height")) or 0, _integer(entry.get("width")) or 0
-            )
-    return list(images.values())
+    unplaced = len(content["annotations"]) - sum(map(len, annotations.values()))
+    return CocoFile(class_names, category_ids, images, annotations, sha256, unplaced)
 
 
 def _group_annotations(annotations, images, category_ids, anomalies):
     """Annotations by image id, without those of unknown images and categories; each gets a unique id that is not 0."""
-    groups = {image.id: [] for image in images}
-    known = set(category_ids)
-    ids = [_integer(a.get("id")) if isinstance(a, dict) else None for a in annotations]
-    fresh = max((i for i in ids if i is not None), default=0) + 1
-    uses = collections.Counter()
+    groups, numbers = {image.id: [] for image in images}, {image.source_id: image.id for image in images}
+    places = {
+        "image": Lookup(numbers, (a.get("image_id") for a in annotations if isinstance(a, dict))),
+        "category": Lookup(category_ids, (a.get("category_id") for a in annotations if isinstance(a, dict))),
+    }
+    ids = [_annotation_id(a.get("id")) if isinstance(a, dict) else None for a in annotations]
+    fresh = unused({number for number in ids if number}, len(ids))
+    used = {0, None}  # to COCOeval the id 0 means "unmatched"
     for annotation, number in zip(annotations, ids):
-        name = f"annotation {number}"
         if not isinstance(annotation, dict):
-            anomalies.add("annotation_malformed", str(annotation)[:40])
+            anomalies.add("annotation_malformed", shown(annotation))
             continue
-        image_id, category_id = _integer(annotation.get("image_id")), _integer(annotation.get("category_id"))
-        if image_id not in groups:
-            anomalies.add("annotation_of_unknown_image", f"{name} (image {annotation.get('image_id')})")
+        name = f"annotation {shown(annotation.get('id'))}"
+        image_id, category_id = (_place(annotation, kind, places, name, anomalies) for kind in ("image", "category"))
+        if image_id is None or category_id is None:
             continue
-        if category_id not in known:
-            anomalies.add("annotation_of_unknown_category", f"{name} (category {annotation.get('category_id')})")
-            continue
-        uses[number] += 1
-        if not number or uses[number] > 1:  # to COCOeval the id 0 means "unmatched"
-            anomalies.add("annotation_id", f"{name} -> {fresh}")
-            number, fresh = fresh, fresh + 1
-        groups[image_id].append({**annotation, "id": number, "category_id": category_id})
+        if number in used:
+            number = next(fresh)
+            anomalies.add("annotation_id", f"{name} -> {number}")
+        used.add(number)
+        groups[numbers[image_id]].append({**annotation, "id": number, "category_id": category_id})
     return groups
+
+
+def _place(annotation, kind, places, name, anomalies):
+    """The listed id of an annotation's image or category (`kind`), or None; counts what is not simply equal."""
+    value = annotation.get(f"{kind}_id")
+    found, equal = places[kind].find(value)
+    if found is None:
+        anomalies.add(f"annotation_of_unknown_{kind}", f"{name} ({kind} {shown(value)})")
+    elif not equal:
+        anomalies.add("id_of_other_type", f"{name} ({kind} {shown(value)}, listed as {shown(found)})")
+    return found
+
+
+def _annotation_id(value):
+    """An annotation's id as int64; None if it is none, and no string of digits that is one."""
+    one = read_id(value)
+    if isinstance(one, str) and len(one) < 20 and one.isascii() and one.isdigit() and str(int(one)) == one:
+        one = int(one)
+    return one if isinstance(one, int) and one in INT64 else None
 
 
 def clean_annotations(raw, height, width, classes, anomalies):

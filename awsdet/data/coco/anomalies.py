@@ -9,6 +9,7 @@ from typing import NamedTuple
 from awsdet.runtime.errors import UserError
 
 EXAMPLES = 5  # names kept of each kind
+_LONGEST_NAME, _LONGEST_VALUE = 200, 40  # characters
 
 
 class Kind(NamedTuple):
@@ -20,13 +21,20 @@ class Kind(NamedTuple):
 
 KINDS = {
     "category_name": Kind("name of several categories: they stay classes of their own", False),
+    "category_similar": Kind("names that differ in case or white space only: they stay classes of their own", False),
+    "category_duplicate": Kind("category listed twice: kept once", False),
+    "category_nameless": Kind("category without a name, or with one that is no text: named as shown", False),
+    "key_twice": Kind("key given twice in one JSON object: the last one taken", False),
     "image_malformed": Kind("image entry without a usable id or file name: skipped", True),
-    "image_duplicate": Kind("image id used twice: the later entry skipped", True),
+    "image_duplicate": Kind("image listed twice: kept once", False),
+    "image_file_shared": Kind("image file listed under several ids: kept as an image of each", False),
+    "image_name_from_url": Kind("image without a file name (LVIS): named by its URL", False),
+    "image_federated": Kind("image annotated for some categories only (LVIS): taken as annotated for all", False),
     "image_missing": Kind("image file missing: image skipped", True),
     "image_unreadable": Kind("truncated, corrupt or too large image: skipped", True),
     "image_of_floats": Kind("image of floating-point numbers: skipped", True),
     "image_size_differs": Kind("image size differs from the annotation file: image skipped", True),
-    "image_size_absent": Kind("no image size in the annotation file: taken from the image", False),
+    "image_size_absent": Kind("no usable image size in the annotation file: taken from the image", False),
     "image_empty": Kind("image without annotations: kept", False),
     "image_exif_rotated": Kind("image rotated by its EXIF tag: stored upright", False),
     "image_exif_ignored": Kind("annotated as if unrotated: EXIF tag ignored", False),
@@ -37,8 +45,9 @@ KINDS = {
     "annotation_of_unknown_image": Kind("annotation of an unknown image: skipped", True),
     "annotation_of_unknown_category": Kind("annotation of an unknown category: skipped", True),
     "annotation_of_skipped_image": Kind("annotation of a skipped image: skipped", True),
+    "id_of_other_type": Kind('image or category id written as another type (7 and "7"): matched', False),
     "annotation_malformed": Kind("annotation without a usable box or mask: skipped", True),
-    "annotation_id": Kind("annotation id missing, zero or used twice: a new one given", False),
+    "annotation_id": Kind("annotation id missing, zero, used twice or no 64-bit integer: a new one given", False),
     "rle_invalid": Kind("RLE that does not fit its image: object skipped", True),
     "polygon_short": Kind("polygon with fewer than 3 points: polygon skipped", True),
     "polygon_none_left": Kind("no polygon of 3 points or more: object skipped", True),
@@ -65,7 +74,7 @@ class Anomalies:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         examples = self.examples.setdefault(kind, [])
         if len(examples) < EXAMPLES:
-            examples.append(str(name))
+            examples.append(_printable(str(name), _LONGEST_NAME))
 
     def merge(self, other):
         """Adds the counts and examples of another Anomalies."""
@@ -110,3 +119,17 @@ class Anomalies:
             more = ", …" if self.counts[kind] > len(names) else ""
             lines.append(f"  {self.counts[kind]:>8}  {KINDS[kind].text}\n            {', '.join(names)}{more}")
         return "\n".join(lines)
+
+
+def shown(value):
+    """A value of the annotation file as it is shown in a message: strings in quotes, shortened, in one line."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a deeply nested {type(value).__name__}"
+    return _printable(text, _LONGEST_VALUE)
+
+
+def _printable(text, length):
+    text = text if len(text) <= length else f"{text[: length - 1]}…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
