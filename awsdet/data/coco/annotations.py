@@ -1,14 +1,11 @@
-"""Reads and checks COCO annotation files, and cleans the annotations of each image.
+"""Reads and checks COCO annotation files.
 
 Terms: a *class* is a number 0 … C-1; a *category id* is the file's own number or name for it (see `ids`). Classes are
-ordered by category id. Coordinates are pixels of the image as it is stored; 0 is its left and its top edge.
+ordered by category id.
 """
 
-import math
 import pathlib
 from typing import NamedTuple
-
-import numpy as np
 
 from awsdet.data.coco.anomalies import shown
 from awsdet.data.coco.categories import read_categories
@@ -18,10 +15,7 @@ from awsdet.data.coco.json_file import read_json_file
 from awsdet.data.coco.other_formats import name_of_content
 from awsdet.runtime.errors import UserError
 
-__all__ = ["Annotation", "CocoFile", "ImageEntry", "clean_annotations", "decompress_counts", "read_coco", "run_lengths"]
-
-CLIP_TOLERANCE = 1.0  # px that a box may reach out of the image without being counted: tools round by as much
-MIN_SIDE = 1.0  # px of the original image; smaller boxes are not trained on (mmdetection's rule)
+__all__ = ["CocoFile", "ImageEntry", "read_coco"]
 
 
 class CocoFile(NamedTuple):
@@ -37,25 +31,6 @@ class CocoFile(NamedTuple):
     annotations: dict
     sha256: str
     unplaced: int
-
-
-class Annotation(NamedTuple):
-    """A cleaned annotation. Its numbers are the file's own, as float64, so that COCOeval gives the same results.
-
-    bbox: x, y, width, height. polygons: list of flat coordinate lists; counts: COCO run lengths (column-major, zeros
-    first) or None. An object without a mask has no polygons, and its counts are None. trainable: False for boxes
-    that are kept for evaluation only. order: the place among the image's annotations in the file.
-    """
-
-    id: int
-    class_index: int
-    bbox: tuple
-    area: float
-    is_crowd: bool
-    polygons: list
-    counts: list
-    trainable: bool
-    order: int
 
 
 def read_coco(path, anomalies, folder=None):
@@ -122,155 +97,3 @@ def _annotation_id(value):
     if isinstance(one, str) and len(one) < 20 and one.isascii() and one.isdigit() and str(int(one)) == one:
         one = int(one)
     return one if isinstance(one, int) and one in INT64 else None
-
-
-def clean_annotations(raw, height, width, classes, anomalies):
-    """Cleans the annotations of one image of `height` x `width` px.
-
-    raw: dicts of a CocoFile; classes: category id -> class. Returns Annotations in the order of the records: objects,
-    then crowds, then annotations for evaluation only.
-    """
-    cleaned = []
-    for order, annotation in enumerate(raw):
-        name = f"annotation {annotation['id']} (image {annotation['image_id']})"
-        bbox = _numbers(annotation.get("bbox"))
-        if bbox is None or len(bbox) != 4:
-            anomalies.add("annotation_malformed", name)
-            continue
-        mask = _read_mask(annotation.get("segmentation"), height, width, name, anomalies)
-        if mask is None:
-            continue
-        polygons, counts = mask
-        cleaned.append(
-            Annotation(
-                id=annotation["id"],
-                class_index=classes[annotation["category_id"]],
-                bbox=tuple(bbox),
-                area=_area(annotation, bbox, polygons, counts, name, anomalies),
-                is_crowd=annotation.get("iscrowd") in (1, True, "1"),
-                polygons=polygons,
-                counts=counts,
-                trainable=_is_trainable(bbox, height, width, name, anomalies),
-                order=order,
-            )
-        )
-    return sorted(cleaned, key=lambda a: (not a.trainable, a.is_crowd))
-
-
-def _is_trainable(bbox, height, width, name, anomalies):
-    x, y, w, h = bbox
-    inside_w = min(x + w, width) - max(x, 0.0)
-    inside_h = min(y + h, height) - max(y, 0.0)
-    if inside_w < MIN_SIDE or inside_h < MIN_SIDE:
-        anomalies.add("box_degenerate", name)
-        return False
-    if max(-x, -y, x + w - width, y + h - height) > CLIP_TOLERANCE:
-        anomalies.add("box_clipped", name)
-    return True
-
-
-def _read_mask(segmentation, height, width, name, anomalies):
-    """(polygons, counts) of an annotation; None if the object must be left out."""
-    if segmentation is None or segmentation == [] or segmentation == {}:
-        anomalies.add("mask_absent", name)
-        return [], None
-    if isinstance(segmentation, dict):
-        counts = _read_counts(segmentation, height, width)
-        if counts is None:
-            anomalies.add("rle_invalid", name)
-            return None
-        return [], counts
-    if not isinstance(segmentation, list):
-        anomalies.add("annotation_malformed", name)
-        return None
-    parts = segmentation if isinstance(segmentation[0], list) else [segmentation]  # a flat list is one polygon
-    polygons = []
-    for part in parts:
-        numbers = _numbers(part)
-        if numbers is None or len(numbers) < 6 or len(numbers) % 2:
-            anomalies.add("polygon_short", name)
-        else:
-            polygons.append(numbers)
-    if not polygons:
-        anomalies.add("polygon_none_left", name)
-        return None
-    return polygons, None
-
-
-def _read_counts(rle, height, width):
-    """Run lengths of a COCO RLE dict, compressed or not; None if they do not fit a height x width mask."""
-    counts = rle.get("counts")
-    try:
-        if isinstance(counts, str):
-            counts = decompress_counts(counts)
-        counts = [_integer(count) for count in counts]
-        size = [_integer(side) for side in rle.get("size")]
-        fits = size == [height, width] and min(counts, default=-1) >= 0 and sum(counts) == height * width
-    except (TypeError, ValueError, IndexError):
-        return None
-    return counts if fits else None
-
-
-def decompress_counts(text):
-    """Run lengths from COCO's compressed text, which holds 5 bits per character, lowest bits first.
-
-    From the third run on, the text gives each run as its difference from the run two places before it. Raises
-    ValueError for an invalid character and for a text that ends within a number.
-    """
-    counts, value, shift = [], 0, 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f"{character!r} in a compressed RLE")
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value, shift = 0, 0
-    if shift:
-        raise ValueError("a compressed RLE ends within a number")
-    return counts
-
-
-def run_lengths(mask):
-    """COCO run lengths of a bool [H, W] mask: column-major, zeros first."""
-    flat = mask.ravel(order="F")
-    edges = np.flatnonzero(np.diff(flat, prepend=False, append=not flat[-1]))
-    return np.diff(edges, prepend=0).tolist()
-
-
-def _area(annotation, bbox, polygons, counts, name, anomalies):
-    area = _numbers([annotation.get("area")])
-    if area is not None:
-        return area[0]
-    anomalies.add("area_absent", name)
-    if polygons:
-        return sum(abs(_polygon_area(polygon)) for polygon in polygons)
-    return float(sum(counts[1::2])) if counts else bbox[2] * bbox[3]
-
-
-def _polygon_area(polygon):
-    xs, ys = polygon[0::2], polygon[1::2]
-    return 0.5 * sum(xs[i - 1] * ys[i] - xs[i] * ys[i - 1] for i in range(len(xs)))
-
-
-def _numbers(values):
-    """Finite floats, or None if `values` is not a list of finite numbers."""
-    if not isinstance(values, (list, tuple)):
-        return None
-    try:
-        numbers = [float(value) for value in values]
-    except (TypeError, ValueError):
-        return None
-    return numbers if all(map(math.isfinite, numbers)) else None
-
-
-def _integer(value):
-    """An int from an int, a whole float or a string of digits; None from anything else."""
-    try:
-        return int(value) if int(value) == float(value) else None
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -1,4 +1,4 @@
-"""Reads the JSON of an annotation file: UTF-8, UTF-16 or UTF-32, with or without byte order mark, also compressed (gzip).
+"""Reads the JSON of an annotation file: UTF-8, UTF-16 or UTF-32 with or without a byte order mark, and gzip-compressed.
 
 Whatever is wrong with the file becomes one line that says what and where. A key that stands twice in one object is no
 error in JSON, but readers keep only the last value without a word. So it is counted, or refused if it decides what an

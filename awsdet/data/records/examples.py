@@ -22,7 +22,7 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
-from awsdet.data.coco.annotations import Annotation
+from awsdet.data.coco.cleaning import Annotation
 
 
 def encode_example(entry, image, annotations, class_names, category_ids):

@@ -14,8 +14,9 @@ import tensorflow as tf
 from absl import logging
 from PIL import Image
 
-from awsdet.data.coco.annotations import MIN_SIDE, Annotation, run_lengths
 from awsdet.data.coco.anomalies import Anomalies
+from awsdet.data.coco.cleaning import MIN_SIDE, Annotation
+from awsdet.data.coco.masks import run_lengths
 from awsdet.data.records.manifest import (
     API,
     COLUMNS,

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from awsdet.data.coco.annotations import clean_annotations
 from awsdet.data.coco.anomalies import Anomalies
+from awsdet.data.coco.cleaning import clean_annotations
 from awsdet.data.coco.images import ImageRefused, prepare_image
 from awsdet.data.records.examples import encode_example
 from awsdet.data.records.manifest import COLUMNS, FOOTER, HEADER, file_digest, progress_folder
