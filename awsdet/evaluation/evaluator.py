@@ -35,7 +35,8 @@ def evaluate(detector, manifest, options, world, output=None):
       manifest: Manifest of the split.
       options: ReaderOptions.
       world: World.
-      output: path of a JSON file in COCO's results format, which rank 0 writes; None: no file.
+      output: path of a JSON file in COCO's results format, which rank 0 writes; None: no file. Its image and category
+        ids are those of the annotation file.
 
     Returns:
       The dict of `coco_metrics`. It has no mask metrics if the detector or the records have no masks.
@@ -115,7 +116,7 @@ def _score(images, manifest, output):
     ]
     if output:
         pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
-        write_json(output, results)
+        write_json(output, [{**r, "image_id": manifest.own_image_id(r["image_id"])} for r in results])
         logging.info("wrote %d detections to %s", len(results), output)
     with_masks = manifest.has_masks and any(found.masks is not None for _, found in images)
     return coco_metrics(read_ground_truth(manifest), results, with_masks)

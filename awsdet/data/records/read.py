@@ -59,7 +59,7 @@ def read_examples(manifest):
 
 
 def read_ground_truth(manifest):
-    """The split as a COCO detection dict: images, annotations, categories.
+    """The split as a COCO detection dict: images, annotations, categories. Image ids are the numbers in the records.
 
     The numbers are those of the annotation file, bit for bit, and the annotations of each image are in the file's
     order, so COCOeval gives the same results as with the file. An object without a mask has an empty RLE. Records of
@@ -70,7 +70,8 @@ def read_ground_truth(manifest):
         features = example.features.feature
         image_id, height, width = (int(getattr(manifest, key)[row]) for key in ("image_id", "height", "width"))
         name = features["image/filename"].bytes_list.value
-        images.append({"id": image_id, "file_name": name[0].decode() if name else "", "height": height, "width": width})
+        file_name = name[0].decode("utf-8", "surrogateescape") if name else ""
+        images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
         if manifest.layout == AWSDET:
             objects = sorted(examples.decode_annotations(features), key=lambda a: a.order)
         else:

@@ -62,7 +62,7 @@ def test_unknown_and_doubled_entries_are_counted(tmp_path):
     coco = read_coco(
         write(
             tmp_path / "a.json",
-            images=[image, image, {"id": 4}, {"id": "x", "file_name": "b.jpg"}, None],
+            images=[image, image, {"id": 4}, {"id": 3.5, "file_name": "b.jpg"}, None],
             annotations=[annotation(), annotation(image_id=99), annotation(category_id=6), "nonsense"],
         ),
         found,
@@ -82,8 +82,11 @@ def test_unknown_and_doubled_entries_are_counted(tmp_path):
     [
         ({"annotations": None}, "no list 'annotations'"),
         ({"categories": []}, "no categories"),
-        ({"categories": [{"id": 1}, {"id": 1}]}, "category id 1 is used twice"),
-        ({"categories": [{"name": "cat"}]}, "no integer id"),
+        (
+            {"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]},
+            "category id 1 is used twice, for 'a' and 'b'; give each",
+        ),
+        ({"categories": [{"name": "cat"}]}, r"no usable id \(a whole number or a string\)"),
     ],
 )
 def test_files_that_are_no_detection_files_are_refused(tmp_path, changes, words):

@@ -85,7 +85,7 @@ def troubled_set(folder):
         (33, "other_size.jpg", encode(picture(size=(WIDTH, WIDTH)))),
         (40, "empty.jpg", sound),
         (41, "sizeless.jpg", sound, (0, 0)),
-        (41, "doubled.jpg", sound),
+        (41, "sizeless.jpg", sound),
     ]
     whole = {"size": [HEIGHT, WIDTH], "counts": [100, 50, HEIGHT * WIDTH - 150]}
     compressed = {**whole, "counts": coco_mask.frPyObjects(whole, HEIGHT, WIDTH)["counts"].decode()}
@@ -111,7 +111,6 @@ def troubled_set(folder):
 
 
 SKIPPED = {
-    "image_duplicate": 1,
     "image_missing": 1,
     "image_unreadable": 2,
     "image_size_differs": 1,
@@ -125,6 +124,7 @@ SKIPPED = {
     "box_degenerate": 2,
 }
 REPAIRED = {
+    "image_duplicate": 1,
     "image_size_absent": 1,
     "image_empty": 1,
     "image_exif_rotated": 2,
@@ -143,7 +143,7 @@ def test_every_trouble_is_counted_and_the_rest_written(tmp_path, capsys):
     command = ["convert", f"--annotations={annotations}", f"--images={images}", f"--output={tmp_path}/records"]
     assert main([*command, "--split=train", "--workers=1", "--shards=3"]) == 0
     printed = capsys.readouterr().out
-    assert "cut.jpg (id 31)" in printed and "10 images" in printed
+    assert "cut.jpg (id 31)" in printed and "10 images" in printed and "kept 17 of 23 annotations" in printed
     manifest = read_manifest(tmp_path / "records", "train")
     assert manifest.anomalies.counts == {**SKIPPED, **REPAIRED}
     assert manifest.image_id.tolist() == [2, 5, 6, 7, 11, 20, 21, 22, 40, 41]
