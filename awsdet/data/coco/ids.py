@@ -32,12 +32,13 @@ def read_id(value) -> Id | None:
 
 def in_order(ids: Iterable[Id]) -> list[Id]:
     """Sorted: integers and strings of digits by their value, then the other strings by their characters."""
-    return sorted(ids, key=_rank)
+    return sorted(ids, key=rank)
 
 
-def _rank(one):
+def rank(one: Id) -> tuple:
+    """The key by which ids of both types are sorted."""
     number = _as_number(one)
-    return (1, 0, one) if number is None else (0, number, str(one))
+    return (1, 0, 0, one) if number is None else (0, number, isinstance(one, str), str(one))
 
 
 def _as_number(one):

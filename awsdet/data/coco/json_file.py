@@ -12,6 +12,7 @@ import pathlib
 import re
 import zlib
 
+from awsdet.data.coco.anomalies import shown
 from awsdet.data.coco.other_formats import name_of_text
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_file
@@ -95,19 +96,18 @@ def _text(path, data):
 
 def _what_is_wrong(text, error):
     """What a JSONDecodeError means, in words that follow the name of the file."""
-    place = f"line {error.lineno}, column {error.colno}"
     rest = text[error.pos :].strip()
     other = name_of_text(text)
     if other is not None:
         return other
     cut = not rest or _CUT_VALUE.fullmatch(rest) or any(word.startswith(rest) for word in _CUT_LITERALS)
     if cut or error.msg.startswith("Unterminated string"):
-        return f"is not valid JSON: it ends in the middle, after {len(text)} characters ({place}); copy it again"
-    return f"is not valid JSON: {error.msg} at {place} ({_shown(rest[:20])}); correct it"
-
-
-def _shown(text):
-    return re.sub(r"\s+", " ", repr(text))
+        newline = "\n"
+        lines = text.count(newline) + 1
+        end = f"line {lines}, column {len(text) - text.rfind(newline)}"
+        return f"is not valid JSON: it ends in the middle, after {len(text)} characters ({end}); copy it again"
+    place = f"line {error.lineno}, column {error.colno}"
+    return f"is not valid JSON: {error.msg} at {place} ({shown(rest[:20])}); correct it"
 
 
 def _report_twice(path, pairs, anomalies):

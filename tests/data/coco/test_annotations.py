@@ -100,3 +100,43 @@ def test_missing_and_broken_files_are_named(tmp_path):
     (tmp_path / "broken.json").write_text('{"images": [')
     with pytest.raises(UserError, match=r"broken\.json is not valid JSON"):
         read_coco(tmp_path / "broken.json", Anomalies())
+
+
+def test_ids_of_another_type_are_matched_if_they_can_mean_only_one(tmp_path):
+    """Tools that write JSON from JavaScript or CSV tables often quote the ids in one of the lists only."""
+    images = [{"id": one, "file_name": f"{one}.jpg"} for one in ("1", "2", "07", "007")]
+    categories = [{"id": "5", "name": "five"}]
+    annotations = [annotation(id=i, image_id=image) for i, image in enumerate((1, 2, 2.0, 7, "07"), start=1)]
+    path = write(tmp_path / "a.json", images=images, categories=categories, annotations=annotations)
+    found = Anomalies()
+    coco = read_coco(path, found)
+    assert {i.source_id: [a["id"] for a in coco.annotations[i.id]] for i in coco.images} == {
+        "1": [1],
+        "2": [2, 3],
+        "07": [5],
+        "007": [],
+    }
+    assert found.counts == {"id_of_other_type": 3 + 5, "annotation_of_unknown_image": 1}
+    assert found.examples["annotation_of_unknown_image"] == ["annotation 4 (image 7)"]
+    assert found.examples["id_of_other_type"][:2] == [
+        "annotation 1 (image 1, listed as '1')",
+        "annotation 1 (category 5, listed as '5')",
+    ]
+    assert coco.category_ids == ("5",) and {a["category_id"] for group in coco.annotations.values() for a in group} == {
+        "5"
+    }
+
+
+def test_huge_and_textual_annotation_ids_get_numbers(tmp_path):
+    annotations = [annotation(id=i) for i in ("x1", 2**63, 2**63 - 1, "8", "08", 4.5, True, -3)]
+    found = Anomalies()
+    coco = read_coco(write(tmp_path / "a.json", annotations=annotations), found)
+    ids = [a["id"] for a in coco.annotations[1]]
+    assert ids[2] == 2**63 - 1 and ids[3] == 8 and ids[7] == -3 and len(set(ids)) == 8
+    assert all(-(2**63) <= i < 2**63 and i != 0 for i in ids) and found.counts == {"annotation_id": 5}
+
+
+def test_what_belongs_to_nothing_is_counted_in_the_file(tmp_path):
+    annotations = [annotation(), annotation(image_id=[1]), annotation(category_id={}), None, annotation(image_id=True)]
+    coco = read_coco(write(tmp_path / "a.json", annotations=annotations), Anomalies())
+    assert coco.unplaced == 4 and len(coco.annotations[1]) == 1
