@@ -54,9 +54,14 @@ def evaluate(detector, manifest, options, world, output=None):
     return world.broadcast_object(together(world, lambda: _score(images, manifest, output) if world.is_chief else None))
 
 
-def check_classes(class_names, manifest):
-    """Raises UserError unless the detector's class names are those of the records, in the same order."""
+def check_classes(class_names, manifest, category_ids=None):
+    """Raises UserError unless the detector's class names are those of the records, in the same order.
+
+    category_ids: of the detector, if they are known; they must be the same if names alone do not tell classes apart.
+    """
     difference = class_difference(class_names, manifest.class_names)
+    if difference is None and category_ids is not None and len(set(class_names)) < len(class_names):
+        difference = class_difference(category_ids, manifest.category_ids)
     if difference is None:
         return
     raise UserError(

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from awsdet.data.records import examples, foreign
 from awsdet.data.records.manifest import (
@@ -34,7 +35,10 @@ def read_manifest(records_dir, split):
         raise UserError(f"records folder {str(records_dir)!r} {why_no_folder(records_dir)}; awsdet convert makes one")
     path = directory / f"{split}{SUFFIX}"
     if path.is_file():
-        return check_shards(manifest_from_json(directory, read_json(path)))
+        manifest = check_shards(manifest_from_json(directory, read_json(path)))
+        if manifest.layout == AWSDET or manifest.source.get("label_map", "") == foreign.label_map_state(directory):
+            return manifest
+        logging.info("the label map in %s is another one than when its shards were indexed", directory)
     if progress_folder(directory, split).is_dir():
         raise UserError(f"the conversion of split {split} in {directory} has not finished; run awsdet convert again")
     found = foreign.index(directory, split)
