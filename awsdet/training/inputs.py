@@ -74,8 +74,8 @@ def _training_records(config):
     if not data.train_records:
         raise UserError("data.train_records is empty; give what awsdet convert wrote: --config.data.train_records=DIR")
     manifest = read_manifest(data.train_records, data.train_split)
-    _refuse_no_objects(manifest)
     images = len(trainable_records(manifest, reader_options(data)))
+    _refuse_no_objects(manifest)
     detector = config.model.detector
     if has_masks(detector) and not manifest.has_masks:
         boxes_alone = "cascade_rcnn" if detector == "cascade_mask_rcnn" else "faster_rcnn"
