@@ -38,7 +38,7 @@ from awsdet.runtime.files import remove_leftovers, why_no_folder, write_json
 from awsdet.runtime.progress import Progress
 
 SHARD_BYTES = 150e6  # of images per shard; large enough for sequential reads, small enough to copy and to redo
-VERSION = 1  # of the conversion; raise it when its output changes, so that a rerun keeps no old shards
+VERSION = 2  # of the conversion; raise it when its output changes, so that a rerun keeps no old shards
 
 
 def convert(annotations, images, output, split, *, shards=0, workers=0, strict=False):
@@ -162,6 +162,7 @@ def _finish(coco, annotations, images, output, split, states, found):
     """Writes the manifest, then removes what was needed only during the conversion. Returns the Manifest."""
     for state in states:
         found.merge(Anomalies.from_json(state["anomalies"]))
+    found.judge_file(sum(map(len, coco.annotations.values())))
     manifest = manifest_from_json(
         output,
         {
