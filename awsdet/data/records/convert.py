@@ -191,6 +191,7 @@ def _finish(coco, annotations, images, output, split, states, found):
     """Writes the manifest, then removes what was needed only during the conversion. Returns the Manifest."""
     for state in states:
         found.merge(Anomalies.from_json(state["anomalies"]))
+    found.judge_file(sum(map(len, coco.annotations.values())))
     manifest = manifest_from_json(
         output,
         {
