@@ -143,7 +143,7 @@ def test_every_trouble_is_counted_and_the_rest_written(tmp_path, capsys):
     command = ["convert", f"--annotations={annotations}", f"--images={images}", f"--output={tmp_path}/records"]
     assert main([*command, "--split=train", "--workers=1", "--shards=3"]) == 0
     printed = capsys.readouterr().out
-    assert "cut.jpg (id 31)" in printed and "10 images" in printed and "kept 17 of 23 annotations" in printed
+    assert "cut.jpg (id 31)" in printed and "10 images" in printed
     manifest = read_manifest(tmp_path / "records", "train")
     assert manifest.anomalies.counts == {**SKIPPED, **REPAIRED}
     assert manifest.image_id.tolist() == [2, 5, 6, 7, 11, 20, 21, 22, 40, 41]
@@ -154,6 +154,7 @@ def test_every_trouble_is_counted_and_the_rest_written(tmp_path, capsys):
     truth = read_ground_truth(manifest)
     kept = [a["id"] for a in truth["annotations"]]
     assert kept == [1, 2, 3, 4, 5, 7, 8, 9, 15, 105, 106, 107, 111, 120, 121, 122, 141]
+    assert printed.rstrip().endswith(f"kept {len(kept)} of 23 annotations")
     crowds = [a["segmentation"]["counts"] for a in truth["annotations"] if a["iscrowd"]]
     assert crowds == [[100, 50, HEIGHT * WIDTH - 150]] * 2
 
