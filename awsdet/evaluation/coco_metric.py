@@ -77,7 +77,7 @@ class _Places:
     """The positions of images and categories when sorted by id, as COCOeval sorts them."""
 
     def __init__(self, ground_truth):
-        self.images = sorted({image["id"] for image in ground_truth["images"]})
+        self.images = in_order({image["id"] for image in ground_truth["images"]})
         self.categories = in_order({category["id"] for category in ground_truth["categories"]})
         self.sizes = {image["id"]: (image.get("height"), image.get("width")) for image in ground_truth["images"]}
         self._image = {number: i for i, number in enumerate(self.images)}
