@@ -166,7 +166,7 @@ def test_pictures(truth, manifest, folder):
     assert [p.name for p in path.parent.iterdir()] == ["examples.png"]
 
 
-def test_results_have_the_ids_of_the_annotation_file(folder, tmp_path):
+def test_results_have_the_ids_of_the_annotation_file(manifest, folder, tmp_path):
     """Text and huge integers too, so that they can be scored against that file."""
     content = json.loads((folder / "shapes/annotations/instances_val.json").read_text())
     images = {image["id"]: f"{i}_frame" if i % 2 else 2**64 + i for i, image in enumerate(content["images"])}
@@ -176,10 +176,10 @@ def test_results_have_the_ids_of_the_annotation_file(folder, tmp_path):
     for entry in content["annotations"]:
         entry.update(image_id=images[entry["image_id"]], category_id=categories[entry["category_id"]])
     (tmp_path / "a.json").write_text(json.dumps(content))
-    manifest = convert(tmp_path / "a.json", folder / "shapes/images/val", tmp_path / "records", "val", workers=1)
-    detector = TruthDetector(manifest, small_reader_options())
+    own = convert(tmp_path / "a.json", folder / "shapes/images/val", tmp_path / "records", "val", workers=1)
+    detector = TruthDetector(own, small_reader_options())
     file = tmp_path / "results.json"
-    metrics = evaluate(detector, manifest, small_reader_options(), World(), output=file)
+    metrics = evaluate(detector, own, small_reader_options(), World(), output=file)
     assert metrics["box_ap"] == pytest.approx(1, abs=1e-6)
     results = json.loads(file.read_text())
     found = {(r["image_id"], r["category_id"]) for r in results}
