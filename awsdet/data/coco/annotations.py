@@ -69,8 +69,11 @@ def _group_annotations(annotations, images, category_ids, anomalies):
             anomalies.add("annotation_malformed", shown(annotation))
             continue
         name = f"annotation {shown(annotation.get('id'))}"
-        image_id, category_id = (_place(annotation, kind, places, name, anomalies) for kind in ("image", "category"))
-        if image_id is None or category_id is None:
+        image_id = _place(annotation, "image", places, name, anomalies)
+        if image_id is None:
+            continue
+        category_id = _place(annotation, "category", places, name, anomalies)
+        if category_id is None:
             continue
         if number in used:
             number = next(fresh)

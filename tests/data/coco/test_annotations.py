@@ -116,7 +116,7 @@ def test_ids_of_another_type_are_matched_if_they_can_mean_only_one(tmp_path):
         "07": [5],
         "007": [],
     }
-    assert found.counts == {"id_of_other_type": 3 + 5, "annotation_of_unknown_image": 1}
+    assert found.counts == {"id_of_other_type": 3 + 4, "annotation_of_unknown_image": 1}
     assert found.examples["annotation_of_unknown_image"] == ["annotation 4 (image 7)"]
     assert found.examples["id_of_other_type"][:2] == [
         "annotation 1 (image 1, listed as '1')",
@@ -138,5 +138,7 @@ def test_huge_and_textual_annotation_ids_get_numbers(tmp_path):
 
 def test_what_belongs_to_nothing_is_counted_in_the_file(tmp_path):
     annotations = [annotation(), annotation(image_id=[1]), annotation(category_id={}), None, annotation(image_id=True)]
-    coco = read_coco(write(tmp_path / "a.json", annotations=annotations), Anomalies())
-    assert coco.unplaced == 4 and len(coco.annotations[1]) == 1
+    annotations.append(annotation(image_id=2, category_id=9))  # counted once, for its image
+    found = Anomalies()
+    coco = read_coco(write(tmp_path / "a.json", annotations=annotations), found)
+    assert coco.unplaced == sum(found.counts.values()) == 5 and len(coco.annotations[1]) == 1
