@@ -5,7 +5,7 @@ RUN := runs/shapes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ops train test test-sanitize test-cuda test-gpu test-gpu-counts lint format benchmark-overfit benchmark-peers clean
+.PHONY: help setup ops train test test-sanitize test-cuda test-gpu test-gpu-counts test-mutilated lint format benchmark-overfit benchmark-peers clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ test-gpu: ## prove on this machine's GPU that it computes what a CPU does, and h
 
 test-gpu-counts: setup ## count what a GPU would launch, copy and wait for, on a machine without one
 	scripts/gpu_counts.sh $(ARGS)
+
+test-mutilated: setup ## mutilate 1,000 annotation files and 1,000 images, and show what became of them
+	@status=0; for part in annotations images; do python tests/mutilated/$$part.py $(ARGS) || status=1; done; exit $$status
 
 lint: setup ## run the style checks
 	ruff check .

@@ -31,24 +31,32 @@ def run(flag_values, overrides):
     for name in ("annotations", "images", "output", "split"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet convert --help)")
-    from awsdet.data.records.convert import convert
+    from awsdet.data.records.convert import NothingToTrainOn, convert
 
-    manifest = convert(
-        flag_values.annotations,
-        flag_values.images,
-        flag_values.output,
-        flag_values.split,
-        shards=flag_values.shards,
-        workers=flag_values.workers,
-        strict=flag_values.strict,
-    )
-    table = manifest.anomalies.table()
-    if table:
-        print(f"Found in the annotations and images:\n{table}")
+    try:
+        manifest = convert(
+            flag_values.annotations,
+            flag_values.images,
+            flag_values.output,
+            flag_values.split,
+            shards=flag_values.shards,
+            workers=flag_values.workers,
+            strict=flag_values.strict,
+        )
+    except NothingToTrainOn as error:
+        _print_anomalies(error.anomalies)
+        raise
+    _print_anomalies(manifest.anomalies)
     megabytes = sum(shard.size for shard in manifest.shards) / 1e6
     print(
         f"{manifest.split}: {manifest.num_images} images, {manifest.num_objects.sum()} objects of "
         f"{len(manifest.class_names)} classes in {len(manifest.shards)} shards ({megabytes:.1f} MB)"
-        f" -> {flag_values.output}"
+        f" -> {flag_values.output}; kept {manifest.annotations.kept:,} of {manifest.annotations.in_file:,} annotations"
     )
     return 0
+
+
+def _print_anomalies(anomalies):
+    table = anomalies.table()
+    if table:
+        print(f"Found in the annotations and images:\n{table}")

@@ -75,6 +75,7 @@ def _check(flag_values):
 def _prepare(flag_values, chief):
     """(detector, manifest, ReaderOptions, description of the checkpoint). chief: whether this rank writes the file."""
     from awsdet.data.reader.builder import reader_options
+    from awsdet.data.records.class_lists import fitted
     from awsdet.data.records.read import read_manifest
     from awsdet.evaluation import check_classes
     from awsdet.inference import checkpoint
@@ -87,6 +88,7 @@ def _prepare(flag_values, chief):
     use_fast_convolutions(detector)
     data = info["config"].data
     manifest = read_manifest(flag_values.records, flag_values.split or data.eval_split)
-    check_classes(detector.class_names, manifest)
+    manifest = fitted(manifest, info["class_names"], info["category_ids"])
+    check_classes(detector.class_names, manifest, info["category_ids"])
     data.eval_batch_size = flag_values.batch_size or data.eval_batch_size
     return detector, manifest, reader_options(data), f"{info['path']} (step {info['step']})"

@@ -114,9 +114,11 @@ def _collect(found, count, root, info, flag_values):
 
 
 def _draw(prediction, path, info, threshold):
+    from awsdet.data.coco.categories import class_labels
     from awsdet.inference.drawing import detected_objects, draw_objects
 
-    picture = draw_objects(prediction.image, detected_objects(prediction.found, info["class_names"], threshold))
+    labels = class_labels(info["class_names"], info["category_ids"])
+    picture = draw_objects(prediction.image, detected_objects(prediction.found, labels, threshold))
     if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         path = path.with_name(f"{path.name}.png")
     path.parent.mkdir(parents=True, exist_ok=True)

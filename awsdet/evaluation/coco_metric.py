@@ -16,6 +16,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import Params
 
+from awsdet.data.coco.categories import class_labels
+from awsdet.data.coco.ids import in_order
 from awsdet.evaluation.coco_scores import Objects, score
 
 # In the order of COCOeval.stats.
@@ -50,11 +52,13 @@ def coco_metrics(ground_truth, results, with_masks):
 
     Returns:
       dict of name -> float, with the names above. Its key per_class has a dict of class name -> {"box_ap", "mask_ap"
-      (with masks), "objects" (their number, without crowd regions)}, in the order of the categories.
+      (with masks), "objects" (their number, without crowd regions)}, in the order of the categories. A name that
+      several categories have is followed by the category id.
     """
     categories = ground_truth["categories"]
-    per_class = {c["name"]: {"objects": 0} for c in categories}
-    names = {c["id"]: c["name"] for c in categories}
+    ids = [c["id"] for c in categories]
+    names = dict(zip(ids, class_labels([c["name"] for c in categories], ids)))
+    per_class = {name: {"objects": 0} for name in names.values()}
     for annotation in ground_truth["annotations"]:
         per_class[names[annotation["category_id"]]]["objects"] += not annotation.get("iscrowd", 0)
     place = _Places(ground_truth)
@@ -73,8 +77,8 @@ class _Places:
     """The positions of images and categories when sorted by id, as COCOeval sorts them."""
 
     def __init__(self, ground_truth):
-        self.images = sorted({image["id"] for image in ground_truth["images"]})
-        self.categories = sorted({category["id"] for category in ground_truth["categories"]})
+        self.images = in_order({image["id"] for image in ground_truth["images"]})
+        self.categories = in_order({category["id"] for category in ground_truth["categories"]})
         self.sizes = {image["id"]: (image.get("height"), image.get("width")) for image in ground_truth["images"]}
         self._image = {number: i for i, number in enumerate(self.images)}
         self._category = {number: i for i, number in enumerate(self.categories)}

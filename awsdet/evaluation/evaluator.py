@@ -35,7 +35,8 @@ def evaluate(detector, manifest, options, world, output=None):
       manifest: Manifest of the split.
       options: ReaderOptions.
       world: World.
-      output: path of a JSON file in COCO's results format, which rank 0 writes; None: no file.
+      output: path of a JSON file in COCO's results format, which rank 0 writes; None: no file. Its image and category
+        ids are those of the annotation file.
 
     Returns:
       The dict of `coco_metrics`. It has no mask metrics if the detector or the records have no masks.
@@ -53,9 +54,14 @@ def evaluate(detector, manifest, options, world, output=None):
     return world.broadcast_object(together(world, lambda: _score(images, manifest, output) if world.is_chief else None))
 
 
-def check_classes(class_names, manifest):
-    """Raises UserError unless the detector's class names are those of the records, in the same order."""
+def check_classes(class_names, manifest, category_ids=None):
+    """Raises UserError unless the detector's class names are those of the records, in the same order.
+
+    category_ids: of the detector, if they are known; they must be the same if names alone do not tell classes apart.
+    """
     difference = class_difference(class_names, manifest.class_names)
+    if difference is None and category_ids is not None and len(set(class_names)) < len(class_names):
+        difference = class_difference(category_ids, manifest.category_ids)
     if difference is None:
         return
     raise UserError(
@@ -115,7 +121,7 @@ def _score(images, manifest, output):
     ]
     if output:
         pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
-        write_json(output, results)
+        write_json(output, [{**r, "image_id": manifest.own_image_id(r["image_id"])} for r in results])
         logging.info("wrote %d detections to %s", len(results), output)
     with_masks = manifest.has_masks and any(found.masks is not None for _, found in images)
     return coco_metrics(read_ground_truth(manifest), results, with_masks)

@@ -4,6 +4,7 @@ import pathlib
 
 from absl import logging
 
+from awsdet.data.coco.categories import class_labels
 from awsdet.data.reader.pipeline import eval_dataset
 from awsdet.evaluation.coco_metric import to_rle
 from awsdet.inference.drawing import DrawnObject, detected_objects, side_by_side
@@ -22,12 +23,12 @@ def draw_examples(detector, manifest, options, path, count=8):
       path: the PNG to write.
       count: number of images; all of them if the split has fewer.
     """
-    rows = []
+    rows, labels = [], class_labels(detector.class_names, manifest.category_ids)
     for batch in eval_dataset(manifest, options, rank=0, world_size=1):
         outputs = detector.detect(batch)
         sizes = batch["image_size"].numpy()  # the pictures are of the resized images, as the network sees them
         found = detector.results(outputs, sizes, sizes, _SCORE_THRESHOLD)
-        rows += [_row(batch, index, found[index], detector.class_names) for index in range(len(sizes))]
+        rows += [_row(batch, index, found[index], labels) for index in range(len(sizes))]
         if len(rows) >= count:
             break
     path = pathlib.Path(path)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import trainable_records
+from awsdet.data.records.class_lists import united
 from awsdet.data.records.manifest import Manifest, class_difference
 from awsdet.data.records.read import read_manifest
 from awsdet.inference.checkpoint import read_info
@@ -35,7 +36,7 @@ def prepare(config, output, resume, processes, chief=True, dataset=None, class_n
     if not resume:
         check_start(config)
     train_manifest, images = (None, 0) if dataset is not None else _training_records(config)
-    eval_manifest = _evaluation_records(config, train_manifest)
+    train_manifest, eval_manifest = _evaluation_records(config, train_manifest)
     names, ids = _classes(train_manifest, eval_manifest, class_names)
     folder = RunFolder(output, config.train.keep_last)
     inputs = Inputs(train_manifest, eval_manifest, names, ids, images, folder, None)
@@ -74,6 +75,7 @@ def _training_records(config):
         raise UserError("data.train_records is empty; give what awsdet convert wrote: --config.data.train_records=DIR")
     manifest = read_manifest(data.train_records, data.train_split)
     images = len(trainable_records(manifest, reader_options(data)))
+    _refuse_no_objects(manifest)
     detector = config.model.detector
     if has_masks(detector) and not manifest.has_masks:
         boxes_alone = "cascade_rcnn" if detector == "cascade_mask_rcnn" else "faster_rcnn"
@@ -84,15 +86,28 @@ def _training_records(config):
     return manifest, images
 
 
+def _refuse_no_objects(manifest):
+    counts, boxes = manifest.annotations, int(manifest.num_objects.sum())
+    if boxes and (counts is None or counts.objects):
+        return
+    what = f"{boxes} crowd regions, but " if boxes else ""
+    raise UserError(
+        f"records {manifest.directory} ({manifest.split}) have {what}no object to train on; "
+        f"awsdet inspect --records={manifest.directory} shows what was left out when they were made"
+    )
+
+
 def _evaluation_records(config, train_manifest):
-    """The Manifest of the evaluation records, or None if nothing is evaluated."""
+    """(training Manifest, evaluation Manifest or None if nothing is evaluated), with the same class list."""
     data = config.data
     if not config.train.evaluate_every_epochs:
-        return None
+        return train_manifest, None
     try:
         manifest = read_manifest(data.eval_records or data.train_records, data.eval_split)
     except UserError as error:
         raise UserError(f"{error} (to train without evaluation: --config.train.evaluate_every_epochs=0)") from error
+    if train_manifest:
+        train_manifest, manifest = united(train_manifest, manifest)
     for kind in ("class_names", "category_ids") if train_manifest else ():
         ours, theirs = getattr(manifest, kind), getattr(train_manifest, kind)
         if ours != theirs:
@@ -105,4 +120,4 @@ def _evaluation_records(config, train_manifest):
             f"train.mask_ap_target needs masks, which the evaluation records {manifest.directory} "
             f"({manifest.split}) do not have; use only train.box_ap_target"
         )
-    return manifest
+    return train_manifest, manifest

@@ -111,7 +111,7 @@ def _report(detector, weights, names, values, new, unused):
         logging.info("it holds only a backbone: neck and heads are newly made")
         return
     if names != detector.class_names:
-        common = [name for name in detector.class_names if name in names]
+        common = classes.common(detector.class_names, names)
         layers = _layers(key for key in [*values, *new] if classes.depends_on_classes(key))
         logging.info(
             "its class list is different: newly made are %s, except for the rows of classes in common (%s)",

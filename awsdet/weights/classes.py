@@ -4,6 +4,7 @@ In mmdetection's layout the outputs of a layer are rows: axis 0 of its weight an
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,6 +50,12 @@ def names_of(weights):
     return COCO if count(weights.arrays) == len(COCO) else None
 
 
+def common(our_names: Sequence[str], their_names: Sequence[str]) -> list[str]:
+    """The names of both lists, in the order of the first. A name that a list has twice says not which class it is."""
+    ours, theirs = Counter(our_names), Counter(their_names)
+    return [name for name in our_names if ours[name] == theirs[name] == 1]
+
+
 def carry(
     key: str, ours: np.ndarray, theirs: np.ndarray, our_names: Sequence[str], their_names: Sequence[str]
 ) -> np.ndarray | None:
@@ -66,18 +73,18 @@ def carry(
         return None
     leaf = layer(key).rpartition(".")[2]
     rows, our_names, their_names = _ROWS[leaf], list(our_names), list(their_names)
-    common = [name for name in our_names if name in their_names]
+    shared = common(our_names, their_names)
     if len(ours) == len(theirs) == rows and max(len(our_names), len(their_names)) > 1:
         return theirs  # the layer is class-agnostic
     if leaf == "fc_cls":
-        for names in (our_names, their_names, common):
-            names += [_BACKGROUND] if common else []
+        for names in (our_names, their_names, shared):
+            names += [_BACKGROUND] if shared else []
     groups = len(ours) // (rows * len(our_names))
     wanted, given = (groups, len(our_names), rows), (groups, len(their_names), rows)
-    if not common or math.prod(wanted) != len(ours) or math.prod(given) != len(theirs):
+    if not shared or math.prod(wanted) != len(ours) or math.prod(given) != len(theirs):
         return None
     result = ours.reshape(*wanted, *ours.shape[1:]).copy()
     source = theirs.reshape(*given, *theirs.shape[1:])
-    for name in common:
+    for name in shared:
         result[:, our_names.index(name)] = source[:, their_names.index(name)]
     return result.reshape(ours.shape)

@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from awsdet.evaluation.coco_metric import NUMBERS, coco_metrics
+from awsdet.evaluation.table import format_table
 
 COCO_TINY = pathlib.Path(__file__).parents[2].parent / "shared/data/coco_tiny/annotations/instances_val2017.json"
 
@@ -165,3 +166,33 @@ def test_masks_are_ranked_by_their_own_score_and_boxes_by_theirs():
     scored = [{**r, "mask_score": 0.8} for r in good] + [{**r, "mask_score": 0.01} for r in empty]
     metrics = coco_metrics(truth, scored, with_masks=True)
     assert metrics["mask_ap"] == pytest.approx(1) and metrics["box_ap"] == first["box_ap"]
+
+
+def test_categories_of_one_name_have_rows_of_their_own():
+    """Before, the second took over the row of the first, and its objects."""
+    truth = small_truth()
+    results = [r for r in as_results(truth) if r["category_id"] != truth["categories"][0]["id"]]
+    expected = coco_metrics(truth, results, with_masks=False)
+    ids = [c["id"] for c in truth["categories"]]
+    for category in truth["categories"]:
+        category["name"] = "cat"
+    metrics = coco_metrics(truth, results, with_masks=False)
+    assert list(metrics["per_class"]) == [f"cat (id {one})" for one in ids]
+    assert list(metrics["per_class"].values()) == list(expected["per_class"].values())
+    assert metrics["per_class"][f"cat (id {ids[0]})"]["box_ap"] == 0 < metrics["box_ap"]
+    rows = [line.split() for line in format_table(metrics).splitlines() if line.startswith("cat ")]
+    assert [row[:4] for row in rows] == [["cat", "(id", f"{ids[0]})", "3"], ["cat", "(id", f"{ids[2]})", "1"]]
+
+
+def test_category_ids_may_be_of_any_type():
+    truth = small_truth()
+    expected = coco_metrics(truth, as_results(truth, np.random.default_rng(3)), with_masks=True)
+    changed = dict(zip([c["id"] for c in truth["categories"]], ["b", 2**70, "a"]))
+    results = as_results(truth, np.random.default_rng(3))
+    for entry in (*truth["annotations"], *results):
+        entry["category_id"] = changed[entry["category_id"]]
+    for category in truth["categories"]:
+        category["id"] = changed[category["id"]]
+    metrics = coco_metrics(truth, results, with_masks=True)
+    assert metrics["per_class"] == expected["per_class"]
+    assert metrics["mask_ap"] == pytest.approx(expected["mask_ap"], abs=1e-12)

@@ -11,7 +11,9 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from awsdet.evaluation import draw_examples, evaluate, format_table
+from awsdet.data.records.convert import convert
+from awsdet.evaluation import check_classes, draw_examples, evaluate, format_table
+from awsdet.evaluation.coco_metric import coco_metrics
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
 from tests.evaluation.truth_detector import TruthDetector, shape_records, small_reader_options
@@ -162,3 +164,34 @@ def test_pictures(truth, manifest, folder):
     # The same masks and boxes on both sides; labels differ by the score.
     assert (np.abs(left.astype(int) - right).max(-1) < 60).mean() > 0.95
     assert [p.name for p in path.parent.iterdir()] == ["examples.png"]
+
+
+def test_results_have_the_ids_of_the_annotation_file(manifest, folder, tmp_path):
+    """Text and huge integers too, so that they can be scored against that file."""
+    content = json.loads((folder / "shapes/annotations/instances_val.json").read_text())
+    images = {image["id"]: f"{i}_frame" if i % 2 else 2**64 + i for i, image in enumerate(content["images"])}
+    categories = {2: "circle", 3: 2**65, 7: 7, 11: "11"}
+    for entry in (*content["images"], *content["categories"]):
+        entry["id"] = (images if "file_name" in entry else categories)[entry["id"]]
+    for entry in content["annotations"]:
+        entry.update(image_id=images[entry["image_id"]], category_id=categories[entry["category_id"]])
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    own = convert(tmp_path / "a.json", folder / "shapes/images/val", tmp_path / "records", "val", workers=1)
+    detector = TruthDetector(own, small_reader_options())
+    file = tmp_path / "results.json"
+    metrics = evaluate(detector, own, small_reader_options(), World(), output=file)
+    assert metrics["box_ap"] == pytest.approx(1, abs=1e-6)
+    results = json.loads(file.read_text())
+    found = {(r["image_id"], r["category_id"]) for r in results}
+    assert found == {(a["image_id"], a["category_id"]) for a in content["annotations"] if not a["iscrowd"]}
+    assert len({type(one) for one, _ in found}) == 2 and len({c for _, c in found}) == 4
+    assert coco_metrics(content, results, with_masks=True)["box_ap"] == metrics["box_ap"]  # the user's own file
+
+
+def test_equal_names_are_told_apart_by_ids(manifest):
+    twice = manifest._replace(class_names=("cat", "cat"), category_ids=(1, 2))
+    check_classes(("cat", "cat"), twice, (1, 2))
+    check_classes(("cat", "cat"), twice)  # a detector in memory has no ids
+    with pytest.raises(UserError, match="class 1 is 5 against 2"):
+        check_classes(("cat", "cat"), twice, (1, 5))
+    check_classes(("cat", "dog"), twice._replace(class_names=("cat", "dog")), (8, 9))  # names suffice

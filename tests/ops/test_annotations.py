@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet.data.coco.annotations import run_lengths
+from awsdet.data.coco.masks import run_lengths
 from awsdet.ops import annotations as compiled
 from awsdet.ops.placement import Placement
 from awsdet.ops.reference import annotations as plain

@@ -238,3 +238,15 @@ def test_a_run_on_other_classes_starts_from_a_run(finished_run, config_file, tmp
     key = "neck.fpn_convs.1.conv.weight"
     np.testing.assert_array_equal(after[key], before[key])
     assert f"newly made are {BOXES}.fc_cls" in log.text and "classes in common (rectangle)" in log.text
+
+
+def test_a_name_of_several_classes_says_not_which_to_take(tmp_path, log):
+    """Neither in the file nor in the records: the rows of such classes are newly made, the others are taken."""
+    path, theirs = weights_file(tmp_path, ["a", "b", "b", "c"])
+    detector = detector_of(["c", "b", "a", "a"], seed=5)
+    new = arrays_of(detector)
+    take_weights(detector, path)
+    found = arrays_of(detector)[f"{BOXES}.fc_cls.bias"]
+    theirs, new = theirs[f"{BOXES}.fc_cls.bias"], new[f"{BOXES}.fc_cls.bias"]
+    np.testing.assert_array_equal(found, [theirs[3], new[1], new[2], new[3], theirs[4]])
+    assert "classes in common (c)" in log.text

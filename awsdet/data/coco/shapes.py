@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from awsdet.data.coco.annotations import run_lengths
+from awsdet.data.coco.masks import run_lengths
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.progress import Progress
 

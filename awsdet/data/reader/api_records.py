@@ -5,7 +5,7 @@ They have boxes as float32 shares of the image and, if there are masks, a PNG of
 
 import tensorflow as tf
 
-from awsdet.data.coco.annotations import MIN_SIDE
+from awsdet.data.coco.cleaning import MIN_SIDE
 
 
 def list_of(kind):

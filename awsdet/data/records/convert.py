@@ -21,10 +21,12 @@ import numpy as np
 
 from awsdet.data.coco.annotations import read_coco
 from awsdet.data.coco.anomalies import KINDS, Anomalies
+from awsdet.data.coco.json_file import too_deep
 from awsdet.data.records.manifest import (
     AWSDET,
     FORMAT,
     SUFFIX,
+    classes_to_json,
     file_digest,
     manifest_from_json,
     manifest_to_json,
@@ -38,7 +40,15 @@ from awsdet.runtime.files import remove_leftovers, why_no_folder, write_json
 from awsdet.runtime.progress import Progress
 
 SHARD_BYTES = 150e6  # of images per shard; large enough for sequential reads, small enough to copy and to redo
-VERSION = 1  # of the conversion; raise it when its output changes, so that a rerun keeps no old shards
+VERSION = 2  # of the conversion; raise it when its output changes, so that a rerun keeps no old shards
+
+
+class NothingToTrainOn(UserError):
+    """All images or all objects of an annotation file were left out; `anomalies` says why."""
+
+    def __init__(self, message, anomalies):
+        super().__init__(message)
+        self.anomalies = anomalies
 
 
 def convert(annotations, images, output, split, *, shards=0, workers=0, strict=False):
@@ -46,7 +56,8 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
 
     annotations: JSON file; images: folder that its file names are relative to; shards: number of shards (0: about 150
     MB of images each); workers: processes (0: one per core); strict: raise instead of leaving anything out. Raises
-    UserError for inputs that cannot be used, if no image can be used, and for a full or read-only disk.
+    UserError for inputs that cannot be used and for a full or read-only disk, and NothingToTrainOn if no image can be
+    used, or if the file has annotations but no object to train on is left.
     """
     if not re.fullmatch(r"[\w.-]+", split):
         raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only")
@@ -54,9 +65,11 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
     if not images.is_dir():
         raise UserError(f"image folder {images} {why_no_folder(images)}")
     found = Anomalies()
-    coco = read_coco(annotations, found)
+    coco = read_coco(annotations, found, images)
     if not coco.images:
-        raise UserError(f"annotation file {annotations} lists no images")
+        reason = _reasons(found, "image_")
+        what = f"no usable image: {reason}" if reason else "no images"
+        raise NothingToTrainOn(f"annotation file {annotations} lists {what}", found)
     if strict:
         found.refuse_skips()
     tasks = _plan(coco, images, output, split, shards)
@@ -66,14 +79,30 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
         manifest = _finish(coco, annotations, images, output, split, states, found)
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
-    if not manifest.num_images:
-        raise UserError(f"none of the {len(coco.images)} images can be used: {_first_refusal(found)}")
+    except RecursionError:
+        raise too_deep(annotations) from None
+    _refuse_nothing(manifest, annotations, len(coco.images))
     return manifest
 
 
-def _first_refusal(found):
-    kind = next(kind for kind in KINDS if kind in found.counts and kind.startswith("image_") and KINDS[kind].skips)
-    return f"{KINDS[kind].text}, such as {found.examples[kind][0]}"
+def _refuse_nothing(manifest, annotations, images):
+    """Raises NothingToTrainOn if all images or all objects were left out."""
+    found, counts = manifest.anomalies, manifest.annotations
+    if not manifest.num_images:
+        reason = _reasons(found, "image_")
+        raise NothingToTrainOn(f"none of the {images} images can be used: {reason}", found)
+    if counts.in_file and not counts.objects:
+        reason = _reasons(found, "") or "they are crowd regions"
+        raise NothingToTrainOn(
+            f"none of the {counts.in_file} annotations of {annotations} is an object to train on: {reason}", found
+        )
+
+
+def _reasons(found, start):
+    """Why things were left out: the two most frequent kinds whose names begin with `start`, with an example each."""
+    kinds = [kind for kind in found.counts if kind.startswith(start) and KINDS[kind].skips]
+    kinds = sorted(kinds, key=found.counts.get, reverse=True)[:2]
+    return "; ".join(f"{KINDS[k].text} ({found.counts[k]:,}), such as {found.examples[k][0]}" for k in kinds)
 
 
 def _plan(coco, images, output, split, count):
@@ -162,21 +191,28 @@ def _finish(coco, annotations, images, output, split, states, found):
     """Writes the manifest, then removes what was needed only during the conversion. Returns the Manifest."""
     for state in states:
         found.merge(Anomalies.from_json(state["anomalies"]))
+    found.judge_file(sum(map(len, coco.annotations.values())))
     manifest = manifest_from_json(
         output,
         {
             "format": FORMAT,
             "split": split,
             "layout": AWSDET,
-            "classes": [{"name": n, "category_id": i} for n, i in zip(coco.class_names, coco.category_ids)],
+            "classes": classes_to_json(coco.class_names, coco.category_ids),
+            "image_ids": [[entry.id, entry.source_id] for entry in coco.images if entry.id != entry.source_id],
             "source": {"annotations": str(annotations), "sha256": coco.sha256, "images": str(images)},
             "has_masks": any(state["has_masks"] for state in states),
+            "annotations": {
+                "in_file": coco.unplaced + sum(map(len, coco.annotations.values())),
+                "kept": sum(state["kept"] for state in states),
+                "objects": sum(state["objects"] for state in states),
+            },
             "anomalies": found.to_json(),
             "shards": states,
         },
     )
-    if manifest.num_images:
-        kept = ("settings", "anomalies", "has_masks")
+    if manifest.num_images and (manifest.annotations.objects or not manifest.annotations.in_file):
+        kept = ("settings", "anomalies", "has_masks", "kept", "objects")
         extra = [{key: state[key] for key in kept} for state in states]
         write_json(output / f"{split}{SUFFIX}", manifest_to_json(manifest, extra))
         folder = progress_folder(output, split)

@@ -7,7 +7,7 @@ for evaluation only follow.
 
 | key | what | type |
 |---|---|---|
-| awsdet/image_id | COCO image id | int64 |
+| awsdet/image_id | COCO image id; if that is no int64, the number that the manifest gives it | int64 |
 | awsdet/trainable | rows to train on, crowds included | int64 |
 | awsdet/id, class, is_crowd, order | of each row: annotation id, class 0 … C-1, 0 or 1, place in the file | int64 |
 | awsdet/bbox, awsdet/area | x, y, width, height [rows, 4]; area [rows] | float64 bytes |
@@ -22,30 +22,31 @@ import hashlib
 import numpy as np
 import tensorflow as tf
 
-from awsdet.data.coco.annotations import Annotation
+from awsdet.data.coco.cleaning import Annotation
 
 
-def encode_example(entry, image, annotations, class_names, category_ids):
+def encode_example(entry, image, annotations, class_names, labels):
     """Serialises one image.
 
-    entry: its ImageEntry; image: its StoredImage; annotations: its Annotations as `clean_annotations` orders them.
+    entry: its ImageEntry; image: its StoredImage; annotations: its Annotations as `clean_annotations` orders them;
+    labels: the int64 number that stands for each class in the Object Detection API's keys.
     """
     features = {
         "image/height": _ints([image.height]),
         "image/width": _ints([image.width]),
-        "image/filename": _bytes([entry.file_name.encode()]),
-        "image/source_id": _bytes([str(entry.id).encode()]),
+        "image/filename": _bytes([entry.file_name.encode("utf-8", "surrogateescape")]),
+        "image/source_id": _bytes([str(entry.source_id).encode("utf-8", "backslashreplace")]),
         "image/key/sha256": _bytes([hashlib.sha256(image.encoded).hexdigest().encode()]),
         "image/encoded": _bytes([image.encoded]),
         "image/format": _bytes([image.format.encode()]),
         "awsdet/image_id": _ints([entry.id]),
     }
-    features.update(_api_objects(image, [a for a in annotations if a.trainable], class_names, category_ids))
+    features.update(_api_objects(image, [a for a in annotations if a.trainable], class_names, labels))
     features.update(_exact_objects(annotations))
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
-def _api_objects(image, annotations, class_names, category_ids):
+def _api_objects(image, annotations, class_names, labels):
     x, y, w, h = np.array([a.bbox for a in annotations], np.float64).reshape(-1, 4).T
     return {
         "image/object/bbox/xmin": _floats(np.clip(x / image.width, 0, 1)),
@@ -53,7 +54,7 @@ def _api_objects(image, annotations, class_names, category_ids):
         "image/object/bbox/ymin": _floats(np.clip(y / image.height, 0, 1)),
         "image/object/bbox/ymax": _floats(np.clip((y + h) / image.height, 0, 1)),
         "image/object/class/text": _bytes([class_names[a.class_index].encode() for a in annotations]),
-        "image/object/class/label": _ints([category_ids[a.class_index] for a in annotations]),
+        "image/object/class/label": _ints([labels[a.class_index] for a in annotations]),
         "image/object/is_crowd": _ints([a.is_crowd for a in annotations]),
         "image/object/area": _floats([a.area for a in annotations]),
     }

@@ -1,27 +1,34 @@
 """Shards written by the TensorFlow Object Detection API's COCO script (and by scripts made after it).
 
 They come without a manifest, with boxes as float32 shares of the image and, if there are masks, one PNG per object.
-They are indexed once. The manifest is then written beside them, or kept in memory if that folder cannot be written.
+They are indexed once. The manifest is then written beside them, or kept in memory if that folder cannot be written. A
+label map (`.pbtxt`) beside them is their class list; if it changes, they are indexed again.
 """
 
 import io
 import pathlib
 import re
 import struct
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 from PIL import Image
 
-from awsdet.data.coco.annotations import MIN_SIDE, Annotation, run_lengths
 from awsdet.data.coco.anomalies import Anomalies
+from awsdet.data.coco.cleaning import MIN_SIDE, Annotation
+from awsdet.data.coco.ids import INT64, numbered
+from awsdet.data.coco.masks import run_lengths
+from awsdet.data.records import class_lists, label_map
 from awsdet.data.records.manifest import (
     API,
     COLUMNS,
     FOOTER,
     HEADER,
     SUFFIX,
+    AnnotationCounts,
     Manifest,
     Shard,
     manifest_to_json,
@@ -33,6 +40,29 @@ from awsdet.runtime.files import write_json
 SHARD_NAME = re.compile(r"(?P<split>.+?)(?:\.record|\.tfrecord)?-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.\w+)?")
 
 
+class ClassList(NamedTuple):
+    """Class names, category ids, and where they come from (see class_lists.from_shards)."""
+
+    names: tuple
+    ids: tuple
+    origin: str
+
+
+class _Row(NamedTuple):
+    """What the manifest says of a record; annotations: all of its boxes; objects: those to train on, without crowds."""
+
+    shard: int
+    offset: int
+    length: int
+    source_id: str
+    height: int
+    width: int
+    num_objects: int
+    has_masks: bool
+    annotations: int
+    objects: int
+
+
 def splits_in(directory):
     """Names of the splits whose shards are in a folder, judged only by the names of the shards."""
     names = (SHARD_NAME.fullmatch(path.name) for path in pathlib.Path(directory).iterdir())
@@ -42,9 +72,9 @@ def splits_in(directory):
 def index(directory, split):
     """Indexes the shards in a folder. Returns the Manifest of `split`, or None if the folder has no such shards.
 
-    `split` is the full prefix of the shards ("coco_train") or its last word ("train"). The class list is that of all
-    splits in the folder, since a small split may lack a class. Raises UserError for an incomplete split and a broken
-    shard.
+    `split` is the full prefix of the shards ("coco_train") or its last word ("train"). The class list is that of the
+    label map or, without one, of all splits in the folder, since a small split may lack a class. Raises UserError for
+    an incomplete split, a broken shard, and a label map that is not that of the shards.
     """
     groups = _find_shards(directory)
     ends = [name for name in groups if name.endswith(f"_{split}")]
@@ -54,14 +84,14 @@ def index(directory, split):
     if not _is_complete(groups[wanted]):
         found, count = len(groups[wanted]), groups[wanted][0][1]
         raise UserError(f"split {wanted} in {directory} has {found} of {count} shards; copy the missing ones")
-    tables, classes = {}, {}
+    tables, classes = {}, set()
     for name, shards in groups.items():
         if _is_complete(shards):
             logging.info("indexing %d shards of split %s in %s", len(shards), name, directory)
             tables[name] = _index_split([path for path, _ in shards], classes)
     if tables[wanted] is None:
         raise UserError(f"{directory} lacks the manifest of its split {wanted}; run awsdet convert again")
-    classes = _class_table(classes, directory)
+    classes = ClassList(*class_lists.from_shards(classes, label_map.find(directory), directory))
     prefix = wanted[: len(wanted) - len(split)]
     manifests = {
         name: _manifest(directory, name[len(prefix) * name.startswith(prefix) :], groups[name], rows, classes)
@@ -82,29 +112,60 @@ def _index_split(paths, classes):
             if "awsdet/id" in features:
                 return None
             for key in _object_keys(features):
-                classes.setdefault(key)
-            rows.append((number, offset, len(payload), *_measure(path, features, len(rows))))
+                classes.add(key)
+            rows.append(_measure(path, features, number, offset, len(payload), len(rows)))
     return rows
 
 
 def _manifest(directory, split, shards, rows, classes):
-    columns = np.array([row[:7] for row in rows], np.int64).reshape(-1, 7).T
-    arrays = {name: column.astype(kind) for (name, kind), column in zip(COLUMNS.items(), columns[1:])}
-    if -1 in arrays["image_id"] or len(np.unique(arrays["image_id"])) < len(rows):
-        arrays["image_id"] = np.arange(1, len(rows) + 1, dtype=np.int64)
+    numbers, own = _image_ids([row.source_id for row in rows])
+    columns = {name: [getattr(row, name) for row in rows] for name in COLUMNS if name != "image_id"}
+    columns["image_id"] = numbers
+    arrays = {name: np.array(columns[name], kind) for name, kind in COLUMNS.items()}
+    state = label_map_state(directory)
     return Manifest(
         directory=pathlib.Path(directory),
         split=split,
         layout=API,
-        class_names=classes[0],
-        category_ids=classes[1],
+        class_names=classes.names,
+        category_ids=classes.ids,
         shards=tuple(Shard(path.name, path.stat().st_size, "") for path, _ in shards),
-        source={"shards": "TensorFlow Object Detection API"},
+        source={
+            "shards": "TensorFlow Object Detection API",
+            "category_ids": classes.origin,
+            **({"label_map": state} if state else {}),
+        },
         anomalies=Anomalies(),
-        has_masks=any(row[7] for row in rows),
-        shard=columns[0].astype(np.int32),
+        has_masks=any(row.has_masks for row in rows),
+        shard=np.array([row.shard for row in rows], np.int32),
         **arrays,
+        image_ids=MappingProxyType(own),
+        annotations=AnnotationCounts(
+            sum(row.annotations for row in rows), sum(row.annotations for row in rows), sum(row.objects for row in rows)
+        ),
     )
+
+
+def label_map_state(directory):
+    """A text that changes with the label map in a folder; empty if there is none."""
+    found = label_map.find(directory)
+    return f"{found.path.name} {found.sha256}" if found else ""
+
+
+def _image_ids(sources):
+    """(numbers of the records in batches, the records' own ids by number if they are others) from `image/source_id`.
+
+    If some have no id, or two have the same one, nothing tells them apart, and all are numbered 1, 2, …
+    """
+    sources = [int(text) if _is_int64(text) else text for text in sources]
+    if "" in sources or len(set(sources)) < len(sources):
+        return list(range(1, len(sources) + 1)), {}
+    numbers = numbered(sources)
+    return list(numbers.values()), {number: one for one, number in numbers.items() if number != one}
+
+
+def _is_int64(text):
+    return len(text) < 20 and text.isascii() and text.isdigit() and str(int(text)) == text and int(text) in INT64
 
 
 def _write(manifest):
@@ -196,8 +257,8 @@ def _parse(path, payload):
         raise UserError(f"shard {path} holds something other than tf.train.Example: {error}") from None
 
 
-def _measure(path, features, row):
-    """(image id, height, width, objects, whether it has masks) of a record; checks what the reader needs."""
+def _measure(path, features, shard, offset, length, row):
+    """The _Row of a record, the `row`th of its split; checks what the reader needs."""
     if not features["image/encoded"].bytes_list.value:
         raise UserError(f"shard {path}: record {row} has no image/encoded; it is not an object detection record")
     try:
@@ -209,10 +270,10 @@ def _measure(path, features, row):
         raise UserError(f"shard {path}: record {row} has {len(masks)} masks for {len(boxes)} boxes")
     if len(_object_keys(features)) != len(boxes):
         raise UserError(f"shard {path}: record {row} has boxes without a class")
-    source_id = b"".join(features["image/source_id"].bytes_list.value)
-    image_id = int(source_id) if source_id.isdigit() else -1  # -1: all records will be numbered instead
+    source_id = b"".join(features["image/source_id"].bytes_list.value).decode("utf-8", "backslashreplace")
     usable = usable_rows(boxes, height, width)
-    return image_id, height, width, int(usable.sum()), bool(masks)
+    objects = int((usable & ~np.array(crowd_flags(features, len(boxes)), bool)).sum())
+    return _Row(shard, offset, length, source_id, height, width, int(usable.sum()), bool(masks), len(boxes), objects)
 
 
 def usable_rows(boxes, height, width):
@@ -227,21 +288,6 @@ def _object_keys(features):
     texts = [text.decode() for text in features["image/object/class/text"].bytes_list.value]
     count = max(len(labels), len(texts))
     return list(zip(labels or [None] * count, texts or [None] * count))
-
-
-def _class_table(classes, directory):
-    """(names, category ids), by id; if the shards give only names, the ids are 1, 2, … in alphabetical order."""
-    labels = sorted({label for label, _ in classes if label is not None})
-    if not labels:
-        names = sorted(text for _, text in classes)
-        return tuple(names), tuple(range(1, len(names) + 1))
-    texts = dict(classes)
-    if len(texts) != len(labels):
-        raise UserError(
-            f"the shards in {directory} give one class label several names; they come from different data sets"
-        )
-    names = {label: text if text is not None else str(label) for label, text in classes}
-    return tuple(names[label] for label in labels), tuple(labels)
 
 
 def _mask_counts(png):

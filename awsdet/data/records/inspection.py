@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from awsdet.data.coco.categories import class_labels
 from awsdet.data.coco.images import ImageRefused, prepare_image
 from awsdet.data.records import foreign
 from awsdet.data.records.manifest import AWSDET, SUFFIX, Manifest, file_digest, manifest_from_json, read_json, splits_in
@@ -94,7 +95,8 @@ def _read_shard(manifest, number, rows, progress):
         what = re.search(r"\w+ record at \d+", error.message)  # the rest of the message is about TensorFlow's graph
         return f"broken: {what.group() if what else error.message}"
     except ImageRefused as refusal:
-        return f"not fully readable: the image with id {manifest.image_id[records[read]]}: {refusal}"
+        one = manifest.own_image_id(manifest.image_id[records[read]])
+        return f"not fully readable: the image with id {one}: {refusal}"
     return None if read == len(records) else "not the one that the manifest describes"
 
 
@@ -165,9 +167,10 @@ def _object_lines(manifest, contents):
 
 def _histogram(manifest, contents):
     counts = np.bincount(contents.class_index.astype(int), minlength=len(manifest.class_names))
-    width = max((len(name) for name in manifest.class_names), default=0)
+    labels = class_labels(manifest.class_names, manifest.category_ids)
+    width = max((len(label) for label in labels), default=0)
     lines = ["  annotations per class (category id, name):"]
-    for number, name, count in zip(manifest.category_ids, manifest.class_names, counts):
+    for one, label, count in zip(manifest.category_ids, labels, counts):
         bar = "#" * int(np.ceil(BAR * count / max(counts.max(), 1)))
-        lines.append(f"  {number:>8} {name:<{width}} {count:>8} {bar}".rstrip())
+        lines.append(f"  {one:>8} {label:<{width}} {count:>8} {bar}".rstrip())
     return lines

@@ -7,11 +7,14 @@ sizes and checksums of the shards, and the anomalies found when the records were
 import hashlib
 import json
 import pathlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from awsdet.data.coco.anomalies import Anomalies
+from awsdet.data.coco.ids import numbered
 from awsdet.runtime.errors import UserError
 
 FORMAT = "awsdet records 1"
@@ -38,13 +41,25 @@ class Shard(NamedTuple):
     sha256: str
 
 
+class AnnotationCounts(NamedTuple):
+    """Annotations in the annotation file; in the records; and objects among the latter, which can be trained on.
+
+    Crowd regions and annotations for evaluation only are no objects.
+    """
+
+    in_file: int
+    kept: int
+    objects: int
+
+
 class Manifest(NamedTuple):
-    """A split of a record set. Class c is `class_names[c]`, category id `category_ids[c]`.
+    """A split of a record set. Class c is `class_names[c]`, category id `category_ids[c]` (an int or a string).
 
     The arrays have one entry per record, in the order of the shards: shard (int32, index into `shards`), offset and
     length (int64, bytes; offset is where the record's header starts, length is that of its payload), image_id
     (int64), height and width (int32, px), num_objects (int32, rows of a batch's `boxes`, crowds included). has_masks:
-    any object has a mask.
+    any object has a mask. image_ids: the annotation file's own image id, by image_id, where it is no int64 and another
+    number stands for it. annotations: None if it is not known.
     """
 
     directory: pathlib.Path
@@ -63,11 +78,17 @@ class Manifest(NamedTuple):
     height: np.ndarray
     width: np.ndarray
     num_objects: np.ndarray
+    image_ids: Mapping = MappingProxyType({})
+    annotations: AnnotationCounts | None = None
 
     @property
     def num_images(self):
         """Number of records."""
         return len(self.image_id)
+
+    def own_image_id(self, number):
+        """The annotation file's own id, an int or a string, of the image whose number in records and batches it is."""
+        return self.image_ids.get(int(number), int(number))
 
 
 def splits_in(directory):
@@ -99,16 +120,25 @@ def manifest_to_json(manifest, extra=()):
         "format": FORMAT,
         "split": manifest.split,
         "layout": manifest.layout,
-        "classes": [
-            {"name": name, "category_id": number} for name, number in zip(manifest.class_names, manifest.category_ids)
-        ],
+        "classes": classes_to_json(manifest.class_names, manifest.category_ids),
+        **({"image_ids": list(map(list, manifest.image_ids.items()))} if manifest.image_ids else {}),
         "num_images": manifest.num_images,
         "num_objects": int(manifest.num_objects.sum()),
+        **({"annotations": manifest.annotations._asdict()} if manifest.annotations else {}),
         "has_masks": manifest.has_masks,
         "source": manifest.source,
         "anomalies": manifest.anomalies.to_json(),
         "shards": shards,
     }
+
+
+def classes_to_json(names, category_ids):
+    """The JSON-ready list of classes. A category id that is no int64 has another number as its `label` in records."""
+    labels = numbered(category_ids)
+    return [
+        {"name": name, "category_id": one, **({} if labels[one] == one else {"label": labels[one]})}
+        for name, one in zip(names, category_ids)
+    ]
 
 
 def manifest_from_json(directory, content):
@@ -139,6 +169,8 @@ def _manifest(directory, content):
         has_masks=content["has_masks"],
         shard=np.repeat(np.arange(len(shards), dtype=np.int32), [len(s["records"]["length"]) for s in shards]),
         **columns,
+        image_ids=MappingProxyType(dict(map(tuple, content.get("image_ids", ())))),
+        annotations=AnnotationCounts(**content["annotations"]) if "annotations" in content else None,
     )
 
 

@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from awsdet.data.records import examples, foreign
 from awsdet.data.records.manifest import (
@@ -34,7 +35,10 @@ def read_manifest(records_dir, split):
         raise UserError(f"records folder {str(records_dir)!r} {why_no_folder(records_dir)}; awsdet convert makes one")
     path = directory / f"{split}{SUFFIX}"
     if path.is_file():
-        return check_shards(manifest_from_json(directory, read_json(path)))
+        manifest = check_shards(manifest_from_json(directory, read_json(path)))
+        if manifest.layout == AWSDET or manifest.source.get("label_map", "") == foreign.label_map_state(directory):
+            return manifest
+        logging.info("the label map in %s is another one than when its shards were indexed", directory)
     if progress_folder(directory, split).is_dir():
         raise UserError(f"the conversion of split {split} in {directory} has not finished; run awsdet convert again")
     found = foreign.index(directory, split)
@@ -59,7 +63,7 @@ def read_examples(manifest):
 
 
 def read_ground_truth(manifest):
-    """The split as a COCO detection dict: images, annotations, categories.
+    """The split as a COCO detection dict: images, annotations, categories. Image ids are the numbers in the records.
 
     The numbers are those of the annotation file, bit for bit, and the annotations of each image are in the file's
     order, so COCOeval gives the same results as with the file. An object without a mask has an empty RLE. Records of
@@ -70,7 +74,8 @@ def read_ground_truth(manifest):
         features = example.features.feature
         image_id, height, width = (int(getattr(manifest, key)[row]) for key in ("image_id", "height", "width"))
         name = features["image/filename"].bytes_list.value
-        images.append({"id": image_id, "file_name": name[0].decode() if name else "", "height": height, "width": width})
+        file_name = name[0].decode("utf-8", "surrogateescape") if name else ""
+        images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
         if manifest.layout == AWSDET:
             objects = sorted(examples.decode_annotations(features), key=lambda a: a.order)
         else:

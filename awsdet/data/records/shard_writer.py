@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from awsdet.data.coco.annotations import clean_annotations
 from awsdet.data.coco.anomalies import Anomalies
+from awsdet.data.coco.cleaning import clean_annotations
+from awsdet.data.coco.ids import numbered
 from awsdet.data.coco.images import ImageRefused, prepare_image
 from awsdet.data.records.examples import encode_example
 from awsdet.data.records.manifest import COLUMNS, FOOTER, HEADER, file_digest, progress_folder
@@ -38,16 +39,18 @@ def write_shard(task, count):
 def _write_records(task, path, count):
     """Writes the shard of a task to `path`. Returns its state."""
     found, columns, has_masks = Anomalies(), {name: [] for name in COLUMNS}, False
-    classes = {number: c for c, number in enumerate(task.category_ids)}
-    offset = 0
+    classes, labels = {one: c for c, one in enumerate(task.category_ids)}, tuple(numbered(task.category_ids).values())
+    offset = kept = without_crowds = 0
     with _writing(path) as writer:
         for entry, raw in zip(task.entries, task.annotations):
             image = _read_image(task.images_dir / entry.file_name, entry, raw, found)
             if image is not None:
                 objects = clean_annotations(raw, image.height, image.width, classes, found)
-                record = encode_example(entry, image, objects, task.class_names, task.category_ids)
+                record = encode_example(entry, image, objects, task.class_names, labels)
                 writer.write(record)
                 trainable = [a for a in objects if a.trainable]
+                kept += len(objects)
+                without_crowds += sum(not a.is_crowd for a in trainable)
                 has_masks |= any((a.polygons or a.counts) and not a.is_crowd for a in trainable)
                 row = (offset, len(record), entry.id, image.height, image.width, len(trainable))
                 for column, value in zip(columns.values(), row):
@@ -63,6 +66,8 @@ def _write_records(task, path, count):
         "sha256": file_digest(path),
         "settings": task.settings,
         "has_masks": has_masks,
+        "kept": kept,
+        "objects": without_crowds,
         "anomalies": found.to_json(),
         "records": columns,
     }
@@ -70,7 +75,7 @@ def _write_records(task, path, count):
 
 def _read_image(path, entry, raw, found):
     """The StoredImage of an entry, or None if it cannot be used; adds its anomalies to `found`."""
-    name = f"{entry.file_name} (id {entry.id})"
+    name = f"{entry.file_name} (id {entry.source_id})"
     try:
         image = prepare_image(path.read_bytes(), entry.height, entry.width)
     except ImageRefused as refusal:

@@ -1,10 +1,8 @@
 import json
 
-import numpy as np
 import pytest
-from pycocotools import mask as coco_mask
 
-from awsdet.data.coco.annotations import clean_annotations, decompress_counts, read_coco, run_lengths
+from awsdet.data.coco.annotations import read_coco
 from awsdet.data.coco.anomalies import Anomalies
 from awsdet.runtime.errors import UserError
 
@@ -23,93 +21,6 @@ def annotation(**changes):
         "segmentation": [TRIANGLE],
         **changes,
     }
-
-
-def clean(*annotations):
-    found = Anomalies()
-    return clean_annotations(annotations, HEIGHT, WIDTH, {5: 2}, found), found.counts
-
-
-def test_a_sound_annotation_keeps_its_numbers():
-    (cleaned,), counts = clean(annotation(segmentation=[TRIANGLE, [1, 2, 3, 4, 5, 6.125]]))
-    assert counts == {}
-    assert (cleaned.id, cleaned.class_index, cleaned.bbox, cleaned.area) == (7, 2, (10, 10, 20, 20), 200.5)
-    assert cleaned.polygons == [TRIANGLE, [1, 2, 3, 4, 5, 6.125]]
-    assert cleaned.trainable and not cleaned.is_crowd and cleaned.counts is None
-
-
-@pytest.mark.parametrize(
-    "changes, kinds",
-    [
-        ({"segmentation": [[1, 1, 5, 5]]}, {"polygon_short": 1, "polygon_none_left": 1}),
-        ({"segmentation": [[1, 1, 5, 5, 7]]}, {"polygon_short": 1, "polygon_none_left": 1}),
-        ({"segmentation": [[1, 1, 5, 5, 7, float("nan")]]}, {"polygon_short": 1, "polygon_none_left": 1}),
-        ({"segmentation": {"size": [HEIGHT, WIDTH], "counts": [5, 5]}}, {"rle_invalid": 1}),
-        ({"segmentation": {"size": [WIDTH, HEIGHT], "counts": [HEIGHT * WIDTH]}}, {"rle_invalid": 1}),
-        ({"segmentation": {"size": [HEIGHT, WIDTH], "counts": [-1, HEIGHT * WIDTH + 1]}}, {"rle_invalid": 1}),
-        ({"segmentation": {"size": [HEIGHT, WIDTH], "counts": "%%"}}, {"rle_invalid": 1}),
-        ({"segmentation": {"size": None, "counts": None}}, {"rle_invalid": 1}),
-        ({"segmentation": "mask.png"}, {"annotation_malformed": 1}),
-        ({"bbox": [1, 2, 3]}, {"annotation_malformed": 1}),
-        ({"bbox": [1, 2, 3, None]}, {"annotation_malformed": 1}),
-        ({"bbox": [1, 2, 3, float("inf")]}, {"annotation_malformed": 1}),
-        ({"bbox": None}, {"annotation_malformed": 1}),
-    ],
-)
-def test_annotations_that_cannot_be_used_are_left_out(changes, kinds):
-    assert clean(annotation(**changes), annotation(id=8))[1] == kinds
-    assert [a.id for a in clean(annotation(**changes), annotation(id=8))[0]] == [8]
-
-
-def test_a_short_part_goes_and_the_object_stays():
-    (cleaned,), counts = clean(annotation(segmentation=[[1, 1, 2, 2], TRIANGLE]))
-    assert cleaned.polygons == [TRIANGLE] and counts == {"polygon_short": 1}
-
-
-@pytest.mark.parametrize("bbox", [[10, 10, 0, 20], [10, 10, 20, 0.5], [70, 10, 5, 5], [59.5, 0, 9, 9], [10, 10, -4, 9]])
-def test_degenerate_boxes_are_for_evaluation_only(bbox):
-    (cleaned,), counts = clean(annotation(bbox=bbox))
-    assert not cleaned.trainable and cleaned.bbox == tuple(bbox) and counts == {"box_degenerate": 1}
-
-
-def test_a_box_that_reaches_out_is_counted_and_kept():
-    (cleaned,), counts = clean(annotation(bbox=[50, 10, 20, 20]))
-    assert cleaned.trainable and cleaned.bbox == (50, 10, 20, 20) and counts == {"box_clipped": 1}
-    assert clean(annotation(bbox=[50, 10, 10.5, 20]))[1] == {}  # rounding of the annotation tool
-
-
-def test_missing_parts_are_filled_in():
-    (cleaned,), counts = clean(annotation(segmentation=[]))
-    assert (cleaned.polygons, cleaned.counts, counts) == ([], None, {"mask_absent": 1})
-    without_area = {k: v for k, v in annotation().items() if k != "area"}
-    (cleaned,), counts = clean(without_area)
-    assert cleaned.area == 200 and counts == {"area_absent": 1}  # of the triangle
-    (cleaned,), _ = clean({**without_area, "segmentation": None})
-    assert cleaned.area == 400  # of the box
-    without_crowd = {k: v for k, v in annotation().items() if k != "iscrowd"}
-    assert not clean(without_crowd)[0][0].is_crowd
-
-
-def test_crowds_come_after_objects_and_evaluation_only_last():
-    cleaned, _ = clean(
-        annotation(id=1, iscrowd=1), annotation(id=2, bbox=[0, 0, 0, 0]), annotation(id=3), annotation(id=4)
-    )
-    assert [a.id for a in cleaned] == [3, 4, 1, 2]
-    assert [a.order for a in cleaned] == [2, 3, 0, 1]
-
-
-def test_a_flat_polygon_list_is_one_polygon():
-    assert clean(annotation(segmentation=TRIANGLE))[0][0].polygons == [TRIANGLE]
-
-
-@pytest.mark.parametrize("density", [0.0, 0.01, 0.5, 1.0])
-def test_compressed_and_plain_rle_give_the_same_runs(density):
-    mask = np.random.default_rng(1).random((HEIGHT, WIDTH)) < density
-    text = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
-    assert decompress_counts(text) == run_lengths(mask)
-    for counts in (text, run_lengths(mask)):
-        (cleaned,), kinds = clean(annotation(iscrowd=1, segmentation={"size": [HEIGHT, WIDTH], "counts": counts}))
-        assert cleaned.counts == run_lengths(mask) and cleaned.is_crowd and kinds == {}
 
 
 def write(path, **changes):
@@ -151,7 +62,7 @@ def test_unknown_and_doubled_entries_are_counted(tmp_path):
     coco = read_coco(
         write(
             tmp_path / "a.json",
-            images=[image, image, {"id": 4}, {"id": "x", "file_name": "b.jpg"}, None],
+            images=[image, image, {"id": 4}, {"id": 3.5, "file_name": "b.jpg"}, None],
             annotations=[annotation(), annotation(image_id=99), annotation(category_id=6), "nonsense"],
         ),
         found,
@@ -171,8 +82,11 @@ def test_unknown_and_doubled_entries_are_counted(tmp_path):
     [
         ({"annotations": None}, "no list 'annotations'"),
         ({"categories": []}, "no categories"),
-        ({"categories": [{"id": 1}, {"id": 1}]}, "category id 1 is used twice"),
-        ({"categories": [{"name": "cat"}]}, "no integer id"),
+        (
+            {"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]},
+            "category id 1 is used twice, for 'a' and 'b'; give each",
+        ),
+        ({"categories": [{"name": "cat"}]}, r"no usable id \(a whole number or a string\)"),
     ],
 )
 def test_files_that_are_no_detection_files_are_refused(tmp_path, changes, words):
@@ -186,3 +100,45 @@ def test_missing_and_broken_files_are_named(tmp_path):
     (tmp_path / "broken.json").write_text('{"images": [')
     with pytest.raises(UserError, match=r"broken\.json is not valid JSON"):
         read_coco(tmp_path / "broken.json", Anomalies())
+
+
+def test_ids_of_another_type_are_matched_if_they_can_mean_only_one(tmp_path):
+    """Tools that write JSON from JavaScript or CSV tables often quote the ids in one of the lists only."""
+    images = [{"id": one, "file_name": f"{one}.jpg"} for one in ("1", "2", "07", "007")]
+    categories = [{"id": "5", "name": "five"}]
+    annotations = [annotation(id=i, image_id=image) for i, image in enumerate((1, 2, 2.0, 7, "07"), start=1)]
+    path = write(tmp_path / "a.json", images=images, categories=categories, annotations=annotations)
+    found = Anomalies()
+    coco = read_coco(path, found)
+    assert {i.source_id: [a["id"] for a in coco.annotations[i.id]] for i in coco.images} == {
+        "1": [1],
+        "2": [2, 3],
+        "07": [5],
+        "007": [],
+    }
+    assert found.counts == {"id_of_other_type": 3 + 4, "annotation_of_unknown_image": 1}
+    assert found.examples["annotation_of_unknown_image"] == ["annotation 4 (image 7)"]
+    assert found.examples["id_of_other_type"][:2] == [
+        "annotation 1 (image 1, listed as '1')",
+        "annotation 1 (category 5, listed as '5')",
+    ]
+    assert coco.category_ids == ("5",) and {a["category_id"] for group in coco.annotations.values() for a in group} == {
+        "5"
+    }
+
+
+def test_huge_and_textual_annotation_ids_get_numbers(tmp_path):
+    annotations = [annotation(id=i) for i in ("x1", 2**63, 2**63 - 1, "8", "08", 4.5, True, -3)]
+    found = Anomalies()
+    coco = read_coco(write(tmp_path / "a.json", annotations=annotations), found)
+    ids = [a["id"] for a in coco.annotations[1]]
+    assert ids[2] == 2**63 - 1 and ids[3] == 8 and ids[7] == -3 and len(set(ids)) == 8
+    assert all(-(2**63) <= i < 2**63 and i != 0 for i in ids) and found.counts == {"annotation_id": 5}
+
+
+def test_what_belongs_to_nothing_is_counted_in_the_file(tmp_path):
+    annotations = [annotation(), annotation(image_id=[1]), annotation(category_id={}), None, annotation(image_id=True)]
+    annotations.append(annotation(image_id=2, category_id=9))  # counted once, for its image
+    found = Anomalies()
+    coco = read_coco(write(tmp_path / "a.json", annotations=annotations), found)
+    assert coco.unplaced == sum(found.counts.values()) == 5 and len(coco.annotations[1]) == 1

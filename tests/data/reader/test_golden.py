@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from awsdet import config
-from awsdet.data.coco.annotations import run_lengths
+from awsdet.data.coco.masks import run_lengths
 from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset, train_dataset
 from awsdet.data.records.convert import convert

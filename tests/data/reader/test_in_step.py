@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from awsdet import config
-from awsdet.data.coco.annotations import run_lengths
+from awsdet.data.coco.masks import run_lengths
 from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import train_dataset
 from awsdet.data.records.convert import convert

@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from awsdet.data.coco.annotations import run_lengths
+from awsdet.data.coco.masks import run_lengths
 from awsdet.data.reader.make_batch import BATCH_SPEC, make_batch
 from awsdet.models.heads.mask_head import mask_targets
 

@@ -85,7 +85,7 @@ def troubled_set(folder):
         (33, "other_size.jpg", encode(picture(size=(WIDTH, WIDTH)))),
         (40, "empty.jpg", sound),
         (41, "sizeless.jpg", sound, (0, 0)),
-        (41, "doubled.jpg", sound),
+        (41, "sizeless.jpg", sound),
     ]
     whole = {"size": [HEIGHT, WIDTH], "counts": [100, 50, HEIGHT * WIDTH - 150]}
     compressed = {**whole, "counts": coco_mask.frPyObjects(whole, HEIGHT, WIDTH)["counts"].decode()}
@@ -111,7 +111,6 @@ def troubled_set(folder):
 
 
 SKIPPED = {
-    "image_duplicate": 1,
     "image_missing": 1,
     "image_unreadable": 2,
     "image_size_differs": 1,
@@ -125,6 +124,7 @@ SKIPPED = {
     "box_degenerate": 2,
 }
 REPAIRED = {
+    "image_duplicate": 1,
     "image_size_absent": 1,
     "image_empty": 1,
     "image_exif_rotated": 2,
@@ -154,6 +154,7 @@ def test_every_trouble_is_counted_and_the_rest_written(tmp_path, capsys):
     truth = read_ground_truth(manifest)
     kept = [a["id"] for a in truth["annotations"]]
     assert kept == [1, 2, 3, 4, 5, 7, 8, 9, 15, 105, 106, 107, 111, 120, 121, 122, 141]
+    assert printed.rstrip().endswith(f"kept {len(kept)} of 23 annotations")
     crowds = [a["segmentation"]["counts"] for a in truth["annotations"] if a["iscrowd"]]
     assert crowds == [[100, 50, HEIGHT * WIDTH - 150]] * 2
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from pycocotools import mask as coco_mask
 
-from awsdet.data.coco.annotations import run_lengths
+from awsdet.data.coco.masks import run_lengths
 from awsdet.ops.placement import Placement
 from awsdet.ops.reference.annotations import transform_boxes, transform_mask, transform_polygons, transform_runs
 
