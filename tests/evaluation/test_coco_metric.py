@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from awsdet.evaluation.coco_metric import NUMBERS, coco_metrics
+from awsdet.runtime.errors import UserError
 
 COCO_TINY = pathlib.Path(__file__).parents[2].parent / "shared/data/coco_tiny/annotations/instances_val2017.json"
 
@@ -165,3 +166,38 @@ def test_masks_are_ranked_by_their_own_score_and_boxes_by_theirs():
     scored = [{**r, "mask_score": 0.8} for r in good] + [{**r, "mask_score": 0.01} for r in empty]
     metrics = coco_metrics(truth, scored, with_masks=True)
     assert metrics["mask_ap"] == pytest.approx(1) and metrics["box_ap"] == first["box_ap"]
+
+
+WILD = {
+    "far": [10, 8, 1e9, 8, 1e9, 1e9],
+    "farther": [10, 8, -1e308, 8, 1e308, 1e9],
+    "NaN": [10, 8, float("nan"), 8, 9, 9],
+}
+
+
+@pytest.mark.parametrize("polygon", WILD.values(), ids=WILD)
+def test_masks_of_any_numbers_are_scored(polygon):
+    """As a record of another tool, or of an earlier version, may have them: pycocotools alone crashes or never ends."""
+    truth = small_truth()
+    results = as_results(truth)
+    truth["annotations"][0] = {**truth["annotations"][0], "segmentation": [polygon]}
+    assert 0 <= coco_metrics(truth, results, with_masks=True)["mask_ap"] < 1
+
+
+def test_boxes_of_any_numbers_are_scored():
+    truth = small_truth()
+    results = as_results(truth)
+    for box in ([float("nan")] * 4, [1e308] * 4, [-1e308, 0, float("inf"), 1], [0, 0, 0, 0], [5, 5, -1e9, -1e9]):
+        truth["annotations"][0] = {**truth["annotations"][0], "bbox": box}
+        assert 0 <= coco_metrics(truth, results, with_masks=False)["box_ap"] < 1
+
+
+def test_runs_that_do_not_fit_their_image_are_named():
+    truth = small_truth()
+    first = truth["annotations"][0]
+    size = next([i["height"], i["width"]] for i in truth["images"] if i["id"] == first["image_id"])
+    truth["annotations"][0] = {**first, "segmentation": {"size": size, "counts": [3, 4_000_000_000]}}
+    with pytest.raises(
+        UserError, match=rf"mask of annotation {first['id']} of image {first['image_id']} cannot be used"
+    ):
+        coco_metrics(truth, as_results(small_truth()), with_masks=True)
