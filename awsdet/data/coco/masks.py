@@ -137,8 +137,9 @@ def _read_polygon(values, height, width, note):
 
 def _sort(segmentation, note):
     """The _Parts of a segmentation; None if there are none, which `note` is told."""
-    if isinstance(segmentation, str) and segmentation.strip():
-        note("mask_png" if segmentation.startswith(_BASE64_PNG) else "mask_text", segmentation[:20])
+    text = _text_of(segmentation)
+    if text:
+        note("mask_png" if text.startswith(_BASE64_PNG) else "mask_text", text[:20])
         return None
     parts = _Parts([], [], [], [], [])
     if isinstance(segmentation, list):
@@ -151,6 +152,16 @@ def _sort(segmentation, note):
         return parts
     note("mask_absent")
     return None
+
+
+def _text_of(segmentation):
+    """The text that stands in place of a mask: alone, in a list, or as a PNG in an object; None if there is none."""
+    if isinstance(segmentation, list) and len(segmentation) == 1:
+        segmentation = segmentation[0]
+    if isinstance(segmentation, dict):
+        texts = [value for value in segmentation.values() if isinstance(value, str)]
+        return next((text for text in texts if text.startswith(_BASE64_PNG)), None)
+    return segmentation if isinstance(segmentation, str) and segmentation.strip() else None
 
 
 def _collect(values, parts, depth):
