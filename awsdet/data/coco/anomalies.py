@@ -7,6 +7,7 @@ refuses such data. The other kinds are corrected, or only worth knowing.
 from typing import NamedTuple
 
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.shown import shown
 
 EXAMPLES = 5  # names kept of each kind
 
@@ -23,8 +24,12 @@ KINDS = {
     "image_malformed": Kind("image entry without a usable id or file name: skipped", True),
     "image_duplicate": Kind("image id used twice: the later entry skipped", True),
     "image_missing": Kind("image file missing: image skipped", True),
-    "image_unreadable": Kind("truncated, corrupt or too large image: skipped", True),
-    "image_of_floats": Kind("image of floating-point numbers: skipped", True),
+    "image_no_access": Kind("image file that cannot be opened, or is no regular file: image skipped", True),
+    "image_unreadable": Kind("truncated, corrupt or unknown image: skipped", True),
+    "image_too_large": Kind("image of more pixels than --max-megapixels: skipped", True),
+    "image_of_floats": Kind("image of floating-point numbers whose range is not known: skipped", True),
+    "image_range_unknown": Kind("image of 16-bit or 32-bit values whose range is not known: skipped", True),
+    "image_mode": Kind("image in a colour space that is not read: skipped", True),
     "image_size_differs": Kind("image size differs from the annotation file: image skipped", True),
     "image_size_absent": Kind("no image size in the annotation file: taken from the image", False),
     "image_empty": Kind("image without annotations: kept", False),
@@ -33,6 +38,12 @@ KINDS = {
     "image_grey": Kind("grey image: read as RGB", False),
     "image_cmyk": Kind("CMYK image: stored as RGB", False),
     "image_16_bit": Kind("16-bit image: its high bytes stored", False),
+    "image_scaled": Kind("image of more than 8 bits: scaled by the largest value that the file states", False),
+    "image_float": Kind("image of floating-point numbers: scaled to 8 bits", False),
+    "image_alpha": Kind("image with transparency or a further channel: only its colours used", False),
+    "image_frames": Kind("image of several frames or pages: the first one used", False),
+    "image_repaired": Kind("damaged image of which all pixels could be decoded: stored anew", False),
+    "image_renamed": Kind("image file found under another Unicode spelling of its name", False),
     "image_reencoded": Kind("image of another format: stored as PNG", False),
     "annotation_of_unknown_image": Kind("annotation of an unknown image: skipped", True),
     "annotation_of_unknown_category": Kind("annotation of an unknown category: skipped", True),
@@ -65,7 +76,7 @@ class Anomalies:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         examples = self.examples.setdefault(kind, [])
         if len(examples) < EXAMPLES:
-            examples.append(str(name))
+            examples.append(shown(name))
 
     def merge(self, other):
         """Adds the counts and examples of another Anomalies."""
