@@ -177,7 +177,8 @@ def _reason(error):
 
 
 def _megapixels(width, height):
-    return f"{width * height / 1e6:.1f}".removesuffix(".0")
+    millions = width * height / 1e6
+    return f"{millions:.1f}".removesuffix(".0") if millions > 10 else f"{millions:.3g}"
 
 
 def _too_large(width, height, max_pixels):

@@ -96,7 +96,7 @@ def test_large_images_are_named_as_large_and_a_higher_limit_takes_them(tmp_path,
     files = {"a.png": KINDS_OF_FILES["png"], "b.png": made_images.saved(made_images.picture(300, 400), "PNG")}
     manifest = converted(tmp_path, files, max_megapixels=0.1)
     (example,) = manifest.anomalies.examples["image_too_large"]
-    assert "b.png (id 2): it is large: 400 x 300, 0.1 megapixels, more than the limit of 0.1" in example
+    assert "b.png (id 2): it is large: 400 x 300, 0.12 megapixels, more than the limit of 0.1" in example
     assert "image_unreadable" not in manifest.anomalies.counts
     assert converted(tmp_path, files, max_megapixels=0.2).num_images == 2  # and the shard is written anew
     arguments = [f"--annotations={tmp_path / 'annotations.json'}", f"--images={tmp_path / 'images'}", "--split=a"]
