@@ -1,5 +1,6 @@
 """Image files of every format and pixel type that the tests read, made here from one picture."""
 
+import functools
 import io
 import struct
 import zlib
@@ -79,9 +80,10 @@ def tiff(samples, sample_format=1, photometric=None, tags=(), order="<", bits=No
     return _tiff_file(pixels, sorted(entries), order)
 
 
-def every_kind():
+@functools.cache
+def every_kind(height=HEIGHT, width=WIDTH):
     """Name -> bytes of one file of every kind that can be read, and of every decoder that there is."""
-    colour = picture()
+    colour = picture(height, width)
     image = Image.fromarray(colour)
     grey, deep = image.convert("L"), colour.astype(np.uint16) * 257
     transparent = image.convert("RGBA")
@@ -119,7 +121,7 @@ def every_kind():
         "bmp": saved(image, "BMP"),
         "webp": saved(image, "WEBP"),
         "webp_lossless": saved(transparent, "WEBP", lossless=True),
-        "avif": saved(image, "AVIF"),
+        "avif": saved(image, "AVIF", speed=10, max_threads=1),
         "jpeg_2000": saved(image, "JPEG2000"),
         "tiff": tiff(colour),
         "tiff_lzw": saved(image, "TIFF", compression="tiff_lzw"),
@@ -130,11 +132,11 @@ def every_kind():
         "tiff_float": tiff(colour[:, :, 0] / np.float32(255), 3),
         "tiff_cmyk": saved(image.convert("CMYK"), "TIFF"),
         "ppm": saved(image, "PPM"),
-        "pgm_16": b"P5 40 24 65535\n" + deep[:, :, 0].astype(">u2").tobytes(),
+        "pgm_16": b"P5 %d %d 65535\n" % (width, height) + deep[:, :, 0].astype(">u2").tobytes(),
         "pcx": saved(image, "PCX"),
         "sgi": saved(image, "SGI"),
         "qoi": saved(image, "QOI"),
-        "ico": saved(image, "ICO", sizes=[(40, 24)]),
+        "ico": saved(image, "ICO", sizes=[(width, height)]),
         "tga": saved(image, "TGA", rle=True),
     }
 
