@@ -3,12 +3,20 @@
 import numpy as np
 import tensorflow as tf
 
-MOST_PIXELS = 2**29 - 1  # of an image; TensorFlow's decoders refuse more
+# What TensorFlow's decoders take of an image: so many pixels, and of a JPEG so many bytes when it is decoded, which are
+# 178.9 million pixels in colour.
+MOST_PIXELS = 2**29 - 1
+MOST_JPEG_BYTES = 2**29 - 1
 
 
 def decode_image(encoded):
     """JPEG or PNG bytes -> uint8 RGB [h, w, 3]; the slow, exact inverse transform of libjpeg, as Pillow's default."""
     return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")  # decodes PNG as well
+
+
+def fits_jpeg(width, height, channels):
+    """Whether the decoder takes an image of this size as JPEG; larger ones must be PNG."""
+    return width * height * channels <= MOST_JPEG_BYTES
 
 
 def decoded(encoded: bytes) -> np.ndarray:

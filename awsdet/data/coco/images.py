@@ -12,9 +12,17 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from awsdet.data.coco.decoding import decoded
+from awsdet.data.coco.decoding import decoded, fits_jpeg
 from awsdet.data.coco.files import read_file
-from awsdet.data.coco.opening import MAX_MEGAPIXELS, ImageRefused, has_frames, load, open_image, png_header
+from awsdet.data.coco.opening import (
+    MAX_MEGAPIXELS,
+    PNG_SIGNATURE,
+    ImageRefused,
+    has_frames,
+    load,
+    open_image,
+    png_header,
+)
 from awsdet.data.coco.pixels import bits_per_sample, to_rgb
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.shown import shown
@@ -135,9 +143,10 @@ def prepare_image(data, height=0, width=0, max_pixels=MAX_PIXELS):
     size = pixels.shape[:2]
     if given and size != given:
         raise ImageRefused("image_size_differs", f"{size[1]} x {size[0]}, not {width} x {height}")
-    lossy = read.format in JPEG
+    lossy = read.format in JPEG and fits_jpeg(size[1], size[0], 3)
     encoded = data if read.plain and not turned else _encoded(pixels, lossy)
-    return StoredImage(encoded, "jpeg" if lossy else "png", *size, (*notes, *read.notes))
+    name = "png" if encoded.startswith(PNG_SIGNATURE) else "jpeg"
+    return StoredImage(encoded, name, *size, (*notes, *read.notes))
 
 
 def _read(data, max_pixels):
@@ -151,7 +160,8 @@ def _read(data, max_pixels):
         return read
     bits = bits_per_sample(raw, data)
     notes = ["image_frames"] if has_frames(data, raw) else []
-    if raw.mode in ("RGB", "L") and raw.format in (*JPEG, "PNG") and bits <= 8:
+    fits = raw.format == "PNG" or raw.format in JPEG and fits_jpeg(*raw.size, len(raw.getbands()))
+    if fits and raw.mode in ("RGB", "L") and bits <= 8:
         pixels = _as_the_reader(data, raw.size)
         if pixels is not None:
             notes += ["image_grey"] if raw.mode == "L" else []

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from awsdet.data.coco import decoding
 from awsdet.data.coco.anomalies import KINDS
 from awsdet.data.coco.images import ORIENTATION, ImageRefused, as_array, load_image, prepare_image
 from awsdet.data.coco.opening import settle_pillow
@@ -231,6 +232,18 @@ def test_an_image_that_is_too_large_is_named_with_its_pixels_and_the_cure(tmp_pa
     (tmp_path / "a.jpg").write_bytes(data)
     with pytest.raises(UserError, match=r"a\.jpg: it is large"):
         load_image(tmp_path / "a.jpg", max_pixels=HEIGHT * WIDTH - 1)
+
+
+@pytest.mark.parametrize(("mode", "orientation"), [("RGB", None), ("RGB", 6), ("CMYK", None)])
+def test_a_jpeg_too_large_for_the_readers_decoder_is_stored_as_png(mode, orientation, tmp_path, monkeypatch):
+    """TensorFlow decodes JPEG of up to 178.9 megapixels in colour, and PNG of three times as many."""
+    monkeypatch.setattr(decoding, "MOST_JPEG_BYTES", HEIGHT * WIDTH * 3 - 1)
+    data = encode(Image.fromarray(smooth()).convert(mode), orientation=orientation)
+    stored = prepare_image(data)
+    assert stored.format == "png" and stored.encoded.startswith(b"\x89PNG") and "image_repaired" not in stored.notes
+    (tmp_path / "a.jpg").write_bytes(data)
+    np.testing.assert_array_equal(decode_image(stored.encoded).numpy(), load_image(tmp_path / "a.jpg"))
+    assert prepare_image(encode(Image.fromarray(smooth()).convert("L"))).format == "jpeg"  # a third of the bytes
 
 
 def test_pillows_own_limit_does_not_count(monkeypatch, recwarn):
