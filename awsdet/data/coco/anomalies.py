@@ -43,6 +43,7 @@ KINDS = {
     "image_alpha": Kind("image with transparency or a further channel: only its colours used", False),
     "image_frames": Kind("image of several frames or pages: the first one used", False),
     "image_repaired": Kind("damaged image of which all pixels could be decoded: stored anew", False),
+    "image_damaged": Kind("JPEG with damaged data: stored as it is, a part of it may be grey", False),
     "image_renamed": Kind("image file found under another Unicode spelling of its name", False),
     "image_reencoded": Kind("image of another format: stored as PNG", False),
     "annotation_of_unknown_image": Kind("annotation of an unknown image: skipped", True),

@@ -13,6 +13,9 @@ from awsdet.data.coco.images import MAX_PIXELS, ImageRefused, prepare_image
 from awsdet.data.records.examples import encode_example
 from awsdet.data.records.manifest import COLUMNS, FOOTER, HEADER, file_digest, progress_folder
 from awsdet.runtime.files import write_json, written_aside
+from awsdet.runtime.overheard import overheard
+
+LIBJPEG = "^(Corrupt JPEG|Premature end of JPEG|Invalid (JPEG|progressive)|Inconsistent progression)"  # its warnings
 
 
 class Task(NamedTuple):
@@ -75,7 +78,8 @@ def _read_image(task, entry, raw, found):
     name = f"{entry.file_name} (id {entry.id})"
     file = find_file(task.images_dir, entry.file_name)
     try:
-        image = prepare_image(read_file(file.path), entry.height, entry.width, task.max_pixels)
+        with overheard(LIBJPEG) as warnings:
+            image = prepare_image(read_file(file.path), entry.height, entry.width, task.max_pixels)
     except ImageRefused as refusal:
         found.add(refusal.kind, f"{name}: {refusal}")
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -85,6 +89,8 @@ def _read_image(task, entry, raw, found):
     else:
         if file.renamed:
             found.add("image_renamed", f"{name}: {file.path.name}")
+        if warnings:
+            found.add("image_damaged", f"{name}: {warnings[0]}")
         for note in image.notes:
             found.add(note, name)
         if not raw:

@@ -125,6 +125,14 @@ def test_a_flipped_byte_is_traced_to_its_record(tmp_path):
     assert "its checksum differs from the manifest; damaged are 1 of its 3 records, image ids 2" in fault
 
 
+def test_a_jpeg_whose_data_end_early_is_counted_with_what_libjpeg_says(tmp_path, capfd):
+    whole = made_images.saved(made_images.picture(200, 300), "JPEG", quality=95)
+    manifest = converted(tmp_path, {"a.jpg": whole, "b.jpg": whole[: len(whole) * 9 // 10] + b"\xff\xd9"})
+    assert manifest.num_images == 2 and manifest.anomalies.counts["image_damaged"] == 1
+    (example,) = manifest.anomalies.examples["image_damaged"]
+    assert example.startswith("b.jpg (id 2): Corrupt JPEG data: ") and "Corrupt" not in capfd.readouterr().err
+
+
 def test_strict_refuses_an_image_of_unknown_range(tmp_path):
     files = {"a.tif": made_images.tiff(np.full((9, 9), 700, np.uint16))}
     with pytest.raises(UserError, match=r"--strict: .*a\.tif \(id 1\): its 16-bit values reach only 700 of 65535"):
