@@ -42,6 +42,17 @@ def define_check(flag_values, verb):
     )
 
 
+def define_max_megapixels(flag_values):
+    """Adds the flag that limits the size of the images which are read."""
+    flags.DEFINE_float(
+        "max_megapixels",
+        250.0,
+        "larger images, in millions of pixels, are left out and named; decoding takes 3 bytes of memory per pixel, and "
+        "some images are decoded at the same time; 536 at most",
+        flag_values=flag_values,
+    )
+
+
 def _spelled(argument, flag_values):
     """The argument with its flag's name as it is defined: words may be joined by "-" or by "_"."""
     name, equals, value = argument.removeprefix("--").partition("=")

@@ -5,6 +5,7 @@ To continue a conversion that was interrupted, give the same command again.
 
 from absl import flags
 
+from awsdet.cli.arguments import define_max_megapixels
 from awsdet.runtime.errors import UserError
 
 
@@ -22,6 +23,7 @@ def define(flag_values):
         lower_bound=0,
     )
     flags.DEFINE_integer("workers", 0, "processes; 0: one per core", flag_values=flag_values, lower_bound=0)
+    define_max_megapixels(flag_values)
     flags.DEFINE_bool("strict", False, "fail instead of leaving anything out", flag_values=flag_values)
 
 
@@ -31,8 +33,12 @@ def run(flag_values, overrides):
     for name in ("annotations", "images", "output", "split"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet convert --help)")
+    from awsdet.data.coco.opening import settle_pillow
     from awsdet.data.records.convert import NothingToTrainOn, convert
+    from awsdet.runtime import gpus
 
+    settle_pillow()
+    gpus.hide()  # images are decoded on the CPU
     try:
         manifest = convert(
             flag_values.annotations,
@@ -42,6 +48,7 @@ def run(flag_values, overrides):
             shards=flag_values.shards,
             workers=flag_values.workers,
             strict=flag_values.strict,
+            max_megapixels=flag_values.max_megapixels,
         )
     except NothingToTrainOn as error:
         _print_anomalies(error.anomalies)

@@ -1,10 +1,9 @@
-"""Reads all records, compares them with their manifest and shows what is in them.
+"""Reads all records, compares them with their manifest, decodes their images and shows what is in them.
 
 Prints how many objects each class has, the sizes of images and objects, and what was wrong in the annotations when the
-records were written. The exit code is 2 if a shard is missing or broken.
+records were written. The exit code is 2 if a shard is missing or broken, or if an image cannot be
+decoded.
 """
-
-import contextlib
 
 from absl import flags
 
@@ -22,12 +21,10 @@ def run(flag_values, overrides):
     del overrides
     if not flag_values.records:
         raise UserError("--records is missing (see awsdet inspect --help)")
-    import tensorflow as tf
-
     from awsdet.data.records import inspection
+    from awsdet.runtime import gpus
 
-    with contextlib.suppress(RuntimeError):  # raised if TensorFlow is already in use
-        tf.config.set_visible_devices([], "GPU")  # reading needs no GPU, and a training may be running on it
+    gpus.hide()  # reading needs none
     found = inspection.inspect(flag_values.records, flag_values.split)
     print("\n\n".join(map(inspection.report, found)))
     faults = [fault for one in found for fault in one.faults]

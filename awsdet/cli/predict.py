@@ -1,11 +1,13 @@
 """Finds objects in an image, or in all images of a folder and its subfolders, and writes them as JSON.
 
-The JSON has three parts:
+The JSON has four parts:
 - "classes";
 - "images", each with its "predictions": bbox [x, y, width, height], score, category_id, class_name and segmentation
   (COCO RLE), in pixels of the upright image. Mask Scoring R-CNN adds iou_score, the IoU that the mask is expected to
   have, and mask_score, which is score x iou_score;
-- "skipped": the files that are no images or are damaged. If there are any, the exit code is 1.
+- "skipped": images that could not be read, links that lead nowhere, folders that may not be read or are met under a
+  second name, each with its reason. If an image may have been lost, the exit code is 1;
+- "other_files": how many files there are that are no images, by suffix.
 """
 
 import pathlib
@@ -13,7 +15,10 @@ import sys
 
 from absl import flags, logging
 
+from awsdet.cli.arguments import define_max_megapixels
 from awsdet.runtime.errors import UserError
+
+TOLD = {"image_16_bit", "image_scaled", "image_float", "image_alpha", "image_frames", "image_repaired"}  # of the notes
 
 
 def define(flag_values):
@@ -32,6 +37,7 @@ def define(flag_values):
         lower_bound=0.0,
         upper_bound=1.0,
     )
+    define_max_megapixels(flag_values)
     flags.DEFINE_float(
         "draw_threshold",
         0.5,
@@ -48,38 +54,65 @@ def run(flag_values, overrides):
     for name in ("checkpoint", "input", "output"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet predict --help)")
+    from awsdet.data.coco.opening import check_megapixels, settle_pillow
     from awsdet.inference import checkpoint, predict
     from awsdet.inference.fast_convolutions import use_fast_convolutions
+    from awsdet.inference.find_images import find_images
     from awsdet.runtime import processes
     from awsdet.runtime.files import check_folder, check_writable
 
     check_writable(flag_values.output, "output")
-    paths = predict.find_images(flag_values.input)
+    max_pixels = check_megapixels(flag_values.max_megapixels)
+    settle_pillow()
+    found = find_images(flag_values.input)
     root = _root(flag_values.input)
     if flag_values.draw:
         check_folder(flag_values.draw, "draw")
-        paths = _outside(paths, root, pathlib.Path(flag_values.draw))
+        found = found._replace(paths=_outside(found.paths, root, pathlib.Path(flag_values.draw)))
     world = processes.start(expected_size=1)
     try:
         detector, info = checkpoint.load(flag_values.checkpoint)
         use_fast_convolutions(detector)
         logging.info("predicting with %s (step %d)", info["path"], info["step"])
-        found = predict.predict(detector, paths, flag_values.score_threshold)
-        entries, skipped = _collect(found, len(paths), root, info, flag_values)
+        predictions = predict.predict(detector, found.paths, flag_values.score_threshold, max_pixels)
+        entries, unread, remarks = _collect(predictions, len(found.paths), root, info, flag_values)
     finally:
         world.close()
-    predict.write_predictions(flag_values.output, entries, skipped, info["class_names"], info["category_ids"])
+    skipped = unread + [{"image": _name(path, root), "reason": reason} for path, reason, _ in found.skipped]
+    classes = info["class_names"], info["category_ids"]
+    predict.write_predictions(flag_values.output, entries, skipped, *classes, found.others)
+    if remarks.counts:
+        logging.info("found in the images:\n%s", remarks.table())
+    return _summary(entries, unread, found, flag_values.output)
+
+
+def _summary(entries, unread, found, output):
+    """Prints what was done and what was left out. Returns the exit code."""
+    from awsdet.inference.find_images import counted
+    from awsdet.runtime.shown import shown
+
+    for path, reason, lost in found.skipped:
+        (logging.error if lost else logging.info)("skipped %s: %s", shown(path), reason)
+    lost = len(unread) + sum(one.lost for one in found.skipped)
+    again = sum(not one.lost for one in found.skipped)
+    others = f" (no images: {counted(found.others)})" if found.others else ""
+    others += f" (folders met under another name: {again})" if again else ""
     objects = sum(len(entry["predictions"]) for entry in entries)
-    print(f"{objects} objects in {len(entries)} images -> {flag_values.output}")
-    if skipped:
-        print(f"awsdet predict: {len(skipped)} of {len(paths)} images could not be read", file=sys.stderr)
-    return 1 if skipped else 0
+    print(f"{objects} objects in {len(entries)} images -> {output}{others}")
+    if lost:
+        print(f"awsdet predict: {lost} of {len(entries) + lost} images could not be read", file=sys.stderr)
+    return 1 if lost else 0
 
 
 def _root(source):
     """The folder that the images are named relative to."""
     source = pathlib.Path(source)
     return source if source.is_dir() else source.parent
+
+
+def _name(path, root):
+    """The name of an image in the JSON."""
+    return path.relative_to(root).as_posix()
 
 
 def _outside(paths, root, pictures):
@@ -94,23 +127,29 @@ def _outside(paths, root, pictures):
 
 
 def _collect(found, count, root, info, flag_values):
-    """Collects all predictions, and draws them if --draw is given. Returns (entries of images, of skipped files)."""
+    """Collects all predictions, and draws them if --draw is given.
+
+    Returns (entries of images, of skipped files, Anomalies of the images).
+    """
+    from awsdet.data.coco.anomalies import Anomalies
     from awsdet.inference.predict import prediction_entry
     from awsdet.runtime.progress import Progress
 
-    entries, skipped = [], []
+    entries, skipped, remarks = [], [], Anomalies()
     with Progress(count, "predicting", "images") as progress:
         for prediction in found:
-            name = prediction.path.relative_to(root).as_posix()
+            name = _name(prediction.path, root)
             if prediction.error:
                 logging.error("%s", prediction.error)
                 skipped.append({"image": name, "reason": prediction.error})
             else:
+                for note in TOLD.intersection(prediction.notes):
+                    remarks.add(note, name)
                 entries.append(prediction_entry(prediction, name, info["class_names"], info["category_ids"]))
                 if flag_values.draw:
                     _draw(prediction, pathlib.Path(flag_values.draw) / name, info, flag_values.draw_threshold)
             progress.add()
-    return entries, skipped
+    return entries, skipped, remarks
 
 
 def _draw(prediction, path, info, threshold):
@@ -119,7 +158,10 @@ def _draw(prediction, path, info, threshold):
 
     labels = class_labels(info["class_names"], info["category_ids"])
     picture = draw_objects(prediction.image, detected_objects(prediction.found, labels, threshold))
-    if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
-        path = path.with_name(f"{path.name}.png")
+    jpeg, png = (".jpg", ".jpeg"), (".png",)
+    if path.suffix.lower() not in (*jpeg, *png):
+        # A file "a" must not take the name of the picture of "a.png".
+        path = path.with_name(f"{path.name}.png" if path.suffix else f"{path.name}.drawn.png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, **({} if path.suffix.lower() == ".png" else {"quality": 92}))
+    is_png = path.suffix.lower() in png
+    picture.save(path, "PNG" if is_png else "JPEG", **({} if is_png else {"quality": 92}))

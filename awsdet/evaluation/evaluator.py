@@ -7,13 +7,15 @@ results are sorted by image. So the metrics do not depend on the number of ranks
 
 import collections
 import concurrent.futures
+import itertools
 import pathlib
 import time
 
-import tensorflow as tf
 from absl import logging
 
-from awsdet.data.reader.pipeline import eval_dataset
+from awsdet.data.coco.decoding import decoder_words
+from awsdet.data.reader.broken import FAILURES
+from awsdet.data.reader.pipeline import broken_in_evaluation, eval_dataset
 from awsdet.data.records.manifest import class_difference
 from awsdet.data.records.read import read_ground_truth
 from awsdet.detection.results import coco_objects
@@ -77,7 +79,7 @@ def _detect(detector, manifest, options, world):
     finished, waiting = [], collections.deque()
     progress = Progress(share, "evaluating", "images", enabled=world.is_chief)
     with progress, concurrent.futures.ThreadPoolExecutor(_PASTE_THREADS) as pool:
-        for batch in _batches(dataset, manifest):
+        for batch in _batches(dataset, manifest, options, world):
             outputs = detector.detect(batch)
             outputs = {name: value.numpy() for name, value in outputs.items()}
             place = {name: batch[name].numpy() for name in ("image_id", "image_size", "original_size")}
@@ -90,15 +92,17 @@ def _detect(detector, manifest, options, world):
     return finished
 
 
-def _batches(dataset, manifest):
-    """Yields the batches. If tf.data cannot read the records, raises a UserError."""
+def _batches(dataset, manifest, options, world):
+    """Yields the batches. If tf.data cannot read the records, raises a UserError that names the first such record."""
     batches = iter(dataset)
-    while True:
+    for done in itertools.count():
         try:
             batch = next(batches, None)
-        except tf.errors.OpError as error:
+        except FAILURES as error:
+            ranks = {"rank": world.rank, "world_size": world.size}
             raise UserError(
-                f"records {manifest.directory} ({manifest.split}) cannot be read: {error.message.splitlines()[0]}; "
+                broken_in_evaluation(manifest, options, **ranks, done=done)
+                or f"records {manifest.directory} ({manifest.split}) cannot be read: {decoder_words(str(error))}; "
                 f"awsdet inspect --records={manifest.directory} finds what is broken"
             ) from error
         if batch is None:

@@ -11,54 +11,40 @@ from typing import NamedTuple
 
 import numpy as np
 
-from awsdet.data.coco.images import load_image
+from awsdet.data.coco.images import MAX_PIXELS, read_image
 from awsdet.detection.results import Found, coco_objects
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import write_json
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _READERS = 4
 
 
 class Prediction(NamedTuple):
-    """The result for one image file; if it could not be read, only `error` is set."""
+    """The result for one image file; if it could not be read, only `error` is set. notes: kinds of anomalies."""
 
     path: pathlib.Path
     image: np.ndarray | None  # uint8 [H, W, 3] RGB, upright
     found: Found | None  # in pixels of `image`
     error: str | None
+    notes: tuple = ()
 
 
-def find_images(source):
-    """The image files of a folder and its subfolders, ordered by path, or `source` itself if it is a file.
-
-    Raises UserError if nothing is there.
-    """
-    source = pathlib.Path(source)
-    if source.is_file():
-        return [source]
-    if not source.is_dir():
-        raise UserError(f"input {source} does not exist; give an image or a folder of images")
-    paths = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    if not paths:
-        raise UserError(f"folder {source} has no images ({', '.join(IMAGE_SUFFIXES)})")
-    return paths
-
-
-def predict(detector, paths, score_threshold=0.0):
+def predict(detector, paths, score_threshold=0.0, max_pixels=MAX_PIXELS):
     """Finds objects in image files.
 
     Args:
       detector: Detector.
       paths: image files.
       score_threshold: objects below it are left out, in addition to those below the detector's own threshold.
+      max_pixels: larger images are not read.
 
     Yields:
       A Prediction for each path, in order.
     """
-    for path, image, error in _read_ahead(paths):
+    for path, image, error in _read_ahead(paths, max_pixels):
         if error is None:
-            yield Prediction(path, image, detector.find(image, score_threshold), None)
+            found = detector.find(image.pixels, score_threshold)
+            yield Prediction(path, image.pixels, found, None, image.notes)
         else:
             yield Prediction(path, None, None, error)
 
@@ -83,34 +69,35 @@ def prediction_entry(prediction, name, class_names, category_ids):
     return {"image": name, "height": height, "width": width, "predictions": objects}
 
 
-def write_predictions(path, entries, skipped, class_names, category_ids):
-    """Writes the JSON of all images: {"classes", "images", "skipped"}.
+def write_predictions(path, entries, skipped, class_names, category_ids, others=None):
+    """Writes the JSON of all images: {"classes", "images", "skipped", "other_files"}.
 
     Args:
       path: the file; its folder is made if needed.
       entries: dicts of `prediction_entry`.
       skipped: dicts {"image", "reason"} of the images that could not be read.
       class_names, category_ids: of each class.
+      others: suffix -> number of files that are no images.
     """
     classes = [{"category_id": i, "name": name} for i, name in zip(category_ids, class_names)]
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"classes": classes, "images": entries, "skipped": skipped})
+    write_json(path, {"classes": classes, "images": entries, "skipped": skipped, "other_files": others or {}})
 
 
-def _read_ahead(paths):
+def _read_ahead(paths, max_pixels):
     """Yields (path, image, None) or (path, None, reason); a few files are read ahead."""
     with concurrent.futures.ThreadPoolExecutor(_READERS) as pool:
         paths = iter(paths)
-        reading = [pool.submit(_read, path) for path in itertools.islice(paths, _READERS)]
+        reading = [pool.submit(_read, path, max_pixels) for path in itertools.islice(paths, _READERS)]
         while reading:
             result = reading.pop(0).result()
-            reading += [pool.submit(_read, path) for path in itertools.islice(paths, 1)]
+            reading += [pool.submit(_read, path, max_pixels) for path in itertools.islice(paths, 1)]
             yield result
 
 
-def _read(path):
+def _read(path, max_pixels):
     try:
-        return path, load_image(path), None
+        return path, read_image(path, max_pixels), None
     except UserError as error:
         return path, None, str(error)

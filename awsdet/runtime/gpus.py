@@ -1,10 +1,19 @@
 """Which GPU is which. A launcher may show each process all GPUs of its machine, or only one of its own."""
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Sequence
 
 _BYTES = 16  # of a UUID
+
+
+def hide() -> None:
+    """Keeps TensorFlow in this process from using GPUs, on which a training may be running; too late once it does."""
+    import tensorflow as tf  # the rest of this file does without
+
+    with contextlib.suppress(RuntimeError):  # raised if TensorFlow is already in use
+        tf.config.set_visible_devices([], "GPU")
 
 
 def identity(index: int) -> str | None:

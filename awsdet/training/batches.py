@@ -1,7 +1,7 @@
 """The training batches of a run, starting anywhere in it."""
 
 from awsdet.data.reader.builder import reader_options
-from awsdet.data.reader.pipeline import steps_left, steps_per_epoch, train_dataset
+from awsdet.data.reader.pipeline import broken_in_training, steps_left, steps_per_epoch, train_dataset
 from awsdet.data.reader.position import Position
 from awsdet.runtime.errors import UserError
 
@@ -39,6 +39,14 @@ class RecordBatches:
             epochs=min(last, position.epoch + 1) if position.segments else last,
             start=position,
         ).dataset
+
+    def broken(self, position):
+        """What is wrong with the first record that cannot be read of the next batches of this rank; None if none is.
+
+        A sentence for the user; position: after the last batch that was trained on.
+        """
+        ranks = {"rank": self._world.rank, "world_size": self._world.size}
+        return broken_in_training(self._manifest, self._options, seed=self._config.seed, **ranks, start=position)
 
 
 class DatasetBatches:
@@ -81,3 +89,8 @@ class DatasetBatches:
         """See RecordBatches. An epoch that has begun goes on after the batches that were already used."""
         within = self.per_epoch - self.left(position)
         return self._dataset.skip(within) if within else self._dataset.repeat()
+
+    def broken(self, position):
+        """See RecordBatches. Nothing is known of where such batches come from."""
+        del position
+        return None

@@ -5,21 +5,25 @@ import re
 import tensorflow as tf
 from absl import logging
 
+from awsdet.runtime.errors import UserError
 from awsdet.training.optimizer import peak_learning_rate
 
 _NO_ROOM = ("No space left on device", "Disk quota exceeded")
 
 
-def explain(error, config, world, images):
+def explain(error, config, world, images, broken=lambda: None):
     """Logs what a TensorFlow error in the training step means; raises it again if that is not known.
 
     Args:
-        error: tf.errors.OpError.
+        error: one of `broken.FAILURES`.
         config: ConfigDict of the run.
         world: World.
         images: per update, over all ranks.
+        broken: function that looks for a record that cannot be read, and returns what is wrong with it, or None.
+
+    Raises UserError if a record cannot be read.
     """
-    text = error.message or ""
+    text = getattr(error, "message", "") or ""
     if "non-finite loss" in text:
         logging.error("%s", non_finite_report(text, config, images))
     elif "Horovod" in text or "horovod" in text:
@@ -41,6 +45,9 @@ def explain(error, config, world, images):
             "data.canvas" if config.data.canvas else "data.max_long_side",
         )
     else:
+        unreadable = broken()
+        if unreadable:
+            raise UserError(unreadable) from error
         raise error
 
 

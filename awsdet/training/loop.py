@@ -1,5 +1,6 @@
 """A training run from its settings to its last picture."""
 
+import functools
 import sys
 from typing import NamedTuple
 
@@ -7,10 +8,12 @@ import tensorflow as tf
 from absl import logging
 
 from awsdet import evaluation
+from awsdet.data.reader.broken import FAILURES
 from awsdet.data.reader.builder import reader_options
 from awsdet.inference.checkpoint import read_info
 from awsdet.inference.fast_convolutions import use_fast_convolutions
 from awsdet.models import builder
+from awsdet.runtime.errors import UserError
 from awsdet.runtime.progress import clock
 from awsdet.runtime.together import together
 from awsdet.runtime.world import HostsChanged, LeftOut, RunFailed, World
@@ -87,10 +90,17 @@ def _in_world(parts, callbacks, flag):
     except HostsChanged:
         committing.commit()  # nothing is lost
         raise
-    except tf.errors.OpError as error:
+    except FAILURES as error:
         if world.lost(error):
             raise
-        explain(error, run.config, world, run.pace.images_per_update)
+        try:
+            broken = functools.partial(batches.broken, run.steps.mark.position)
+            explain(error, run.config, world, run.pace.images_per_update, broken)
+        except UserError as unreadable:
+            if not world.is_chief:  # it says nothing else
+                logging.error("rank %d: %s", world.rank, unreadable)
+            world.failed(str(unreadable))
+            raise
         world.failed("see its messages")
         return Outcome(1, None)
     finally:

@@ -1,6 +1,7 @@
 """`awsdet predict` from the command line, with a small detector of random weights."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -60,6 +61,39 @@ def test_a_broken_image_is_named_and_the_rest_done(folder, tmp_path, capsys):
     assert "images could not be read" in error and "1 of 2 images could not be read" in error
 
 
+def test_nothing_in_a_folder_is_left_out_without_a_word(folder, tmp_path, capsys, caplog):
+    images = tmp_path / "images"
+    (images / "real").mkdir(parents=True)
+    good = (folder / "images/a.png").read_bytes()
+    odd = os.fsdecode(b"caf\xe9\n.PNG")
+    for name in ("a", "a.png", "real/b.jfif", odd):
+        (images / name).write_bytes(good)
+    (images / "notes.txt").write_text("words")
+    (images / "new.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    (images / "gone.jpg").symlink_to("nowhere")
+    (images / "again").symlink_to("real")
+    os.mkfifo(images / "pipe.png")
+    Image.new("RGB", (200, 100)).save(images / "large.png")
+    Image.open(folder / "images/a.png").save(
+        images / "moving.gif", save_all=True, append_images=[Image.new("RGB", (160, 96))]
+    )
+    arguments_ = arguments(folder, tmp_path / "out.json", input=images, draw=tmp_path / "drawn", draw_threshold=0)
+    assert cli.main([*arguments_, "--max-megapixels=0.0155"]) == 1
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert [image["image"] for image in content["images"]] == ["a", "a.png", odd, "moving.gif", "real/b.jfif"]
+    skipped = {entry["image"]: entry["reason"] for entry in content["skipped"]}
+    assert set(skipped) == {"new.heic", "gone.jpg", "again", "pipe.png", "large.png"}
+    assert "it is large: 200 x 100, 0.02 megapixels, more than the limit of 0.0155; raise" in skipped["large.png"]
+    assert content["other_files"] == {".txt": 1}
+    printed = capsys.readouterr()
+    assert "in 5 images" in printed.out and "(no images: 1 .txt)" in printed.out
+    assert "4 of 9 images could not be read" in printed.err
+    for words in ("a HEIC image, which cannot be read", "gone.jpg: a link to nowhere", "several frames or pages"):
+        assert words in caplog.text
+    drawn = {path.relative_to(tmp_path / "drawn").as_posix() for path in (tmp_path / "drawn").rglob("*.*")}
+    assert drawn == {"a.drawn.png", "a.png", odd, "moving.gif.png", "real/b.jfif.png"}
+
+
 def test_one_image_and_score_threshold(folder, tmp_path):
     output = tmp_path / "out.json"
     assert cli.main(arguments(folder, output, input=folder / "images/a.png", score_threshold=1.0)) == 0
@@ -74,6 +108,8 @@ def test_one_image_and_score_threshold(folder, tmp_path):
         ({"input": "/nowhere"}, "/nowhere does not exist"),
         ({"checkpoint": "/nowhere"}, "/nowhere does not exist"),
         ({"score_threshold": 2}, "score_threshold"),
+        ({"max_megapixels": 0}, "--max-megapixels=0.0: it must be more than 0"),
+        ({"input": "/dev/null"}, "/dev/null is a device"),
         ({"draw": "/proc/version"}, "--draw=/proc/version is a file; name a folder"),
     ],
 )

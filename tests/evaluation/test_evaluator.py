@@ -150,7 +150,8 @@ def test_a_broken_shard_is_the_users_to_mend(truth, folder):
     first = int(manifest.offset[0]) + 12
     data[first : first + int(manifest.length[0])] = bytes(int(manifest.length[0]))
     shard.write_bytes(data)
-    with pytest.raises(UserError, match="awsdet inspect"):
+    words = rf"record 0 of {shard} cannot be read \(image id {manifest.image_id[0]}\): .*checksum; .*awsdet inspect"
+    with pytest.raises(UserError, match=words):
         evaluate(truth, manifest, small_reader_options(), World())
 
 

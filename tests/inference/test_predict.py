@@ -8,9 +8,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from awsdet.config import mask_rcnn
-from awsdet.inference.predict import find_images, predict, prediction_entry, write_predictions
+from awsdet.inference.find_images import find_images
+from awsdet.inference.predict import predict, prediction_entry, write_predictions
 from awsdet.models.builder import build
-from awsdet.runtime.errors import UserError
 
 CLASSES, IDS = ("cat", "dog", "bird"), (3, 17, 90)
 
@@ -53,18 +53,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_find_images(folder, tmp_path):
-    names = [path.relative_to(folder).as_posix() for path in find_images(folder)]
-    assert names == ["a.jpg", "b.png", "broken.jpg", "deeper/grey.png", "turned.JPG"]
-    assert find_images(folder / "notes.txt") == [folder / "notes.txt"]
-    with pytest.raises(UserError, match="does not exist"):
-        find_images(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="has no images"):
-        find_images(tmp_path)
-
-
 def test_predict_and_write(folder, detector, config, tmp_path):
-    paths = find_images(folder)
+    paths = find_images(folder).paths
     predictions = list(predict(detector, paths))
     assert [p.path for p in predictions] == paths
     assert [p.path.name for p in predictions if p.error] == ["broken.jpg"]
@@ -73,10 +63,11 @@ def test_predict_and_write(folder, detector, config, tmp_path):
     assert [p.image.shape[:2] for p in good] == [(200, 80), (96, 160), (64, 64), (120, 80)]
 
     entries = [prediction_entry(p, p.path.name, CLASSES, IDS) for p in good]
-    write_predictions(tmp_path / "new/out.json", entries, [{"image": "broken.jpg", "reason": "x"}], CLASSES, IDS)
+    skipped = [{"image": "broken.jpg", "reason": "x"}]
+    write_predictions(tmp_path / "new/out.json", entries, skipped, CLASSES, IDS, {".txt": 1})
     content = json.loads((tmp_path / "new/out.json").read_text())
     assert content["classes"][1] == {"category_id": 17, "name": "dog"}
-    assert content["skipped"] == [{"image": "broken.jpg", "reason": "x"}]
+    assert content["skipped"] == [{"image": "broken.jpg", "reason": "x"}] and content["other_files"] == {".txt": 1}
     assert sum(len(image["predictions"]) for image in content["images"]) > 0
     for image in content["images"]:
         for found in image["predictions"]:
@@ -89,7 +80,7 @@ def test_predict_and_write(folder, detector, config, tmp_path):
 
 
 def test_an_image_is_found_the_same_alone_and_among_others(folder, detector, config):
-    paths = find_images(folder)
+    paths = find_images(folder).paths
     together = {p.path: p for p in predict(detector, paths)}
     alone = next(predict(detector, [folder / "turned.JPG"]))
     np.testing.assert_array_equal(alone.found.boxes, together[folder / "turned.JPG"].found.boxes)
@@ -110,5 +101,5 @@ def test_many_sizes_need_no_new_trace(folder, detector, config, tmp_path):
     for i in range(3):
         shape = (int(rng.integers(40, 200)), int(rng.integers(40, 200)), 3)
         Image.fromarray(rng.integers(0, 255, shape, np.uint8)).save(tmp_path / f"{i}.png")
-    list(predict(detector, find_images(tmp_path)))
+    list(predict(detector, find_images(tmp_path).paths))
     assert detector._detect_any_size.experimental_get_tracing_count() == traces == 1

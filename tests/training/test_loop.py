@@ -257,6 +257,21 @@ def test_loss_that_is_not_finite_stops_the_run(config_file, tmp_path, log):
         assert checkpoint.read_info(path)["step"] < 6
 
 
+def test_a_record_that_cannot_be_read_is_named(config_file, training_folder, tmp_path):
+    records = shutil.copytree(training_folder / "records", tmp_path / "records")
+    manifest = read_manifest(records, "train")
+    shard = records / manifest.shards[0].file
+    data = bytearray(shard.read_bytes())
+    for offset in manifest.offset[manifest.shard == 0]:
+        data[int(offset) + 100] ^= 1
+    shard.write_bytes(bytes(data))
+    config = load_config(config_file, *QUICK, f"data.train_records={records}")
+    with pytest.raises(
+        UserError, match=rf"record \d+ of {shard} cannot be read \(image id \d+.*run awsdet convert again"
+    ):
+        loop.train(config, tmp_path / "run", World())
+
+
 def test_init_from_takes_what_fits(finished_run, config_file, log):
     config = load_config(config_file)
     detector = builder.build(config, ["one", "two"])

@@ -7,7 +7,7 @@ ordered by category id.
 import pathlib
 from typing import NamedTuple
 
-from awsdet.data.coco.anomalies import shown
+from awsdet.data.coco.anomalies import shown_value
 from awsdet.data.coco.categories import read_categories
 from awsdet.data.coco.ids import INT64, Lookup, read_id, unused
 from awsdet.data.coco.image_entries import ImageEntry, read_images
@@ -66,9 +66,9 @@ def _group_annotations(annotations, images, category_ids, anomalies):
     used = {0, None}  # to COCOeval the id 0 means "unmatched"
     for annotation, number in zip(annotations, ids):
         if not isinstance(annotation, dict):
-            anomalies.add("annotation_malformed", shown(annotation))
+            anomalies.add("annotation_malformed", shown_value(annotation))
             continue
-        name = f"annotation {shown(annotation.get('id'))}"
+        name = f"annotation {shown_value(annotation.get('id'))}"
         image_id = _place(annotation, "image", places, name, anomalies)
         if image_id is None:
             continue
@@ -88,9 +88,9 @@ def _place(annotation, kind, places, name, anomalies):
     value = annotation.get(f"{kind}_id")
     found, equal = places[kind].find(value)
     if found is None:
-        anomalies.add(f"annotation_of_unknown_{kind}", f"{name} ({kind} {shown(value)})")
+        anomalies.add(f"annotation_of_unknown_{kind}", f"{name} ({kind} {shown_value(value)})")
     elif not equal:
-        anomalies.add("id_of_other_type", f"{name} ({kind} {shown(value)}, listed as {shown(found)})")
+        anomalies.add("id_of_other_type", f"{name} ({kind} {shown_value(value)}, listed as {shown_value(found)})")
     return found
 
 

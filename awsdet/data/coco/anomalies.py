@@ -7,6 +7,7 @@ refuses such data. The other kinds are corrected, or only worth knowing.
 from typing import NamedTuple
 
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.shown import shown
 
 EXAMPLES = 5  # names kept of each kind
 _LONGEST_NAME, _LONGEST_VALUE = 200, 40  # characters
@@ -35,8 +36,12 @@ KINDS = {
     "image_name_from_url": Kind("image without a file name (LVIS): named by its URL", False),
     "image_federated": Kind("image annotated for some categories only (LVIS): taken as annotated for all", False),
     "image_missing": Kind("image file missing: image skipped", True),
-    "image_unreadable": Kind("truncated, corrupt or too large image: skipped", True),
-    "image_of_floats": Kind("image of floating-point numbers: skipped", True),
+    "image_no_access": Kind("image file that cannot be opened, or is no regular file: image skipped", True),
+    "image_unreadable": Kind("truncated, corrupt or unknown image: skipped", True),
+    "image_too_large": Kind("image of more pixels than --max-megapixels: skipped", True),
+    "image_of_floats": Kind("image of floating-point numbers whose range is not known: skipped", True),
+    "image_range_unknown": Kind("image of 16-bit or 32-bit values whose range is not known: skipped", True),
+    "image_mode": Kind("image in a colour space that is not read: skipped", True),
     "image_size_differs": Kind("image size differs from the annotation file: image skipped", True),
     "image_size_absent": Kind("no usable image size in the annotation file: taken from the image", False),
     "image_empty": Kind("image without annotations: kept", False),
@@ -45,6 +50,13 @@ KINDS = {
     "image_grey": Kind("grey image: read as RGB", False),
     "image_cmyk": Kind("CMYK image: stored as RGB", False),
     "image_16_bit": Kind("16-bit image: its high bytes stored", False),
+    "image_scaled": Kind("image of more than 8 bits: scaled by the largest value that the file states", False),
+    "image_float": Kind("image of floating-point numbers: scaled to 8 bits", False),
+    "image_alpha": Kind("image with transparency or a further channel: only its colours used", False),
+    "image_frames": Kind("image of several frames or pages: the first one used", False),
+    "image_repaired": Kind("damaged image of which all pixels could be decoded: stored anew", False),
+    "image_damaged": Kind("JPEG with damaged data: stored as it is, a part of it may be grey", False),
+    "image_renamed": Kind("image file found under another Unicode spelling of its name", False),
     "image_reencoded": Kind("image of another format: stored as PNG", False),
     "annotation_of_unknown_image": Kind("annotation of an unknown image: skipped", True),
     "annotation_of_unknown_category": Kind("annotation of an unknown category: skipped", True),
@@ -160,7 +172,7 @@ class Anomalies:
         return "\n".join(lines)
 
 
-def shown(value):
+def shown_value(value):
     """A value of the annotation file as it is shown in a message: strings in quotes, shortened, in one line."""
     try:
         text = repr(value)
@@ -170,5 +182,4 @@ def shown(value):
 
 
 def _printable(text, length):
-    text = text if len(text) <= length else f"{text[: length - 1]}…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown(text if len(text) <= length else f"{text[: length - 1]}…")

@@ -4,7 +4,7 @@ import collections
 import unicodedata
 from collections.abc import Sequence
 
-from awsdet.data.coco.anomalies import shown
+from awsdet.data.coco.anomalies import shown_value
 from awsdet.data.coco.ids import Id, in_order, read_id
 from awsdet.runtime.errors import UserError
 
@@ -19,13 +19,13 @@ def read_categories(path, entries, anomalies):
         one = read_id(entry.get("id")) if isinstance(entry, dict) else None
         if one is None:
             raise UserError(
-                f"annotation file {path}: category {shown(entry)} has no usable id (a whole number or a string)"
+                f"annotation file {path}: category {shown_value(entry)} has no usable id (a whole number or a string)"
             )
         name = _read_name(one, entry.get("name"), anomalies)
         if names.get(one, name) != name:
             raise UserError(
-                f"annotation file {path}: category id {shown(one)} is used twice, for {shown(names[one])} and "
-                f"{shown(name)}; give each category an id of its own"
+                f"annotation file {path}: category id {shown_value(one)} is used twice, for {shown_value(names[one])} "
+                f"and {shown_value(name)}; give each category an id of its own"
             )
         if one in names:
             anomalies.add("category_duplicate", f"{name} (id {one})")
@@ -44,7 +44,7 @@ def _read_name(one, name, anomalies):
         usable = name.encode("utf-8", "backslashreplace").decode()
     else:
         usable = str(name) if isinstance(name, (int, float)) and not isinstance(name, bool) else str(one)
-    anomalies.add("category_nameless", f"id {shown(one)}, name {shown(name)}: {usable}")
+    anomalies.add("category_nameless", f"id {shown_value(one)}, name {shown_value(name)}: {usable}")
     return usable
 
 

@@ -5,7 +5,7 @@ import posixpath
 import urllib.parse
 from typing import NamedTuple
 
-from awsdet.data.coco.anomalies import shown
+from awsdet.data.coco.anomalies import shown_value
 from awsdet.data.coco.ids import Id, numbered, read_id
 from awsdet.runtime.errors import UserError
 
@@ -37,13 +37,15 @@ def read_images(path, entries, folder, anomalies):
         entry = entry if isinstance(entry, dict) else {}
         one, name = read_id(entry.get("id")), _file_name(entry, folder)
         if one is None or name is None:
-            anomalies.add("image_malformed", f"id {shown(entry.get('id'))}, file name {shown(entry.get('file_name'))}")
+            anomalies.add(
+                "image_malformed", f"id {shown_value(entry.get('id'))}, file name {shown_value(entry.get('file_name'))}"
+            )
             continue
         if one in names:
             if posixpath.normpath(names[one]) != posixpath.normpath(name):
                 raise UserError(
-                    f"annotation file {path}: image id {shown(one)} is given to two files, {names[one]} and {name}; "
-                    "give each image an id of its own, in its annotations too"
+                    f"annotation file {path}: image id {shown_value(one)} is given to two files, {names[one]} and "
+                    f"{name}; give each image an id of its own, in its annotations too"
                 )
             anomalies.add("image_duplicate", f"{name} (id {one})")
             continue

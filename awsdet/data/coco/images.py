@@ -1,7 +1,8 @@
 """Reads image files upright and as 8-bit RGB, and makes them ready to be stored in records.
 
 The reader of the records decodes JPEG and PNG and ignores EXIF. An image that needs more than that is encoded again:
-as JPEG of high quality if its format is lossy, else as PNG. Prediction reads the same pixels by `load_image`.
+as JPEG of high quality if its format is lossy, else as PNG. What is stored was first decoded by the reader's own
+decoder. Prediction reads the same pixels by `load_image`.
 """
 
 import io
@@ -11,24 +12,40 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from awsdet.data.coco.decoding import decoded, fits_jpeg
+from awsdet.data.coco.files import read_file
+from awsdet.data.coco.opening import (
+    MAX_MEGAPIXELS,
+    PNG_SIGNATURE,
+    ImageRefused,
+    has_frames,
+    load,
+    open_image,
+    png_header,
+)
+from awsdet.data.coco.pixels import bits_per_sample, to_rgb
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.shown import shown
+
+__all__ = ["ImageRefused", "LoadedImage", "StoredImage", "as_array", "load_image", "prepare_image", "read_image"]
 
 ORIENTATION = 274  # the EXIF tag
-TURNS = {  # value of the tag -> what makes the image upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+TURNS = {  # value of the tag -> what makes pixels [H, W, 3] upright
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: pixels.transpose(1, 0, 2)[:, ::-1],
+    7: lambda pixels: pixels.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda pixels: pixels.transpose(1, 0, 2)[::-1],
 }
 QUALITY = {"quality": 95, "subsampling": 0}  # of re-encoded JPEG; the loss is too small to matter in training
-# Pillow's mode. Converted to RGB it would be clipped to 0 and 255, so that values from 0 to 1 are all black.
-FLOAT = "F"
-_FLOATS = "its pixels are floating-point numbers, whose range is not known; store it with 8 or 16 bits"
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_BIT_DEPTH = 24  # position of this byte in the file
+MAX_PIXELS = MAX_MEGAPIXELS * 1_000_000
+JPEG = ("JPEG", "MPO")
+
+
+# Kinds of anomalies that tell by themselves why an image is stored anew.
+SAYS_WHY = {"image_repaired", "image_cmyk", "image_16_bit", "image_scaled", "image_float"}
 
 
 class StoredImage(NamedTuple):
@@ -41,25 +58,43 @@ class StoredImage(NamedTuple):
     notes: tuple
 
 
-class ImageRefused(Exception):
-    """An image that cannot be stored. `kind` is the kind of anomaly."""
+class _Read(NamedTuple):
+    """A decoded file. pixels: uint8 RGB [H, W, 3] as stored; format: Pillow's name; orientation: value of the EXIF tag.
 
-    def __init__(self, kind, detail):
-        super().__init__(detail)
-        self.kind = kind
+    plain: whether the reader decodes the file itself to these pixels; notes: kinds of anomalies.
+    """
+
+    pixels: np.ndarray
+    format: str
+    orientation: int
+    plain: bool
+    notes: list
 
 
-def load_image(path):
-    """Reads an image file of any colour mode as uint8 RGB [H, W, 3], turned upright as its EXIF tag says.
+class LoadedImage(NamedTuple):
+    """The pixels of a file, uint8 RGB [H, W, 3], upright. notes: the kinds of anomalies that it had."""
 
-    Raises UserError if the file is missing or is not a complete image.
+    pixels: np.ndarray
+    notes: tuple
+
+
+def load_image(path, max_pixels=MAX_PIXELS):
+    """Reads an image file of any colour mode as uint8 RGB [H, W, 3]; see `read_image`."""
+    return read_image(path, max_pixels).pixels
+
+
+def read_image(path, max_pixels=MAX_PIXELS):
+    """Reads an image file of any colour mode, turned upright as its EXIF tag says. Returns a LoadedImage.
+
+    Raises UserError if the file is missing, is not a complete image, has more than `max_pixels` pixels, or has values
+    of unknown range (see `pixels`).
     """
     try:
-        with open(path, "rb") as file:
-            image = _open(file.read())
+        read = _read(read_file(path), max_pixels)
     except (OSError, ImageRefused) as error:
-        raise UserError(f"cannot read image {path}: {getattr(error, 'strerror', None) or error}") from None
-    return np.asarray(_to_rgb(_upright(image)[0]))
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read image {shown(path)}: {shown(why)}") from None
+    return LoadedImage(_turned(read.pixels, read.orientation), tuple(read.notes))
 
 
 def as_array(image):
@@ -68,13 +103,17 @@ def as_array(image):
     `image`: a path, see `load_image`; an array uint8 [H, W], [H, W, 1] or [H, W, 3], which is taken to be upright; or a
     Pillow image, which is turned as its EXIF tag says.
 
-    Raises UserError for a file that is not a complete image, ValueError for an array of another shape or dtype, and for
-    a Pillow image that is empty or of floating-point numbers.
+    Raises UserError for a file that cannot be read, ValueError for an array of another shape or dtype, and for a Pillow
+    image that is empty, damaged, or has values of unknown range.
     """
     if isinstance(image, Image.Image):
-        if image.mode == FLOAT or not all(image.size):
-            raise ValueError(f"an image must have pixels of 8 or 16 bits, not mode {image.mode} and size {image.size}")
-        return np.asarray(_to_rgb(_upright(image)[0]))
+        if not all(image.size):
+            raise ValueError(f"an image must have pixels, not the size {image.size}")
+        try:
+            rgb, _ = to_rgb(load(image), bits_per_sample(image))
+        except ImageRefused as refusal:
+            raise ValueError(f"an image of mode {image.mode} cannot be used: {refusal}") from None
+        return _turned(np.asarray(rgb), _orientation(image))
     if isinstance(image, (str, os.PathLike)):
         return load_image(image)
     array = np.asarray(image)
@@ -85,83 +124,114 @@ def as_array(image):
     return np.broadcast_to(array, (*array.shape[:2], 3))
 
 
-def prepare_image(data, height=0, width=0):
+def prepare_image(data, height=0, width=0, max_pixels=MAX_PIXELS):
     """Makes the bytes of an image file ready for the records. Returns a StoredImage.
 
     height, width: the size that the annotation file gives; 0 if it gives none. The image is turned as its EXIF tag says
-    unless only the unturned image has that size. Raises ImageRefused for a file that is not a complete image and for
-    an image of another size.
+    unless only the unturned image has that size. Raises ImageRefused for a file that is not a complete image, for an
+    image of another size or of more than `max_pixels` pixels, and for values of unknown range.
     """
-    raw = _open(data)
-    image, rotated = _upright(raw)
-    notes = [] if width and height else ["image_size_absent"]
-    if rotated:
-        if width and height and image.size != (width, height) and raw.size == (width, height):
-            image, rotated = raw, False
-            notes.append("image_exif_ignored")
-        else:
-            notes.append("image_exif_rotated")
-    if width and height and image.size != (width, height):
-        raise ImageRefused("image_size_differs", f"{image.width} x {image.height}, not {width} x {height}")
-    deep = _is_16_bit(raw, data)
-    plain = raw.mode in ("RGB", "L") and raw.format in ("JPEG", "MPO", "PNG") and not deep
-    notes += _mode_notes(raw, deep, plain)
-    if plain and not rotated:
-        return StoredImage(data, "png" if raw.format == "PNG" else "jpeg", image.height, image.width, tuple(notes))
-    lossy = raw.format in ("JPEG", "MPO")
-    out = io.BytesIO()
-    # Without the tag: the pixels are upright now, and other readers would turn them again.
-    _to_rgb(image).save(out, "JPEG" if lossy else "PNG", exif=b"", **(QUALITY if lossy else {}))
-    return StoredImage(out.getvalue(), "jpeg" if lossy else "png", image.height, image.width, tuple(notes))
+    read = _read(data, max_pixels)
+    given = (height, width) if height and width else None
+    notes = [] if given else ["image_size_absent"]
+    pixels, turned = _turned(read.pixels, read.orientation), read.orientation in TURNS
+    if turned:
+        ignored = given and pixels.shape[:2] != given and read.pixels.shape[:2] == given
+        notes.append("image_exif_ignored" if ignored else "image_exif_rotated")
+        if ignored:
+            pixels, turned = read.pixels, False
+    size = pixels.shape[:2]
+    if given and size != given:
+        raise ImageRefused("image_size_differs", f"{size[1]} x {size[0]}, not {width} x {height}")
+    lossy = read.format in JPEG and fits_jpeg(size[1], size[0], 3)
+    encoded = data if read.plain and not turned else _encoded(pixels, lossy)
+    name = "png" if encoded.startswith(PNG_SIGNATURE) else "jpeg"
+    return StoredImage(encoded, name, *size, (*notes, *read.notes))
 
 
-def _open(data):
-    """The fully decoded Pillow image in `data`; raises ImageRefused if it is not a complete image."""
+def _read(data, max_pixels):
+    """The _Read of a file's bytes; raises ImageRefused."""
     try:
-        image = Image.open(io.BytesIO(data))
-        image.load()
-    except Image.UnidentifiedImageError:
-        raise ImageRefused("image_unreadable", "not an image") from None
-    except Image.DecompressionBombError:
-        limit = 2 * Image.MAX_IMAGE_PIXELS
-        raise ImageRefused("image_unreadable", f"it has more than {limit} pixels; make it smaller") from None
-    except Exception as error:  # Pillow's decoders raise many types on broken files
-        raise ImageRefused("image_unreadable", str(error)) from None
-    if image.mode == FLOAT:
-        raise ImageRefused("image_of_floats", _FLOATS)
-    return image
+        raw = open_image(data, max_pixels)
+    except ImageRefused:
+        read = _despite_pillow(data, max_pixels)
+        if read is None:
+            raise
+        return read
+    bits = bits_per_sample(raw, data)
+    notes = ["image_frames"] if has_frames(data, raw) else []
+    fits = raw.format == "PNG" or raw.format in JPEG and fits_jpeg(*raw.size, len(raw.getbands()))
+    if fits and raw.mode in ("RGB", "L") and bits <= 8:
+        pixels = _as_the_reader(data, raw.size)
+        if pixels is not None:
+            notes += ["image_grey"] if raw.mode == "L" else []
+            notes += ["image_alpha"] if "transparency" in raw.info else []
+            return _Read(pixels, raw.format, _orientation(raw, data), True, notes)
+        notes.append("image_repaired")
+    image = load(raw)
+    rgb, kinds = _converted(image, bits)
+    notes += kinds
+    if not SAYS_WHY.intersection(notes):
+        notes.append("image_reencoded")
+    return _Read(np.asarray(rgb), raw.format, _orientation(image, data), False, notes)
 
 
-def _upright(image):
-    """(the image turned as its EXIF tag says, whether it had to be turned)."""
+def _despite_pillow(data, max_pixels):
+    """The _Read of an 8-bit PNG that Pillow refuses because of what lies beside its pixels; None if it is no such."""
+    header = png_header(data)
+    if header is None or header.bits > 8 or header.width * header.height > max_pixels:
+        return None
+    pixels = _as_the_reader(data, (header.width, header.height))
+    notes = ["image_repaired"] + ["image_alpha"] * header.has_alpha
+    return None if pixels is None else _Read(pixels, "PNG", 1, False, notes)
+
+
+def _converted(image, bits):
+    """(an image in mode RGB, the kinds of anomalies) of a decoded one; raises ImageRefused."""
     try:
-        turn = TURNS.get(image.getexif().get(ORIENTATION))
-    except Exception:  # a broken EXIF block says nothing about the orientation
-        turn = None
-    return (image, False) if turn is None else (image.transpose(turn), True)
-
-
-def _is_16_bit(image, data):
-    # Pillow opens 16-bit colour PNG as 8-bit RGB, so its own header must say.
-    depth = data[PNG_BIT_DEPTH] if data.startswith(PNG_SIGNATURE) else 8
-    return depth == 16 or image.mode.startswith("I")
-
-
-def _mode_notes(image, deep, plain):
-    if deep:
-        return ["image_16_bit"]
+        rgb, kinds = to_rgb(image, bits)
+    except MemoryError:
+        raise ImageRefused("image_too_large", f"no memory for its {image.width} x {image.height} pixels") from None
+    except (ValueError, OSError) as error:
+        raise ImageRefused("image_mode", f"its mode {image.mode} cannot be read as RGB: {error}") from None
     if image.mode == "CMYK":
-        return ["image_cmyk"]
-    if not plain:
-        return ["image_reencoded"]
-    return ["image_grey"] if image.mode == "L" else []
+        kinds.append("image_cmyk")
+    return rgb, kinds
 
 
-def _to_rgb(image):
-    if image.mode.startswith("I"):
-        pixels = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        # Mode I of a PNG is 16-bit grey. Of others it is 32-bit, which may just hold 8-bit values.
-        if image.mode != "I" or image.format == "PNG" or pixels.max(initial=0) > 255:
-            pixels = pixels >> 8  # 16-bit grey: the high byte, as PNG readers do for colour
-        image = Image.fromarray(pixels.astype(np.uint8))
-    return image.convert("RGB")
+def _as_the_reader(data, size):
+    """uint8 RGB [H, W, 3] as the reader of the records decodes it; None if it refuses the data or sees another size."""
+    try:
+        pixels = decoded(data)
+    except ValueError:
+        return None
+    return pixels if pixels.shape[:2] == size[::-1] else None
+
+
+def _encoded(pixels, lossy):
+    """JPEG or PNG bytes, without any tags: the pixels are upright now, and other readers would turn them again."""
+    out = io.BytesIO()
+    try:
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        image.save(out, "JPEG" if lossy else "PNG", **(QUALITY if lossy else {}))
+    except (OSError, ValueError, MemoryError) as error:
+        raise ImageRefused("image_unreadable", f"it cannot be stored anew: {error or type(error).__name__}") from None
+    if _as_the_reader(out.getvalue(), pixels.shape[1::-1]) is None:
+        raise ImageRefused("image_unreadable", "the reader cannot decode what was stored anew")
+    return out.getvalue()
+
+
+def _orientation(image, data=b""):
+    """The value of an image's EXIF tag; 1, which is upright, if it has none."""
+    try:
+        # Pillow's PNG decodes all pixels to look for a tag behind them, which is rare.
+        late = image.format != "PNG" or b"eXIf" in data
+        exif = image.getexif() if late else Image.Image.getexif(image)
+        value = exif.get(ORIENTATION)
+        return value if isinstance(value, int) else 1
+    except Exception:  # a broken EXIF block says nothing about the orientation
+        return 1
+
+
+def _turned(pixels, orientation):
+    return np.ascontiguousarray(TURNS[orientation](pixels)) if orientation in TURNS else pixels

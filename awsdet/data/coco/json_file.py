@@ -12,7 +12,7 @@ import pathlib
 import re
 import zlib
 
-from awsdet.data.coco.anomalies import shown
+from awsdet.data.coco.anomalies import shown_value
 from awsdet.data.coco.other_formats import name_of_text
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_file
@@ -107,7 +107,7 @@ def _what_is_wrong(text, error):
         end = f"line {lines}, column {len(text) - text.rfind(newline)}"
         return f"is not valid JSON: it ends in the middle, after {len(text)} characters ({end}); copy it again"
     place = f"line {error.lineno}, column {error.colno}"
-    return f"is not valid JSON: {error.msg} at {place} ({shown(rest[:20])}); correct it"
+    return f"is not valid JSON: {error.msg} at {place} ({shown_value(rest[:20])}); correct it"
 
 
 def _report_twice(path, pairs, anomalies):

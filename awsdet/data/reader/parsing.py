@@ -6,6 +6,7 @@ but `padded`, int32 [2], and `objects`, int32 scalar.
 
 import tensorflow as tf
 
+from awsdet.data.coco.decoding import decode_image
 from awsdet.data.reader import api_records, augment
 from awsdet.data.records.manifest import AWSDET
 from awsdet.ops.annotations import place_annotations
@@ -44,11 +45,6 @@ def parser(manifest, min_visible=0.0):
         }
 
     return parse
-
-
-def decode_image(encoded):
-    """JPEG or PNG bytes -> uint8 RGB [h, w, 3]; the slow, exact inverse transform of libjpeg, as Pillow's default."""
-    return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")  # decodes PNG as well
 
 
 def _stored(features, original_size, manifest):

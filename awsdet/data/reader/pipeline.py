@@ -25,13 +25,14 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from awsdet.data.reader import padding, parsing, plan
+from awsdet.data.reader import broken, padding, parsing, plan
 from awsdet.data.reader.position import Position
 from awsdet.ops.read_record import read_record
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
 
 PREFETCH = 4  # batches that may wait for the model: enough to ride out a slow image, little memory
+AHEAD = 2 * PREFETCH  # batches that the reader, and whoever takes its batches, may be ahead of the model
 
 
 class TrainData(NamedTuple):
@@ -63,23 +64,43 @@ def train_dataset(manifest, options, *, seed, rank, world_size, epochs, start_st
             logging.info("%d images of each epoch are shown twice, to complete its last batch", repeated)
     if start is None:
         start = Position(start_step // steps).advanced(global_batch, start_step % steps)
-    first = start.epoch
+    ranks = (seed, rank, world_size)
+    rows = _train_rows(manifest, records, options, ranks, start, epochs, log=rank == 0)
+    parse = parsing.parser(manifest, options.augmentation.min_visible)
+    dataset = _read(manifest, rows, size, parse, options.reader_threads)
+    return TrainData(dataset, steps, len(records), repeated)
+
+
+def broken_in_training(manifest, options, *, seed, rank, world_size, start):
+    """What is wrong with the first record of one rank's next batches that the reader cannot read; None if none is.
+
+    A sentence (see `broken`). start: Position after the last batch that was read. The next few batches are looked at,
+    since the reader is ahead of the model.
+    """
+    records = trainable_records(manifest, options)
+    rows = _train_rows(manifest, records, options, (seed, rank, world_size), start, start.epoch + 1)
+    rows = tf.nest.map_structure(lambda column: column[: AHEAD + 1], rows)
+    parse = parsing.parser(manifest, options.augmentation.min_visible)
+    return broken.first_broken(manifest, rows, _loader(manifest, parse))
+
+
+def _train_rows(manifest, records, options, ranks, start, epochs, log=False):
+    """The rows (see `_batches`) of one rank from a Position to the end of `epochs`; ranks: (seed, rank, world size)."""
+    seed, rank, world_size = ranks
+    size, global_batch, first = options.batch_size, options.batch_size * world_size, start.epoch
     earlier, skip = start.split(global_batch)
     plans = []
     for epoch in range(first, max(epochs, first + 1)):
         segments = earlier if epoch == first else ()
         rows = plan.train_epoch(manifest, records, options, seed, epoch, rank, world_size, segments)
-        if rank == 0 and epoch == first and options.padded_sizes:
+        if log and epoch == first and options.padded_sizes:
             sizes = padding.sizes_of(manifest, options)
             logging.info("in epoch %d %s", epoch + 1, padding.described(rows.placement.window, rows.padded, sizes))
         plans.append(_batches(manifest, rows, size))
     # A run that has done all its epochs gets an empty dataset.
     wanted = slice(skip, None if epochs > first else 0)
     # All ahead: a plan made by Python within tf.data can wait for ever for an interpreter that is about to end.
-    rows = tf.nest.map_structure(lambda *parts: np.concatenate(parts)[wanted], *plans)
-    parse = parsing.parser(manifest, options.augmentation.min_visible)
-    dataset = _read(manifest, rows, size, parse, options.reader_threads)
-    return TrainData(dataset, steps, len(records), repeated)
+    return tf.nest.map_structure(lambda *parts: np.concatenate(parts)[wanted], *plans)
 
 
 def steps_per_epoch(manifest, options, world_size):
@@ -112,16 +133,33 @@ def eval_dataset(manifest, options, *, rank, world_size):
     Batches are formed for the whole set and dealt out, so each image comes once and its batch is the same whatever the
     number of ranks. Ranks may have one batch more or less than others. options: ReaderOptions.
     """
+    threads, parse = options.reader_threads, parsing.parser(manifest)
+    parts = _eval_rows(manifest, options, rank, world_size)
+    first, *rest = (_read(manifest, rows, rows["record"].shape[1], parse, threads) for rows in parts)
+    return first.concatenate(rest[0]) if rest else first
+
+
+def broken_in_evaluation(manifest, options, *, rank, world_size, done):
+    """As `broken_in_training`, for an evaluation of which the model has had `done` batches."""
+    load, end = _loader(manifest, parsing.parser(manifest)), done + AHEAD + 1
+    for rows in _eval_rows(manifest, options, rank, world_size):
+        near = tf.nest.map_structure(lambda column, near=slice(done, end): column[near], rows)
+        found = broken.first_broken(manifest, near, load)
+        if found:
+            return found
+        done, end = (max(0, step - len(rows["record"])) for step in (done, end))
+    return None
+
+
+def _eval_rows(manifest, options, rank, world_size):
+    """The rows (see `_batches`) of one rank's evaluation: of the full batches, and of a short one if any."""
     rows = plan.evaluation(manifest, options, rank, world_size)
-    size, threads, parse = options.eval_batch_size, options.reader_threads, parsing.parser(manifest)
+    size = options.eval_batch_size
     whole = len(rows.record) // size * size
     full = tf.nest.map_structure(lambda column: column[:whole], rows)
     short = tf.nest.map_structure(lambda column: column[whole:], rows)
-    dataset = _read(manifest, _batches(manifest, full, size), size, parse, threads)
     rest = len(rows.record) - whole
-    if not rest:
-        return dataset
-    return dataset.concatenate(_read(manifest, _batches(manifest, short, rest), rest, parse, threads))
+    return [_batches(manifest, full, size), *([_batches(manifest, short, rest)] if rest else [])]
 
 
 def _batches(manifest, rows, size):
@@ -132,21 +170,27 @@ def _batches(manifest, rows, size):
     return {**columns, "padded": columns["padded"][:, 0], "objects": columns["objects"][:, 0]}
 
 
-def _read(manifest, rows, size, parse, threads):
-    """The dataset of batches of `size` images that `parse` makes of `rows` (see `_batches`)."""
+def _loader(manifest, parse):
+    """The function (rows of one batch, their number) -> batch, which reads the records and has `parse` do the rest."""
     files = tf.constant([str(manifest.directory / shard.file) for shard in manifest.shards], tf.string)
 
-    def load(rows):
+    def load(rows, size):
         places = zip(
             *(tf.unstack(column, size) for column in (tf.gather(files, rows["shard"]), rows["offset"], rows["length"]))
         )
         return parse([read_record(*place) for place in places], rows)
 
+    return load
+
+
+def _read(manifest, rows, size, parse, threads):
+    """The dataset of batches of `size` images that `parse` makes of `rows` (see `_batches`)."""
+    load = _loader(manifest, parse)
     # The images of a batch are decoded side by side, then resized one after the other.
     calls = 1 + -(-(threads or usable_cores()) // size)
     dataset = (
         tf.data.Dataset.from_tensor_slices(rows)
-        .map(load, num_parallel_calls=calls, deterministic=True)
+        .map(lambda rows: load(rows, size), num_parallel_calls=calls, deterministic=True)
         .prefetch(PREFETCH)
     )
     options = tf.data.Options()

@@ -21,7 +21,9 @@ import numpy as np
 
 from awsdet.data.coco.annotations import read_coco
 from awsdet.data.coco.anomalies import KINDS, Anomalies
+from awsdet.data.coco.files import find_file
 from awsdet.data.coco.json_file import too_deep
+from awsdet.data.coco.opening import MAX_MEGAPIXELS, check_megapixels, settle_pillow
 from awsdet.data.records.manifest import (
     AWSDET,
     FORMAT,
@@ -34,6 +36,7 @@ from awsdet.data.records.manifest import (
     read_json,
 )
 from awsdet.data.records.shard_writer import Task, write_shard
+from awsdet.runtime import gpus
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_leftovers, why_no_folder, write_json
@@ -51,16 +54,18 @@ class NothingToTrainOn(UserError):
         self.anomalies = anomalies
 
 
-def convert(annotations, images, output, split, *, shards=0, workers=0, strict=False):
+def convert(annotations, images, output, split, *, shards=0, workers=0, strict=False, max_megapixels=MAX_MEGAPIXELS):
     """Writes the split `split` of a COCO data set to the folder `output`. Returns its Manifest.
 
     annotations: JSON file; images: folder that its file names are relative to; shards: number of shards (0: about 150
-    MB of images each); workers: processes (0: one per core); strict: raise instead of leaving anything out. Raises
-    UserError for inputs that cannot be used and for a full or read-only disk, and NothingToTrainOn if no image can be
-    used, or if the file has annotations but no object to train on is left.
+    MB of images each); workers: processes (0: one per core); strict: raise instead of leaving anything out;
+    max_megapixels: larger images are left out. Raises UserError for inputs that cannot be used and for a full or
+    read-only disk, and NothingToTrainOn if no image can be used, or if the file has annotations but no object to train
+    on is left.
     """
     if not re.fullmatch(r"[\w.-]+", split):
         raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only")
+    max_pixels = check_megapixels(max_megapixels)
     images, output = pathlib.Path(images), pathlib.Path(output)
     if not images.is_dir():
         raise UserError(f"image folder {images} {why_no_folder(images)}")
@@ -72,7 +77,7 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
         raise NothingToTrainOn(f"annotation file {annotations} lists {what}", found)
     if strict:
         found.refuse_skips()
-    tasks = _plan(coco, images, output, split, shards)
+    tasks = _plan(coco, images, output, split, shards, max_pixels)
     try:
         output.mkdir(parents=True, exist_ok=True)
         states = _write_shards(tasks, output, split, workers, strict)
@@ -105,12 +110,12 @@ def _reasons(found, start):
     return "; ".join(f"{KINDS[k].text} ({found.counts[k]:,}), such as {found.examples[k][0]}" for k in kinds)
 
 
-def _plan(coco, images, output, split, count):
+def _plan(coco, images, output, split, count, max_pixels):
     """The tasks of all shards: consecutive images, about as many in each."""
-    stats = [_stat(images / entry.file_name) for entry in coco.images]
+    stats = [_stat(find_file(images, entry.file_name).path) for entry in coco.images]
     count = count or round(sum(size for size, _ in stats) / SHARD_BYTES)
     count = min(max(count, 1), len(coco.images))
-    common = [VERSION, coco.sha256, str(images.resolve()), count]
+    common = [VERSION, coco.sha256, str(images.resolve()), count, max_pixels]
     tasks = []
     for number, rows in enumerate(np.array_split(np.arange(len(coco.images)), count)):
         entries = [coco.images[row] for row in rows]
@@ -118,7 +123,8 @@ def _plan(coco, images, output, split, count):
         described = json.dumps([*common, number, [stats[row] for row in rows]])
         path = output / f"{split}-{number:05d}-of-{count:05d}.tfrecord"
         settings = hashlib.sha256(described.encode()).hexdigest()
-        tasks.append(Task(path, split, images, entries, annotations, coco.class_names, coco.category_ids, settings))
+        classes = coco.class_names, coco.category_ids
+        tasks.append(Task(path, split, images, entries, annotations, *classes, settings, max_pixels))
     return tasks
 
 
@@ -126,7 +132,7 @@ def _stat(path):
     """(size, time of change) of a file; zeros if it does not exist."""
     try:
         stat = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file can have this name
         return 0, 0
     return stat.st_size, stat.st_mtime_ns
 
@@ -258,6 +264,8 @@ _worker = {}  # in a worker process: the counter and the stop flag that its pare
 
 def _start_worker(done, stop):
     _worker.update(done=done, stop=stop)
+    gpus.hide()
+    settle_pillow()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and stops its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

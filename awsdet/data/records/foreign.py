@@ -19,8 +19,10 @@ from PIL import Image
 
 from awsdet.data.coco.anomalies import Anomalies
 from awsdet.data.coco.cleaning import MIN_SIDE, Annotation
+from awsdet.data.coco.decoding import MOST_PIXELS
 from awsdet.data.coco.ids import INT64, numbered
 from awsdet.data.coco.masks import run_lengths
+from awsdet.data.coco.opening import ImageRefused, open_image
 from awsdet.data.records import class_lists, label_map
 from awsdet.data.records.manifest import (
     API,
@@ -35,7 +37,9 @@ from awsdet.data.records.manifest import (
 )
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import write_json
+from awsdet.runtime.shown import shown
 
+DECODED = ("JPEG", "MPO", "PNG")  # formats that the reader decodes, by Pillow's names
 # coco_train.record-00000-of-00100, and train-00000-of-00100.tfrecord as newer versions name them
 SHARD_NAME = re.compile(r"(?P<split>.+?)(?:\.record|\.tfrecord)?-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.\w+)?")
 
@@ -261,10 +265,18 @@ def _measure(path, features, shard, offset, length, row):
     """The _Row of a record, the `row`th of its split; checks what the reader needs."""
     if not features["image/encoded"].bytes_list.value:
         raise UserError(f"shard {path}: record {row} has no image/encoded; it is not an object detection record")
+    name = shown(b"".join(features["image/filename"].bytes_list.value).decode(errors="surrogateescape"))
+    which = f"the image of record {row}" + (f" ({name})" if name else "")
     try:
-        width, height = Image.open(io.BytesIO(features["image/encoded"].bytes_list.value[0])).size
-    except OSError as error:
-        raise UserError(f"shard {path}: the image of record {row} cannot be read: {error}") from None
+        image = open_image(features["image/encoded"].bytes_list.value[0], MOST_PIXELS)
+    except ImageRefused as refusal:
+        raise UserError(f"shard {path}: {which} cannot be read: {refusal}; write the shard again") from None
+    if image.format not in DECODED:
+        raise UserError(
+            f"shard {path}: {which} is of the format {image.format}, and the reader decodes JPEG and PNG only; write "
+            "the shard again with such images"
+        )
+    width, height = image.size
     boxes, masks = box_array(features), features["image/object/mask"].bytes_list.value
     if masks and len(masks) != len(boxes):
         raise UserError(f"shard {path}: record {row} has {len(masks)} masks for {len(boxes)} boxes")

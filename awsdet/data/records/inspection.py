@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from awsdet.data.coco.categories import class_labels
-from awsdet.data.coco.images import ImageRefused, prepare_image
 from awsdet.data.records import foreign
+from awsdet.data.records.image_check import ImageCheck, damaged_records
 from awsdet.data.records.manifest import AWSDET, SUFFIX, Manifest, file_digest, manifest_from_json, read_json, splits_in
 from awsdet.data.records.read import read_manifest
 from awsdet.runtime.errors import UserError
@@ -60,17 +60,22 @@ def _inspect_split(directory, split):
     # Without the check that `read_manifest` makes, so that every broken shard is named and not just the first.
     manifest = manifest_from_json(directory, read_json(path)) if path.is_file() else read_manifest(directory, split)
     faults, rows = [], []
-    with Progress(manifest.num_images, f"inspect {split}", "images") as progress:
+    progress = Progress(manifest.num_images, f"inspect {split}", "images")
+    with progress, ImageCheck(manifest) as images:
         for number in range(len(manifest.shards)):
-            fault = _read_shard(manifest, number, rows, progress)
+            fault = _read_shard(manifest, number, rows, images, progress)
             if fault:
                 faults.append(f"shard {directory / manifest.shards[number].file} is {fault}")
+            faults += images.faults()
     columns = [np.concatenate([row[i] for row in rows]) if rows else np.zeros(0) for i in range(len(Contents._fields))]
     return Inspection(manifest, Contents(*columns), faults)
 
 
-def _read_shard(manifest, number, rows, progress):
-    """What is wrong with a shard, in words, or None; appends the contents of its records to `rows`."""
+def _read_shard(manifest, number, rows, images, progress):
+    """What is wrong with a shard, in words, or None; appends the contents of its records to `rows`.
+
+    images: ImageCheck that its images are given to.
+    """
     shard = manifest.shards[number]
     path = manifest.directory / shard.file
     if not path.is_file():
@@ -78,7 +83,7 @@ def _read_shard(manifest, number, rows, progress):
     if path.stat().st_size != shard.size:
         return f"broken: {path.stat().st_size} bytes, not {shard.size}"
     if shard.sha256 and file_digest(path) != shard.sha256:
-        return "broken: its checksum differs from the manifest"
+        return f"broken: its checksum differs from the manifest{damaged_records(manifest, number)}"
     records = np.flatnonzero(manifest.shard == number)
     read = 0
     try:
@@ -86,17 +91,13 @@ def _read_shard(manifest, number, rows, progress):
             if read == len(records) or len(payload) != manifest.length[records[read]]:
                 return "not the one that the manifest describes"
             features = tf.train.Example.FromString(payload).features.feature
-            if manifest.layout != AWSDET:  # awsdet decoded its own when it wrote them
-                prepare_image(features["image/encoded"].bytes_list.value[0])
+            images.add(records[read], features)
             rows.append(_contents(features, manifest, records[read]))
             read += 1
             progress.add()
     except tf.errors.DataLossError as error:
         what = re.search(r"\w+ record at \d+", error.message)  # the rest of the message is about TensorFlow's graph
         return f"broken: {what.group() if what else error.message}"
-    except ImageRefused as refusal:
-        one = manifest.own_image_id(manifest.image_id[records[read]])
-        return f"not fully readable: the image with id {one}: {refusal}"
     return None if read == len(records) else "not the one that the manifest describes"
 
 

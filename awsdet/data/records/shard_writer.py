@@ -8,11 +8,15 @@ import tensorflow as tf
 
 from awsdet.data.coco.anomalies import Anomalies
 from awsdet.data.coco.cleaning import clean_annotations
+from awsdet.data.coco.files import find_file, read_file
 from awsdet.data.coco.ids import numbered
-from awsdet.data.coco.images import ImageRefused, prepare_image
+from awsdet.data.coco.images import MAX_PIXELS, ImageRefused, prepare_image
 from awsdet.data.records.examples import encode_example
 from awsdet.data.records.manifest import COLUMNS, FOOTER, HEADER, file_digest, progress_folder
 from awsdet.runtime.files import write_json, written_aside
+from awsdet.runtime.overheard import overheard
+
+LIBJPEG = "^(Corrupt JPEG|Premature end of JPEG|Invalid (JPEG|progressive)|Inconsistent progression)"  # its warnings
 
 
 class Task(NamedTuple):
@@ -26,6 +30,7 @@ class Task(NamedTuple):
     class_names: tuple
     category_ids: tuple
     settings: str  # digest of everything that the shard depends on
+    max_pixels: int = MAX_PIXELS  # of an image
 
 
 def write_shard(task, count):
@@ -43,7 +48,7 @@ def _write_records(task, path, count):
     offset = kept = without_crowds = 0
     with _writing(path) as writer:
         for entry, raw in zip(task.entries, task.annotations):
-            image = _read_image(task.images_dir / entry.file_name, entry, raw, found)
+            image = _read_image(task, entry, raw, found)
             if image is not None:
                 objects = clean_annotations(raw, image.height, image.width, classes, found)
                 record = encode_example(entry, image, objects, task.class_names, labels)
@@ -73,16 +78,24 @@ def _write_records(task, path, count):
     }
 
 
-def _read_image(path, entry, raw, found):
+def _read_image(task, entry, raw, found):
     """The StoredImage of an entry, or None if it cannot be used; adds its anomalies to `found`."""
     name = f"{entry.file_name} (id {entry.source_id})"
+    file = find_file(task.images_dir, entry.file_name)
     try:
-        image = prepare_image(path.read_bytes(), entry.height, entry.width)
+        with overheard(LIBJPEG) as warnings:
+            image = prepare_image(read_file(file.path), entry.height, entry.width, task.max_pixels)
     except ImageRefused as refusal:
         found.add(refusal.kind, f"{name}: {refusal}")
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         found.add("image_missing", f"{name}: {error.strerror}")
+    except OSError as error:
+        found.add("image_no_access", f"{name}: {error.strerror}")
     else:
+        if file.renamed:
+            found.add("image_renamed", f"{name}: {file.path.name}")
+        if warnings:
+            found.add("image_damaged", f"{name}: {warnings[0]}")
         for note in image.notes:
             found.add(note, name)
         if not raw:

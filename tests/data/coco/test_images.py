@@ -1,13 +1,18 @@
 import io
+import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from awsdet.data.coco import decoding
 from awsdet.data.coco.anomalies import KINDS
 from awsdet.data.coco.images import ORIENTATION, ImageRefused, as_array, load_image, prepare_image
+from awsdet.data.coco.opening import settle_pillow
 from awsdet.data.reader.parsing import decode_image
 from awsdet.runtime.errors import UserError
+from tests.mutilated import made_images
 
 HEIGHT, WIDTH = 24, 40
 
@@ -127,26 +132,133 @@ def test_truncated_images_are_refused(share, tmp_path):
         load_image(tmp_path / "cut.jpg")
 
 
-def test_pixels_that_are_floats_are_refused(tmp_path):
-    """Pillow would clip them to 0 and 255, so that values from 0 to 1 are a black image."""
-    image = Image.fromarray(np.full((HEIGHT, WIDTH), 0.5, np.float32))
-    image.save(tmp_path / "float.tif")
-    with pytest.raises(ImageRefused, match="floating-point") as refused:
-        prepare_image((tmp_path / "float.tif").read_bytes(), HEIGHT, WIDTH)
-    assert refused.value.kind == "image_of_floats" and KINDS[refused.value.kind].skips
-    with pytest.raises(UserError, match=r"cannot read image .*float\.tif: its pixels are floating-point numbers"):
-        load_image(tmp_path / "float.tif")
-    for wrong in (image, Image.new("RGB", (0, 5))):
-        with pytest.raises(ValueError, match="must have pixels of 8 or 16 bits"):
-            as_array(wrong)
+@pytest.mark.parametrize("name", made_images.every_kind())
+def test_every_format_is_stored_so_that_the_reader_decodes_what_prediction_reads(name, tmp_path):
+    """The record and the file give the same pixels; only JPEG that is encoded anew loses a little."""
+    data = made_images.every_kind()[name]
+    (tmp_path / "image").write_bytes(data)
+    stored, loaded = prepare_image(data), load_image(tmp_path / "image")
+    decoded = decode_image(stored.encoded).numpy()
+    assert decoded.shape == loaded.shape == (stored.height, stored.width, 3)
+    again = stored.format == "jpeg" and stored.encoded != data
+    assert np.abs(decoded.astype(int) - loaded).max() <= (6 if again else 0)
+    assert loaded.max() > 140 and loaded.min() < 110  # neither black nor white
 
 
-def test_an_image_that_is_too_large_is_named_with_the_cure(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", HEIGHT * WIDTH // 2 - 1)
-    data = encode(Image.fromarray(smooth()))
-    with pytest.raises(ImageRefused, match=f"more than {HEIGHT * WIDTH - 2} pixels; make it smaller") as refused:
+NOTES = {
+    "png_alpha": {"image_alpha", "image_reencoded"},
+    "png_one_transparent": {"image_alpha"},
+    "webp_lossless": {"image_alpha", "image_reencoded"},
+    "apng": {"image_frames"},
+    "mpo": {"image_frames"},
+    "gif_animated": {"image_frames", "image_reencoded"},
+    "gif": {"image_reencoded"},
+    "tiff_pages": {"image_frames", "image_reencoded"},
+    "tiff_cmyk": {"image_cmyk"},
+    "png_interlaced": set(),
+    "png_colour_16": {"image_16_bit"},
+    "tiff_float": {"image_float"},
+}
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_what_is_lost_on_the_way_is_counted(name):
+    assert set(prepare_image(made_images.every_kind()[name]).notes) - {"image_size_absent"} == NOTES[name]
+
+
+def cut_before_the_end(png):
+    return png[:-12]
+
+
+def wrong_checksum_of_the_pixels(png):
+    *first, (kind, content), end = made_images.chunks(png)
+    parts = [made_images.chunk(*one) for one in first]
+    return png[:8] + b"".join([*parts, made_images.chunk(kind, content, damaged=True), made_images.chunk(*end)])
+
+
+def wrong_checksum_of_a_text(png):
+    header, *rest = (made_images.chunk(*one) for one in made_images.chunks(png))
+    return png[:8] + b"".join([header, made_images.chunk(b"tEXt", b"a\0b", damaged=True), *rest])
+
+
+@pytest.mark.parametrize("harm", [cut_before_the_end, wrong_checksum_of_the_pixels, wrong_checksum_of_a_text])
+def test_a_png_that_only_one_decoder_takes_is_stored_anew(harm, tmp_path):
+    data = harm(encode(Image.fromarray(smooth()), "PNG"))
+    stored = prepare_image(data, HEIGHT, WIDTH)
+    assert stored.notes == ("image_repaired",) and stored.encoded != data
+    np.testing.assert_array_equal(decode_image(stored.encoded).numpy(), smooth())
+    assert Image.open(io.BytesIO(stored.encoded)).size == (WIDTH, HEIGHT)
+    (tmp_path / "a.png").write_bytes(data)
+    np.testing.assert_array_equal(load_image(tmp_path / "a.png"), smooth())
+
+
+@pytest.mark.parametrize("end", [b"\0" * 50 + b"\xff\xd9", b"", b"\xff"])
+def test_a_jpeg_is_kept_or_refused_as_the_reader_would(end):
+    """Bytes before the end marker do no harm; without the marker, the reader refuses the image."""
+    data = encode(Image.fromarray(smooth()))[:-2] + end
+    if end.endswith(b"\xd9"):
+        assert prepare_image(data, HEIGHT, WIDTH).encoded == data
+        assert decode_image(data).shape == (HEIGHT, WIDTH, 3)
+        return
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode_image(data)
+    with pytest.raises(ImageRefused, match="truncated"):
         prepare_image(data, HEIGHT, WIDTH)
-    assert refused.value.kind == "image_unreadable"
+
+
+def test_pillow_images_are_read_by_the_same_rules():
+    ramp = np.linspace(0, 1, 256, dtype=np.float32)[np.newaxis]
+    np.testing.assert_array_equal(as_array(Image.fromarray(ramp))[0, :, 1], np.arange(256))
+    for wrong, words in (
+        (ramp * 255, "reach from 0 to 255"),
+        (ramp - 0.5, "reach from -0.5"),
+        ((ramp * 4095).astype(np.uint16), "reach only 4095 of 65535"),
+        ((ramp * 255).astype(np.int32), "32-bit integers from 0 to 255"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            as_array(Image.fromarray(wrong))
+    with pytest.raises(ValueError, match="must have pixels"):
+        as_array(Image.new("RGB", (0, 5)))
+    with pytest.raises(ValueError, match="mode LAB"):
+        as_array(Image.new("LAB", (2, 2)))
+
+
+def test_an_image_that_is_too_large_is_named_with_its_pixels_and_the_cure(tmp_path):
+    data = encode(Image.fromarray(smooth()))
+    with pytest.raises(ImageRefused, match="large: 40 x 24, 0.00096 megapixels, .*raise the limit") as refused:
+        prepare_image(data, HEIGHT, WIDTH, max_pixels=HEIGHT * WIDTH - 1)
+    assert refused.value.kind == "image_too_large" and KINDS[refused.value.kind].skips
+    assert prepare_image(data, HEIGHT, WIDTH, max_pixels=HEIGHT * WIDTH).encoded == data
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(UserError, match=r"a\.jpg: it is large"):
+        load_image(tmp_path / "a.jpg", max_pixels=HEIGHT * WIDTH - 1)
+
+
+@pytest.mark.parametrize(("mode", "orientation"), [("RGB", None), ("RGB", 6), ("CMYK", None)])
+def test_a_jpeg_too_large_for_the_readers_decoder_is_stored_as_png(mode, orientation, tmp_path, monkeypatch):
+    """TensorFlow decodes JPEG of up to 178.9 megapixels in colour, and PNG of three times as many."""
+    monkeypatch.setattr(decoding, "MOST_JPEG_BYTES", HEIGHT * WIDTH * 3 - 1)
+    data = encode(Image.fromarray(smooth()).convert(mode), orientation=orientation)
+    stored = prepare_image(data)
+    assert stored.format == "png" and stored.encoded.startswith(b"\x89PNG") and "image_repaired" not in stored.notes
+    (tmp_path / "a.jpg").write_bytes(data)
+    np.testing.assert_array_equal(decode_image(stored.encoded).numpy(), load_image(tmp_path / "a.jpg"))
+    assert prepare_image(encode(Image.fromarray(smooth()).convert("L"))).format == "jpeg"  # a third of the bytes
+
+
+def test_pillows_own_limit_does_not_count(monkeypatch, recwarn):
+    """It warns of a decompression bomb at 89 megapixels, and refuses at 179."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for kind in ("JPEG", "PNG", "BMP"):
+        assert prepare_image(encode(Image.fromarray(smooth()), kind), HEIGHT, WIDTH).height == HEIGHT
+    tiff = encode(Image.fromarray(smooth()), "TIFF")
+    with pytest.raises(ImageRefused, match="MAX_IMAGE_PIXELS") as refused:
+        prepare_image(tiff)  # Pillow looks at the limit once more, which a process of a command switches off
+    assert refused.value.kind == "image_too_large"
+    with warnings.catch_warnings():
+        settle_pillow()
+        assert prepare_image(tiff, HEIGHT, WIDTH).height == HEIGHT
+    assert not [w for w in recwarn if w.category is Image.DecompressionBombWarning]
 
 
 def test_a_missing_image_is_named(tmp_path):

@@ -27,8 +27,8 @@ def read(tmp_path, data):
         TEXT.encode("utf-16"),
         TEXT.encode("utf-16-be"),
         TEXT.encode("utf-32"),
-        gzip.compress(TEXT.encode()),
-        gzip.compress(TEXT.encode("utf-8-sig")) + gzip.compress(b"\n"),  # two members, as pigz may write
+        gzip.compress(TEXT.encode(), mtime=0),
+        gzip.compress(TEXT.encode("utf-8-sig"), mtime=0) + gzip.compress(b"\n", mtime=0),  # two members, as pigz may write
         b"\r\n " + TEXT.encode() + b"\n\n",
     ],
 )
@@ -58,10 +58,10 @@ def test_every_encoding_of_json_is_read(tmp_path, data):
         (b"[" * 100_000, "nests lists or objects too deeply"),
         (b'{"a":' * 5000 + b"1" + b"}" * 5000, "nests lists or objects too deeply"),
         (b"[" + b"9" * 5000 + b"]", "a number of more than 4300 digits"),
-        (gzip.compress(TEXT.encode())[:-9], "is a damaged gzip file"),
-        (gzip.compress(TEXT.encode())[:20] + b"garbage" * 9, "is a damaged gzip file"),
+        (gzip.compress(TEXT.encode(), mtime=0)[:-9], "is a damaged gzip file"),
+        (gzip.compress(TEXT.encode(), mtime=0)[:20] + b"garbage" * 9, "is a damaged gzip file"),
         (b"\x1f\x8b", "is a damaged gzip file"),
-        (gzip.compress(b""), "is empty"),
+        (gzip.compress(b"", mtime=0), "is empty"),
         (b"PK\x03\x04rest", "is a ZIP archive; unpack it first"),
         (b"BZh91AY", "is compressed by bzip2; unpack it first"),
         (b"\x89PNG\r\n\x1a\n\0\0\0", "is not valid JSON"),

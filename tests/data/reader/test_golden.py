@@ -87,21 +87,21 @@ SMALL = {"short_sides": (64, 96, 200), "max_long_side": 260, "eval_short_side": 
 @pytest.mark.parametrize(
     "read, changes, expected",
     [
-        (training, {"batch_size": 3, **SMALL}, "abc69c5798006bcd38b326000208ca8b7b8ed340c6ca349037a4e2f99fb8f96e"),
+        (training, {"batch_size": 3, **SMALL}, "c0eee1685027442fcc592ac193695aa927cd856d053bc1fca424e8153b66ff4c"),
         (
             training,
             {"batch_size": 2, "pad_multiple": 64, "keep_empty": False, "flip_probability": 1.0, **SMALL},
-            "be5723a5b910fb96cd24b846be06300361007e3c5a765f60a5c9954f03641742",
+            "f6bb5eac81383c4d4abf207779eb048b2c767988f308f33cd42bafc1a36091bc",
         ),
         (
             training,
             {"batch_size": 2, "rank": 1, "world_size": 3, **SMALL},
-            "4c415fabd4a9c00015e0124b348bf56de3e5ced584da9d28ded5f2fc68f647d1",
+            "8a70fbf05bbe5a6ed51f3ad36d0638c8a2f809d8370e229ad8fd289f59778c8e",
         ),
         (
             evaluation,
             {"eval_batch_size": 4, **SMALL},
-            "b054d278277760ac6f4679d335b5fc9118204e38160ced18737646e2f8f91989",
+            "b88332c4f92ee084f6ca39b2ecdbf20e4873d8636162fef28ab24f682279ba24",
         ),
     ],
 )

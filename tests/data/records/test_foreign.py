@@ -16,6 +16,7 @@ from awsdet.data.reader.pipeline import eval_dataset, train_dataset
 from awsdet.data.records.inspection import inspect
 from awsdet.data.records.read import read_ground_truth, read_manifest
 from awsdet.runtime.errors import UserError
+from tests.mutilated import made_images
 
 
 def png(mask):
@@ -197,7 +198,19 @@ def test_inspection_decodes_the_images_of_others(shapes_set, tmp_path):
         for payload in payloads:
             writer.write(payload.replace(picture, picture[:-300] + bytes(300)))
     (fault,) = inspect(folder, "val")[0].faults
-    assert f"{shard.name} is not fully readable: the image with id 1000002: image file is truncated" in fault
+    words = "the image with id 1000002 (000001000002.jpg): truncated or damaged JPEG data"
+    assert f"{shard.name} is not fully readable: {words}" in fault
+
+
+def test_formats_that_the_reader_does_not_decode_are_refused_at_the_index(shapes_set, tmp_path):
+    folder = write_shards(tmp_path, shapes_set, splits=("val",), count=1)
+    shard = folder / "coco_val.record-00000-of-00001"
+    picture = made_images.saved(made_images.picture(), "BMP")
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        image = {"id": 1, "height": 24, "width": 40, "file_name": "a.bmp"}
+        writer.write(example(COCO(), image, picture).SerializeToString())
+    with pytest.raises(UserError, match=r"record 0 \(a\.bmp\) is of the format BMP.*JPEG and PNG only"):
+        read_manifest(folder, "val")
 
 
 def test_incomplete_and_broken_sets_are_named(shapes_set, tmp_path):
@@ -219,5 +232,5 @@ def test_incomplete_and_broken_sets_are_named(shapes_set, tmp_path):
             example(COCO(), {"id": 1, "height": 5, "width": 5, "file_name": "a"}, b"no image").SerializeToString()
         )
     (folder / "coco_val.manifest.json").unlink()
-    with pytest.raises(UserError, match="the image of record 5 cannot be read"):
+    with pytest.raises(UserError, match=r"the image of record 5 \(a\) cannot be read: not an image"):
         read_manifest(folder, "val")
