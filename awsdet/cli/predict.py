@@ -98,7 +98,7 @@ def _summary(entries, unread, found, output):
     others = f" (no images: {counted(found.others)})" if found.others else ""
     others += f" (folders met under another name: {again})" if again else ""
     objects = sum(len(entry["predictions"]) for entry in entries)
-    print(f"{objects} objects in {len(entries)} images -> {output}{others}")
+    print(f"{objects} objects in {len(entries)} images -> {shown(output)}{others}")
     if lost:
         print(f"awsdet predict: {lost} of {len(entries) + lost} images could not be read", file=sys.stderr)
     return 1 if lost else 0

@@ -110,7 +110,8 @@ def as_array(image):
         if not all(image.size):
             raise ValueError(f"an image must have pixels, not the size {image.size}")
         try:
-            rgb, _ = to_rgb(load(image), bits_per_sample(image))
+            bits = bits_per_sample(image)
+            rgb, _ = to_rgb(load(image), bits)
         except ImageRefused as refusal:
             raise ValueError(f"an image of mode {image.mode} cannot be used: {refusal}") from None
         return _turned(np.asarray(rgb), _orientation(image))

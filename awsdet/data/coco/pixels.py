@@ -40,10 +40,15 @@ def to_rgb(image, bits=8):
 
 
 def bits_per_sample(image, data=b""):
-    """Bits per sample as the file states them: Pillow opens 16-bit colours as 8-bit RGB. `data`: the file's bytes."""
+    """Bits per sample as the file states them: Pillow opens 16-bit colours as 8-bit RGB.
+
+    data: the file's bytes. Without them, those of a PNG are known only as long as it is not decoded.
+    """
     header = png_header(data)
     if header is not None:
         return header.bits
+    if ";16" in str(getattr(getattr(image, "png", None), "im_rawmode", "")):
+        return 16
     return max(_numbers(image, BITS), default=8)
 
 

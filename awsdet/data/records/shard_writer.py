@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import re
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -16,7 +17,9 @@ from awsdet.data.records.manifest import COLUMNS, FOOTER, HEADER, file_digest, p
 from awsdet.runtime.files import write_json, written_aside
 from awsdet.runtime.overheard import overheard
 
-LIBJPEG = "^(Corrupt JPEG|Premature end of JPEG|Invalid (JPEG|progressive)|Inconsistent progression)"  # its warnings
+# What decoders write to the terminal, and which of it are warnings of libjpeg about an image that it has decoded.
+DECODERS = "(?i)jpeg|bogus|huffman|quantization|scan|marker|sampling|component|progressi|input file"
+WARNING = re.compile("(Corrupt JPEG|Premature end of JPEG|Invalid (JPEG|progressive)|Inconsistent progression)")
 
 
 class Task(NamedTuple):
@@ -83,7 +86,7 @@ def _read_image(task, entry, raw, found):
     name = f"{entry.file_name} (id {entry.source_id})"
     file = find_file(task.images_dir, entry.file_name)
     try:
-        with overheard(LIBJPEG) as warnings:
+        with overheard(DECODERS) as said:
             image = prepare_image(read_file(file.path), entry.height, entry.width, task.max_pixels)
     except ImageRefused as refusal:
         found.add(refusal.kind, f"{name}: {refusal}")
@@ -94,8 +97,9 @@ def _read_image(task, entry, raw, found):
     else:
         if file.renamed:
             found.add("image_renamed", f"{name}: {file.path.name}")
-        if warnings:
-            found.add("image_damaged", f"{name}: {warnings[0]}")
+        warning = next(filter(WARNING.match, said), None)
+        if warning:
+            found.add("image_damaged", f"{name}: {warning}")
         for note in image.notes:
             found.add(note, name)
         if not raw:

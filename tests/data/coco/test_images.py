@@ -217,6 +217,9 @@ def test_pillow_images_are_read_by_the_same_rules():
     ):
         with pytest.raises(ValueError, match=words):
             as_array(Image.fromarray(wrong))
+    dark = made_images.png((ramp[:, :, np.newaxis] * [4095, 4095, 4095]).astype(np.uint16), 16, made_images.COLOUR)
+    with pytest.raises(ValueError, match="reach at most 4095 of 65535"):
+        as_array(Image.open(io.BytesIO(dark)))
     with pytest.raises(ValueError, match="must have pixels"):
         as_array(Image.new("RGB", (0, 5)))
     with pytest.raises(ValueError, match="mode LAB"):

@@ -126,10 +126,13 @@ def test_a_flipped_byte_is_traced_to_its_record(tmp_path):
 
 def test_a_jpeg_whose_data_end_early_is_counted_with_what_libjpeg_says(tmp_path, capfd):
     whole = made_images.saved(made_images.picture(200, 300), "JPEG", quality=95)
-    manifest = converted(tmp_path, {"a.jpg": whole, "b.jpg": whole[: len(whole) * 9 // 10] + b"\xff\xd9"})
+    cut = whole[: len(whole) * 9 // 10]
+    manifest = converted(tmp_path, {"a.jpg": whole, "b.jpg": cut + b"\xff\xd9", "refused.jpg": cut})
     assert manifest.num_images == 2 and manifest.anomalies.counts["image_damaged"] == 1
     (example,) = manifest.anomalies.examples["image_damaged"]
-    assert example.startswith("b.jpg (id 2): Corrupt JPEG data: ") and "Corrupt" not in capfd.readouterr().err
+    assert example.startswith("b.jpg (id 2): Corrupt JPEG data: ") and "b.jpg" in example
+    said = capfd.readouterr().err
+    assert "JPEG" not in said, said  # of the one that is refused, the table tells
 
 
 def test_strict_refuses_an_image_of_unknown_range(tmp_path):
