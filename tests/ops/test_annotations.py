@@ -157,7 +157,7 @@ WILD_DOUBLES = [np.nan, np.inf, -np.inf, 1.7e308, -1.7e308, 1e9, -1e9, 5e-324, 0
 def mutilated(rng, stored):
     """A record's lists, one to three of which have a wild number, are cut or are too long."""
     stored = dict(stored)
-    for name in rng.choice(sorted(stored), rng.integers(1, 4)):
+    for name in rng.choice(sorted(stored), rng.integers(1, 4), replace=False):
         text = stored[name].dtype == tf.string
         numbers = np.frombuffer(stored[name].numpy(), "<f8") if text else np.atleast_1d(stored[name])
         numbers = numbers[: rng.integers(len(numbers) + 1) if rng.random() < 0.2 else None].copy()

@@ -8,7 +8,7 @@ union is meant. `awsdet.data.coco.anomalies` has the kinds of what is unusual or
 from typing import NamedTuple
 
 from awsdet.data.coco.numerals import NUMBERS, finite_numbers
-from awsdet.data.coco.polygons import Bounds, is_flat, kept_near, largest_area, measure
+from awsdet.data.coco.polygons import LARGEST_AREA, Bounds, is_flat, kept_near, measure
 from awsdet.data.coco.rle import decompress_counts, merged_counts, read_counts, run_bounds, run_lengths
 
 __all__ = ["NO_MASK", "Mask", "decompress_counts", "read_mask", "run_lengths"]
@@ -48,6 +48,9 @@ def read_mask(segmentation, height, width, note):
 
     note: called with each kind of what is unusual or wrong, and perhaps with details.
     """
+    if segmentation is None or segmentation == []:
+        note("mask_absent")
+        return NO_MASK
     parts = _sort(segmentation, note)
     if parts is None:
         return NO_MASK
@@ -89,7 +92,9 @@ def plain_mask(segmentation, height, width):
     left, top, right, bottom = mask.bounds
     near = -width <= left < width and -height <= top < height and 0 < right <= 2 * width and 0 < bottom <= 2 * height
     # With a number that is not finite, the area is not either.
-    return mask if near and _SURE * (right - left) * (bottom - top) < mask.area <= largest_area(height, width) else None
+    return (
+        mask if near and _SURE * (right - left) * (bottom - top) < mask.area <= LARGEST_AREA * height * width else None
+    )
 
 
 def _of_counts(counts, height):
