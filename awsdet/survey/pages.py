@@ -37,7 +37,7 @@ def write_pages(inspections, folder, rules: AnchorRules, seed: int = 0):
         for one, name in zip(studied, names):
             (new / name).mkdir()
             split_page.write(one, new / name, rules, seed, f"../{INDEX}", progress)
-        body = _front(studied, names, rules)
+        body = _front(studied, names)
         (new / INDEX).write_text(page.page("awsdet inspect", [], body), encoding="utf-8")
     return pathlib.Path(folder) / INDEX
 
@@ -53,14 +53,14 @@ def _folder_names(splits):
     return names
 
 
-def _front(studied, names, rules):
+def _front(studied, names):
     directory, table = studied[0].inspection.manifest.directory, _class_counts(studied)
     parts = [
         "<h1>Records</h1>",
         f'<p class="soft">{page.name(directory)}</p>',
         _splits(studied, names),
         "<h2>Anchors</h2>",
-        *(_advice(one, rules) for one in studied),
+        *map(_advice, studied),
         "<h2>Classes</h2>",
         _classes(studied, table),
         "<h2>Class names to look at</h2>",
@@ -94,8 +94,8 @@ def _splits(studied, names):
     return page.table(header, rows, scroll=False)
 
 
-def _advice(one, rules):
-    lines = "".join(f"<p>{page.text(line)}</p>" for line in recall.sentences(one.inspection, rules, one.cover))
+def _advice(one):
+    lines = "".join(f"<p>{page.text(line)}</p>" for line in one.advice)
     return page.note(
         f"<b>{page.name(one.inspection.manifest.split)}</b>{lines}", bad=one.cover.share(0.5) < recall.ENOUGH
     )

@@ -21,12 +21,14 @@ class Studied(NamedTuple):
     Attributes:
       inspection: Inspection.
       cover: recall.Cover.
+      advice: what it means and what would help, sentences.
       alike: groups of images that look alike, int arrays of positions in `inspection.images`.
       repeated: pairs of objects that are annotated twice, int [pairs, 2], positions in the contents.
     """
 
     inspection: Inspection
     cover: recall.Cover
+    advice: list
     alike: list
     repeated: np.ndarray
 
@@ -34,7 +36,9 @@ class Studied(NamedTuple):
 def study(inspection, rules: AnchorRules) -> Studied:
     """The Studied of an inspection that looked at the images."""
     alike = duplicates.similar_images(inspection.images.grey, inspection.images.digest)
-    return Studied(inspection, recall.cover(inspection, rules), alike, repeated(inspection.contents))
+    cover = recall.cover(inspection, rules)
+    advice = recall.sentences(inspection, rules, cover)
+    return Studied(inspection, cover, advice, alike, repeated(inspection.contents))
 
 
 def write(studied: Studied, folder: pathlib.Path, rules: AnchorRules, seed: int, home: str, progress) -> None:
@@ -59,7 +63,7 @@ def write(studied: Studied, folder: pathlib.Path, rules: AnchorRules, seed: int,
         f"<h3>Annotations per class</h3>{histograms.class_table(inspection)}",
         f'<div class="charts">{histograms.figures(inspection, rules, studied.cover)}</div>',
         _heading("anchors"),
-        _anchors(inspection, rules, studied.cover),
+        _anchors(studied, rules),
         _heading("duplicates"),
         _duplicates(studied, folder),
     ]
@@ -171,8 +175,9 @@ def _written_anomalies(anomalies):
     return "<h3>Found when the records were written</h3>" + page.table(["what", "#number", "such as"], rows)
 
 
-def _anchors(inspection, rules, cover):
-    text = "".join(f"<p>{page.text(line)}</p>" for line in recall.sentences(inspection, rules, cover))
+def _anchors(studied, rules):
+    inspection, cover = studied.inspection, studied.cover
+    text = "".join(f"<p>{page.text(line)}</p>" for line in studied.advice)
     scales, ratios = (", ".join(f"{v:g}" for v in values) for values in (rules.anchors.scales, rules.anchors.ratios))
     strides = ", ".join(map(str, rules.strides))
     facts = f"Scales {scales}; ratios (height / width) {ratios}; strides {strides} px. "
