@@ -244,6 +244,16 @@ def _class_table(classes, directory):
     return tuple(names[label] for label in labels), tuple(labels)
 
 
+def bitmaps(features):
+    """The masks of a record, bool [height, width] each; none if it has none."""
+    return [_bitmap(png) for png in features["image/object/mask"].bytes_list.value]
+
+
 def _mask_counts(png):
-    """Run lengths (column-major, zeros first) of a PNG mask; every value other than 0 belongs to the object."""
-    return run_lengths(np.asarray(Image.open(io.BytesIO(png))) != 0)
+    """Run lengths (column-major, zeros first) of a PNG mask."""
+    return run_lengths(_bitmap(png))
+
+
+def _bitmap(png):
+    """A PNG mask as bool [height, width]; every value other than 0 belongs to the object."""
+    return np.asarray(Image.open(io.BytesIO(png))) != 0

@@ -10,7 +10,7 @@ import tensorflow as tf
 from awsdet.data.coco.images import ImageRefused, prepare_image
 from awsdet.data.records import class_names, duplicates, fingerprints, foreign
 from awsdet.data.records.manifest import AWSDET, SUFFIX, Manifest, file_digest, manifest_from_json, read_json, splits_in
-from awsdet.data.records.outlines import outlines
+from awsdet.data.records.outlines import Outlines, bitmap_outlines, outlines
 from awsdet.data.records.read import read_manifest
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_folder
@@ -26,7 +26,8 @@ class Contents(NamedTuple):
     """The annotations of a split in the order of its records, one array entry per annotation.
 
     mask: "polygons", "RLE", "PNG" or "none". row: its image, a position in the manifest's arrays. box: x1, y1, x2, y2
-    in px, as in the annotation file. mask_box and mask_area: see `outlines.Outlines`; NaN for PNG masks, too.
+    in px, as in the annotation file. mask_box and mask_area: see `outlines.Outlines`; those of PNG masks are NaN unless
+    images were looked at.
     """
 
     class_index: np.ndarray
@@ -69,8 +70,8 @@ class Inspection(NamedTuple):
 def inspect(records_dir, split="", look=False):
     """Reads the splits of a record set in full (or one of them). Returns an Inspection for each.
 
-    look: also decode all images, coarsely, to compare them. Raises UserError if the folder or the split does not
-    exist, or a manifest cannot be read.
+    look: also decode masks that are PNG, and all images, coarsely, to compare them. Raises UserError if the folder or
+    the split does not exist, or a manifest cannot be read.
     """
     directory = pathlib.Path(records_dir)
     if not str(records_dir) or not directory.is_dir():
@@ -102,15 +103,17 @@ class _Seen:
         self._parts, self._rows, self._digests, self._grey = [], [], [], []
 
     def add(self, features, manifest, row):
-        """Adds a record, which is number `row` of the manifest. Raises ImageRefused for an image that is broken."""
+        """Adds a record, which is number `row` of the manifest. Raises ImageRefused for a broken image or mask."""
+        masks = []
         if self._look:
             try:
                 self._grey.append(fingerprints.tiny(features["image/encoded"].bytes_list.value[0]))
+                masks = foreign.bitmaps(features) if manifest.layout != AWSDET else []
             except Exception as error:  # Pillow's decoders raise many types on broken files
                 raise ImageRefused("image_unreadable", str(error)) from None
         self._digests.append(fingerprints.digest(features))
         self._rows.append(row)
-        self._parts.append(_contents(features, manifest, row))
+        self._parts.append(_contents(features, manifest, row, masks))
 
     def contents(self):
         """Contents of all records that were added."""
@@ -153,26 +156,36 @@ def _read_shard(manifest, number, seen, progress):
     return None if read == len(records) else "not the one that the manifest describes"
 
 
-def _contents(features, manifest, row):
+def _contents(features, manifest, row, masks):
+    """The Contents of one record. masks: its decoded PNG masks, if there are any and they are wanted."""
     if manifest.layout == AWSDET:
         return _own_contents(features, int(manifest.height[row]), row)
     height, width = int(manifest.height[row]), int(manifest.width[row])
     boxes = foreign.box_array(features)
     count = len(boxes)
+    outline = bitmap_outlines(masks) if masks else Outlines(np.full((count, 4), np.nan), np.full(count, np.nan))
     mask = "PNG" if features["image/object/mask"].bytes_list.value else "none"
     box = boxes * [width, height, width, height]
     return Contents(
         class_index=np.array(foreign.class_indices(features, manifest), np.int64),
-        area=np.prod(box[:, 2:] - box[:, :2], axis=1),
+        area=_given_areas(features, box, outline.area),
         is_crowd=np.array(foreign.crowd_flags(features, count), bool),
         is_trainable=foreign.usable_rows(boxes, height, width),
         mask=np.full(count, mask),
         row=np.full(count, row, np.int64),
         id=np.arange(count),
         box=box,
-        mask_box=np.full((count, 4), np.nan),
-        mask_area=np.full(count, np.nan),
+        mask_box=outline.bounds,
+        mask_area=outline.area,
     )
+
+
+def _given_areas(features, boxes, mask_areas):
+    """The areas of a record of the Object Detection API: its own, or those of its masks, or of its boxes."""
+    given = np.array(features["image/object/area"].float_list.value, np.float64)
+    if len(given) == len(boxes):
+        return given
+    return np.where(np.isnan(mask_areas), np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), mask_areas)
 
 
 _NO_CONTENTS = Contents(

@@ -11,7 +11,7 @@ import numpy as np
 class Outlines(NamedTuple):
     """Of each mask: its bounds x1, y1, x2, y2, float64 [N, 4] px, and its area, float64 [N] px; NaN without a mask.
 
-    A mask without any pixel has an area of 0, and NaN for bounds if it is made of run lengths.
+    A mask without any pixel has an area of 0, and NaN for bounds unless it is made of polygons.
     """
 
     bounds: np.ndarray
@@ -37,6 +37,17 @@ def outlines(parts, lengths, numbers, runs, counts, height):
     ends = np.cumsum(runs)
     for row in np.flatnonzero(runs):
         bounds[row], area[row] = _runs(np.asarray(counts[ends[row] - runs[row] : ends[row]]), height)
+    return Outlines(bounds, area)
+
+
+def bitmap_outlines(masks):
+    """The Outlines of bitmaps: bool [height, width] arrays, which may differ in size."""
+    bounds, area = np.full((len(masks), 4), np.nan), np.zeros(len(masks))
+    for row, mask in enumerate(masks):
+        area[row] = mask.sum()
+        if area[row]:
+            y, x = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            bounds[row] = x[0], y[0], x[-1] + 1, y[-1] + 1
     return Outlines(bounds, area)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from awsdet.data.coco.annotations import run_lengths
-from awsdet.data.records.outlines import outlines
+from awsdet.data.records.outlines import bitmap_outlines, outlines
 
 
 def of(polygons, masks, height):
@@ -46,6 +46,8 @@ def test_random_rows_of_all_kinds_agree_with_a_plain_loop():
                 y, x = np.nonzero(mask)
                 assert found.bounds[row].tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
                 assert found.area[row] == mask.sum()
+                other = bitmap_outlines([mask])
+                assert (other.bounds[0].tolist(), other.area[0]) == (found.bounds[row].tolist(), found.area[row])
             else:
                 assert np.isnan(found.bounds[row]).all()
                 assert found.area[row] == 0 if mask is not None else np.isnan(found.area[row])
@@ -65,3 +67,6 @@ def test_numbers_of_any_size_do_not_fail():
 
 def test_no_rows():
     assert of([], [], 5).bounds.shape == (0, 4)
+    assert bitmap_outlines([]).bounds.shape == (0, 4)
+    empty = bitmap_outlines([np.zeros((3, 4), bool)])
+    assert empty.area.tolist() == [0] and np.isnan(empty.bounds).all()
