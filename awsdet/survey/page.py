@@ -16,7 +16,8 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 0 20px 60px; max-width: 1320px; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 26px; margin: 26px 0 2px; } h2 { font-size: 20px; margin: 46px 0 4px; }
+h1 { font-size: 26px; margin: 26px 0 2px; } h2 { font-size: 20px; margin: 46px 0 4px;
+  scroll-margin-top: 60px; }
 h3 { font-size: 16px; margin: 26px 0 2px; } p { margin: 4px 0 10px; max-width: 80ch; } a { color: var(--main); }
 .soft, figcaption, th, nav { color: var(--soft); } .warn { color: var(--warn); }
 .note { background: var(--card); border-left: 4px solid var(--main); padding: 8px 14px; margin: 10px 0; }
