@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from awsdet.data.coco.annotations import CLIP_TOLERANCE
 from awsdet.data.records.duplicates import SAME_OBJECT, paired_iou
 from awsdet.survey.choice import Section, Shown, spread
 
 WORST = 6  # images of each kind
 _LOW_IOU = 0.3  # of a box and the bounds of its mask
+_TOLERANCE = 1.0  # px by which a box may reach out of its image: tools round by as much
 _REACH = 0.1  # share of a side of the image by which a box without a mask reaches out if it is taken for x1, y1, x2, y2
 _AREA_FACTOR, _AREA_LEAST = 2, 20.0  # between area and mask; px that they differ by at least
 _THIN = 20  # long side / short side
@@ -74,10 +74,10 @@ def _facts(inspection):
     bounds = np.where(has_mask[:, None], np.clip(contents.mask_box, -1e9, 1e9), 0)
     mask_iou = np.where(has_mask, paired_iou(box, bounds), np.nan)
     corners = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1)  # x, y, width, height as if x1, y1, x2, y2
-    fits = (corners[:, 2:] > corners[:, :2]).all(axis=1) & (corners[:, 2:] <= size + CLIP_TOLERANCE).all(axis=1)
-    far = (box[:, 2:] - size > np.maximum(_REACH * size, CLIP_TOLERANCE)).any(axis=1)
+    fits = (corners[:, 2:] > corners[:, :2]).all(axis=1) & (corners[:, 2:] <= size + _TOLERANCE).all(axis=1)
+    far = (box[:, 2:] - size > np.maximum(_REACH * size, _TOLERANCE)).any(axis=1)
     better = np.where(has_mask, paired_iou(corners, bounds) > np.nan_to_num(mask_iou), far)
-    return _Facts(size, reach, mask_iou, fits & better & (reach > CLIP_TOLERANCE))
+    return _Facts(size, reach, mask_iou, fits & better & (reach > _TOLERANCE))
 
 
 # Each of these takes (Contents, _Facts, Manifest). It returns how bad each annotation is, [A] (0: not at all), and a
@@ -106,7 +106,7 @@ def _empty_mask(contents, facts, _):
 
 
 def _clipped(contents, facts, _):
-    out = (facts.reach > CLIP_TOLERANCE) & ~facts.flipped & contents.is_trainable.astype(bool)
+    out = (facts.reach > _TOLERANCE) & ~facts.flipped & contents.is_trainable.astype(bool)
     return out * facts.reach, lambda i: f"reaches {facts.reach[i]:.0f} px out of the image"
 
 
