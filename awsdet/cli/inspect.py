@@ -35,6 +35,8 @@ def run(flag_values, overrides):
     """Prints a report per split, and writes the pages. Returns the exit code. Raises UserError if a split is broken."""
     if not flag_values.records:
         raise UserError("--records is missing (see awsdet inspect --help)")
+    if flag_values["seed"].present and not flag_values.draw:
+        raise UserError("--seed chooses the images of the web pages; give --draw=FOLDER, too")
     config = _config(flag_values.config, overrides)
     import tensorflow as tf
 

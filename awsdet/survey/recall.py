@@ -1,7 +1,7 @@
 """Anchors' recall: how many objects have an anchor that fits them, at the size that images get in training.
 
-An object without a good anchor is not learnt by the RPN (or by RetinaNet), whatever else is right. All of this is known
-before training, so a user can choose sizes and anchors in time.
+The RPN (or RetinaNet) is not trained to find an object without a good anchor, whatever else is right. All of this is
+known before training, so a user can choose sizes and anchors in time.
 
 Symbols: G objects to train on, crowds not among them.
 """
@@ -110,7 +110,8 @@ def sentences(inspection, rules: AnchorRules, found: Cover) -> list:
     missed = 1 - found.share(rules.least_iou)
     if missed and rules.least_iou:
         text.append(
-            f"{percent(missed)} of the objects have no anchor with an IoU of {rules.least_iou:g}: they are not learnt."
+            f"{percent(missed)} of the objects have no anchor with an IoU of {rules.least_iou:g}, "
+            "so none is trained to find them."
         )
     return text + _advice(inspection, rules, found)
 

@@ -220,6 +220,11 @@ def test_mistakes_are_named_before_anything_is_read(odd_records, tmp_path, capsy
     assert captured.out == "" and not folder.exists()
 
 
+def test_a_seed_without_pages_is_not_dropped_in_silence(odd_records, capsys):
+    assert main(["inspect", f"--records={odd_records}", "--seed=3"]) == 2
+    assert "give --draw=FOLDER" in capsys.readouterr().err
+
+
 def test_folders_of_splits_have_safe_names_of_their_own():
     names = pages._folder_names(["train", "../up", "a b", "a/b", "猫", "犬", "Train", ".", ""])
     assert len({name.lower() for name in names}) == len(names)

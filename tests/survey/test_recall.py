@@ -107,7 +107,7 @@ def test_small_objects_are_called_small_and_the_advice_holds():
     inspection, rules = small_objects(side=7), rules_of()
     text = " ".join(recall.sentences(inspection, rules, recall.cover(inspection, rules)))
     assert "100 % of the objects are smaller than 16 px" in text and "0 % than 4 px" in text
-    assert re.search(r"\d+ % of the objects have no anchor with an IoU of 0.3: they are not learnt", text)
+    assert re.search(r"\d+ % of the objects have no anchor with an IoU of 0.3, so none is trained to find them", text)
     advised = re.search(r"--config\.(\S+) would give (.+?) of the objects an anchor with IoU 0.5", text)
     changed = rules_of(advised[1])
     assert percent(recall.cover(inspection, changed).share(0.5)) == advised[2]

@@ -28,6 +28,8 @@ def tiny(encoded):
     """
     image = Image.open(io.BytesIO(encoded))
     image.draft("L", _DRAFT)
+    if image.mode.startswith("I"):  # 16 bits, of which the reader of training takes the upper 8; Pillow would clip
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX))
 
 

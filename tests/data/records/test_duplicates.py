@@ -81,6 +81,14 @@ def test_many_equal_images_are_one_group():
     assert [len(group) for group in found] == [1000]
 
 
+def test_deep_images_are_not_all_white():
+    deep = (np.arange(90 * 120).reshape(90, 120) * 6).astype(np.uint16)
+    grey = fingerprints.tiny(encoded(Image.fromarray(deep), "PNG"))
+    assert grey.min() < 40 and grey.max() > 200
+    other = fingerprints.tiny(encoded(Image.fromarray(deep[::-1].copy()), "PNG"))
+    assert duplicates.similar_images(np.stack([grey, other])) == []
+
+
 def test_equal_bytes():
     digests = [b"a", b"b", b"a", b"c", b"b", b"a"]
     assert [group.tolist() for group in duplicates.equal_images(digests)] == [[0, 2, 5], [1, 4]]
