@@ -30,6 +30,7 @@ FLOORS = {
     "awsdet.evaluation": 6,
     "awsdet.launch": 6,
     "awsdet.sagemaker": 6,
+    "awsdet.survey": 6,
     "awsdet.training": 6,
     "awsdet.cli": 7,
 }
@@ -215,7 +216,7 @@ def test_only_the_config_folder_knows_ml_collections():
 CONFIG_WORDS = {"config", "settings", "data_config", "model_config", "rule"}
 # Everything below the training loop, but for the builders, which turn a config into values.
 WITHOUT_CONFIG = tuple(
-    f"awsdet.{name}" for name in ("ops", "detection", "data", "weights", "models", "inference", "evaluation")
+    f"awsdet.{name}" for name in ("ops", "detection", "data", "weights", "models", "inference", "evaluation", "survey")
 )
 
 

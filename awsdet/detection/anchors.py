@@ -50,10 +50,11 @@ class Anchors:
         return self._of_sizes(_sizes(pyramid), strides, image_size, **rules)
 
     def _of_sizes(self, sizes, strides, image_size, **rules):
-        shapes = [self._shapes(stride) for stride in strides]
+        shapes = [self.shapes(stride) for stride in strides]
         return anchors(tf.stack(sizes), image_size, strides=strides, shapes=shapes, **rules)
 
-    def _shapes(self, stride):
+    def shapes(self, stride):
+        """The A anchors at a cell, from their centre: tuples x1, y1, x2, y2 in px."""
         shapes = []
         for ratio in self.ratios:
             for scale in self.scales:

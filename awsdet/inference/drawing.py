@@ -5,30 +5,38 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco_mask
 
 from awsdet.data.coco.images import as_array
 from awsdet.detection.results import Found
+from awsdet.inference.fonts import font_for
 
 _MASK_OPACITY = 0.45
 _BACKGROUND = (255, 255, 255)
+# Kind of an outline -> lengths of its dashes and gaps, in widths of the line.
+_DASHES = {"dashed": (5, 3), "dotted": (1, 2)}
 
 
 class DrawnObject(NamedTuple):
     """One object to draw, in pixels of its image."""
 
     box: tuple  # x1, y1, x2, y2
-    label: str
+    label: str  # empty: none
     class_index: int  # decides the colour
     mask: dict | None = None  # COCO RLE of the image's size
+    outline: str = "solid"  # or dashed, dotted
+    short: str = ""  # a label of Latin letters, if no font has those of `label`; empty: the number of the class
 
 
 def detected_objects(found, class_names, score_threshold=0.0):
     """The DrawnObjects of a `detection.results.Found`, each labelled with its class and score."""
     masks = found.masks or [None] * len(found.boxes)
     return [
-        DrawnObject(tuple(box), f"{class_names[label]} {score:.2f}", int(label), mask)
+        DrawnObject(
+            tuple(box), f"{class_names[label]} {score:.2f}", int(label), mask, short=f"class {label} {score:.2f}"
+        )
         for box, score, label, mask in zip(found.boxes.tolist(), found.scores, found.classes, masks)
         if score >= score_threshold
     ]
@@ -82,10 +90,11 @@ def draw_objects(image, objects, scale=1.0):
     canvas = ImageDraw.Draw(picture)
     line = max(2, round(max(size) / 400))
     for item in objects:
-        canvas.rectangle(_scaled_box(item.box, scale, size), outline=class_color(item.class_index), width=line)
-    font = ImageFont.load_default(size=min(20, max(11, max(size) / 45)))
+        _outline(canvas, _scaled_box(item.box, scale, size), class_color(item.class_index), line, item.outline)
+    letters = min(20, max(11, max(size) / 45))
     for item in objects:
-        _write_label(canvas, item, _scaled_box(item.box, scale, size), size, font)
+        if item.label:
+            _write_label(canvas, item, _scaled_box(item.box, scale, size), size, letters)
     return picture
 
 
@@ -131,13 +140,44 @@ def _scaled_box(box, scale, size):
     return x1, y1, x2, y2
 
 
-def _write_label(canvas, item, box, size, font):
+def _outline(canvas, box, color, line, kind):
+    """Draws the outline of a box, `line` px wide, inside it; kind: solid, dashed or dotted."""
+    if kind == "solid":
+        canvas.rectangle(box, outline=color, width=line)
+        return
+    dash, gap = (line * length for length in _DASHES[kind])
+    x1, y1, x2, y2 = box
+    for x in range(x1, x2 + 1, dash + gap):
+        for top in (y1, max(y1, y2 - line + 1)):
+            canvas.rectangle((x, top, min(x + dash - 1, x2), min(top + line - 1, y2)), fill=color)
+    for y in range(y1, y2 + 1, dash + gap):
+        for left in (x1, max(x1, x2 - line + 1)):
+            canvas.rectangle((left, y, min(left + line - 1, x2), min(y + dash - 1, y2)), fill=color)
+
+
+def _readable(item, letters):
+    """(text, font) of a label: what there is a font for."""
+    font = font_for(item.label, letters)
+    if font is not None:
+        return item.label, font
+    short = item.short or f"class {item.class_index}"
+    logging.log_first_n(
+        logging.WARNING,
+        "no font of this system has the letters of %s, so pictures show class numbers; fonts-noto-cjk has most",
+        1,
+        item.label,
+    )
+    return short, ImageFont.load_default(size=round(letters))
+
+
+def _write_label(canvas, item, box, size, letters):
     """Writes the label in a field of the class's colour, above the box or, if there is no room, inside its top."""
-    left, top, right, bottom = canvas.textbbox((0, 0), item.label, font=font)
+    text, font = _readable(item, letters)
+    left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
     width, height = right - left + 4, bottom - top + 4
     x = max(0, min(box[0], size[0] - width))
     y = box[1] - height if box[1] >= height else box[1]
     color = class_color(item.class_index)
     canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
     dark = (299 * color[0] + 587 * color[1] + 114 * color[2]) / 1000 < 140
-    canvas.text((x + 2 - left, y + 2 - top), item.label, fill=(255, 255, 255) if dark else (0, 0, 0), font=font)
+    canvas.text((x + 2 - left, y + 2 - top), text, fill=(255, 255, 255) if dark else (0, 0, 0), font=font)

@@ -83,7 +83,7 @@ def test_detected_objects_by_score():
     )
     assert [o.label for o in detected_objects(found, ["cat", "dog"])] == ["dog 0.88", "cat 0.30"]
     objects = detected_objects(found, ["cat", "dog"], 0.5)
-    assert objects == [DrawnObject((1, 2, 3, 4), "dog 0.88", 1, None)]
+    assert objects == [DrawnObject((1, 2, 3, 4), "dog 0.88", 1, None, short="class 1 0.88")]
 
 
 def test_side_by_side_of_different_shapes():

@@ -302,6 +302,16 @@ def _object_keys(features):
     return list(zip(labels or [None] * count, texts or [None] * count))
 
 
+def bitmaps(features):
+    """The masks of a record, bool [height, width] each; none if it has none."""
+    return [_bitmap(png) for png in features["image/object/mask"].bytes_list.value]
+
+
 def _mask_counts(png):
-    """Run lengths (column-major, zeros first) of a PNG mask; every value other than 0 belongs to the object."""
-    return run_lengths(np.asarray(Image.open(io.BytesIO(png))) != 0)
+    """Run lengths (column-major, zeros first) of a PNG mask."""
+    return run_lengths(_bitmap(png))
+
+
+def _bitmap(png):
+    """A PNG mask as bool [height, width]; every value other than 0 belongs to the object."""
+    return np.asarray(Image.open(io.BytesIO(png))) != 0

@@ -22,7 +22,7 @@ from awsdet.data.records.manifest import (
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_folder
 
-__all__ = ["Manifest", "read_examples", "read_ground_truth", "read_manifest"]
+__all__ = ["Manifest", "read_example", "read_examples", "read_ground_truth", "read_manifest"]
 
 
 def read_manifest(records_dir, split):
@@ -53,14 +53,24 @@ def read_examples(manifest):
     """Yields the `tf.train.Example` of every record, in the manifest's order. Raises UserError for a broken one."""
     for number, shard in enumerate(manifest.shards):
         path = manifest.directory / shard.file
-        rows = np.flatnonzero(manifest.shard == number)
         with open(path, "rb") as file:
-            for row in rows:
-                file.seek(int(manifest.offset[row]) + HEADER)
-                try:
-                    yield tf.train.Example.FromString(file.read(int(manifest.length[row])))
-                except Exception as error:  # protobuf's DecodeError has no public home
-                    raise UserError(f"shard {path} is broken: {error}; run awsdet convert again") from None
+            for row in np.flatnonzero(manifest.shard == number):
+                yield _read(file, path, manifest, row)
+
+
+def read_example(manifest, row):
+    """The `tf.train.Example` of one record, entry `row` of the manifest's arrays. Raises UserError for a broken one."""
+    path = manifest.directory / manifest.shards[manifest.shard[row]].file
+    with open(path, "rb") as file:
+        return _read(file, path, manifest, row)
+
+
+def _read(file, path, manifest, row):
+    file.seek(int(manifest.offset[row]) + HEADER)
+    try:
+        return tf.train.Example.FromString(file.read(int(manifest.length[row])))
+    except Exception as error:  # protobuf's DecodeError has no public home
+        raise UserError(f"shard {path} is broken: {error}; run awsdet convert again") from None
 
 
 def read_ground_truth(manifest):
@@ -76,13 +86,19 @@ def read_ground_truth(manifest):
         image_id, height, width = (int(getattr(manifest, key)[row]) for key in ("image_id", "height", "width"))
         name = os.fsdecode(b"".join(features["image/filename"].bytes_list.value[:1]))
         images.append({"id": image_id, "file_name": name, "height": height, "width": width})
-        if manifest.layout == AWSDET:
-            objects = sorted(examples.decode_annotations(features), key=lambda a: a.order)
-        else:
-            objects = foreign.decode_annotations(features, height, width, manifest, first_id=len(annotations) + 1)
+        objects = record_annotations(features, manifest, row, first_id=len(annotations) + 1)
+        objects = sorted(objects, key=lambda a: a.order)
         annotations += [_coco_annotation(a, image_id, height, width, manifest.category_ids) for a in objects]
     categories = [{"id": number, "name": name} for number, name in zip(manifest.category_ids, manifest.class_names)]
     return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def record_annotations(features, manifest, row, first_id=1):
+    """The Annotations of record `row` in its own order. first_id: ids count up from it if the records have none."""
+    if manifest.layout == AWSDET:
+        return examples.decode_annotations(features)
+    size = int(manifest.height[row]), int(manifest.width[row])
+    return foreign.decode_annotations(features, *size, manifest, first_id=first_id)
 
 
 def _coco_annotation(annotation, image_id, height, width, category_ids):

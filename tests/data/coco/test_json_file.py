@@ -28,7 +28,8 @@ def read(tmp_path, data):
         TEXT.encode("utf-16-be"),
         TEXT.encode("utf-32"),
         gzip.compress(TEXT.encode(), mtime=0),
-        gzip.compress(TEXT.encode("utf-8-sig"), mtime=0) + gzip.compress(b"\n", mtime=0),  # two members, as pigz may write
+        gzip.compress(TEXT.encode("utf-8-sig"), mtime=0)
+        + gzip.compress(b"\n", mtime=0),  # two members, as pigz may write
         b"\r\n " + TEXT.encode() + b"\n\n",
     ],
 )

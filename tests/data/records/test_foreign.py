@@ -11,6 +11,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from awsdet import config
+from awsdet.cli.main import main
 from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset, train_dataset
 from awsdet.data.records.inspection import inspect
@@ -211,6 +212,20 @@ def test_formats_that_the_reader_does_not_decode_are_refused_at_the_index(shapes
         writer.write(example(COCO(), image, picture).SerializeToString())
     with pytest.raises(UserError, match=r"record 0 \(a\.bmp\) is of the format BMP.*JPEG and PNG only"):
         read_manifest(folder, "val")
+
+
+def test_pages_show_the_records_of_others_with_their_masks(api_records, shapes_records, tmp_path, capsys):
+    (found,), (own,) = inspect(api_records, "train", look=True), inspect(shapes_records, "train", look=True)
+    assert sorted(found.images.digest) == sorted(own.images.digest) and found.images.grey.shape == (41, 9, 9)
+    assert (found.contents.mask == "PNG").all() and len(found.contents.id) == len(own.contents.id)
+    boxes = (np.sort(one.contents.box, axis=0) for one in (found, own))
+    np.testing.assert_allclose(*boxes, atol=0.01)
+    assert found.contents.mask_area.sum() == pytest.approx(own.contents.mask_area.sum(), rel=0.02)
+    assert np.isnan(inspect(api_records, "train")[0].contents.mask_area).all()
+    assert main(["inspect", f"--records={api_records}", "--split=train", f"--draw={tmp_path / 'pages'}"]) == 0
+    page = (tmp_path / "pages" / "train" / "index.html").read_text()
+    assert page.count("<img") > 20 and "Nothing was found." in page
+    capsys.readouterr()
 
 
 def test_incomplete_and_broken_sets_are_named(shapes_set, tmp_path):

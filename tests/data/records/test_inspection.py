@@ -1,10 +1,16 @@
+import hashlib
+import io
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
 
 from awsdet.cli.main import main
+from awsdet.data.records import fingerprints
 from awsdet.data.records.inspection import inspect, report
-from awsdet.data.records.read import read_ground_truth, read_manifest
+from awsdet.data.records.read import read_example, read_ground_truth, read_manifest
 from awsdet.runtime.errors import UserError
 
 
@@ -33,6 +39,51 @@ def test_contents_count_rows_of_each_kind(records):
     assert (contents.mask == "RLE").sum() == sum(isinstance(a["segmentation"], dict) for a in annotations)
     assert contents.area.sum() == pytest.approx(sum(a["area"] for a in annotations))
     assert contents.is_trainable.sum() == inspection.manifest.num_objects.sum()
+
+
+def test_boxes_and_masks_are_those_of_the_annotations(records):
+    (inspection,) = inspect(records, "train")
+    contents, manifest = inspection.contents, inspection.manifest
+    places = {number: place for place, number in enumerate(contents.id.tolist())}
+    for annotation in read_ground_truth(manifest)["annotations"]:
+        place = places.pop(annotation["id"])
+        x, y, width, height = annotation["bbox"]
+        assert contents.box[place].tolist() == [x, y, x + width, y + height]
+        assert manifest.image_id[contents.row[place]] == annotation["image_id"]
+        mask = coco_mask.merge(_rles(annotation, manifest, contents.row[place]))
+        area, bounds = coco_mask.area(mask), coco_mask.toBbox(mask)
+        assert contents.mask_area[place] == pytest.approx(area, rel=0.15, abs=8)  # of a polygon: not by pixels
+        low, high = contents.mask_box[place, :2], contents.mask_box[place, 2:]
+        np.testing.assert_allclose(np.concatenate([low, high - low]), bounds, atol=3)
+    assert not places
+
+
+def _rles(annotation, manifest, row):
+    size = int(manifest.height[row]), int(manifest.width[row])
+    found = coco_mask.frPyObjects(annotation["segmentation"], *size)
+    return found if isinstance(found, list) else [found]
+
+
+def test_looking_at_images_gives_each_its_digest_and_a_tiny_version(records):
+    (inspection,) = inspect(records, "train", look=True)
+    images = inspection.images
+    assert images.row.tolist() == list(range(41)) and images.grey.shape == (41, 9, 9)
+    assert len(set(images.digest)) == 41 and {len(digest) for digest in images.digest} == {32}
+    example = read_example(inspection.manifest, 7).features.feature
+    assert hashlib.sha256(example["image/encoded"].bytes_list.value[0]).digest() == images.digest[7]
+    decoded = Image.open(io.BytesIO(example["image/encoded"].bytes_list.value[0])).convert("L")
+    assert images.grey[7].mean() == pytest.approx(np.asarray(decoded).mean(), abs=2)
+    assert inspect(records, "train")[0].images.grey is None
+
+
+def test_an_image_that_cannot_be_decoded_is_a_fault_when_images_are_looked_at(records, monkeypatch):
+    monkeypatch.setattr(fingerprints, "tiny", broken_image)
+    faults = inspect(records, "val", look=True)[0].faults
+    assert len(faults) == 2 and "is not fully readable: the image with id" in faults[0] and "cut off" in faults[0]
+
+
+def broken_image(encoded):
+    raise OSError("cut off")
 
 
 def damage_byte(path):

@@ -1,0 +1,1 @@
+"""What is in a data set, as web pages to look at before training: pictures, histograms, anchors' recall, duplicates."""
