@@ -16,11 +16,13 @@ import shutil
 import signal
 import threading
 from concurrent.futures.process import BrokenProcessPool
+from typing import NamedTuple
 
 import numpy as np
 
-from awsdet.data.coco.annotations import read_coco
+from awsdet.data.coco.annotations import CocoFile, read_coco
 from awsdet.data.coco.anomalies import KINDS, Anomalies
+from awsdet.data.records.holdout import check_whole, source_of
 from awsdet.data.records.manifest import (
     AWSDET,
     FORMAT,
@@ -48,9 +50,26 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
     MB of images each); workers: processes (0: one per core); strict: raise instead of leaving anything out. Raises
     UserError for inputs that cannot be used, if no image can be used, and for a full or read-only disk.
     """
-    if not re.fullmatch(r"[\w.-]+", split):
-        raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only")
-    images, output = pathlib.Path(images), pathlib.Path(output)
+    coco, found = read(annotations, images, [split], strict)
+    check_whole(output, split)
+    return write([Part(coco, split, {}, shards)], annotations, images, output, workers, strict, found)[0][0]
+
+
+class Part(NamedTuple):
+    """A split to write. holdout: how it was divided from the file; empty if it is all of it."""
+
+    coco: CocoFile
+    split: str
+    holdout: dict
+    shards: int
+
+
+def read(annotations, images, splits, strict):
+    """(CocoFile, Anomalies) of the annotation file. Raises UserError."""
+    for split in splits:
+        if not re.fullmatch(r"[\w.-]+", split):
+            raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only")
+    images = pathlib.Path(images)
     if not images.is_dir():
         raise UserError(f"image folder {images} {why_no_folder(images)}")
     found = Anomalies()
@@ -59,16 +78,33 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
         raise UserError(f"annotation file {annotations} lists no images")
     if strict:
         found.refuse_skips()
-    tasks = _plan(coco, images, output, split, shards)
+    return coco, found
+
+
+def write(parts, annotations, images, output, workers, strict, found):
+    """Writes the splits of some `Part`s of an annotation file. Returns [(Manifest, set of the classes with objects)].
+
+    `found`: Anomalies of the file, which the first manifest gets. Raises UserError.
+    """
+    images, output = pathlib.Path(images), pathlib.Path(output)
+    planned = [(part, _plan(part, images, output)) for part in parts]
+    written = []
     try:
         output.mkdir(parents=True, exist_ok=True)
-        states = _write_shards(tasks, output, split, workers, strict)
-        manifest = _finish(coco, annotations, images, output, split, states, found)
+        for part in parts:  # before any split changes: two splits that overlap must not stand side by side
+            before = source_of(output, part.split)
+            if part.holdout and (before.get("holdout"), before.get("sha256")) != (part.holdout, part.coco.sha256):
+                _forget_manifest(output, part.split, _known_states(output, part.split))
+        for part, tasks in planned:
+            states = _write_shards(tasks, output, part.split, workers, strict)
+            manifest = _finish(part, annotations, images, output, states, found)
+            if not manifest.num_images:
+                raise UserError(f"none of the {len(part.coco.images)} images can be used: {_first_refusal(found)}")
+            written.append((manifest, {c for state in states for c in state.get("classes", ())}))
+            found = Anomalies()
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
-    if not manifest.num_images:
-        raise UserError(f"none of the {len(coco.images)} images can be used: {_first_refusal(found)}")
-    return manifest
+    return written
 
 
 def _first_refusal(found):
@@ -76,12 +112,14 @@ def _first_refusal(found):
     return f"{KINDS[kind].text}, such as {found.examples[kind][0]}"
 
 
-def _plan(coco, images, output, split, count):
-    """The tasks of all shards: consecutive images, about as many in each."""
+def _plan(part, images, output):
+    """The tasks of all shards of a `Part`: consecutive images, about as many in each."""
+    coco, split, holdout, count = part
     stats = [_stat(images / entry.file_name) for entry in coco.images]
     count = count or round(sum(size for size, _ in stats) / SHARD_BYTES)
     count = min(max(count, 1), len(coco.images))
     common = [VERSION, coco.sha256, str(images.resolve()), count]
+    common += [holdout, [entry.id for entry in coco.images]] if holdout else []
     tasks = []
     for number, rows in enumerate(np.array_split(np.arange(len(coco.images)), count)):
         entries = [coco.images[row] for row in rows]
@@ -158,8 +196,10 @@ def _forget_manifest(output, split, known):
     (output / f"{split}{SUFFIX}").unlink(missing_ok=True)
 
 
-def _finish(coco, annotations, images, output, split, states, found):
+def _finish(part, annotations, images, output, states, found):
     """Writes the manifest, then removes what was needed only during the conversion. Returns the Manifest."""
+    coco, split, holdout, _ = part
+    source = {"annotations": str(annotations), "sha256": coco.sha256, "images": str(images)}
     for state in states:
         found.merge(Anomalies.from_json(state["anomalies"]))
     manifest = manifest_from_json(
@@ -169,15 +209,15 @@ def _finish(coco, annotations, images, output, split, states, found):
             "split": split,
             "layout": AWSDET,
             "classes": [{"name": n, "category_id": i} for n, i in zip(coco.class_names, coco.category_ids)],
-            "source": {"annotations": str(annotations), "sha256": coco.sha256, "images": str(images)},
+            "source": {**source, **({"holdout": holdout} if holdout else {})},
             "has_masks": any(state["has_masks"] for state in states),
             "anomalies": found.to_json(),
             "shards": states,
         },
     )
     if manifest.num_images:
-        kept = ("settings", "anomalies", "has_masks")
-        extra = [{key: state[key] for key in kept} for state in states]
+        kept = ("settings", "anomalies", "has_masks", "classes")
+        extra = [{key: state[key] for key in kept if key in state} for state in states]
         write_json(output / f"{split}{SUFFIX}", manifest_to_json(manifest, extra))
         folder = progress_folder(output, split)
         for stale in {path.stem for path in folder.glob("*.json")} - {state["file"] for state in states}:

@@ -37,7 +37,7 @@ def write_shard(task, count):
 
 def _write_records(task, path, count):
     """Writes the shard of a task to `path`. Returns its state."""
-    found, columns, has_masks = Anomalies(), {name: [] for name in COLUMNS}, False
+    found, columns, has_masks, seen = Anomalies(), {name: [] for name in COLUMNS}, False, set()
     classes = {number: c for c, number in enumerate(task.category_ids)}
     offset = 0
     with _writing(path) as writer:
@@ -48,6 +48,7 @@ def _write_records(task, path, count):
                 record = encode_example(entry, image, objects, task.class_names, task.category_ids)
                 writer.write(record)
                 trainable = [a for a in objects if a.trainable]
+                seen.update(a.class_index for a in trainable if not a.is_crowd)
                 has_masks |= any((a.polygons or a.counts) and not a.is_crowd for a in trainable)
                 row = (offset, len(record), entry.id, image.height, image.width, len(trainable))
                 for column, value in zip(columns.values(), row):
@@ -63,6 +64,7 @@ def _write_records(task, path, count):
         "sha256": file_digest(path),
         "settings": task.settings,
         "has_masks": has_masks,
+        "classes": sorted(seen),
         "anomalies": found.to_json(),
         "records": columns,
     }
