@@ -187,7 +187,7 @@ def _fit(run, batches, callbacks):
     while steps.step < steps.total:
         position = steps.mark.position
         run.detector.fit(
-            batches.from_position(position),
+            batches.from_position(position, steps.last_epoch),  # planned ahead, so not of epochs beyond max_steps
             initial_epoch=position.epoch,
             epochs=position.epoch + 1 if position.segments else steps.last_epoch,
             steps_per_epoch=steps.rest,
