@@ -252,7 +252,7 @@ class _Sides:
     def _fill_classes(self):
         """Moves photos to sides that have none of a class, the rarest classes first. Returns whether any was moved."""
         moved = False
-        for c, numbers in sorted(self._with.items(), key=lambda item: (len(item[1]), item[0])):
+        for c, numbers in sorted(self._with.items(), key=lambda item: (len(item[1]), str(item[0]))):
             if self._inside[c] in (0, len(numbers)):
                 number = self._next(numbers, into=self._inside[c] == 0)
                 if number is not None:
