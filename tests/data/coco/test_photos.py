@@ -79,12 +79,16 @@ def test_annotations_lie_on_their_objects(photo_set):
 
 
 def test_oddities_are_counted_by_the_conversion(tmp_path):
-    file = photos.generate(tmp_path / "set", images=20, image_size=96, oddities=True)
-    manifest = convert(file, tmp_path / "set" / "photos", tmp_path / "records", "all", workers=1)
-    found = manifest.anomalies.counts
-    for kind in ("image_missing", "image_unreadable", "box_degenerate", "annotation_of_unknown_category"):
-        assert found[kind] == 1, kind
-    assert found["polygon_short"] == found["annotation_id"] == 1
+    manifests = []
+    for oddities in (False, True):
+        file = photos.generate(tmp_path / "set", images=20, image_size=96, oddities=oddities)
+        manifests.append(convert(file, tmp_path / "set" / "photos", tmp_path / "records", "all", workers=1))
+    (plain, manifest), found = manifests, manifests[1].anomalies.counts
+    for kind in ("image_missing", "image_unreadable", "annotation_of_unknown_category", "annotation_id"):
+        assert found[kind] == 1 and kind not in plain.anomalies.counts, kind
+    of_box_and_polygon = {kind for kind in found if kind.startswith(("box", "polygon", "mask"))}
+    assert len(of_box_and_polygon - set(plain.anomalies.counts)) >= 2
+    assert plain.num_images == 20
     assert manifest.num_images == 19  # 20, one of them twice, without two
     content = json.loads(file.read_text())
     twin = next(entry for entry in content["images"] if "Copy" in entry["file_name"])["file_name"]

@@ -2,7 +2,6 @@
 
 import io
 import json
-import pathlib
 import random
 
 import numpy as np
@@ -10,7 +9,8 @@ import pytest
 from PIL import Image
 
 from awsdet.cli.main import main
-from awsdet.data.coco.annotations import CocoFile, ImageEntry
+from awsdet.data.coco.annotations import read_coco
+from awsdet.data.coco.anomalies import Anomalies
 from awsdet.data.records.convert import convert
 from awsdet.data.records.held_out import convert_held_out
 from awsdet.data.records.holdout import FOLDERS, Holdout, divide
@@ -18,18 +18,23 @@ from awsdet.data.records.manifest import progress_folder
 from awsdet.data.records.read import read_ground_truth, read_manifest
 from awsdet.runtime.errors import UserError
 
-NOWHERE = pathlib.Path("/nonexistent")
 CLASSES = 6
 
 
-def coco_of(names, classes_of, folder=None):
-    """A CocoFile of these file names; classes_of: function of a name that gives its category ids."""
-    entries = [ImageEntry(number, name, 20, 20) for number, name in enumerate(names, 1)]
-    annotations = {e.id: [{"id": 1, "category_id": c} for c in classes_of(e.file_name)] for e in entries}
-    for name in names if folder else ():
+def coco_of(names, classes_of, folder):
+    """A CocoFile of these file names, which exist; classes_of: function of a name that gives its category ids."""
+    images = [{"id": n, "file_name": name, "height": 20, "width": 20} for n, name in enumerate(names, 1)]
+    annotations = [{"image_id": i["id"], "category_id": c} for i in images for c in classes_of(i["file_name"])]
+    for number, annotation in enumerate(annotations, 1):
+        annotation.update(id=number, bbox=[1, 1, 9, 9])
+    categories = [{"id": c, "name": "abcdef"[c]} for c in range(CLASSES)]
+    for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)  # bytes of its own
-    return CocoFile(tuple("abcdef"), tuple(range(CLASSES)), entries, annotations, "")
+    (folder / "all.json").write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
+    return read_coco(folder / "all.json", Anomalies())
 
 
 def draws(name):
@@ -85,7 +90,7 @@ def test_a_class_of_one_image_is_trained_on(folder):
 def test_the_side_depends_on_seed_and_name_alone(folder):
     coco = coco_of(numbered(300), draws, folder)
     held = names_of(divide(coco, Holdout(0.1), folder).held_out)
-    turned = coco_of(numbered(300)[::-1], draws)
+    turned = coco_of(numbered(300)[::-1], draws, folder)
     assert names_of(divide(turned, Holdout(0.1), folder).held_out) == held
     more = coco_of(numbered(400), draws, folder)
     then = names_of(divide(more, Holdout(0.1), folder).held_out)
