@@ -10,6 +10,7 @@ from absl import flags
 
 from awsdet import config as config_module
 from awsdet.cli import arguments, main
+from awsdet.data.reader import plan
 from awsdet.inference import checkpoint
 from awsdet.models.builder import build
 from awsdet.training.checkpoint import Checkpoints
@@ -98,7 +99,8 @@ def test_the_recipe_for_a_cpu(tmp_path, monkeypatch, capsys):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
     made_train()
-    said = {}
+    said, planned, train_epoch = {}, [], plan.train_epoch
+    monkeypatch.setattr(plan, "train_epoch", lambda *args: planned.append(args[4]) or train_epoch(*args))
     for _, name, *rest in DRAWN[1:]:
         code = main.main([name, *rest, *TINY.get(name, [])])
         said[name] = capsys.readouterr()
@@ -113,6 +115,7 @@ def test_the_recipe_for_a_cpu(tmp_path, monkeypatch, capsys):
     assert evaluated == [-(-9 // per_epoch) * per_epoch, 18], (
         "at the end of the epoch with half of the run, and at the end"
     )
+    assert planned == list(range(-(-18 // per_epoch))), "no epoch is planned that max_steps does not reach"
     kept = {path.name for path in (run / "checkpoints").glob("step-*")}
     assert kept == {f"step-{step:08d}" for step in evaluated}
     assert any((run / "pictures").rglob("*.jpg"))
