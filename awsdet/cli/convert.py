@@ -1,6 +1,7 @@
 """Writes a COCO data set as TFRecords: shards and a manifest that training and evaluation read.
 
-To continue a conversion that was interrupted, give the same command again.
+With --holdout, the images of one file become two splits: one to train on, and one that is held out for evaluation. To
+continue a conversion that was interrupted, give the same command again.
 """
 
 from absl import flags
@@ -23,6 +24,18 @@ def define(flag_values):
         lower_bound=0,
     )
     flags.DEFINE_integer("workers", 0, "processes; 0: one per core", flag_values=flag_values, lower_bound=0)
+    flags.DEFINE_float(
+        "holdout",
+        None,
+        "share of the images to hold out of --split, as in 0.1; copies stay together, and each class is in both splits",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer(
+        "seed", None, "with --holdout: another number holds other images out; 1 if not given", flag_values=flag_values
+    )
+    flags.DEFINE_string(
+        "holdout_split", None, "with --holdout: name of the held-out split; val if not given", flag_values=flag_values
+    )
     define_max_megapixels(flag_values)
     flags.DEFINE_bool("strict", False, "fail instead of leaving anything out", flag_values=flag_values)
 
@@ -34,32 +47,61 @@ def run(flag_values, overrides):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet convert --help)")
     from awsdet.data.coco.opening import settle_pillow
-    from awsdet.data.records.convert import NothingToTrainOn, convert
     from awsdet.runtime import gpus
 
     settle_pillow()
     gpus.hide()  # images are decoded on the CPU
+    options = {name: flag_values[name].value for name in ("shards", "workers", "strict", "max_megapixels")}
+    places = [flag_values[name].value for name in ("annotations", "images", "output", "split")]
+    if flag_values.holdout is not None:
+        return _hold_out(flag_values, places, options)
+    for name in ("seed", "holdout_split"):
+        if flag_values[name].value is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} has no meaning without --holdout; leave it out, or add --holdout=0.1"
+            )
+    from awsdet.data.records.convert import NothingToTrainOn, convert
+
     try:
-        manifest = convert(
-            flag_values.annotations,
-            flag_values.images,
-            flag_values.output,
-            flag_values.split,
-            shards=flag_values.shards,
-            workers=flag_values.workers,
-            strict=flag_values.strict,
-            max_megapixels=flag_values.max_megapixels,
-        )
+        manifest = convert(*places, **options)
     except NothingToTrainOn as error:
         _print_anomalies(error.anomalies)
         raise
     _print_anomalies(manifest.anomalies)
-    megabytes = sum(shard.size for shard in manifest.shards) / 1e6
-    print(
-        f"{manifest.split}: {manifest.num_images} images, {manifest.num_objects.sum()} objects of "
-        f"{len(manifest.class_names)} classes in {len(manifest.shards)} shards ({megabytes:.1f} MB)"
-        f" -> {flag_values.output}; kept {manifest.annotations.kept:,} of {manifest.annotations.in_file:,} annotations"
-    )
+    _print_split(manifest, flag_values.output)
+    return 0
+
+
+def _hold_out(flag_values, places, options):
+    from awsdet.data.records.convert import NothingToTrainOn
+    from awsdet.data.records.held_out import convert_held_out
+    from awsdet.data.records.holdout import FOLDERS, Holdout
+
+    given = {"share": flag_values.holdout, "seed": flag_values.seed, "split": flag_values.holdout_split}
+    holdout = Holdout(**{name: value for name, value in given.items() if value is not None})
+    try:
+        done = convert_held_out(*places, holdout, **options)
+    except NothingToTrainOn as error:
+        _print_anomalies(error.anomalies)
+        raise
+    found = done.training.anomalies
+    found.merge(done.held_out.anomalies)
+    _print_anomalies(found)
+    for manifest in done[:2]:
+        _print_split(manifest, flag_values.output)
+    held, count = done.held_out.num_images, done.held_out.num_images + done.training.num_images
+    print(f"held out: {held} of {count} images ({100 * held / count:.1f} %), by name, seed {holdout.seed}")
+    if done.copies:
+        print(
+            f"kept on one side: {done.copies} image(s) that look like copies of another one (same name or same bytes)"
+        )
+    if done.patterns:
+        names = ", ".join(done.patterns[:3]) + (", …" if len(done.patterns) > 3 else "")
+        print(f"not taken for copies: files whose name is in more than {FOLDERS} folders ({names})")
+    for manifest, missing in zip(done[:2], done.absent):
+        if missing:
+            cure = "too few images show them" if manifest is done.held_out else "another --seed may change that"
+            print(f"{manifest.split} has no object of {', '.join(missing)}: {cure}")
     return 0
 
 
@@ -67,3 +109,12 @@ def _print_anomalies(anomalies):
     table = anomalies.table()
     if table:
         print(f"Found in the annotations and images:\n{table}")
+
+
+def _print_split(manifest, output):
+    megabytes = sum(shard.size for shard in manifest.shards) / 1e6
+    print(
+        f"{manifest.split}: {manifest.num_images} images, {manifest.num_objects.sum()} objects of "
+        f"{len(manifest.class_names)} classes in {len(manifest.shards)} shards ({megabytes:.1f} MB) -> {output}; "
+        f"kept {manifest.annotations.kept:,} of {manifest.annotations.in_file:,} annotations"
+    )

@@ -254,4 +254,7 @@ def _check_command(plan):
         return 1
     if answer.code:
         show(answer.err.strip(), True)
+    for line in answer.out.splitlines():
+        if line.startswith("weights "):  # what would be fetched, and from where
+            show(f"awsdet launch: {line}", False)
     return answer.code

@@ -24,7 +24,7 @@ from awsdet.runtime.errors import UserError
 COMMANDS = {
     "convert": "COCO annotations and images to TFRecords",
     "inspect": "verify records and show what is in them",
-    "shapes": "generate the built-in data set of geometric shapes",
+    "shapes": "generate a built-in data set: geometric shapes, or photos of things",
     "train": "train a detector",
     "evaluate": "COCO metrics of a checkpoint",
     "predict": "detect objects in images or folders",

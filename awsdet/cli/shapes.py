@@ -1,20 +1,52 @@
-"""Generates the built-in data set: overlapping geometric shapes in COCO format, with a held-out split.
+"""Generates a built-in data set in COCO format.
 
-The images go to OUTPUT/images/train and OUTPUT/images/val, the annotations to OUTPUT/annotations/instances_train.json
-and instances_val.json.
+With --style=shapes: overlapping geometric shapes with a held-out split. The images go to OUTPUT/images/train and
+OUTPUT/images/val, the annotations to OUTPUT/annotations/instances_train.json and instances_val.json.
+
+With --style=photos: a set like somebody's own photos, with one annotation file. The images go to OUTPUT/photos, the
+annotations to OUTPUT/photos.json.
 """
 
 from absl import flags
 
 from awsdet.runtime.errors import UserError
 
+# Flag -> its value if it is not given. Those of the other style are refused.
+_OWN = {"shapes": {"train_images": 1000, "val_images": 200}, "photos": {"images": 300, "oddities": False}}
+_IMAGE_SIZE = {"shapes": 128, "photos": 256}
+
 
 def define(flag_values):
     """Adds the flags of `awsdet shapes`."""
     flags.DEFINE_string("output", None, "folder to write the data set to", flag_values=flag_values)
-    flags.DEFINE_integer("train_images", 1000, "number of training images", flag_values=flag_values, lower_bound=1)
-    flags.DEFINE_integer("val_images", 200, "number of held-out images", flag_values=flag_values, lower_bound=1)
-    flags.DEFINE_integer("image_size", 128, "long side of an image, px", flag_values=flag_values, lower_bound=64)
+    flags.DEFINE_enum("style", "shapes", list(_OWN), "shapes, or photos of things", flag_values=flag_values)
+    flags.DEFINE_integer(
+        "train_images",
+        None,
+        "shapes: number of training images; 1000 if not given",
+        flag_values=flag_values,
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "val_images",
+        None,
+        "shapes: number of held-out images; 200 if not given",
+        flag_values=flag_values,
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "images", None, "photos: their number; 300 if not given", flag_values=flag_values, lower_bound=8
+    )
+    flags.DEFINE_bool(
+        "oddities", None, "photos: add faults as real sets have, such as a missing file", flag_values=flag_values
+    )
+    flags.DEFINE_integer(
+        "image_size",
+        None,
+        "long side of an image, px; 128 if not given, and 256 for photos, of which it is the longest",
+        flag_values=flag_values,
+        lower_bound=64,
+    )
     flags.DEFINE_integer("seed", 1, "the same seed gives the same bytes", flag_values=flag_values, lower_bound=0)
 
 
@@ -23,14 +55,21 @@ def run(flag_values, overrides):
     del overrides
     if not flag_values.output:
         raise UserError("--output is missing (see awsdet shapes --help)")
+    style = flag_values.style
+    options = {"image_size": _IMAGE_SIZE[style], **_OWN[style]}
+    for name in {name for flags_of in _OWN.values() for name in flags_of} | {"image_size"}:
+        value = flag_values[name].value
+        if value is not None and name not in options:
+            raise UserError(f"--{name.replace('_', '-')} has no meaning for --style={style}; leave it out")
+        options.update({name: value} if value is not None else {})
+    if style == "photos":
+        from awsdet.data.coco import photos
+
+        file = photos.generate(flag_values.output, seed=flag_values.seed, **options)
+        print(f"{options['images']} photos -> {file.parent / 'photos'}, their annotations -> {file}")
+        return 0
     from awsdet.data.coco import shapes
 
-    shapes.generate(
-        flag_values.output,
-        train_images=flag_values.train_images,
-        val_images=flag_values.val_images,
-        image_size=flag_values.image_size,
-        seed=flag_values.seed,
-    )
-    print(f"{flag_values.train_images} images to train on, {flag_values.val_images} held out -> {flag_values.output}")
+    shapes.generate(flag_values.output, seed=flag_values.seed, **options)
+    print(f"{options['train_images']} images to train on, {options['val_images']} held out -> {flag_values.output}")
     return 0

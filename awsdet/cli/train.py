@@ -97,5 +97,8 @@ def _check_weights(detector, value):
         take_weights(detector, value)
         return
     cache = Cache.from_environment()
-    download.probe(entry, cache)
-    print(f"weights {entry.name} are not in {cache.folder}; rank 0 fetches them from {download.address(entry, cache)}")
+    size = download.probe(entry, cache)
+    megabytes = "of unknown size" if size is None else f"{size / 1e6:.1f} MB"
+    print(
+        f"weights {entry.name} will be fetched from {download.address(entry, cache)}, {megabytes}, into {cache.folder}"
+    )

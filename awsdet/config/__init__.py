@@ -13,6 +13,7 @@ from awsdet.config.families import (
     mask_scoring_rcnn,
     retinanet,
 )
+from awsdet.config.fine_tuning import fine_tune
 from awsdet.config.frozen import frozen_at_random
 from awsdet.config.loading import apply_override, from_json, load, to_json
 
@@ -21,6 +22,7 @@ __all__ = [
     "cascade_mask_rcnn",
     "cascade_rcnn",
     "faster_rcnn",
+    "fine_tune",
     "from_json",
     "frozen_at_random",
     "load",

@@ -226,6 +226,8 @@ def schedule():
             "warmup_steps": 500,
             "warmup_ratio": 0.001,
             "decay_epochs": (8, 11),
+            # Instead of decay_epochs: shares of the whole run after which the rate decays, as in 0.67,0.92. 0: off.
+            "decay_shares": (0.0,),
             "decay_factor": 0.1,
             "final_ratio": 0.0,  # cosine: share of the peak learning rate that is left at the end
         }
@@ -253,6 +255,9 @@ def train():
             "keep_last": 3,
             "keep_best": True,
             "evaluate_every_epochs": 1,  # 0: never
+            # How many evaluations there are at most, evenly spread over the run, each with a checkpoint; for many short
+            # epochs. 0: no limit, and a checkpoint after each epoch.
+            "max_evaluations": 0,
             "log_every_steps": 50,
             "log_metrics": False,  # show accuracies and the like in the log too; metrics.jsonl always has them
             "tensorboard": True,

@@ -27,9 +27,8 @@ class RecordBatches:
         """How many steps an epoch has if a step has `images` images over all ranks."""
         return steps_left(self._manifest, self._options, self._config.seed, Position(), images)
 
-    def from_position(self, position):
-        """The batches from a Position on: the rest of its epoch if that has begun, otherwise all epochs left."""
-        last = self._config.train.epochs
+    def from_position(self, position, last):
+        """The batches from a Position on: the rest of its epoch if that has begun, otherwise all up to epoch `last`."""
         return train_dataset(
             self._manifest,
             self._options,
@@ -85,8 +84,9 @@ class DatasetBatches:
         del images
         return self.per_epoch
 
-    def from_position(self, position):
-        """See RecordBatches. An epoch that has begun goes on after the batches that were already used."""
+    def from_position(self, position, last):
+        """See RecordBatches; no epoch is the last. One that has begun goes on after the batches that were used."""
+        del last
         within = self.per_epoch - self.left(position)
         return self._dataset.skip(within) if within else self._dataset.repeat()
 

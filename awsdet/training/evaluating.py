@@ -12,6 +12,8 @@ from awsdet.training.optimizer import averaged_weights
 class Evaluating(tf.keras.callbacks.Callback):
     """Evaluates every train.evaluate_every_epochs epochs and at the end of the run, and keeps the best checkpoint.
 
+    With train.max_evaluations, only in so many of these epochs, which are evenly spread.
+
     All ranks call its methods. Callbacks that come after it find the COCO metrics in the logs of the epoch.
 
     Args:
@@ -34,8 +36,11 @@ class Evaluating(tf.keras.callbacks.Callback):
 
     def due(self):
         """Whether there is to be an evaluation at the present step."""
-        steps, every = self._run.steps, self._run.config.train.evaluate_every_epochs
+        steps, train = self._run.steps, self._run.config.train
+        every = train.evaluate_every_epochs
         if not every or not steps.at_epoch_end:
+            return False
+        if train.max_evaluations and not steps.at_share(train.max_evaluations):
             return False
         return steps.step == steps.total or (steps.step > 0 and steps.epoch % every == 0)
 

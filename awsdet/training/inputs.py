@@ -105,7 +105,10 @@ def _evaluation_records(config, train_manifest):
     try:
         manifest = read_manifest(data.eval_records or data.train_records, data.eval_split)
     except UserError as error:
-        raise UserError(f"{error} (to train without evaluation: --config.train.evaluate_every_epochs=0)") from error
+        raise UserError(
+            f"{error} (to hold images out of {data.train_split}: awsdet convert --holdout=0.1; to train without "
+            "evaluation: --config.train.evaluate_every_epochs=0)"
+        ) from error
     if train_manifest:
         train_manifest, manifest = united(train_manifest, manifest)
     for kind in ("class_names", "category_ids") if train_manifest else ():

@@ -24,6 +24,7 @@ from awsdet.training.failure import explain
 from awsdet.training.gpu_start import check_gpu
 from awsdet.training.inputs import prepare
 from awsdet.training.logs import Bar, Log
+from awsdet.training.pretrained import Stopped
 from awsdet.training.saving import Saving
 from awsdet.training.starting import Parts, begin, find_origin, start_from_weights
 from awsdet.training.stop import StopFlag, StopTogether
@@ -57,9 +58,13 @@ def train(config, output, world=None, resume=False, callbacks=(), dataset=None, 
     """
     parts = Parts(config, world or World(), resume, dataset)
     with StopFlag() as flag:
+        parts.told = flag.is_set
         try:
             _prepare(parts, output, class_names)
             return parts.world.run(lambda: _in_world(parts, tuple(callbacks), flag))
+        except Stopped:
+            logging.info("stopped by SIGTERM before training began; the same command starts it")
+            return Outcome(0, None)
         except LeftOut as left:
             logging.warning("%s; the others go on", left)
             return Outcome(0, None)
@@ -197,7 +202,7 @@ def _fit(run, batches, callbacks):
     while steps.step < steps.total:
         position = steps.mark.position
         run.detector.fit(
-            batches.from_position(position),
+            batches.from_position(position, steps.last_epoch),  # planned ahead, so not of epochs beyond max_steps
             initial_epoch=position.epoch,
             epochs=position.epoch + 1 if position.segments else steps.last_epoch,
             steps_per_epoch=steps.rest,

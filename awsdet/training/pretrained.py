@@ -5,6 +5,7 @@ that nobody is stalled. Only rank 0 reads weights; the others get theirs from it
 """
 
 import threading
+from collections.abc import Callable
 
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.together import described
@@ -15,20 +16,27 @@ from awsdet.weights.cache import Cache
 _WORD_SECONDS = 1.0  # between two exchanges
 
 
-def fetch_on_chief(world: World, value: str) -> None:
+class Stopped(Exception):
+    """A rank was told to stop, for example by SIGTERM, before the weights were there. Raised on all ranks."""
+
+
+def fetch_on_chief(world: World, value: str, told: Callable[[], bool] = lambda: False) -> None:
     """Fetches the file of the pretrained weights that `value` names, on rank 0, if it is not there. All ranks call it.
 
-    Does nothing for a path. Raises UserError, on all ranks.
+    Does nothing for a path. `told`: whether this process was told to stop. Raises UserError or Stopped, on all ranks.
     """
     fetching = _Fetching(value) if world.is_chief else None
     try:
         while True:
-            done, failure = world.broadcast_object(fetching.wait(_WORD_SECONDS) if fetching else None)
+            words = world.gather_objects((told(), fetching.wait(_WORD_SECONDS) if fetching else None))
+            done, failure = words[0][1]
             if failure is not None:
                 by_user, text = failure
                 raise UserError(text) if by_user else RuntimeError(f"rank 0 failed: {text}")
             if done:
                 return
+            if any(stop for stop, _ in words):
+                raise Stopped
     finally:
         if fetching is not None:
             fetching.cancel()

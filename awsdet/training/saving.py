@@ -10,6 +10,8 @@ from awsdet.training.run_folder import versions
 class Saving(tf.keras.callbacks.Callback):
     """Saves at the end of each epoch and every train.checkpoint_every_steps steps. All ranks call its methods.
 
+    With train.max_evaluations, only at the end of the epochs that may be evaluated: other epochs may last a second.
+
     Args:
         run: Run.
         saved: (step, path) of the checkpoint that the run goes on from, or None.
@@ -34,8 +36,9 @@ class Saving(tf.keras.callbacks.Callback):
 
     def due(self):
         """Whether there is to be a checkpoint of the present step."""
-        steps, every = self._run.steps, self._run.config.train.checkpoint_every_steps
-        return steps.at_epoch_end or (every > 0 and steps.step % every == 0)
+        steps, train = self._run.steps, self._run.config.train
+        every, most = train.checkpoint_every_steps, train.max_evaluations
+        return (steps.at_share(most) if most else steps.at_epoch_end) or (every > 0 and steps.step % every == 0)
 
     def on_train_batch_end(self, batch, logs=None):
         """Saves if it is due."""

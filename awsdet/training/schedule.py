@@ -28,8 +28,10 @@ def build_schedule(settings, peak, steps_per_epoch, total_steps, accumulate_step
 
 
 def _step_decay(settings, warm_up, steps_per_epoch, total_steps, accumulate_steps):
-    del total_steps
-    boundaries = [epoch * steps_per_epoch // accumulate_steps for epoch in settings.decay_epochs]
+    steps = [epoch * steps_per_epoch for epoch in settings.decay_epochs]
+    if any(settings.decay_shares):
+        steps = [round(share * total_steps) for share in settings.decay_shares]
+    boundaries = [step // accumulate_steps for step in steps]
     return StepDecay(*warm_up, boundaries, settings.decay_factor)
 
 
@@ -143,3 +145,8 @@ def check_settings(settings):
             raise UserError(f"schedule.{name} is {settings[name]}; it must lie between 0 and 1")
     if list(settings.decay_epochs) != sorted(set(settings.decay_epochs)) or min(settings.decay_epochs, default=1) < 0:
         raise UserError(f"schedule.decay_epochs is {settings.decay_epochs}; its epochs must rise, as in 8,11")
+    shares = list(settings.decay_shares)
+    if any(shares) and (shares != sorted(set(shares)) or not all(0 < share < 1 for share in shares)):
+        raise UserError(
+            f"schedule.decay_shares is {settings.decay_shares}; its shares must rise between 0 and 1, as in 0.67,0.92"
+        )

@@ -20,6 +20,7 @@ _AT_LEAST = {
     "commit_every_steps": 0,
     "keep_last": 1,
     "evaluate_every_epochs": 0,
+    "max_evaluations": 0,
     "log_every_steps": 1,
     "pictures": 0,
     "box_ap_target": 0,

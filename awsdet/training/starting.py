@@ -26,6 +26,7 @@ class Parts:
 
     Attributes:
         config, world, resume: of the run. dataset: of the user, or None.
+        told: function that returns whether this process was told to stop.
         sources: digest of awsdet's sources at the start of the process; empty if the world is not elastic.
         inputs, detector: None until they are prepared. problem: why they could not be, in an elastic world.
         optimizer, schedule: None until the first world knows the schedule.
@@ -35,6 +36,7 @@ class Parts:
     def __init__(self, config, world, resume, dataset):
         self.config, self.world, self.resume, self.dataset = config, world, resume, dataset
         self.timer = Timer()
+        self.told = lambda: False
         self.sources = sources_digest() if world.elastic else ""
         self.inputs: Inputs | None = None
         self.detector: Detector | None = None
@@ -111,9 +113,12 @@ def _chief_start(parts):
 
 
 def start_from_weights(parts: Parts) -> None:
-    """Gives the detector of rank 0 the weights of train.init_from. All ranks call it. Raises UserError on all ranks."""
+    """Gives the detector of rank 0 the weights of train.init_from. All ranks call it.
+
+    Raises UserError or pretrained.Stopped, on all ranks.
+    """
     world, weights = parts.world, parts.config.train.init_from
-    fetch_on_chief(world, weights)
+    fetch_on_chief(world, weights, parts.told)
     together(world, lambda: take_weights(parts.detector, weights) if world.is_chief else None)
 
 

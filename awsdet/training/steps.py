@@ -71,6 +71,13 @@ class Steps(tf.keras.callbacks.Callback):
         """Whether the last step completed an epoch or the run."""
         return not self.mark.position.segments or self.step == self.total
 
+    def at_share(self, count):
+        """Whether the last step completed the run, or an epoch in which one of `count` even shares of the run ended."""
+        before = max(0, self.step - self.per_epoch)
+        return self.step == self.total or (
+            self.at_epoch_end and self.step * count // self.total > before * count // self.total
+        )
+
     @property
     def mark(self):
         """Mark of the present step."""

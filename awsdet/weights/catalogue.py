@@ -134,6 +134,18 @@ _ENTRIES = (
         "torchvision",
         "Mask R-CNN, ResNet-50 FPN, 12 epochs of COCO",
     ),
+    _openmmlab(
+        "coco-faster-rcnn-r50-mmdetection",
+        "mmdetection/v2.0/faster_rcnn/faster_rcnn_r50_fpn_1x_coco/faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth",
+        "torchvision",
+        "Faster R-CNN, ResNet-50 FPN, 12 epochs of COCO",
+    ),
+    _openmmlab(
+        "coco-retinanet-r50-mmdetection",
+        "mmdetection/v2.0/retinanet/retinanet_r50_fpn_1x_coco/retinanet_r50_fpn_1x_coco_20200130-c2398f9e.pth",
+        "torchvision",
+        "RetinaNet, ResNet-50 FPN, 12 epochs of COCO",
+    ),
     Entry(
         "coco-mask-rcnn-r50-detectron2",
         _DETECTRON2 + "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x/137260431/model_final_a54504.pkl",

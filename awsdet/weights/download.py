@@ -85,12 +85,17 @@ def fetch(
     return cached.verified(cache, entry)
 
 
-def probe(entry: Entry, cache: Cache, patience: Patience = PATIENCE) -> None:
-    """Raises UserError if an entry's file, which is not in the cache, cannot be fetched. Fetches one byte at most."""
+def probe(entry: Entry, cache: Cache, patience: Patience = PATIENCE) -> int | None:
+    """The bytes of an entry's file that is not in the cache, or None if the server does not say.
+
+    Raises UserError if it cannot be fetched. Fetches one byte at most.
+    """
     url = address(entry, cache)
     try:
-        with _open(url, {"Range": "bytes=0-0"}, patience.seconds):
-            pass
+        with _open(url, {"Range": "bytes=0-0"}, patience.seconds) as answer:
+            said = "Content-Range" if answer.status == 206 else "Content-Length"
+            size = answer.headers.get(said, "").rpartition("/")[2]
+            return int(size) if size.isdecimal() else entry.size
     except (_Again, _Final) as error:
         raise UserError(_by_hand(str(error), entry, cache)) from error
 

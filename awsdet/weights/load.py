@@ -19,6 +19,7 @@ FORMAT = "awsdet weights 1"
 _IGNORED = re.compile(
     r"(fc|linear|head|classifier|final_layer|incre_modules|downsamp_modules|stem\.fc)[./].*"  # classifiers
     r"|fc1000_[wb]|pred_[wb]|probs/.*|predictions/.*"
+    r"|conv1_b"  # in MSRA's ResNets; Detectron2 leaves it out too
     r"|.*_momentum|.*/Momentum|lr|learning_rate|global_step|weight_order"
     r"|.*num_batches_tracked|.*cell_anchors.*|pixel_mean|pixel_std|data_preprocessor\..*"
 )
@@ -156,7 +157,7 @@ def _mmdetection(path, arrays, metadata):
     """Files of mmdetection, and backbones of torchvision and OpenMMLab, whose keys lack "backbone." at the start."""
     whole = any(key.startswith("backbone.") for key in arrays)
     ignored = [key for key in arrays if _is_ignored(key, "mmdetection")]
-    taken = {key: array for key, array in arrays.items() if key not in ignored}
+    taken = {key: name for key, name in _detector_names(arrays).items() if key not in ignored}
     prefix = "" if whole else "backbone."
     preset = presets.of_mmdet_config(str(metadata.get("config") or metadata.get("cfg") or ""))
     # Caffe's backbones that OpenMMLab publishes have the same names, but no classifier. HRNet's is `classifier`.
@@ -165,14 +166,31 @@ def _mmdetection(path, arrays, metadata):
     return Weights(
         str(path),
         "mmdetection" if whole else "torchvision",
-        {f"{prefix}{key}": array for key, array in taken.items()},
-        {f"{prefix}{key}": key for key in taken},
+        {f"{prefix}{name}": arrays[key] for key, name in taken.items()},
+        {f"{prefix}{name}": key for key, name in taken.items()},
         ignored,
         {},
         preset,
         _mmdetection_classes(metadata),
         None,
     )
+
+
+def _detector_names(keys):
+    """Key in a file -> mmdetection's name, for the ResNet-D of OpenMMLab's classifiers; other keys stay as they are.
+
+    Their deep stem has `stem.1.conv` and `stem.1.bn` for `stem.3` and `stem.4`. The shortcut of their first stage lacks
+    the pooling, which would have stride 1, so its layers have other numbers.
+    """
+    names = {key: key for key in keys}
+    if not any(re.fullmatch(r"(backbone\.)?stem\.0\.conv\.weight", key) for key in keys):
+        return names
+    for key in keys:
+        if found := re.fullmatch(r"(.*\bstem)\.(\d)\.(conv|bn)\.(\w+)", key):
+            names[key] = f"{found[1]}.{3 * int(found[2]) + (found[3] == 'bn')}.{found[4]}"
+        elif found := re.fullmatch(r"(.*\blayer1\.0\.downsample)\.([01])\.(\w+)", key):
+            names[key] = f"{found[1]}.{int(found[2]) + 1}.{found[3]}"
+    return names
 
 
 def _mmdetection_classes(metadata):

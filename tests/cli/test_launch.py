@@ -1,8 +1,13 @@
 """`awsdet launch`: its arguments and the user's mistakes. tests/launch and tests/cluster run jobs."""
 
+import sys
+
 import pytest
 
 from awsdet.cli import launch, main
+from awsdet.launch.engines import Plan
+from awsdet.launch.hosts import Host
+from awsdet.launch.remote import Ssh
 
 
 def said(capsys, *arguments):
@@ -86,6 +91,15 @@ def test_check_of_a_command_that_would_run(capfd, tmp_path):
     assert main.main(["launch", "--check", "localhost:2", "selftest", f"--json={tmp_path}/new/o.json"]) == 0
     assert capfd.readouterr().out.splitlines()[-1] == "ready for 2 process(es) on 1 host(s)"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_check_passes_on_which_weights_would_be_fetched(capfd):
+    """The program of rank 0 stands in for `awsdet train --check`, whose lines tests/training compares."""
+    program = "print('weights made will be fetched from http://x, 1.0 MB, into /y'); print('c.py: ready')"
+    plan = Plan("gloo", [Host("localhost", 1)], [sys.executable, "-c", program], "127.0.0.1", Ssh())
+    assert launch._check_command(plan) == 0
+    said = capfd.readouterr().out
+    assert said == "awsdet launch: weights made will be fetched from http://x, 1.0 MB, into /y\n"
 
 
 def test_help_of_the_command(capsys):

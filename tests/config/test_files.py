@@ -39,3 +39,19 @@ def _check_weights(path, name, detector):
         known = (preset for preset in vars(presets).values() if isinstance(preset, presets.Preset))
         preset = next(preset for preset in known if preset.name == ENTRIES[name].preset)
         assert presets.differences(preset, detector) == []
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in PATHS if path.stem.startswith("finetune")], ids=lambda path: path.stem
+)
+def test_fine_tuning_starts_from_a_whole_detector_of_the_same_kind(path):
+    config = config_lib.load(path)
+    assert config.train.init_from == f"coco-{config.model.detector.replace('_', '-')}-r50-mmdetection"
+    assert config.train.max_steps == config.train.epochs == 2000 and config.train.max_evaluations == 8
+    family = getattr(config_lib, config.model.detector)()
+    assert config.optimizer.learning_rate == family.optimizer.learning_rate / 4
+    assert config.model == family.model and config.data == family.data
+
+
+def test_there_are_configs_for_fine_tuning():
+    assert sum(path.stem.startswith("finetune") for path in PATHS) == 3

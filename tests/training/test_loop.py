@@ -296,7 +296,7 @@ def test_init_from_another_backbone_is_refused(finished_run, config_file):
     [
         (["data.train_records="], "data.train_records is empty"),
         (["data.train_records=/nowhere"], "/nowhere"),
-        (["data.eval_split=test"], "evaluate_every_epochs=0"),
+        (["data.eval_split=test"], "hold images out of train: awsdet convert --holdout=0.1; .*evaluate_every_epochs=0"),
         (["optimizer.name=adam"], "optimizer.name is 'adam'"),
         (["schedule.name=poly"], "schedule.name is 'poly'"),
         (["train.loss_normalizer=all"], "train.loss_normalizer is 'all'"),

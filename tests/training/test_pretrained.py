@@ -1,6 +1,8 @@
 """Runs that start from weights by name: rank 0 fetches them, all ranks learn of a failure."""
 
 import hashlib
+import os
+import signal
 import threading
 
 import numpy as np
@@ -17,7 +19,7 @@ from awsdet.weights import download, load, mmdet
 from awsdet.weights.cache import Cache
 from awsdet.weights.catalogue import ENTRIES, Entry
 from tests.runtime.thread_world import ThreadWorld
-from tests.training.tiny_run import load_config
+from tests.training.tiny_run import QUICK, load_config
 from tests.weights.serving import serving
 
 NAME = "made-r50"
@@ -65,15 +67,15 @@ def test_rank_0_alone_fetches_while_the_others_exchange_words(named, monkeypatch
     words = []
 
     def work(world):
-        broadcast = world.broadcast_object
+        gather = world.gather_objects
 
         def counting(item):
             words.append(world.rank)
             if words.count(2) == 3:
                 server.does.held.set()
-            return broadcast(item)
+            return gather(item)
 
-        world.broadcast_object = counting
+        world.gather_objects = counting
         pretrained.fetch_on_chief(world, NAME)
         return "done"
 
@@ -95,12 +97,34 @@ def test_a_world_that_changes_ends_the_fetch(named, monkeypatch):
     server.does.slow = 0.1
     monkeypatch.setattr(pretrained, "_WORD_SECONDS", 0.01)
     world, before = World(), threading.active_count()
-    world.broadcast_object = lambda item: 1 / 0
+    world.gather_objects = lambda item: 1 / 0
     with pytest.raises(ZeroDivisionError):
         pretrained.fetch_on_chief(world, NAME)
     pretrained.fetch_on_chief(World(), NAME)
     assert (Cache.from_environment().folder / "made.npz").read_bytes() == server.does.content
     assert threading.active_count() <= before + 2
+
+
+def test_any_rank_that_is_told_to_stop_ends_the_fetch_on_all(named, monkeypatch):
+    server, _ = named
+    server.does.held = threading.Event()  # the server sends nothing
+    monkeypatch.setattr(pretrained, "_WORD_SECONDS", 0.02)
+    results = ThreadWorld.run(3, lambda world: pretrained.fetch_on_chief(world, NAME, told=lambda: world.rank == 1))
+    server.does.held.set()
+    assert [type(result) for result in results] == [pretrained.Stopped] * 3
+
+
+def test_sigterm_ends_a_run_that_waits_for_its_weights(named, config_file, tmp_path, monkeypatch, log):
+    server, _ = named
+    server.does.held = threading.Event()
+    monkeypatch.setattr(pretrained, "_WORD_SECONDS", 0.02)
+    world = World()
+    world.gather_objects = lambda item: os.kill(os.getpid(), signal.SIGTERM) or [item]
+    config = load_config(config_file, *QUICK, f"train.init_from={NAME}")
+    outcome = loop.train(config, tmp_path / "run", world)
+    server.does.held.set()
+    assert outcome == loop.Outcome(0, None) and not (tmp_path / "run" / "checkpoints").exists()
+    assert "stopped by SIGTERM before training began; the same command starts it" in log.text
 
 
 def test_a_path_is_none_of_its_business(monkeypatch):
@@ -119,7 +143,10 @@ def test_check_says_whether_the_weights_are_there(named, config_file, tmp_path, 
         f"--config.train.init_from={NAME}",
     ]
     assert cli.main(command) == 0
-    assert f"weights {NAME} are not in {tmp_path / 'cache'}; rank 0 fetches them from" in capsys.readouterr().out
+    megabytes = f"{len(server.does.content) / 1e6:.1f} MB"
+    address = f"http://127.0.0.1:{server.server_port}/made.npz"
+    said = f"weights {NAME} will be fetched from {address}, {megabytes}, into {tmp_path / 'cache'}"
+    assert said in capsys.readouterr().out
     assert server.does.asked == [("/made.npz", "bytes=0-0")]
     server.does.code = 404
     assert cli.main(command) == 2
@@ -129,4 +156,4 @@ def test_check_says_whether_the_weights_are_there(named, config_file, tmp_path, 
     assert cli.main(["weights", f"--get={NAME}"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "cache" / "made.npz")
     server.does.code = 404
-    assert cli.main(command) == 0 and "are not in" not in capsys.readouterr().out
+    assert cli.main(command) == 0 and "will be fetched" not in capsys.readouterr().out

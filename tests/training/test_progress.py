@@ -27,6 +27,22 @@ def test_steps_of_a_run_that_does_not_change():
     assert steps.last_epoch == 3 and steps.updated == steps.mark
 
 
+@pytest.mark.parametrize(
+    "per_epoch, total, count, wanted",
+    [
+        (5, 100, 4, [25, 50, 75, 100]),
+        (10, 100, 3, [40, 70, 100]),  # the ends of the epochs in which 33.3 and 66.7 lie
+        (30, 100, 8, [30, 60, 90, 100]),  # fewer epochs than that
+        (7, 20, 1, [20]),
+        (50, 20, 8, [20]),
+        (1, 5, 8, [1, 2, 3, 4, 5]),
+    ],
+)
+def test_even_shares_of_a_run_end_with_epochs(per_epoch, total, count, wanted):
+    steps = Steps(0, per_epoch, total)
+    assert [steps.step for _ in range(total) if walk(steps, 1).at_share(count)] == wanted
+
+
 def test_an_epoch_that_other_processes_began_ends_where_its_images_do():
     """3 steps of 4 images are behind it; 5 steps of 2 are left, then come epochs of 11."""
     start = Mark(3, 12, Position(0, ((4, 3),)))

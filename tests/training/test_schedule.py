@@ -32,6 +32,15 @@ def test_updates_are_fewer_than_steps_when_gradients_are_accumulated():
     np.testing.assert_allclose(rates(schedule, 0, 19, 20, 27), [1.0, 1.0, 0.1, 0.01], rtol=1e-6)
 
 
+def test_decay_at_shares_of_the_run():
+    """However many epochs that are; in updates, of which there are fewer than steps if gradients are accumulated."""
+    shares = settings(warmup_steps=0, decay_shares=(2 / 3, 11 / 12))
+    schedule = build_schedule(shares, 1.0, steps_per_epoch=7, total_steps=1200)
+    np.testing.assert_allclose(rates(schedule, 0, 799, 800, 1099, 1100), [1, 1, 0.1, 0.1, 0.01], rtol=1e-6)
+    assert build_schedule(shares, 1.0, 7, 1200, accumulate_steps=4).boundaries == [200, 275]
+    assert build_schedule(settings(decay_shares=(0.0,)), 1.0, 10, 120).boundaries == [80, 110]
+
+
 def test_each_name_has_its_schedule():
     made = {name: type(build_schedule(settings(name=name), 0.1, 5, 60)).__name__ for name in SCHEDULES}
     assert made == {"step": "StepDecay", "cosine": "Cosine"}
@@ -59,6 +68,11 @@ def test_a_schedule_survives_its_config_and_works_in_a_graph():
         ({"warmup_steps": -1}, "warmup_steps is -1"),
         ({"warmup_ratio": 1.5}, "warmup_ratio is 1.5"),
         ({"decay_epochs": (11, 8)}, "decay_epochs is"),
+        ({"decay_shares": (0.9, 0.7)}, "decay_shares is .*its shares must rise between 0 and 1, as in 0.67,0.92"),
+        ({"decay_shares": (0.5, 0.5)}, "decay_shares is"),
+        ({"decay_shares": (0.5, 1.0)}, "decay_shares is"),
+        ({"decay_shares": (0.0, 0.5)}, "decay_shares is"),
+        ({"decay_shares": (float("nan"),)}, "decay_shares is"),
     ],
 )
 def test_settings_that_cannot_be(changes, message):

@@ -235,8 +235,17 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path):
 
 
 def test_probe_fetches_nothing(server, cache):
-    download.probe(ENTRY, cache, HASTY)
+    assert download.probe(ENTRY, cache, HASTY) == len(CONTENT)
     assert server.does.asked == [("/models/made.pth", "bytes=0-0")] and not cache.folder.exists()
+
+
+def test_probe_tells_the_size_that_the_server_says(server, cache):
+    sizeless = ENTRY._replace(size=None)
+    assert download.probe(sizeless, cache, HASTY) == len(CONTENT)
+    server.does.ranges = False
+    assert download.probe(sizeless, cache, HASTY) == len(CONTENT)
+    server.does.length = False
+    assert download.probe(sizeless, cache, HASTY) is None and download.probe(ENTRY, cache, HASTY) == len(CONTENT)
 
 
 @pytest.mark.parametrize("mirror", ["ftp://x", "mirror", "http://", "http://user:word@host", "https://host?x=1"])

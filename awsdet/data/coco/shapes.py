@@ -12,9 +12,9 @@ import pathlib
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from awsdet.data.coco.masks import run_lengths
+from awsdet.data.coco.canvas import annotation_of, coverage
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.progress import Progress
 
@@ -29,7 +29,6 @@ MIN_DISTANCE = 0.7  # between the centres of two shapes, as a share of the sum o
 MIN_VISIBLE = 0.4  # a shape is not annotated if less than this share of it is visible
 EMPTY_SHARE, CROWD_SHARE = 0.04, 0.08  # of the images
 MIN_CONTRAST = 70.0  # distance in RGB between a shape's colour and the pixel under its centre
-SUPERSAMPLING = 4  # grid points per pixel and axis when drawing
 QUALITY = 92
 
 
@@ -177,13 +176,7 @@ def _outline(name, x, y, radius, rng):
 
 def _paint(image, owner, outline, index, colour, rng):
     """Draws one outline with texture; sets `owner` to `index` in pixels at least half covered. Returns their number."""
-    left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int) - 1, 0)
-    right, bottom = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + 1, owner.shape[::-1])
-    fine = Image.new("L", ((right - left) * SUPERSAMPLING, (bottom - top) * SUPERSAMPLING))
-    points = (outline - (left, top)) * SUPERSAMPLING - 0.5  # Pillow's coordinates are those of pixel centres
-    ImageDraw.Draw(fine).polygon(points.ravel().tolist(), fill=255)
-    cover = np.asarray(fine.reduce(SUPERSAMPLING), np.float32) / 255
-    window = (slice(top, bottom), slice(left, right))
+    window, cover = coverage(outline, owner.shape)
     paint = colour + _texture(cover.shape, rng)[:, :, None]
     image[window] += cover[:, :, None] * (paint - image[window])
     owner[window][cover >= 0.5] = index
@@ -209,13 +202,5 @@ def _annotate(shape, seen):
     if area == 0 or area < MIN_VISIBLE * shape.covered:
         return None
     annotation = {"category_id": CATEGORIES[shape.class_index][0], "iscrowd": int(shape.outline is None)}
-    if area == shape.covered:
-        outline = np.round(shape.outline, 2)
-        (left, top), (right, bottom) = outline.min(axis=0).tolist(), outline.max(axis=0).tolist()
-        segmentation = [outline.ravel().tolist()]
-    else:
-        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-        left, top, right, bottom = (int(n) for n in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
-        segmentation = {"size": list(seen.shape), "counts": run_lengths(seen)}
-    bbox = [left, top, round(right - left, 2), round(bottom - top, 2)]
-    return {**annotation, "bbox": bbox, "area": area, "segmentation": segmentation}
+    whole = area == shape.covered
+    return {**annotation, **annotation_of(seen, shape.outline if whole else None)}

@@ -16,14 +16,16 @@ import shutil
 import signal
 import threading
 from concurrent.futures.process import BrokenProcessPool
+from typing import NamedTuple
 
 import numpy as np
 
-from awsdet.data.coco.annotations import read_coco
+from awsdet.data.coco.annotations import CocoFile, read_coco
 from awsdet.data.coco.anomalies import KINDS, Anomalies
 from awsdet.data.coco.files import find_file
 from awsdet.data.coco.json_file import too_deep
 from awsdet.data.coco.opening import MAX_MEGAPIXELS, check_megapixels, settle_pillow
+from awsdet.data.records.holdout import check_whole, source_of
 from awsdet.data.records.manifest import (
     AWSDET,
     FORMAT,
@@ -63,10 +65,27 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
     read-only disk, and NothingToTrainOn if no image can be used, or if the file has annotations but no object to train
     on is left.
     """
-    if not re.fullmatch(r"[\w.-]+", split):
-        raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only")
     max_pixels = check_megapixels(max_megapixels)
-    images, output = pathlib.Path(images), pathlib.Path(output)
+    coco, found = read(annotations, images, [split], strict)
+    check_whole(output, split)
+    return write([Part(coco, split, {}, shards)], annotations, images, output, workers, strict, max_pixels, found)[0][0]
+
+
+class Part(NamedTuple):
+    """A split to write. holdout: how it was divided from the file; empty if it is all of it."""
+
+    coco: CocoFile
+    split: str
+    holdout: dict
+    shards: int
+
+
+def read(annotations, images, splits, strict):
+    """(CocoFile, Anomalies) of the annotation file. Raises UserError."""
+    for split in splits:
+        if not re.fullmatch(r"[\w.-]+", split):
+            raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only")
+    images = pathlib.Path(images)
     if not images.is_dir():
         raise UserError(f"image folder {images} {why_no_folder(images)}")
     found = Anomalies()
@@ -77,17 +96,35 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
         raise NothingToTrainOn(f"annotation file {annotations} lists {what}", found)
     if strict:
         found.refuse_skips()
-    tasks = _plan(coco, images, output, split, shards, max_pixels)
+    return coco, found
+
+
+def write(parts, annotations, images, output, workers, strict, max_pixels, found):
+    """Writes the splits of some `Part`s of an annotation file. Returns [(Manifest, set of the classes with objects)].
+
+    max_pixels: larger images are left out. `found`: Anomalies of the file, which the first manifest gets. Raises
+    UserError.
+    """
+    images, output = pathlib.Path(images), pathlib.Path(output)
+    planned = [(part, _plan(part, images, output, max_pixels)) for part in parts]
+    written = []
     try:
         output.mkdir(parents=True, exist_ok=True)
-        states = _write_shards(tasks, output, split, workers, strict)
-        manifest = _finish(coco, annotations, images, output, split, states, found)
+        for part in parts:  # before any split changes: two splits that overlap must not stand side by side
+            before = source_of(output, part.split)
+            if part.holdout and (before.get("holdout"), before.get("sha256")) != (part.holdout, part.coco.sha256):
+                _forget_manifest(output, part.split, _known_states(output, part.split))
+        for part, tasks in planned:
+            states = _write_shards(tasks, output, part.split, workers, strict)
+            manifest = _finish(part, annotations, images, output, states, found)
+            _refuse_nothing(manifest, annotations, len(part.coco.images))
+            written.append((manifest, {c for state in states for c in state["classes"]}))
+            found = Anomalies()
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
     except RecursionError:
         raise too_deep(annotations) from None
-    _refuse_nothing(manifest, annotations, len(coco.images))
-    return manifest
+    return written
 
 
 def _refuse_nothing(manifest, annotations, images):
@@ -110,12 +147,14 @@ def _reasons(found, start):
     return "; ".join(f"{KINDS[k].text} ({found.counts[k]:,}), such as {found.examples[k][0]}" for k in kinds)
 
 
-def _plan(coco, images, output, split, count, max_pixels):
-    """The tasks of all shards: consecutive images, about as many in each."""
+def _plan(part, images, output, max_pixels):
+    """The tasks of all shards of a `Part`: consecutive images, about as many in each."""
+    coco, split, holdout, count = part
     stats = [_stat(find_file(images, entry.file_name).path) for entry in coco.images]
     count = count or round(sum(size for size, _ in stats) / SHARD_BYTES)
     count = min(max(count, 1), len(coco.images))
     common = [VERSION, coco.sha256, str(images.resolve()), count, max_pixels]
+    common += [holdout, [entry.id for entry in coco.images]] if holdout else []
     tasks = []
     for number, rows in enumerate(np.array_split(np.arange(len(coco.images)), count)):
         entries = [coco.images[row] for row in rows]
@@ -193,8 +232,10 @@ def _forget_manifest(output, split, known):
     (output / f"{split}{SUFFIX}").unlink(missing_ok=True)
 
 
-def _finish(coco, annotations, images, output, split, states, found):
+def _finish(part, annotations, images, output, states, found):
     """Writes the manifest, then removes what was needed only during the conversion. Returns the Manifest."""
+    coco, split, holdout, _ = part
+    source = {"annotations": str(annotations), "sha256": coco.sha256, "images": str(images)}
     for state in states:
         found.merge(Anomalies.from_json(state["anomalies"]))
     found.judge_file(sum(map(len, coco.annotations.values())))
@@ -206,7 +247,7 @@ def _finish(coco, annotations, images, output, split, states, found):
             "layout": AWSDET,
             "classes": classes_to_json(coco.class_names, coco.category_ids),
             "image_ids": [[entry.id, entry.source_id] for entry in coco.images if entry.id != entry.source_id],
-            "source": {"annotations": str(annotations), "sha256": coco.sha256, "images": str(images)},
+            "source": {**source, **({"holdout": holdout} if holdout else {})},
             "has_masks": any(state["has_masks"] for state in states),
             "annotations": {
                 "in_file": coco.unplaced + sum(map(len, coco.annotations.values())),
@@ -218,7 +259,7 @@ def _finish(coco, annotations, images, output, split, states, found):
         },
     )
     if manifest.num_images and (manifest.annotations.objects or not manifest.annotations.in_file):
-        kept = ("settings", "anomalies", "has_masks", "kept", "objects")
+        kept = ("settings", "anomalies", "has_masks", "classes", "kept", "objects")
         extra = [{key: state[key] for key in kept} for state in states]
         write_json(output / f"{split}{SUFFIX}", manifest_to_json(manifest, extra))
         folder = progress_folder(output, split)

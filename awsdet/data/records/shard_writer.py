@@ -46,7 +46,7 @@ def write_shard(task, count):
 
 def _write_records(task, path, count):
     """Writes the shard of a task to `path`. Returns its state."""
-    found, columns, has_masks = Anomalies(), {name: [] for name in COLUMNS}, False
+    found, columns, has_masks, seen = Anomalies(), {name: [] for name in COLUMNS}, False, set()
     classes, labels = {one: c for c, one in enumerate(task.category_ids)}, tuple(numbered(task.category_ids).values())
     offset = kept = without_crowds = 0
     with _writing(path) as writer:
@@ -57,6 +57,7 @@ def _write_records(task, path, count):
                 record = encode_example(entry, image, objects, task.class_names, labels)
                 writer.write(record)
                 trainable = [a for a in objects if a.trainable]
+                seen.update(a.class_index for a in trainable if not a.is_crowd)
                 kept += len(objects)
                 without_crowds += sum(not a.is_crowd for a in trainable)
                 has_masks |= any((a.polygons or a.counts) and not a.is_crowd for a in trainable)
@@ -74,6 +75,7 @@ def _write_records(task, path, count):
         "sha256": file_digest(path),
         "settings": task.settings,
         "has_masks": has_masks,
+        "classes": sorted(seen),
         "kept": kept,
         "objects": without_crowds,
         "anomalies": found.to_json(),

@@ -1,0 +1,9 @@
+"""Faster R-CNN, ResNet-50 FPN, that goes on from weights of COCO, for a small data set with any classes."""
+
+from awsdet import config as base
+
+
+def get_config():
+    config = base.fine_tune(base.faster_rcnn())
+    config.train.init_from = "coco-faster-rcnn-r50-mmdetection"
+    return config
