@@ -72,12 +72,14 @@ def _check(config, flag_values):
     from awsdet.runtime import processes
     from awsdet.training.gpu_start import check_gpu
     from awsdet.training.inputs import prepare, with_start
+    from awsdet.training.settings import log_notes
 
     logging.set_verbosity(logging.WARNING)  # the run itself logs the rest
     count = max(1, flag_values.processes)
     processes.check_gpus(flag_values.processes_per_host or count)
     inputs = prepare(config, flag_values.output, flag_values.resume, count, chief=False)
     inputs = with_start(inputs, config, flag_values.resume, count, flag_values.elastic)
+    log_notes(config)
     check_gpu(config)
     detector = builder.build(config, inputs.class_names)
     if config.train.init_from and inputs.start is None:

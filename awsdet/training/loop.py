@@ -14,7 +14,7 @@ from awsdet.models import builder
 from awsdet.runtime.progress import clock
 from awsdet.runtime.together import together
 from awsdet.runtime.world import HostsChanged, LeftOut, RunFailed, World
-from awsdet.training import optimizer
+from awsdet.training import optimizer, settings
 from awsdet.training.committing import Committing
 from awsdet.training.evaluating import Evaluating
 from awsdet.training.failure import explain
@@ -118,6 +118,8 @@ def _make(parts, output, class_names):
     config, world = parts.config, parts.world
     chief = world.is_chief and not world.elastic  # in an elastic world the chief looks for a checkpoint later
     parts.inputs = prepare(config, output, parts.resume, world.size, chief, parts.dataset, class_names)
+    if world.is_chief:
+        settings.log_notes(config)
     tf.keras.utils.set_random_seed(config.seed)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
