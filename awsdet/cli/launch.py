@@ -15,7 +15,7 @@ import sys
 from absl import flags
 
 from awsdet import config as config_module
-from awsdet.cli.arguments import parse
+from awsdet.cli.arguments import define_path, parse
 from awsdet.launch import checks, engines, network, remote
 from awsdet.launch.discovery import find_program, wait_for_hosts, write_discovery
 from awsdet.launch.hosts import is_file, parse_hosts
@@ -40,7 +40,7 @@ def define(flag_values):
         "interface", "", "network interface of this machine; default: the one that leads to the hosts", **add
     )
     flags.DEFINE_integer("ssh_port", 0, "port of sshd on the hosts; 0: that of ~/.ssh/config", lower_bound=0, **add)
-    flags.DEFINE_string("ssh_identity", "", "private key for ssh; default: that of ~/.ssh/config", **add)
+    define_path("ssh_identity", "", "private key for ssh; default: that of ~/.ssh/config", flag_values)
     flags.DEFINE_multi_string("env", [], "name of a further environment variable to pass on; can be repeated", **add)
     flags.DEFINE_float("lost_seconds", 30, "a host that is silent for longer is lost", lower_bound=5, **add)
     flags.DEFINE_float("stop_seconds", 90, "how long the ranks may take to save after a signal", lower_bound=1, **add)
@@ -101,6 +101,7 @@ def _stop_early(number, frame):
 
 def _prepare(flag_values, command):
     """(Plan, exit code of the checks)."""
+    question = _question(command)
     hosts = _hosts(flag_values)
     elastic = _elastic(flag_values, hosts) if flag_values.elastic else None
     plan = engines.Plan(
@@ -118,7 +119,7 @@ def _prepare(flag_values, command):
         raise UserError("--processes contradicts --elastic, under which their number changes; leave it out")
     if command[0] == "train" and elastic is None:
         plan = plan._replace(command=[*plan.command, _processes(command, plan.processes)])
-    return plan, _check(plan, command, flag_values.check)
+    return plan, _check(plan, question, flag_values.check)
 
 
 def show(text, is_error):
@@ -205,12 +206,10 @@ def _elastic(flag_values, hosts):
     )
 
 
-def _check(plan, command, show_table):
+def _check(plan, question, show_table):
     """Looks for mistakes before anything is started, so that each is reported once. Returns the exit code."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    question = _question(command)._replace(
-        launcher=(plan.address, 0), visible_gpus=visible, needs_mpi=plan.engine == "mpi"
-    )
+    question = question._replace(launcher=(plan.address, 0), visible_gpus=visible, needs_mpi=plan.engine == "mpi")
     found = checks.examine(plan.hosts, plan.ssh, question)
     if show_table:
         show("\n".join(checks.table(plan.hosts, found.reports)), False)

@@ -51,6 +51,8 @@ def main(argv=None):
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
         print(f"awsdet: unknown command {name}; {hint}", file=sys.stderr)
         return 2
+    if hasattr(sys.stdout, "reconfigure"):  # names of files need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no start-up messages, unless the user wants them
     command = importlib.import_module(f"awsdet.cli.{name}")
     flag_values = flags.FlagValues()

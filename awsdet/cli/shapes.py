@@ -6,12 +6,13 @@ and instances_val.json.
 
 from absl import flags
 
+from awsdet.cli.arguments import define_path
 from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
     """Adds the flags of `awsdet shapes`."""
-    flags.DEFINE_string("output", None, "folder to write the data set to", flag_values=flag_values)
+    define_path("output", None, "folder to write the data set to", flag_values, written=True)
     flags.DEFINE_integer("train_images", 1000, "number of training images", flag_values=flag_values, lower_bound=1)
     flags.DEFINE_integer("val_images", 200, "number of held-out images", flag_values=flag_values, lower_bound=1)
     flags.DEFINE_integer("image_size", 128, "long side of an image, px", flag_values=flag_values, lower_bound=64)

@@ -10,7 +10,7 @@ import os
 from absl import flags, logging
 
 from awsdet import config as config_module
-from awsdet.cli.arguments import define_check
+from awsdet.cli.arguments import define_check, define_path
 from awsdet.cli.ranks import run_on_all
 from awsdet.runtime import gpu_fit
 from awsdet.runtime.errors import UserError
@@ -18,8 +18,8 @@ from awsdet.runtime.errors import UserError
 
 def define(flag_values):
     """Adds the flags of `awsdet train`."""
-    flags.DEFINE_string("config", None, "config file; the folder configs/ has one per model", flag_values=flag_values)
-    flags.DEFINE_string("output", None, "folder to write the run to", flag_values=flag_values)
+    define_path("config", None, "config file; the folder configs/ has one per model", flag_values)
+    define_path("output", None, "folder to write the run to", flag_values, written=True)
     flags.DEFINE_bool("resume", False, "continue from the newest checkpoint in --output", flag_values=flag_values)
     flags.DEFINE_integer(
         "processes", 0, "how many processes there must be; 0: any number", flag_values=flag_values, lower_bound=0

@@ -15,9 +15,11 @@ from awsdet.config.families import mask_rcnn
 from awsdet.config.ranges import fault_of
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_file
+from awsdet.runtime.paths import WEIGHTS, given_path
 
 # What ml_collections says of a value of another type than the default's.
 _OTHER_TYPE = r"override field '(\w+)'.*?\. (.*) is of original type <class '(.+)'> and cannot .* type <class '(.+)'>"
+PATHS = ("data.train_records", "data.eval_records", "train.init_from")  # settings that are paths
 FROM_SCRATCH = "scratch"  # a train.init_from that means none at all, for SageMaker, whose settings cannot be empty
 
 
@@ -26,7 +28,7 @@ def load(path, overrides=()):
 
     Raises UserError for a missing or broken file, an unknown key, and a value of the wrong type or out of its range.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(given_path(path, "config"))
     if not path.is_file():
         raise UserError(f"config file {path} {why_no_file(path)}; configs/ holds the ready ones")
     spec = importlib.util.spec_from_file_location("awsdet_config_file", path)
@@ -39,7 +41,7 @@ def load(path, overrides=()):
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # the file is the user's program, so any error in it is theirs to fix
-        raise UserError(f"config file {path}{_line_in(error, path)}: {_reason(error)}") from error
+        raise UserError(f"config file {path}: {_reason(error)}{_line_in(error, path)}") from error
     if not isinstance(config, ConfigDict):
         raise UserError(f"config file {path}: get_config() returned {type(config).__name__}, not a ConfigDict")
     for override in overrides:
@@ -47,7 +49,16 @@ def load(path, overrides=()):
     if "train" in config and config.train.get("init_from") == FROM_SCRATCH:
         config.train.init_from = ""
     check(config)
+    _expand_paths(config)
     return config.lock()
+
+
+def _expand_paths(config):
+    """Puts the home folder for "~" in the settings that are paths. Raises UserError for addresses, as in s3://."""
+    for key in PATHS:
+        section, name = key.split(".")
+        hint = WEIGHTS if key == "train.init_from" else ""
+        config[section][name] = given_path(config[section][name], f"--config.{key}", hint=hint)
 
 
 def apply_override(config, override):
@@ -142,9 +153,9 @@ def _flat_keys(config, prefix=""):
 
 
 def _line_in(error, path):
-    """Where in the file at `path` an exception came from, as in ", line 7"; "" if it did not come from there."""
+    """Where in the file at `path` an exception came from, as in " (line 7)"; "" if it did not come from there."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f", line {lines[-1]}" if lines else ""
+    return f" (line {lines[-1]})" if lines else ""
 
 
 def _reason(error):

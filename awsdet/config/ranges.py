@@ -7,14 +7,12 @@ A setting without a line is unknown: `tests/config/test_ranges.py` looks for suc
 import re
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from awsdet.config.kinds import Choice, Items, Name, Number, Switch, Text, Whole
 
 _SHARE, _FACTOR, _POSITIVE = Number(0, 1), Number(0), Number(0, above=True)
 _BELOW_ONE = Number(0, 1, below=True)
 _CHANNELS, _COUNT = Whole(1), Whole(1)
-_PIXELS = Whole(1, 65535)
+_PIXELS = Whole(1, 2**20)
 _STDS = Items(_POSITIVE, count=4)
 _POOL = Whole(1, 1024)  # of custom_ops/cuda/roi_align.h
 _SAMPLING_RATIO = Whole(0, 256)
@@ -165,7 +163,7 @@ _DATA = {
     "flip_probability": _SHARE,
     "short_sides": Items(_PIXELS),
     "short_side_range": Items(
-        Whole(0, 65535),
+        Whole(0, 2**20),
         count=2,
         words="the smallest and the largest size, as in 640,800, or 0,0 to turn it off",
         fits=lambda pair: pair == (0, 0) or 1 <= pair[0] <= pair[1],
@@ -263,7 +261,7 @@ def faults(settings: Any, key: str = "") -> list[str]:
 
 
 def _faults(settings, kinds, prefix):
-    if not isinstance(settings, ConfigDict):
+    if not hasattr(settings, "items"):
         yield f"{prefix[:-1]} is {_shown(settings)}; it must be a section with {', '.join(kinds)}"
         return
     for name in settings:

@@ -15,6 +15,7 @@ from awsdet.data.coco.images import load_image
 from awsdet.detection.results import Found, coco_objects
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import write_json
+from awsdet.runtime.paths import given_path
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _READERS = 4
@@ -34,7 +35,7 @@ def find_images(source):
 
     Raises UserError if nothing is there.
     """
-    source = pathlib.Path(source)
+    source = pathlib.Path(given_path(source, "input"))
     if source.is_file():
         return [source]
     if not source.is_dir():

@@ -16,6 +16,7 @@ from typing import Any
 from awsdet.runtime.errors import UserError
 
 ASIDE = ".aside-"  # the names of what is being written or removed start with it
+_LONGEST_NAME = 255  # bytes, of a file system
 
 AnyPath = str | os.PathLike[str]
 
@@ -132,8 +133,9 @@ def remove_leftovers(folder: AnyPath, pattern: str = "") -> None:
 
 
 def _aside(path):
-    # A random number, since process numbers are the same in many containers.
-    return path.with_name(f"{ASIDE}{path.name}.{secrets.token_hex(4)}")
+    # A random number, since process numbers are the same in many containers. A long name is cut, so that it fits.
+    name = os.fsdecode(os.fsencode(path.name)[: _LONGEST_NAME - len(ASIDE) - 9])
+    return path.with_name(f"{ASIDE}{name}.{secrets.token_hex(4)}")
 
 
 def _flush_tree(path):

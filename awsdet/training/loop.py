@@ -1,5 +1,6 @@
 """A training run from its settings to its last picture."""
 
+import os
 import sys
 from typing import NamedTuple
 
@@ -145,7 +146,9 @@ def _open_folder(run):
     if not run.world.is_chief:
         return None
     run.inputs.folder.open(run.config, run.steps.step)
-    return tf.summary.create_file_writer(str(run.inputs.folder.tensorboard)) if run.config.train.tensorboard else None
+    if not run.config.train.tensorboard:
+        return None
+    return tf.summary.create_file_writer(os.fsencode(run.inputs.folder.tensorboard))
 
 
 # ----------------------------------------------------------------------------------------------------------- on the way

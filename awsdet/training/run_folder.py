@@ -18,6 +18,7 @@ import tensorflow as tf
 from awsdet import config as config_module
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_leftovers, write_json, write_text
+from awsdet.runtime.paths import given_path
 from awsdet.runtime.version import __version__
 from awsdet.training.checkpoint import Checkpoints
 
@@ -33,7 +34,7 @@ class RunFolder:
     """
 
     def __init__(self, path, keep_last=3):
-        self.path = pathlib.Path(path)
+        self.path = pathlib.Path(given_path(path, "output", written=True))
         self.checkpoints = Checkpoints(self.path / "checkpoints", keep_last)
         self.results, self.examples = self.path / "results.json", self.path / "examples.png"
         self.tensorboard = self.path / "tensorboard"

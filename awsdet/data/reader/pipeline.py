@@ -19,6 +19,7 @@ over the valid area, zeros first). An object has polygons or runs; a crowd, and 
 Objects of which a crop leaves too little are not there (see `place_annotations`).
 """
 
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -134,7 +135,7 @@ def _batches(manifest, rows, size):
 
 def _read(manifest, rows, size, parse, threads):
     """The dataset of batches of `size` images that `parse` makes of `rows` (see `_batches`)."""
-    files = tf.constant([str(manifest.directory / shard.file) for shard in manifest.shards], tf.string)
+    files = tf.constant([os.fsencode(manifest.directory / shard.file) for shard in manifest.shards], tf.string)
 
     def load(rows):
         places = zip(

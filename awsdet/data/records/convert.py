@@ -35,6 +35,7 @@ from awsdet.data.records.shard_writer import Task, write_shard
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_leftovers, why_no_folder, write_json
+from awsdet.runtime.paths import given_path
 from awsdet.runtime.progress import Progress
 
 SHARD_BYTES = 150e6  # of images per shard; large enough for sequential reads, small enough to copy and to redo
@@ -50,7 +51,9 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
     """
     if not re.fullmatch(r"[\w.-]+", split):
         raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only")
-    images, output = pathlib.Path(images), pathlib.Path(output)
+    annotations = given_path(annotations, "annotations")
+    images = pathlib.Path(given_path(images, "images"))
+    output = pathlib.Path(given_path(output, "output", written=True))
     if not images.is_dir():
         raise UserError(f"image folder {images} {why_no_folder(images)}")
     found = Anomalies()
@@ -97,7 +100,7 @@ def _stat(path):
     """(size, time of change) of a file; zeros if it does not exist."""
     try:
         stat = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no path can have this name
         return 0, 0
     return stat.st_size, stat.st_mtime_ns
 

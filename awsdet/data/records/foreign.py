@@ -30,7 +30,9 @@ from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import write_json
 
 # coco_train.record-00000-of-00100, and train-00000-of-00100.tfrecord as newer versions name them
-SHARD_NAME = re.compile(r"(?P<split>.+?)(?:\.record|\.tfrecord)?-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.\w+)?")
+SHARD_NAME = re.compile(
+    r"(?P<split>.+?)(?:\.record|\.tfrecord)?-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.\w+)?", re.DOTALL
+)
 
 
 def splits_in(directory):

@@ -1,5 +1,6 @@
 """Record sets: TFRecord shards `<split>-00000-of-00064.tfrecord` and their index, `<split>.manifest.json`."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -19,6 +20,7 @@ from awsdet.data.records.manifest import (
 )
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_folder
+from awsdet.runtime.paths import given_path
 
 __all__ = ["Manifest", "read_examples", "read_ground_truth", "read_manifest"]
 
@@ -29,7 +31,9 @@ def read_manifest(records_dir, split):
     Shards of the Object Detection API, which come without one, are indexed first. Raises UserError for a missing
     folder or split, an unfinished conversion, and a missing or damaged shard.
     """
-    directory = pathlib.Path(records_dir)
+    directory = pathlib.Path(given_path(records_dir, "records"))
+    if "/" in split:
+        raise UserError(f"split {split!r} has a slash; it is a name, as in train")
     if not str(records_dir) or not directory.is_dir():
         raise UserError(f"records folder {str(records_dir)!r} {why_no_folder(records_dir)}; awsdet convert makes one")
     path = directory / f"{split}{SUFFIX}"
@@ -70,7 +74,9 @@ def read_ground_truth(manifest):
         features = example.features.feature
         image_id, height, width = (int(getattr(manifest, key)[row]) for key in ("image_id", "height", "width"))
         name = features["image/filename"].bytes_list.value
-        images.append({"id": image_id, "file_name": name[0].decode() if name else "", "height": height, "width": width})
+        images.append(
+            {"id": image_id, "file_name": os.fsdecode(name[0]) if name else "", "height": height, "width": width}
+        )
         if manifest.layout == AWSDET:
             objects = sorted(examples.decode_annotations(features), key=lambda a: a.order)
         else:

@@ -1,6 +1,7 @@
 """Writes one shard of a record set: reads and checks images, cleans their annotations. Runs in worker processes."""
 
 import contextlib
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -77,6 +78,8 @@ def _read_image(path, entry, raw, found):
         found.add(refusal.kind, f"{name}: {refusal}")
     except OSError as error:
         found.add("image_missing", f"{name}: {error.strerror}")
+    except ValueError:  # a null character, or half of one
+        found.add("image_missing", f"{name}: no path can have this name")
     else:
         for note in image.notes:
             found.add(note, name)
@@ -91,7 +94,7 @@ def _read_image(path, entry, raw, found):
 @contextlib.contextmanager
 def _writing(path):
     try:
-        with tf.io.TFRecordWriter(str(path)) as writer:
+        with tf.io.TFRecordWriter(os.fsencode(path)) as writer:
             yield writer
     except tf.errors.OpError as error:  # a full or read-only disk
         raise OSError(error.message) from None
