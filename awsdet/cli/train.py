@@ -78,6 +78,7 @@ def _check(config, flag_values):
     count = max(1, flag_values.processes)
     processes.check_gpus(flag_values.processes_per_host or count)
     inputs = prepare(config, flag_values.output, flag_values.resume, count, chief=False)
+    inputs.folder.check_free()
     inputs = with_start(inputs, config, flag_values.resume, count, flag_values.elastic)
     log_notes(config)
     check_gpu(config)

@@ -20,10 +20,10 @@ from awsdet.training.committing import Committing
 from awsdet.training.evaluating import Evaluating
 from awsdet.training.failure import explain
 from awsdet.training.gpu_start import check_gpu
-from awsdet.training.inputs import prepare
+from awsdet.training.inputs import prepare, with_start
 from awsdet.training.logs import Bar, Log
 from awsdet.training.saving import Saving
-from awsdet.training.starting import Parts, begin, find_origin, start_from_weights
+from awsdet.training.starting import Parts, begin, find_origin, own_folder, start_from_weights
 from awsdet.training.stop import StopFlag, StopTogether
 
 
@@ -64,11 +64,16 @@ def train(config, output, world=None, resume=False, callbacks=(), dataset=None, 
         except RunFailed as failed:
             logging.error("%s; so the run ends here too", failed)
             return Outcome(1, None)
+        finally:
+            if parts.inputs is not None:
+                parts.inputs.folder.release()
 
 
 def _in_world(parts, callbacks, flag):
     """Trains until the run ends or, in an elastic world, the processes change."""
     world = parts.world
+    if world.elastic:
+        own_folder(parts)
     origin = find_origin(parts)
     run, batches = begin(parts, origin)
     metrics = origin.progress.at(run.pace, world.size).metrics if origin.progress else None
@@ -117,8 +122,10 @@ def _prepare(parts, output, class_names):
 
 def _make(parts, output, class_names):
     config, world = parts.config, parts.world
-    chief = world.is_chief and not world.elastic  # in an elastic world the chief looks for a checkpoint later
-    parts.inputs = prepare(config, output, parts.resume, world.size, chief, parts.dataset, class_names)
+    parts.inputs = prepare(config, output, parts.resume, world.size, False, parts.dataset, class_names)
+    if world.is_chief and not world.elastic:  # in an elastic world the chief does so later
+        parts.inputs.folder.take()
+        parts.inputs = with_start(parts.inputs, config, parts.resume, world.size)
     if world.is_chief:
         settings.log_notes(config)
     tf.keras.utils.set_random_seed(config.seed)

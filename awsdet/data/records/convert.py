@@ -6,6 +6,7 @@ over all states.
 """
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -32,6 +33,7 @@ from awsdet.data.records.manifest import (
     read_json,
 )
 from awsdet.data.records.shard_writer import Task, write_shard
+from awsdet.runtime import owner
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_leftovers, why_no_folder, write_json
@@ -65,13 +67,24 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
     tasks = _plan(coco, images, output, split, shards)
     try:
         output.mkdir(parents=True, exist_ok=True)
-        states = _write_shards(tasks, output, split, workers, strict)
-        manifest = _finish(coco, annotations, images, output, split, states, found)
+        with _owned(output, split):
+            states = _write_shards(tasks, output, split, workers, strict)
+            manifest = _finish(coco, annotations, images, output, split, states, found)
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
     if not manifest.num_images:
         raise UserError(f"none of the {len(coco.images)} images can be used: {_first_refusal(found)}")
     return manifest
+
+
+@contextlib.contextmanager
+def _owned(output, split):
+    """A context in which no other conversion writes this split. Raises UserError if one does."""
+    ownership = owner.acquire(output / f".{split}.lock", f"split {split} in {output}")
+    try:
+        yield
+    finally:
+        ownership.release()
 
 
 def _first_refusal(found):

@@ -21,6 +21,7 @@ from awsdet.data.records.convert import convert
 from awsdet.data.records.examples import decode_annotations
 from awsdet.data.records.manifest import HEADER, progress_folder
 from awsdet.data.records.read import read_examples, read_ground_truth, read_manifest
+from awsdet.runtime import owner
 from awsdet.runtime.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -368,3 +369,18 @@ def test_a_read_only_output_is_named(tmp_path):
         output = pathlib.Path("/proc/records")
     with pytest.raises(UserError, match=f"cannot write to {output}"):
         convert(annotations, images, output, "train", workers=1)
+
+
+def test_two_conversions_do_not_write_the_same_split(tmp_path, capsys):
+    annotations, images = simple_set(tmp_path / "set", 2)
+    records = tmp_path / "records"
+    records.mkdir()
+    other = owner.acquire(records / ".train.lock", "split train")
+    arguments = ["convert", f"--annotations={annotations}", f"--images={images}", f"--output={records}"]
+    assert main([*arguments, "--split=train"]) == 2
+    assert f"split train in {records} is being written by another run" in capsys.readouterr().err
+    assert [path.name for path in records.iterdir()] == [".train.lock"]
+    assert main([*arguments, "--split=val"]) == 0
+    other.release()
+    assert main([*arguments, "--split=train"]) == 0
+    assert not [path for path in records.iterdir() if path.name.startswith(".")]
