@@ -69,9 +69,12 @@ def _train(config, flag_values, world):
 
 def _check(config, flag_values):
     from awsdet.models import builder
+    from awsdet.ops import library
     from awsdet.runtime import processes
+    from awsdet.training import optimizer
     from awsdet.training.gpu_start import check_gpu
     from awsdet.training.inputs import prepare, with_start
+    from awsdet.training.room import check_room
     from awsdet.training.settings import log_notes
 
     logging.set_verbosity(logging.WARNING)  # the run itself logs the rest
@@ -83,6 +86,9 @@ def _check(config, flag_values):
     log_notes(config)
     check_gpu(config)
     detector = builder.build(config, inputs.class_names)
+    check_room(inputs.folder, detector, config)
+    library.load()
+    optimizer.build_optimizer(config.optimizer, config.optimizer.learning_rate, config.model.precision)
     if config.train.init_from and inputs.start is None:
         _check_weights(detector, config.train.init_from)
     print(f"{flag_values.config}: ready for {count} process(es)")
@@ -91,6 +97,8 @@ def _check(config, flag_values):
 
 def _check_weights(detector, value):
     """Raises UserError if the weights do not fit, or if they are neither in the cache nor can be fetched."""
+    from awsdet.runtime.files import check_folder
+    from awsdet.runtime.room import check_room, shown
     from awsdet.training.transfer import take_weights
     from awsdet.weights import download, named
     from awsdet.weights.cache import Cache
@@ -101,4 +109,10 @@ def _check_weights(detector, value):
         return
     cache = Cache.from_environment()
     download.probe(entry, cache)
-    print(f"weights {entry.name} are not in {cache.folder}; rank 0 fetches them from {download.address(entry, cache)}")
+    size = "unknown" if entry.size is None else shown(entry.size)
+    print(
+        f"weights {entry.name} (size: {size}) are not in {cache.folder} and will be fetched by rank 0 from "
+        f"{download.address(entry, cache)}"
+    )
+    check_folder(cache.folder, "AWSDET_WEIGHTS")
+    check_room(cache.folder, entry.size or 0, f"the weights {entry.name}")

@@ -49,6 +49,10 @@ def run(flag_values, overrides):
     import tensorflow as tf
 
     from awsdet.training import transfer
+    from awsdet.weights import files
+
+    if flag_values.output:
+        files.check_output(flag_values.output)
 
     with contextlib.suppress(RuntimeError):  # raised if TensorFlow is already in use
         tf.config.set_visible_devices([], "GPU")  # nothing is computed, and a training may be running on the GPU

@@ -36,8 +36,12 @@ class Checkpoints:
 
     def clean(self):
         """Removes files that a killed process had written or removed only in part."""
-        for folder in (self.root, *self.root.glob(f"{PREFIX}*")):
+        for folder in (self.root, *self.paths()):
             remove_leftovers(folder)
+
+    def paths(self):
+        """Paths of all checkpoints, whole or not."""
+        return sorted(self.root.glob(f"{PREFIX}*"))
 
     def all(self):
         """Paths of the whole checkpoints, oldest first; damaged ones are named in the log and left out."""
@@ -121,7 +125,7 @@ class Checkpoints:
     def _drop_old(self):
         """Deletes all but the last few and the best; each disappears in one instant."""
         best = self.best()
-        for path in sorted(self.root.glob(f"{PREFIX}*"))[: -self.keep_last]:
+        for path in self.paths()[: -self.keep_last]:
             if path.resolve() != best:
                 remove_at_once(path)
 

@@ -22,6 +22,7 @@ from awsdet.training.failure import explain
 from awsdet.training.gpu_start import check_gpu
 from awsdet.training.inputs import prepare, with_start
 from awsdet.training.logs import Bar, Log
+from awsdet.training.room import check_room
 from awsdet.training.saving import Saving
 from awsdet.training.starting import Parts, begin, find_origin, own_folder, start_from_weights
 from awsdet.training.stop import StopFlag, StopTogether
@@ -133,6 +134,8 @@ def _make(parts, output, class_names):
         tf.config.experimental.enable_op_determinism()
     check_gpu(config)
     parts.detector = builder.build(config, parts.inputs.class_names)
+    if world.is_chief:
+        check_room(parts.inputs.folder, parts.detector, config)
     use_fast_convolutions(parts.detector)  # for its evaluations; the training step is as it was
 
 

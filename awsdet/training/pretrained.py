@@ -6,7 +6,7 @@ that nobody is stalled. Only rank 0 reads weights; the others get theirs from it
 
 import threading
 
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import RankFailed, UserError
 from awsdet.runtime.together import described
 from awsdet.runtime.world import World
 from awsdet.weights import download, named
@@ -26,7 +26,7 @@ def fetch_on_chief(world: World, value: str) -> None:
             done, failure = world.broadcast_object(fetching.wait(_WORD_SECONDS) if fetching else None)
             if failure is not None:
                 by_user, text = failure
-                raise UserError(text) if by_user else RuntimeError(f"rank 0 failed: {text}")
+                raise UserError(text) if by_user else RankFailed(f"rank 0 failed: {text}")
             if done:
                 return
     finally:

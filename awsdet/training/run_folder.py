@@ -56,6 +56,7 @@ class RunFolder:
                 self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
                 self.path.mkdir(parents=True, exist_ok=True)
                 self._ownership = owner.acquire(self._lock, f"output {self.path}", known)
+            self._check_folders()
         return self._ownership.token
 
     def check_free(self):
@@ -63,7 +64,7 @@ class RunFolder:
         self._check_kind()
         with self._errors_named():
             owner.check_free(self._lock, f"output {self.path}")
-        check_folder(self.path, "output")
+        self._check_folders()
 
     def check_owned(self):
         """Raises UserError if another run has taken the folder since `take`."""
@@ -87,6 +88,10 @@ class RunFolder:
         if self._ownership is not None:
             self._ownership.drop()
             self._ownership = None
+
+    def _check_folders(self):
+        for folder in (self.path, self.checkpoints.root, self.tensorboard):
+            check_folder(folder, "output")
 
     def _check_kind(self):
         if self.path.exists() and not self.path.is_dir():

@@ -119,7 +119,10 @@ def test_check_says_whether_the_weights_are_there(named, config_file, tmp_path, 
         f"--config.train.init_from={NAME}",
     ]
     assert cli.main(command) == 0
-    assert f"weights {NAME} are not in {tmp_path / 'cache'}; rank 0 fetches them from" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (
+        f"weights {NAME} (size: " in said and f"are not in {tmp_path / 'cache'} and will be fetched by rank 0" in said
+    )
     assert server.does.asked == [("/made.npz", "bytes=0-0")]
     server.does.code = 404
     assert cli.main(command) == 2

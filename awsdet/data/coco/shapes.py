@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from awsdet.data.coco.annotations import run_lengths
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import check_folder
 from awsdet.runtime.paths import given_path
 from awsdet.runtime.progress import Progress
 
@@ -55,6 +56,7 @@ def generate(directory, *, train_images=1000, val_images=200, image_size=128, se
             f"image_size={image_size}: it must be at least 64 px, or the shapes get too small to tell apart"
         )
     directory = pathlib.Path(given_path(directory, "output", written=True))
+    check_folder(directory, "output")
     try:
         with Progress(train_images + val_images, "drawing shapes", "images") as progress:
             for number, count in enumerate((train_images, val_images)):

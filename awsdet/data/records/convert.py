@@ -36,9 +36,10 @@ from awsdet.data.records.shard_writer import Task, write_shard
 from awsdet.runtime import owner
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.files import remove_leftovers, why_no_folder, write_json
+from awsdet.runtime.files import check_folder, remove_leftovers, why_no_folder, write_json
 from awsdet.runtime.paths import given_path
 from awsdet.runtime.progress import Progress
+from awsdet.runtime.room import check_room
 
 SHARD_BYTES = 150e6  # of images per shard; large enough for sequential reads, small enough to copy and to redo
 VERSION = 1  # of the conversion; raise it when its output changes, so that a rerun keeps no old shards
@@ -58,6 +59,7 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
     output = pathlib.Path(given_path(output, "output", written=True))
     if not images.is_dir():
         raise UserError(f"image folder {images} {why_no_folder(images)}")
+    check_folder(output, "output")
     found = Anomalies()
     coco = read_coco(annotations, found)
     if not coco.images:
@@ -125,6 +127,8 @@ def _write_shards(tasks, output, split, workers, strict):
     pending = [task for task in tasks if states[task.path] is None]
     if not pending:
         return [_checked(states[task.path], strict) for task in tasks]
+    images = sum(_stat(task.images_dir / entry.file_name)[0] for task in pending for entry in task.entries)
+    check_room(output, images, f"the records of split {split}")
     _forget_manifest(output, split, known)
     workers = min(workers or usable_cores(), len(pending))
     run = _run_processes if workers > 1 else _run_here
