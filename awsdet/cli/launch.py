@@ -101,8 +101,8 @@ def _stop_early(number, frame):
 
 def _prepare(flag_values, command):
     """(Plan, exit code of the checks)."""
-    question = _question(command)
     hosts = _hosts(flag_values)
+    given = _given(command)
     elastic = _elastic(flag_values, hosts) if flag_values.elastic else None
     plan = engines.Plan(
         engine=flag_values.engine,
@@ -119,7 +119,7 @@ def _prepare(flag_values, command):
         raise UserError("--processes contradicts --elastic, under which their number changes; leave it out")
     if command[0] == "train" and elastic is None:
         plan = plan._replace(command=[*plan.command, _processes(command, plan.processes)])
-    return plan, _check(plan, question, flag_values.check)
+    return plan, _check(plan, _question(command[0], *given), flag_values.check)
 
 
 def show(text, is_error):
@@ -154,10 +154,7 @@ def _check_flags(flag_values):
 
 def _processes(command, count):
     """The flag by which each rank checks the number of processes. Raises UserError if the command asks for another."""
-    values = flags.FlagValues()
-    module = importlib.import_module(f"awsdet.cli.{command[0]}")
-    module.define(values)
-    parse(command[0], values, command[1:], getattr(module, "POSITIONAL", ()))
+    values, _ = _given(command)
     if values.processes not in (0, count):
         raise UserError(f"--processes={values.processes}, but the hosts have {count}; leave --processes out")
     return f"--processes={count}"
@@ -225,13 +222,17 @@ def _check(plan, question, show_table):
     return 0
 
 
-def _question(command):
-    """What the command needs on the hosts. Raises UserError if its flags are invalid."""
+def _given(command):
+    """(flags, overrides) of the command. Raises UserError if one is invalid."""
     name, *arguments = command
     module = importlib.import_module(f"awsdet.cli.{name}")
     values = flags.FlagValues()
     module.define(values)
-    overrides = parse(name, values, arguments, getattr(module, "POSITIONAL", ()))
+    return values, parse(name, values, arguments, getattr(module, "POSITIONAL", ()))
+
+
+def _question(name, values, overrides):
+    """What a command with these flags needs on the hosts. Raises UserError if its config is invalid."""
     names = ("config", "output", "records", "checkpoint")
     given = {flag: values[flag].value or "" for flag in names if flag in values}
     records = [given["records"]] if given.get("records") else []

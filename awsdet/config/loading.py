@@ -2,7 +2,6 @@
 
 import ast
 import difflib
-import importlib.util
 import json
 import pathlib
 import re
@@ -10,6 +9,7 @@ import traceback
 
 from ml_collections import ConfigDict
 
+from awsdet.config import modules
 from awsdet.config.checks import check
 from awsdet.config.families import mask_rcnn
 from awsdet.config.ranges import fault_of
@@ -26,18 +26,17 @@ FROM_SCRATCH = "scratch"  # a train.init_from that means none at all, for SageMa
 def load(path, overrides=()):
     """Reads a config file and applies `overrides`, strings "section.key=value". Returns a locked ConfigDict.
 
+    The file may import its neighbours (see `modules`).
+
     Raises UserError for a missing or broken file, an unknown key, and a value of the wrong type or out of its range.
     """
     path = pathlib.Path(given_path(path, "config"))
     if not path.is_file():
         raise UserError(f"config file {path} {why_no_file(path)}; configs/ holds the ready ones")
-    spec = importlib.util.spec_from_file_location("awsdet_config_file", path)
-    if spec is None:
+    if path.suffix != ".py":
         raise UserError(f"config file {path} is not a Python file (its name must end in .py)")
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-        config = module.get_config()
+        config = modules.run(path, _made)
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # the file is the user's program, so any error in it is theirs to fix
@@ -51,6 +50,12 @@ def load(path, overrides=()):
     check(config)
     _expand_paths(config)
     return config.lock()
+
+
+def _made(module):
+    if not hasattr(module, "get_config"):
+        raise UserError(f"config file {module.__file__} has no get_config(); those in configs/ show what it is")
+    return module.get_config()
 
 
 def _expand_paths(config):
@@ -153,9 +158,14 @@ def _flat_keys(config, prefix=""):
 
 
 def _line_in(error, path):
-    """Where in the file at `path` an exception came from, as in " (line 7)"; "" if it did not come from there."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f" (line {lines[-1]})" if lines else ""
+    """Where in the file at `path`, or in one beside it, an exception came from, as in " (line 7)"; else ""."""
+    path = path.absolute()
+    frames = [(pathlib.Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    frames = [(file, line) for file, line in frames if file.parent == path.parent]
+    if not frames:
+        return ""
+    file, line = frames[-1]
+    return f" (line {line})" if file == path else f" ({file.name}, line {line})"
 
 
 def _reason(error):

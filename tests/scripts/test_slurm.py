@@ -185,6 +185,7 @@ def start(tmp_path, *arguments, stubs=STUBS, **variables):
         (["c.py"], {}, "CONFIG and --output=DIR are needed"),
         (["--output=x"], {}, "CONFIG and --output=DIR are needed"),
         (["--config=none.py", "--output=x"], {}, "config file none.py does not exist in "),
+        (["--config=/tmp", "--output=x"], {}, "config file /tmp is a folder; name a file in it"),
         (["--config", "c.py", "--output=x"], {}, "write --config=VALUE, with an equals sign"),
         (["trian", "c.py", "--output=x"], {}, "unexpected argument c.py"),
         (["selftest", "c.py"], {}, "unexpected argument c.py"),
