@@ -48,7 +48,7 @@ def define(flag_values):
     flags.DEFINE_bool("elastic", False, "go on with fewer or more processes as hosts leave and join", **add)
     flags.DEFINE_integer("min", 0, "elastic: the fewest processes to go on with", lower_bound=0, **add)
     flags.DEFINE_integer("max", 0, "elastic: the most processes; 0: as many as there are", lower_bound=0, **add)
-    flags.DEFINE_string("hosts_from", "", "elastic: program that prints the present hosts, one per line", **add)
+    define_path("hosts_from", "", "elastic: program that prints the present hosts, one per line", flag_values)
     flags.DEFINE_integer(
         "reset_limit", 0, "elastic: how often the world may change; 0: any number", lower_bound=0, **add
     )
@@ -169,6 +169,7 @@ def _hosts(flag_values):
         return wait_for_hosts(flag_values.hosts_from, flag_values.slots, least, flag_values.wait_seconds, say)
     if not flag_values.hosts:
         raise UserError("the hosts are missing; write awsdet launch h1:8,h2:8 train …, or name a file of hosts")
+    flag_values.hosts = os.path.expanduser(flag_values.hosts)  # a list of hosts, or a path
     return parse_hosts(flag_values.hosts, flag_values.slots)
 
 

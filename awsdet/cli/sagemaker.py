@@ -211,9 +211,7 @@ def _config(name, overrides):
         try:
             return path, config_module.load(copy, overrides)
         except UserError as error:
-            beside = (
-                "; the container gets this one file, not what lies beside it: put it all into one, or into the image"
-            )
+            beside = "; the container gets this one file, not what lies beside it: put all into one, or into the image"
             hint = beside if isinstance(error.__cause__, ImportError) else ""
             raise UserError(f"{str(error).replace(str(copy), name)}{hint}") from error
 

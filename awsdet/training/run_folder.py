@@ -68,7 +68,12 @@ class RunFolder:
 
     def check_owned(self):
         """Raises UserError if another run has taken the folder since `take`."""
-        if self._ownership is not None and not self._ownership.is_mine():
+        if self._ownership is None or self._ownership.is_mine():
+            return
+        if not self._lock.exists():  # somebody has removed it
+            self.let_go()
+            self.take()
+        else:
             raise UserError(
                 f"output {self.path} now belongs to another run, which had seen no sign of life of this one for too "
                 "long; this one stops, so that they do not mix"

@@ -22,7 +22,7 @@ FLAGS = {
     "weights": {"input", "output", "config"},
     "selftest": {"json"},
     "doctor": {"output"},
-    "launch": {"ssh_identity"},
+    "launch": {"ssh_identity", "hosts_from"},
     "sagemaker": {"config", "to"},
 }
 CASES = [(command, flag) for command, names in FLAGS.items() for flag in sorted(names)]

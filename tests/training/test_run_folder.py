@@ -53,6 +53,19 @@ def test_a_run_that_lost_its_folder_is_told(tmp_path):
     second.release()
 
 
+@pytest.mark.parametrize("gone", ["lock", "folder"])
+def test_a_lock_that_somebody_removed_is_made_again(tmp_path, gone):
+    folder = RunFolder(tmp_path / "run")
+    folder.take()
+    (tmp_path / "run" / "run.lock").unlink()
+    if gone == "folder":
+        (tmp_path / "run").rmdir()
+    folder.check_owned()
+    with pytest.raises(UserError, match="is being written by another run"):
+        RunFolder(tmp_path / "run").take()
+    folder.release()
+
+
 @pytest.mark.parametrize("make", ["file", "below a file"])
 def test_what_is_no_folder(tmp_path, make):
     (tmp_path / "file").touch()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -384,3 +385,18 @@ def test_two_conversions_do_not_write_the_same_split(tmp_path, capsys):
     other.release()
     assert main([*arguments, "--split=train"]) == 0
     assert not [path for path in records.iterdir() if path.name.startswith(".")]
+
+
+def test_a_disk_that_is_too_full_is_told_before_the_work(tmp_path, capsys, monkeypatch):
+    annotations, images = simple_set(tmp_path / "set", 3)
+    size = sum(path.stat().st_size for path in images.iterdir())
+    disk = types.SimpleNamespace(f_bavail=size - 1, f_frsize=1, f_blocks=1)
+    arguments = ["convert", f"--annotations={annotations}", f"--images={images}", f"--output={tmp_path / 'records'}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "statvfs", lambda path: disk)
+        assert main([*arguments, "--split=train"]) == 2
+        assert "the records of split train need about " in capsys.readouterr().err
+        assert list((tmp_path / "records").iterdir()) == []
+    assert main([*arguments, "--split=train", "--workers=1"]) == 0
+    monkeypatch.setattr(os, "statvfs", lambda path: disk)
+    assert main([*arguments, "--split=train"]) == 0  # they are there
