@@ -15,6 +15,7 @@ def resumes(run):
 
     Damaged checkpoints are named. If there is nothing else, they are kept under another name, and a new run may start.
     """
+    (run / "run.lock").unlink(missing_ok=True)  # of the machine before this one, brought back from S3
     folder = run / "checkpoints"
     faults = {path: fault for path in sorted(folder.glob("step-*")) if (fault := damage(path))}
     for path, fault in faults.items():

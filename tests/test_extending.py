@@ -186,7 +186,6 @@ def test_a_config_file_may_hold_the_part(data, tmp_path):
 
 AFTER = {  # what a block of the section goes after, in its function
     "Augmentation": "    hue: float\n",
-    "complaints": '            yield name, f"must lie between 0 and {largest}; it is a share, not a percentage"\n',
     "draw": "            others[name] = (low + draws.even(name) * (high - low)).astype(np.float32)\n",
     "recolour": "            images = getattr(colour, name)(images, others[name], window)\n",
 }
@@ -205,7 +204,7 @@ for batch in data:
 try:
     reader_options(load_config(sys.argv[1], "data.grey_probability=2.0").data)
 except Exception as error:
-    assert "grey_probability=2.0: it must lie between 0 and 1" in str(error), error
+    assert "data.grey_probability is 2.0; it must be between 0 and 1" in str(error), error
 else:
     raise AssertionError("a probability of 2 was let through")
 """
@@ -216,11 +215,12 @@ def test_an_augmentation_of_the_reader(data, tmp_path):
     shutil.copytree(ROOT / "awsdet", tmp_path / "awsdet", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests/training", tmp_path / "tests/training", ignore=shutil.ignore_patterns("test_*"))
     text = (ROOT / "docs/data.md").read_text().partition("**Adding an augmentation.**")[2]
-    default, lines = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:2]
+    default, limits, lines = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:3]
     defaults, augment = tmp_path / "awsdet/config/defaults.py", tmp_path / "awsdet/data/reader/augment.py"
     insert(defaults, '            "hue": 0.0,', textwrap.indent(default, " " * 12), before=True)
+    insert(tmp_path / "awsdet/config/ranges.py", '    "hue": Number(', textwrap.indent(limits, " " * 4), before=True)
     for block in re.split(r"\n\n", lines.strip()):
-        place = re.search(r"# in (Augmentation|complaints|draw|recolour)\b", block)[1]
+        place = re.search(r"# in (Augmentation|draw|recolour)\b", block)[1]
         insert(augment, AFTER[place], textwrap.indent(block + "\n", " " * 4))
     paths = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, "-c", CHECK, str(data / "tiny.py")]

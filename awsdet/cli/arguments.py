@@ -3,6 +3,7 @@
 from absl import flags
 
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.paths import given_path
 
 
 def parse(name, flag_values, arguments, positional):
@@ -22,10 +23,27 @@ def parse(name, flag_values, arguments, positional):
     for flag, value in zip(positional, left_over):
         if flag_values[flag].present:
             raise UserError(f"{flag} is given twice: {flag_values[flag].value} and {value}")
-        flag_values[flag].value = value
+        flag_values[flag].value = flag_values[flag].parser.parse(value)
     if len(left_over) > len(positional):
         raise UserError(f"unexpected argument {left_over[len(positional)]}; flags are written --name=value")
     return overrides
+
+
+class _PathParser(flags.ArgumentParser):
+    """Parses the value of a flag that is a path; see `given_path`."""
+
+    def __init__(self, flag, **options):
+        super().__init__()
+        self._flag, self._options = f"--{flag.replace('_', '-')}", options
+
+    def parse(self, argument):
+        """The path. Raises UserError."""
+        return given_path(argument, self._flag, **self._options)
+
+
+def define_path(name, default, text, flag_values, **options):
+    """Adds a flag whose value is a path. text: its help; options: see `given_path`."""
+    flags.DEFINE(_PathParser(name, **options), name, default, text, flag_values)
 
 
 def define_check(flag_values, verb):

@@ -6,15 +6,15 @@ continue a conversion that was interrupted, give the same command again.
 
 from absl import flags
 
-from awsdet.cli.arguments import define_max_megapixels
+from awsdet.cli.arguments import define_max_megapixels, define_path
 from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
     """Adds the flags of `awsdet convert`."""
-    flags.DEFINE_string("annotations", None, "COCO detection JSON file", flag_values=flag_values)
-    flags.DEFINE_string("images", None, "folder that the file's image names are relative to", flag_values=flag_values)
-    flags.DEFINE_string("output", None, "folder to write the records to", flag_values=flag_values)
+    define_path("annotations", None, "COCO detection JSON file", flag_values)
+    define_path("images", None, "folder that the file's image names are relative to", flag_values)
+    define_path("output", None, "folder to write the records to", flag_values, written=True)
     flags.DEFINE_string("split", None, "name of the split, such as train or val", flag_values=flag_values)
     flags.DEFINE_integer(
         "shards",

@@ -3,16 +3,14 @@
 After each thing that is broken comes the command that repairs it. The exit code is 1 if anything is broken, else 0.
 """
 
-from absl import flags
-
 from awsdet.cli import diagnosis as doctor
+from awsdet.cli.arguments import define_path
 
 
 def define(flag_values):
     """Adds the flags of `awsdet doctor`."""
-    flags.DEFINE_string(
-        "output", ".", "folder that runs will be written to; doctor shows its free space", flag_values=flag_values
-    )
+    text = "folder that runs will be written to; doctor shows its free space"
+    define_path("output", ".", text, flag_values, written=True)
 
 
 def run(flag_values, overrides):

@@ -6,26 +6,20 @@ processes.
 
 from absl import flags, logging
 
-from awsdet.cli.arguments import define_check
+from awsdet.cli.arguments import define_check, define_path
 from awsdet.cli.ranks import run_on_all
 from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
     """Adds the flags of `awsdet evaluate`."""
-    flags.DEFINE_string(
-        "checkpoint", None, "a checkpoint, or a run folder: its best checkpoint, or its newest", flag_values=flag_values
-    )
-    flags.DEFINE_string("records", None, "folder with the records", flag_values=flag_values)
+    define_path("checkpoint", None, "a checkpoint, or a run folder: its best checkpoint, or its newest", flag_values)
+    define_path("records", None, "folder with the records", flag_values)
     flags.DEFINE_string(
         "split", "", "split of the records; empty: the checkpoint's eval_split", flag_values=flag_values
     )
-    flags.DEFINE_string(
-        "output",
-        "",
-        "JSON file to write, in COCO's results format; its folder is made if needed",
-        flag_values=flag_values,
-    )
+    text = "JSON file to write, in COCO's results format; its folder is made if needed"
+    define_path("output", "", text, flag_values, written=True)
     flags.DEFINE_integer(
         "batch_size",
         0,

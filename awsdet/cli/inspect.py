@@ -10,12 +10,13 @@ anchors of a config fit the objects, and images that resemble one another, withi
 
 from absl import flags
 
+from awsdet.cli.arguments import define_path
 from awsdet.runtime.errors import UserError
 
 
 def define(flag_values):
     """Adds the flags of `awsdet inspect`."""
-    flags.DEFINE_string("records", None, "folder with the records", flag_values=flag_values)
+    define_path("records", None, "folder with the records", flag_values)
     flags.DEFINE_string("split", "", "split to read; empty: all of them", flag_values=flag_values)
     flags.DEFINE_string("draw", "", "folder for the web pages; open its index.html", flag_values=flag_values)
     flags.DEFINE_string(

@@ -15,7 +15,7 @@ import sys
 from absl import flags
 
 from awsdet import config as config_module
-from awsdet.cli.arguments import parse
+from awsdet.cli.arguments import define_path, parse
 from awsdet.launch import checks, engines, network, remote
 from awsdet.launch.discovery import find_program, wait_for_hosts, write_discovery
 from awsdet.launch.hosts import is_file, parse_hosts
@@ -40,7 +40,7 @@ def define(flag_values):
         "interface", "", "network interface of this machine; default: the one that leads to the hosts", **add
     )
     flags.DEFINE_integer("ssh_port", 0, "port of sshd on the hosts; 0: that of ~/.ssh/config", lower_bound=0, **add)
-    flags.DEFINE_string("ssh_identity", "", "private key for ssh; default: that of ~/.ssh/config", **add)
+    define_path("ssh_identity", "", "private key for ssh; default: that of ~/.ssh/config", flag_values)
     flags.DEFINE_multi_string("env", [], "name of a further environment variable to pass on; can be repeated", **add)
     flags.DEFINE_float("lost_seconds", 30, "a host that is silent for longer is lost", lower_bound=5, **add)
     flags.DEFINE_float("stop_seconds", 90, "how long the ranks may take to save after a signal", lower_bound=1, **add)
@@ -48,7 +48,7 @@ def define(flag_values):
     flags.DEFINE_bool("elastic", False, "go on with fewer or more processes as hosts leave and join", **add)
     flags.DEFINE_integer("min", 0, "elastic: the fewest processes to go on with", lower_bound=0, **add)
     flags.DEFINE_integer("max", 0, "elastic: the most processes; 0: as many as there are", lower_bound=0, **add)
-    flags.DEFINE_string("hosts_from", "", "elastic: program that prints the present hosts, one per line", **add)
+    define_path("hosts_from", "", "elastic: program that prints the present hosts, one per line", flag_values)
     flags.DEFINE_integer(
         "reset_limit", 0, "elastic: how often the world may change; 0: any number", lower_bound=0, **add
     )
@@ -102,6 +102,7 @@ def _stop_early(number, frame):
 def _prepare(flag_values, command):
     """(Plan, exit code of the checks)."""
     hosts = _hosts(flag_values)
+    given = _given(command)
     elastic = _elastic(flag_values, hosts) if flag_values.elastic else None
     plan = engines.Plan(
         engine=flag_values.engine,
@@ -118,7 +119,7 @@ def _prepare(flag_values, command):
         raise UserError("--processes contradicts --elastic, under which their number changes; leave it out")
     if command[0] == "train" and elastic is None:
         plan = plan._replace(command=[*plan.command, _processes(command, plan.processes)])
-    return plan, _check(plan, command, flag_values.check)
+    return plan, _check(plan, _question(command[0], *given), flag_values.check)
 
 
 def show(text, is_error):
@@ -153,10 +154,7 @@ def _check_flags(flag_values):
 
 def _processes(command, count):
     """The flag by which each rank checks the number of processes. Raises UserError if the command asks for another."""
-    values = flags.FlagValues()
-    module = importlib.import_module(f"awsdet.cli.{command[0]}")
-    module.define(values)
-    parse(command[0], values, command[1:], getattr(module, "POSITIONAL", ()))
+    values, _ = _given(command)
     if values.processes not in (0, count):
         raise UserError(f"--processes={values.processes}, but the hosts have {count}; leave --processes out")
     return f"--processes={count}"
@@ -171,6 +169,7 @@ def _hosts(flag_values):
         return wait_for_hosts(flag_values.hosts_from, flag_values.slots, least, flag_values.wait_seconds, say)
     if not flag_values.hosts:
         raise UserError("the hosts are missing; write awsdet launch h1:8,h2:8 train …, or name a file of hosts")
+    flag_values.hosts = os.path.expanduser(flag_values.hosts)  # a list of hosts, or a path
     return parse_hosts(flag_values.hosts, flag_values.slots)
 
 
@@ -205,12 +204,10 @@ def _elastic(flag_values, hosts):
     )
 
 
-def _check(plan, command, show_table):
+def _check(plan, question, show_table):
     """Looks for mistakes before anything is started, so that each is reported once. Returns the exit code."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    question = _question(command)._replace(
-        launcher=(plan.address, 0), visible_gpus=visible, needs_mpi=plan.engine == "mpi"
-    )
+    question = question._replace(launcher=(plan.address, 0), visible_gpus=visible, needs_mpi=plan.engine == "mpi")
     found = checks.examine(plan.hosts, plan.ssh, question)
     if show_table:
         show("\n".join(checks.table(plan.hosts, found.reports)), False)
@@ -226,13 +223,17 @@ def _check(plan, command, show_table):
     return 0
 
 
-def _question(command):
-    """What the command needs on the hosts. Raises UserError if its flags are invalid."""
+def _given(command):
+    """(flags, overrides) of the command. Raises UserError if one is invalid."""
     name, *arguments = command
     module = importlib.import_module(f"awsdet.cli.{name}")
     values = flags.FlagValues()
     module.define(values)
-    overrides = parse(name, values, arguments, getattr(module, "POSITIONAL", ()))
+    return values, parse(name, values, arguments, getattr(module, "POSITIONAL", ()))
+
+
+def _question(name, values, overrides):
+    """What a command with these flags needs on the hosts. Raises UserError if its config is invalid."""
     names = ("config", "output", "records", "checkpoint")
     given = {flag: values[flag].value or "" for flag in names if flag in values}
     records = [given["records"]] if given.get("records") else []

@@ -13,10 +13,10 @@ import logging as python_logging
 import os
 import sys
 import textwrap
-import traceback
 
 from absl import flags, logging
 
+from awsdet.cli import failures
 from awsdet.cli.arguments import parse
 from awsdet.runtime.errors import UserError
 
@@ -51,29 +51,37 @@ def main(argv=None):
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
         print(f"awsdet: unknown command {name}; {hint}", file=sys.stderr)
         return 2
+    if hasattr(sys.stdout, "reconfigure"):  # names of files need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no start-up messages, unless the user wants them
     command = importlib.import_module(f"awsdet.cli.{name}")
     flag_values = flags.FlagValues()
     command.define(flag_values)
     _start_logging()
     try:
-        rest, remainder = command.split(rest) if hasattr(command, "split") else (rest, None)
-        if any(argument in _HELP for argument in rest):
-            print(f"awsdet {name}: {command.__doc__.strip()}\n\nFlags:\n{_flag_help(flag_values)}")
-            return 0
-        if remainder and any(argument in _HELP for argument in remainder):
-            return main([remainder[0], "--help"])
-        overrides = parse(name, flag_values, rest, getattr(command, "POSITIONAL", ()))
-        return command.run(flag_values, overrides if remainder is None else remainder)
+        code = _run(name, command, flag_values, rest)
+        sys.stdout.flush()  # an error of the output is one of this command
+        return code
     except UserError as error:
         print(f"awsdet {name}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"awsdet {name}: interrupted", file=sys.stderr)
         return 1
-    except Exception:
-        traceback.print_exc()
-        return 1
+    except Exception as error:
+        return failures.report(name, error)
+
+
+def _run(name, command, flag_values, rest):
+    """Runs a command with the arguments `rest`. Returns its exit code."""
+    rest, remainder = command.split(rest) if hasattr(command, "split") else (rest, None)
+    if any(argument in _HELP for argument in rest):
+        print(f"awsdet {name}: {command.__doc__.strip()}\n\nFlags:\n{_flag_help(flag_values)}")
+        return 0
+    if remainder and any(argument in _HELP for argument in remainder):
+        return main([remainder[0], "--help"])
+    overrides = parse(name, flag_values, rest, getattr(command, "POSITIONAL", ()))
+    return command.run(flag_values, overrides if remainder is None else remainder)
 
 
 def _start_logging():

@@ -15,7 +15,7 @@ import sys
 
 from absl import flags, logging
 
-from awsdet.cli.arguments import define_max_megapixels
+from awsdet.cli.arguments import define_max_megapixels, define_path
 from awsdet.runtime.errors import UserError
 
 TOLD = {"image_16_bit", "image_scaled", "image_float", "image_alpha", "image_frames", "image_repaired"}  # of the notes
@@ -23,12 +23,10 @@ TOLD = {"image_16_bit", "image_scaled", "image_float", "image_alpha", "image_fra
 
 def define(flag_values):
     """Adds the flags of `awsdet predict`."""
-    flags.DEFINE_string(
-        "checkpoint", None, "a checkpoint, or a run folder: its best checkpoint, or its newest", flag_values=flag_values
-    )
-    flags.DEFINE_string("input", None, "an image, or a folder of images", flag_values=flag_values)
-    flags.DEFINE_string("output", None, "JSON file to write; its folder is made if needed", flag_values=flag_values)
-    flags.DEFINE_string("draw", "", "folder for pictures with the objects drawn in", flag_values=flag_values)
+    define_path("checkpoint", None, "a checkpoint, or a run folder: its best checkpoint, or its newest", flag_values)
+    define_path("input", None, "an image, or a folder of images", flag_values)
+    define_path("output", None, "JSON file to write; its folder is made if needed", flag_values, written=True)
+    define_path("draw", "", "folder for pictures with the objects drawn in", flag_values, written=True)
     flags.DEFINE_float(
         "score_threshold",
         0.0,

@@ -11,6 +11,7 @@ permissions are needed, and what it costs.
 The exit code of launch and logs is 0 if the job completed or was stopped, 1 if it failed or ran out of time.
 """
 
+import functools
 import json
 import pathlib
 import shutil
@@ -19,6 +20,7 @@ import tempfile
 
 from absl import flags
 
+from awsdet.cli.arguments import define_path
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_file
 
@@ -41,7 +43,7 @@ _FLAGS = (
     (_TEXT, "action", "", f"what to do: {', '.join(ACTIONS)}"),
     (_TEXT, "job", "", "NAME: the job; for all but launch"),
     (_TEXT, "region", "", "AWS region; empty: that of your AWS settings, or else of the image"),
-    (_TEXT, "config", "", "launch: config file, configs/… of the image or one of your own"),
+    (define_path, "config", "", "launch: config file, configs/… of the image or one of your own"),
     (_TEXT, "train", "", "launch: s3:// folder of the records, or of a COCO data set, or its archive"),
     (_TEXT, "val", "", "launch: the same for evaluation; empty: --train holds both splits"),
     (_TEXT, "weights", "", "launch: s3:// file of weights to start training from"),
@@ -64,7 +66,7 @@ _FLAGS = (
     (flags.DEFINE_multi_string, "env", [], "launch: KEY=VALUE, a variable of the container; can be repeated"),
     (_SWITCH, "dry-run", False, "launch: print the request as JSON and send nothing"),
     (_SWITCH, "wait", True, "launch, logs: follow the job until it ends"),
-    (_TEXT, "to", "", "download: folder to make; empty: NAME"),
+    (functools.partial(define_path, written=True), "to", "", "download: folder to make; empty: NAME"),
 )
 
 
@@ -209,7 +211,9 @@ def _config(name, overrides):
         try:
             return path, config_module.load(copy, overrides)
         except UserError as error:
-            raise UserError(str(error).replace(str(copy), name)) from error
+            beside = "; the container gets this one file, not what lies beside it: put all into one, or into the image"
+            hint = beside if isinstance(error.__cause__, ImportError) else ""
+            raise UserError(f"{str(error).replace(str(copy), name)}{hint}") from error
 
 
 def _warn_of_weights(config, job):

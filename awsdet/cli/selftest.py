@@ -11,7 +11,7 @@ import pathlib
 
 from absl import flags
 
-from awsdet.cli.arguments import define_check
+from awsdet.cli.arguments import define_check, define_path
 from awsdet.cli.ranks import run_on_all
 from awsdet.runtime import files
 
@@ -48,12 +48,8 @@ def define(flag_values):
         flag_values=flag_values,
         lower_bound=1,
     )
-    flags.DEFINE_string(
-        "json",
-        "",
-        "file to write everything to that was measured; its folder is made if needed",
-        flag_values=flag_values,
-    )
+    text = "file to write everything to that was measured; its folder is made if needed"
+    define_path("json", "", text, flag_values, written=True)
     define_check(flag_values, "measure")
 
 

@@ -9,6 +9,7 @@ annotations to OUTPUT/photos.json.
 
 from absl import flags
 
+from awsdet.cli.arguments import define_path
 from awsdet.runtime.errors import UserError
 
 # Flag -> its value if it is not given. Those of the other style are refused.
@@ -18,7 +19,7 @@ _IMAGE_SIZE = {"shapes": 128, "photos": 256}
 
 def define(flag_values):
     """Adds the flags of `awsdet shapes`."""
-    flags.DEFINE_string("output", None, "folder to write the data set to", flag_values=flag_values)
+    define_path("output", None, "folder to write the data set to", flag_values, written=True)
     flags.DEFINE_enum("style", "shapes", list(_OWN), "shapes, or photos of things", flag_values=flag_values)
     flags.DEFINE_integer(
         "train_images",

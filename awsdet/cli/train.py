@@ -10,7 +10,7 @@ import os
 from absl import flags, logging
 
 from awsdet import config as config_module
-from awsdet.cli.arguments import define_check
+from awsdet.cli.arguments import define_check, define_path
 from awsdet.cli.ranks import run_on_all
 from awsdet.runtime import gpu_fit
 from awsdet.runtime.errors import UserError
@@ -18,8 +18,8 @@ from awsdet.runtime.errors import UserError
 
 def define(flag_values):
     """Adds the flags of `awsdet train`."""
-    flags.DEFINE_string("config", None, "config file; the folder configs/ has one per model", flag_values=flag_values)
-    flags.DEFINE_string("output", None, "folder to write the run to", flag_values=flag_values)
+    define_path("config", None, "config file; the folder configs/ has one per model", flag_values)
+    define_path("output", None, "folder to write the run to", flag_values, written=True)
     flags.DEFINE_bool("resume", False, "continue from the newest checkpoint in --output", flag_values=flag_values)
     flags.DEFINE_integer(
         "processes", 0, "how many processes there must be; 0: any number", flag_values=flag_values, lower_bound=0
@@ -69,17 +69,26 @@ def _train(config, flag_values, world):
 
 def _check(config, flag_values):
     from awsdet.models import builder
+    from awsdet.ops import library
     from awsdet.runtime import processes
+    from awsdet.training import optimizer
     from awsdet.training.gpu_start import check_gpu
     from awsdet.training.inputs import prepare, with_start
+    from awsdet.training.room import check_room
+    from awsdet.training.settings import log_notes
 
     logging.set_verbosity(logging.WARNING)  # the run itself logs the rest
     count = max(1, flag_values.processes)
     processes.check_gpus(flag_values.processes_per_host or count)
     inputs = prepare(config, flag_values.output, flag_values.resume, count, chief=False)
+    inputs.folder.check_free()
     inputs = with_start(inputs, config, flag_values.resume, count, flag_values.elastic)
+    log_notes(config)
     check_gpu(config)
     detector = builder.build(config, inputs.class_names)
+    check_room(inputs.folder, detector, config)
+    library.load()
+    optimizer.build_optimizer(config.optimizer, config.optimizer.learning_rate, config.model.precision)
     if config.train.init_from and inputs.start is None:
         _check_weights(detector, config.train.init_from)
     print(f"{flag_values.config}: ready for {count} process(es)")
@@ -88,6 +97,8 @@ def _check(config, flag_values):
 
 def _check_weights(detector, value):
     """Raises UserError if the weights do not fit, or if they are neither in the cache nor can be fetched."""
+    from awsdet.runtime.files import check_folder
+    from awsdet.runtime.room import check_room
     from awsdet.training.transfer import take_weights
     from awsdet.weights import download, named
     from awsdet.weights.cache import Cache
@@ -102,3 +113,5 @@ def _check_weights(detector, value):
     print(
         f"weights {entry.name} will be fetched from {download.address(entry, cache)}, {megabytes}, into {cache.folder}"
     )
+    check_folder(cache.folder, "AWSDET_WEIGHTS")
+    check_room(cache.folder, size or entry.size or 0, f"the weights {entry.name}")

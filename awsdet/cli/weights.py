@@ -22,18 +22,18 @@ import contextlib
 from absl import flags
 
 from awsdet import config as config_module
+from awsdet.cli.arguments import define_path
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.paths import WEIGHTS
 
 POSITIONAL = ("input", "output")
 
 
 def define(flag_values):
     """Adds the flags of `awsdet weights`."""
-    flags.DEFINE_string("input", None, "IN: weights to read", flag_values=flag_values)
-    flags.DEFINE_string("output", "", "OUT: file to write", flag_values=flag_values)
-    flags.DEFINE_string(
-        "config", "", "config file of the model; empty: the model is recognised from the file", flag_values=flag_values
-    )
+    define_path("input", None, "IN: weights to read", flag_values, hint=WEIGHTS)
+    define_path("output", "", "OUT: file to write", flag_values, written=True)
+    define_path("config", "", "config file of the model; empty: the model is recognised from the file", flag_values)
     flags.DEFINE_bool("list", False, "list the pretrained weights that have names", flag_values=flag_values)
     flags.DEFINE_string("get", "", "name of pretrained weights to fetch into the cache", flag_values=flag_values)
 
@@ -49,6 +49,10 @@ def run(flag_values, overrides):
     import tensorflow as tf
 
     from awsdet.training import transfer
+    from awsdet.weights import files
+
+    if flag_values.output:
+        files.check_output(flag_values.output)
 
     with contextlib.suppress(RuntimeError):  # raised if TensorFlow is already in use
         tf.config.set_visible_devices([], "GPU")  # nothing is computed, and a training may be running on the GPU

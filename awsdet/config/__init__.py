@@ -2,9 +2,10 @@
 
 A config is an `ml_collections.ConfigDict`; `awsdet.config.defaults` lists every setting. A config file is Python with a
 `get_config()` that starts from one of the families (`mask_rcnn()`, …) and changes some of its settings;
-`--config.section.key=value` changes one more. Unknown keys and wrong types are refused.
+`--config.section.key=value` changes one more. Unknown keys, wrong types and values out of their range are refused.
 """
 
+from awsdet.config.checks import check, check_section
 from awsdet.config.families import (
     cascade_mask_rcnn,
     cascade_rcnn,
@@ -16,11 +17,14 @@ from awsdet.config.families import (
 from awsdet.config.fine_tuning import fine_tune
 from awsdet.config.frozen import frozen_at_random
 from awsdet.config.loading import apply_override, from_json, load, to_json
+from awsdet.config.relations import notes
 
 __all__ = [
     "apply_override",
     "cascade_mask_rcnn",
     "cascade_rcnn",
+    "check",
+    "check_section",
     "faster_rcnn",
     "fine_tune",
     "from_json",
@@ -28,6 +32,7 @@ __all__ = [
     "load",
     "mask_rcnn",
     "mask_scoring_rcnn",
+    "notes",
     "retinanet",
     "to_json",
 ]

@@ -22,6 +22,7 @@ from awsdet import config as config_lib
 from awsdet.models import builder
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_folder
+from awsdet.runtime.paths import PlainFolder, given_path
 
 FORMAT = "awsdet checkpoint 2"
 # Format 1 is that of tf.train.Checkpoint: keys follow the nesting of objects, and a graph in it has the names.
@@ -62,7 +63,7 @@ def find(path):
     `path`: a checkpoint folder, a run folder or its folder `checkpoints`. The latter two stand for the best checkpoint,
     or the newest if none is marked best. Raises UserError if there is none.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(given_path(path, "checkpoint"))
     if not path.is_dir():
         raise UserError(
             f"checkpoint {path} {why_no_folder(path)}; give a run folder or one of its checkpoints/{PREFIX}… folders"
@@ -114,7 +115,8 @@ class State:
     """The tensors of a checkpoint folder by the names of their variables."""
 
     def __init__(self, path):
-        self._reader = tf.train.load_checkpoint(str(pathlib.Path(path) / STATE))
+        self._folder = PlainFolder(path)  # the reader opens the files again when it reads
+        self._reader = tf.train.load_checkpoint(str(self._folder.path / STATE))
         self._keys = {key: key for key in self._reader.get_variable_to_shape_map()}
         graph = self._keys.get("_CHECKPOINTABLE_OBJECT_GRAPH")
         if graph is not None:

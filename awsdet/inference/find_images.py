@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from awsdet.data.coco.files import special
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.paths import given_path
 from awsdet.runtime.shown import shown
 
 IMAGE_SUFFIXES = (
@@ -52,7 +53,7 @@ def find_images(source):
 
     Raises UserError if nothing is there.
     """
-    source = pathlib.Path(source)
+    source = pathlib.Path(given_path(source, "input"))
     if source.is_file():
         return Found([source], [], {})
     if not source.is_dir():

@@ -9,6 +9,7 @@ from awsdet.inference.fast_convolutions import use_fast_convolutions
 from awsdet.models import builder
 from awsdet.models.detector import Detector
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.paths import WEIGHTS, given_path
 from awsdet.weights import classes, mmdet
 from awsdet.weights import load as weights_lib
 from awsdet.weights.infer import infer
@@ -24,6 +25,7 @@ def load(path: str | pathlib.Path) -> Detector:
 
     Raises UserError if there is none of these, or the weights are not those of a whole detector.
     """
+    path = given_path(path, "path", hint=WEIGHTS)
     if pathlib.Path(path).is_file():
         detector = _of_weights(path)
     else:

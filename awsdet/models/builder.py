@@ -10,18 +10,19 @@ from typing import Any
 import tensorflow as tf
 
 from awsdet import config as config_lib
+from awsdet.config.relations import WITH_MASKS
 from awsdet.data.reader.builder import reader_options
 from awsdet.detection.anchors import Anchors
 from awsdet.detection.boxes import BoxCoder
-from awsdet.detection.losses import BOX_LOSSES, BoxLoss, FocalLoss
+from awsdet.detection.losses import BoxLoss, FocalLoss
 from awsdet.detection.matching import Matcher
 from awsdet.detection.pixels import Pixels
 from awsdet.detection.pooling import RoIPooler
 from awsdet.detection.sampling import Sampler
-from awsdet.detection.suppression import METHODS, Suppression
+from awsdet.detection.suppression import Suppression
 from awsdet.models import retinanet, two_stage
 from awsdet.models.backbones.hrnet import HRNet
-from awsdet.models.backbones.resnet import BLOCKS, STYLES, ResNet
+from awsdet.models.backbones.resnet import ResNet
 from awsdet.models.detector import Detector
 from awsdet.models.heads.box_head import BoxHead
 from awsdet.models.heads.conv_box_head import ConvBoxHead
@@ -30,8 +31,7 @@ from awsdet.models.heads.mask_iou_head import MaskIoUHead
 from awsdet.models.heads.retina_head import RetinaHead
 from awsdet.models.heads.rpn import RPN, ProposalRule, RPNHead
 from awsdet.models.layers.initializers import Initializers
-from awsdet.models.layers.norms import NORMS
-from awsdet.models.necks.fpn import EXTRA_CONVS, FPN
+from awsdet.models.necks.fpn import FPN
 from awsdet.models.necks.hrfpn import HRFPN
 from awsdet.models.retinanet import RetinaNet
 from awsdet.models.roi_heads import MaskBranch, RoIHeads, Stage
@@ -50,6 +50,7 @@ def build(config: Any, class_names: Sequence[str]) -> Detector:
     list of strings.
     """
     check(config.model)
+    config_lib.check_section("seed", config.seed)
     if isinstance(class_names, str) or not len(class_names) or not all(isinstance(name, str) for name in class_names):
         raise UserError(f"class_names is {class_names!r}; it must be a list of names, one for each class")
     return assemble(config, class_names)
@@ -57,12 +58,13 @@ def build(config: Any, class_names: Sequence[str]) -> Detector:
 
 def has_masks(detector):
     """Whether `detector`, a name in DETECTORS, finds masks and needs them to train."""
-    return detector in _WITH_MASKS
+    return detector in WITH_MASKS
 
 
 def check(model):
-    """Raises UserError if a setting of config.model is not among its choices."""
-    for key, choices in _CHOICES.items():
+    """Raises UserError if a setting of config.model is invalid, or names a part that there is not."""
+    config_lib.check_section("model", model)
+    for key, choices in _PARTS.items():
         value = model
         for part in key.split("."):
             value = value[part]
@@ -131,9 +133,6 @@ def _two_stage(model, common, options):
 def _cascade(model, common, options):
     """Cascade R-CNN: one stage per entry of config.model.cascade, which overrides config.model.box_head."""
     cascade, stages = model.cascade, []
-    counts = [len(cascade[key]) for key in ("ious", "box_stds", "loss_weights")]
-    if len(set(counts)) > 1 or not counts[0]:
-        raise UserError(f"model.cascade.ious, box_stds, loss_weights have {counts} entries; give each one per stage")
     for k, (iou, stds, weight) in enumerate(zip(cascade.ious, cascade.box_stds, cascade.loss_weights)):
         masks = None
         if has_masks(model.detector):
@@ -192,7 +191,6 @@ DETECTORS = {
     "cascade_mask_rcnn": _cascade,
     "retinanet": _retinanet,
 }
-_WITH_MASKS = ("mask_rcnn", "mask_scoring_rcnn", "cascade_mask_rcnn")
 
 # ------------------------------------------------------------------------------------------------- backbones and necks
 
@@ -202,10 +200,6 @@ def _resnet(settings, **options):
 
 
 def _resnet_v1d(settings, **options):
-    if settings.base_width % 2:
-        raise UserError(
-            f"model.backbone.base_width is {settings.base_width}; resnet_v1d halves it in its stem, so it must be even"
-        )
     return _resnet(settings, deep_stem=True, average_shortcut=True, **options)
 
 
@@ -220,9 +214,6 @@ BACKBONES = {"resnet": _resnet, "resnet_v1d": _resnet_v1d, "hrnet": _hrnet}
 
 def build_backbone(settings, **common):
     """The backbone of config.model.backbone; see BACKBONES. `common`: initializers and dtype."""
-    for key in ("base_width", "groups", "width_per_group", "branch_width"):
-        if settings[key] < 1:
-            raise UserError(f"model.backbone.{key} is {settings[key]}; it must be 1 or more")
     options = {key: settings[key] for key in ("base_width", "frozen_stages", "norm", "norm_affine_trainable")}
     return BACKBONES[settings.name](settings, **options, **common)
 
@@ -233,10 +224,6 @@ def _fpn(settings, in_channels, **options):
 
 
 def _hrfpn(settings, in_channels, **options):
-    if settings.extra_convs != "none":
-        raise UserError(
-            f"model.fpn.extra_convs is {settings.extra_convs!r}; hrfpn has none of these, so set it to none"
-        )
     return HRFPN(in_channels, settings.channels, norm=settings.norm, **options)
 
 
@@ -372,23 +359,4 @@ def _stage_rules(model):
     }
 
 
-_HEAD_NORMS = ("none", "group_norm")  # the statistics of a batch norm would include unused RoIs
-_CHOICES = {
-    "detector": DETECTORS,
-    "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
-    "backbone.name": BACKBONES,
-    "backbone.depth": BLOCKS,
-    "backbone.style": STYLES,
-    "backbone.norm": [norm for norm in NORMS if norm != "none"],
-    "fpn.name": NECKS,
-    "fpn.norm": [norm for norm in NORMS if norm != "frozen_batch_norm"],
-    "fpn.extra_convs": EXTRA_CONVS,
-    "rpn.box_loss": BOX_LOSSES,
-    "box_head.name": BOX_HEADS,
-    "box_head.norm": _HEAD_NORMS,
-    "box_head.box_loss": BOX_LOSSES,
-    "box_head.nms_method": METHODS,
-    "mask_head.norm": _HEAD_NORMS,
-    "retina_head.box_loss": BOX_LOSSES,
-    "retina_head.nms_method": METHODS,
-}
+_PARTS = {"detector": DETECTORS, "backbone.name": BACKBONES, "fpn.name": NECKS, "box_head.name": BOX_HEADS}

@@ -1,4 +1,4 @@
-"""The one exception that means "the user can fix this"."""
+"""The exceptions whose text alone is for the user: a traceback would say nothing more."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints only that line and exits with code 2. Users of the library see an ordinary exception.
     """
+
+
+class RankFailed(RuntimeError):
+    """Another rank failed, which tells of it itself. The text names the rank and its error."""

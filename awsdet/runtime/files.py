@@ -10,12 +10,13 @@ import os
 import pathlib
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from awsdet.runtime.errors import UserError
 
 ASIDE = ".aside-"  # the names of what is being written or removed start with it
+_LONGEST_NAME = 255  # bytes, of a file system
 
 AnyPath = str | os.PathLike[str]
 
@@ -62,11 +63,13 @@ def write_json(path: AnyPath, content: Any, indent: int | None = None) -> None:
 def check_writable(path: AnyPath, flag: str) -> None:
     """Raises UserError, which names the flag, if no file can be written to `path`. Its folder need not exist yet.
 
-    For output that is written at the end of a long work.
+    For output that is written at the end of a long work. It tries: another file is made beside it and removed.
     """
     path = pathlib.Path(path).absolute()
     if path.is_dir():
-        raise UserError(f"--{flag}={path} is a folder; name a file")
+        raise UserError(f"{_named(flag)}={path} is a folder; name a file")
+    if os.path.exists(path) and not path.is_file():  # it would be replaced
+        raise UserError(f"{_named(flag)}={path} is a device or a pipe; name a file")
     _check_above(path, path.parents, flag)
 
 
@@ -74,16 +77,33 @@ def check_folder(path: AnyPath, flag: str) -> None:
     """Raises UserError, which names the flag, if no files can be written to the folder `path`, which may not exist."""
     path = pathlib.Path(path).absolute()
     if path.is_file():
-        raise UserError(f"--{flag}={path} is a file; name a folder")
+        raise UserError(f"{_named(flag)}={path} is a file; name a folder")
     _check_above(path, [path, *path.parents], flag)
 
 
 def _check_above(path, folders, flag):
-    folder = next(parent for parent in folders if os.path.lexists(parent))
+    folder = existing(folders)
     if not folder.is_dir():
-        raise UserError(f"--{flag}={path} cannot be written: {folder} is no folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"--{flag}={path} cannot be written: you may not write to {folder}; name another folder")
+        raise UserError(f"{_named(flag)}={path} cannot be written: {folder} is no folder")
+    probe = folder / f"{ASIDE}{secrets.token_hex(4)}"
+    try:  # to ask for one's rights is not enough: there are read-only and full file systems, and servers that map users
+        probe.write_bytes(b"1")
+        probe.unlink()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+        raise UserError(
+            f"{_named(flag)}={path} cannot be written: {folder}: {error.strerror}; name another folder"
+        ) from error
+
+
+def _named(flag):
+    return flag if flag.isupper() else f"--{flag}"  # capitals: a variable of the environment
+
+
+def existing(folders: Iterable[pathlib.Path]) -> pathlib.Path:
+    """The first of the paths that exists, if only as a link."""
+    return next(parent for parent in folders if os.path.lexists(parent))
 
 
 def why_no_file(path: AnyPath) -> str:
@@ -132,8 +152,9 @@ def remove_leftovers(folder: AnyPath, pattern: str = "") -> None:
 
 
 def _aside(path):
-    # A random number, since process numbers are the same in many containers.
-    return path.with_name(f"{ASIDE}{path.name}.{secrets.token_hex(4)}")
+    # A random number, since process numbers are the same in many containers. A long name is cut, so that it fits.
+    name = os.fsdecode(os.fsencode(path.name)[: _LONGEST_NAME - len(ASIDE) - 9])
+    return path.with_name(f"{ASIDE}{name}.{secrets.token_hex(4)}")
 
 
 def _flush_tree(path):

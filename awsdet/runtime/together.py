@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import RankFailed, UserError
 from awsdet.runtime.world import World
 
 Value = TypeVar("Value")
@@ -17,7 +17,7 @@ def together(world: World, function: Callable[[], Value]) -> Value:
 
     Raises:
         UserError: on all ranks, if the first rank that failed raised one. It names that rank unless it is rank 0.
-        RuntimeError: if the first rank that failed raised anything else. That rank raises its own exception instead.
+        RankFailed: if the first rank that failed raised anything else. That rank raises its own exception instead.
     """
     value = error = None
     try:
@@ -32,7 +32,7 @@ def together(world: World, function: Callable[[], Value]) -> Value:
             by_user, text = failure
             if by_user:
                 raise UserError(f"{text} (on rank {rank})" if rank else text) from error
-            raise RuntimeError(f"rank {rank} failed: {text}") from error
+            raise RankFailed(f"rank {rank} failed: {text}") from error
     return value
 
 

@@ -6,6 +6,7 @@ flushed to disk and renamed, so a kill at any moment leaves only whole checkpoin
 
 import concurrent.futures
 import contextlib
+import os
 import pathlib
 
 import tensorflow as tf
@@ -35,8 +36,12 @@ class Checkpoints:
 
     def clean(self):
         """Removes files that a killed process had written or removed only in part."""
-        for folder in (self.root, *self.root.glob(f"{PREFIX}*")):
+        for folder in (self.root, *self.paths()):
             remove_leftovers(folder)
+
+    def paths(self):
+        """Paths of all checkpoints, whole or not."""
+        return sorted(self.root.glob(f"{PREFIX}*"))
 
     def all(self):
         """Paths of the whole checkpoints, oldest first; damaged ones are named in the log and left out."""
@@ -93,7 +98,7 @@ class Checkpoints:
                 # There may be one of the same step: a damaged one, or that of a run resumed before it.
                 with written_aside(path) as aside:
                     aside.mkdir()
-                    snapshot.write(str(aside / STATE))
+                    snapshot.write(os.fsencode(aside / STATE))
                     files = {file.name: file.stat().st_size for file in sorted(aside.iterdir())}
                     write_json(aside / INFO, {"format": FORMAT, **info, "files": files}, indent=1)
                 self._drop_old()
@@ -120,7 +125,7 @@ class Checkpoints:
     def _drop_old(self):
         """Deletes all but the last few and the best; each disappears in one instant."""
         best = self.best()
-        for path in sorted(self.root.glob(f"{PREFIX}*"))[: -self.keep_last]:
+        for path in self.paths()[: -self.keep_last]:
             if path.resolve() != best:
                 remove_at_once(path)
 

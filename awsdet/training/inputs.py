@@ -30,7 +30,7 @@ class Inputs(NamedTuple):
 def prepare(config, output, resume, processes, chief=True, dataset=None, class_names=None):
     """Checks settings, records and, on the chief, the output folder. Returns Inputs. Raises UserError.
 
-    `dataset`, `class_names`: see `loop.train`.
+    It takes nothing: see `RunFolder.take`. `dataset`, `class_names`: see `loop.train`.
     """
     check_settings(config)
     if not resume:
@@ -40,7 +40,10 @@ def prepare(config, output, resume, processes, chief=True, dataset=None, class_n
     names, ids = _classes(train_manifest, eval_manifest, class_names)
     folder = RunFolder(output, config.train.keep_last)
     inputs = Inputs(train_manifest, eval_manifest, names, ids, images, folder, None)
-    return with_start(inputs, config, resume, processes) if chief else inputs
+    if not chief:
+        return inputs
+    folder.check_free()
+    return with_start(inputs, config, resume, processes)
 
 
 def with_start(inputs, config, resume, processes, elastic=False):

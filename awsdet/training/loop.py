@@ -1,6 +1,7 @@
 """A training run from its settings to its last picture."""
 
 import functools
+import os
 import sys
 from typing import NamedTuple
 
@@ -17,16 +18,17 @@ from awsdet.runtime.errors import UserError
 from awsdet.runtime.progress import clock
 from awsdet.runtime.together import together
 from awsdet.runtime.world import HostsChanged, LeftOut, RunFailed, World
-from awsdet.training import optimizer
+from awsdet.training import optimizer, settings
 from awsdet.training.committing import Committing
 from awsdet.training.evaluating import Evaluating
 from awsdet.training.failure import explain
 from awsdet.training.gpu_start import check_gpu
-from awsdet.training.inputs import prepare
+from awsdet.training.inputs import prepare, with_start
 from awsdet.training.logs import Bar, Log
 from awsdet.training.pretrained import Stopped
+from awsdet.training.room import check_room
 from awsdet.training.saving import Saving
-from awsdet.training.starting import Parts, begin, find_origin, start_from_weights
+from awsdet.training.starting import Parts, begin, find_origin, own_folder, start_from_weights
 from awsdet.training.stop import StopFlag, StopTogether
 
 
@@ -71,11 +73,16 @@ def train(config, output, world=None, resume=False, callbacks=(), dataset=None, 
         except RunFailed as failed:
             logging.error("%s; so the run ends here too", failed)
             return Outcome(1, None)
+        finally:
+            if parts.inputs is not None:
+                parts.inputs.folder.release()
 
 
 def _in_world(parts, callbacks, flag):
     """Trains until the run ends or, in an elastic world, the processes change."""
     world = parts.world
+    if world.elastic:
+        own_folder(parts)
     origin = find_origin(parts)
     run, batches = begin(parts, origin)
     metrics = origin.progress.at(run.pace, world.size).metrics if origin.progress else None
@@ -131,13 +138,19 @@ def _prepare(parts, output, class_names):
 
 def _make(parts, output, class_names):
     config, world = parts.config, parts.world
-    chief = world.is_chief and not world.elastic  # in an elastic world the chief looks for a checkpoint later
-    parts.inputs = prepare(config, output, parts.resume, world.size, chief, parts.dataset, class_names)
+    parts.inputs = prepare(config, output, parts.resume, world.size, False, parts.dataset, class_names)
+    if world.is_chief and not world.elastic:  # in an elastic world the chief does so later
+        parts.inputs.folder.take()
+        parts.inputs = with_start(parts.inputs, config, parts.resume, world.size)
+    if world.is_chief:
+        settings.log_notes(config)
     tf.keras.utils.set_random_seed(config.seed)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
     check_gpu(config)
     parts.detector = builder.build(config, parts.inputs.class_names)
+    if world.is_chief:
+        check_room(parts.inputs.folder, parts.detector, config)
     use_fast_convolutions(parts.detector)  # for its evaluations; the training step is as it was
 
 
@@ -158,7 +171,9 @@ def _open_folder(run):
     if not run.world.is_chief:
         return None
     run.inputs.folder.open(run.config, run.steps.step)
-    return tf.summary.create_file_writer(str(run.inputs.folder.tensorboard)) if run.config.train.tensorboard else None
+    if not run.config.train.tensorboard:
+        return None
+    return tf.summary.create_file_writer(os.fsencode(run.inputs.folder.tensorboard))
 
 
 # ----------------------------------------------------------------------------------------------------------- on the way

@@ -10,11 +10,9 @@ import warnings
 import tensorflow as tf
 from absl import logging
 
+from awsdet.config import check_section
 from awsdet.ops.multi_tensor import moving_average, sgd_update
-from awsdet.runtime.errors import UserError
 
-OPTIMIZERS = ("sgd", "novograd", "lamb")
-COMPRESSIONS = ("none", "fp16")
 # The values of the papers, used if config.optimizer.beta_2 is 0. config.optimizer.momentum is beta 1.
 BETA_2 = {"novograd": 0.98, "lamb": 0.999}
 # LAMB neither decays biases and the parameters of normalisations nor rescales their updates, as in its paper.
@@ -63,7 +61,7 @@ def build_optimizer(settings, schedule, precision="float32"):
 
     Raises UserError if a setting is invalid.
     """
-    check_settings(settings)
+    check_section("optimizer", settings)
     if settings.name == "sgd":
         optimizer = SGD(schedule, settings.momentum, settings.weight_decay, settings.ema_decay)
     else:
@@ -73,33 +71,6 @@ def build_optimizer(settings, schedule, precision="float32"):
     if precision == "mixed_float16":
         optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
     return optimizer
-
-
-def check_settings(settings):
-    """Raises UserError if a setting of config.optimizer is invalid."""
-    if settings.name not in OPTIMIZERS:
-        raise UserError(f"optimizer.name is {settings.name!r}; it must be one of {', '.join(OPTIMIZERS)}")
-    if settings.learning_rate <= 0 or settings.base_batch < 1:
-        raise UserError(
-            f"optimizer.learning_rate is {settings.learning_rate} for base_batch {settings.base_batch}; both must be "
-            "above 0"
-        )
-    for name in ("momentum", "beta_2", "ema_decay"):
-        if not 0 <= settings[name] < 1:
-            raise UserError(f"optimizer.{name} is {settings[name]}; it must be 0 or more and below 1")
-    for name in ("weight_decay", "clip_norm"):
-        if settings[name] < 0:
-            raise UserError(f"optimizer.{name} is {settings[name]}; it must be 0 or more")
-    if settings.compression not in COMPRESSIONS:
-        reason = ", since Horovod 0.28.1 cannot add bfloat16" if settings.compression == "bf16" else ""
-        raise UserError(
-            f"optimizer.compression is {settings.compression!r}; it must be {' or '.join(COMPRESSIONS)}{reason}"
-        )
-    if settings.beta_2 and settings.name not in BETA_2:
-        raise UserError(
-            f"optimizer.beta_2 is {settings.beta_2}, but {settings.name} has none; leave it at 0, or use "
-            f"optimizer.name={' or '.join(BETA_2)}"
-        )
 
 
 @tf.keras.utils.register_keras_serializable(package="awsdet")

@@ -7,7 +7,7 @@ that nobody is stalled. Only rank 0 reads weights; the others get theirs from it
 import threading
 from collections.abc import Callable
 
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import RankFailed, UserError
 from awsdet.runtime.together import described
 from awsdet.runtime.world import World
 from awsdet.weights import download, named
@@ -32,7 +32,7 @@ def fetch_on_chief(world: World, value: str, told: Callable[[], bool] = lambda: 
             done, failure = words[0][1]
             if failure is not None:
                 by_user, text = failure
-                raise UserError(text) if by_user else RuntimeError(f"rank 0 failed: {text}")
+                raise UserError(text) if by_user else RankFailed(f"rank 0 failed: {text}")
             if done:
                 return
             if any(stop for stop, _ in words):

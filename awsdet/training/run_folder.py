@@ -1,11 +1,13 @@
 """The folder of a run.
 
-config.json      all settings of the run             checkpoints/     see awsdet.inference.checkpoint
+run.lock         while the run goes on: who writes   checkpoints/     see awsdet.inference.checkpoint
+config.json      all settings of the run
 versions.json    software and machine of the run     tensorboard/     events
 metrics.jsonl    one JSON object per line            results.json     detections of the last evaluation (COCO)
                                                      examples.png     predictions beside ground truth
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -16,8 +18,10 @@ import socket
 import tensorflow as tf
 
 from awsdet import config as config_module
+from awsdet.runtime import owner
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.files import remove_leftovers, write_json, write_text
+from awsdet.runtime.files import check_folder, remove_leftovers, write_json, write_text
+from awsdet.runtime.paths import given_path
 from awsdet.runtime.version import __version__
 from awsdet.training.checkpoint import Checkpoints
 
@@ -33,19 +37,77 @@ class RunFolder:
     """
 
     def __init__(self, path, keep_last=3):
-        self.path = pathlib.Path(path)
+        self.path = pathlib.Path(given_path(path, "output", written=True))
         self.checkpoints = Checkpoints(self.path / "checkpoints", keep_last)
         self.results, self.examples = self.path / "results.json", self.path / "examples.png"
         self.tensorboard = self.path / "tensorboard"
-        self._metrics = self.path / "metrics.jsonl"
+        self._metrics, self._lock = self.path / "metrics.jsonl", self.path / "run.lock"
+        self._ownership, self._made = None, []
+
+    def take(self, known=()):
+        """Makes this process the only one that writes to the folder, until `release`. Returns the lock's token.
+
+        known: tokens of those who wrote before in the same elastic run. Raises UserError if another run writes there,
+        or if nobody can.
+        """
+        if self._ownership is None:
+            self._check_kind()
+            with self._errors_named():
+                self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._ownership = owner.acquire(self._lock, f"output {self.path}", known)
+            self._check_folders()
+        return self._ownership.token
+
+    def check_free(self):
+        """Raises UserError if another run writes to the folder, or nobody can. Leaves everything as it is."""
+        self._check_kind()
+        with self._errors_named():
+            owner.check_free(self._lock, f"output {self.path}")
+        self._check_folders()
+
+    def check_owned(self):
+        """Raises UserError if another run has taken the folder since `take`."""
+        if self._ownership is None or self._ownership.is_mine():
+            return
+        if not self._lock.exists():  # somebody has removed it
+            self.let_go()
+            self.take()
+        else:
+            raise UserError(
+                f"output {self.path} now belongs to another run, which had seen no sign of life of this one for too "
+                "long; this one stops, so that they do not mix"
+            )
+
+    def release(self):
+        """Lets others write to the folder. One that this run made and left empty is removed."""
+        if self._ownership is not None:
+            self._ownership.release()
+            self._ownership = None
+            with contextlib.suppress(OSError):  # not empty
+                for folder in self._made:
+                    folder.rmdir()
+
+    def let_go(self):
+        """Leaves the folder to another rank of the same run, which has become its chief."""
+        if self._ownership is not None:
+            self._ownership.drop()
+            self._ownership = None
+
+    def _check_folders(self):
+        for folder in (self.path, self.checkpoints.root, self.tensorboard):
+            check_folder(folder, "output")
+
+    def _check_kind(self):
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"output {self.path} is a file; give a folder")
 
     def find_start(self, resume):
         """The checkpoint to resume from, or None for a new run.
 
         Raises UserError if there is nothing to resume, or if there is a run but `resume` is False.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"output {self.path} is a file; give a folder")
+        self._check_kind()
         newest = self.checkpoints.newest()
         if resume and newest is None:
             raise UserError(
@@ -63,8 +125,13 @@ class RunFolder:
 
         Raises UserError if the folder cannot be written.
         """
-        try:
+        with self._errors_named():
             self._open(config, step)
+
+    @contextlib.contextmanager
+    def _errors_named(self):
+        try:
+            yield
         except OSError as error:
             raise UserError(
                 f"output {self.path} cannot be written: {error.strerror or error}; give another --output, or make it "

@@ -67,6 +67,7 @@ class Saving(tf.keras.callbacks.Callback):
         run = self._run
         if not run.world.is_chief:
             return None
+        run.inputs.folder.check_owned()
         info = {
             **run.progress().as_info(),
             "steps_per_epoch": run.steps.per_epoch,

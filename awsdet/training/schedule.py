@@ -8,6 +8,7 @@ import math
 
 import tensorflow as tf
 
+from awsdet.config import check_section
 from awsdet.runtime.errors import UserError
 
 
@@ -135,18 +136,7 @@ class Followed(tf.keras.optimizers.schedules.LearningRateSchedule):
 
 
 def check_settings(settings):
-    """Raises UserError if a setting of config.schedule is invalid."""
+    """Raises UserError if a setting of config.schedule is invalid, or names no schedule."""
+    check_section("schedule", settings)
     if settings.name not in SCHEDULES:
         raise UserError(f"schedule.name is {settings.name!r}; it must be one of {', '.join(SCHEDULES)}")
-    if settings.warmup_steps < 0:
-        raise UserError(f"schedule.warmup_steps is {settings.warmup_steps}; it must be 0 or more")
-    for name in ("warmup_ratio", "final_ratio", "decay_factor"):
-        if not 0 <= settings[name] <= 1:
-            raise UserError(f"schedule.{name} is {settings[name]}; it must lie between 0 and 1")
-    if list(settings.decay_epochs) != sorted(set(settings.decay_epochs)) or min(settings.decay_epochs, default=1) < 0:
-        raise UserError(f"schedule.decay_epochs is {settings.decay_epochs}; its epochs must rise, as in 8,11")
-    shares = list(settings.decay_shares)
-    if any(shares) and (shares != sorted(set(shares)) or not all(0 < share < 1 for share in shares)):
-        raise UserError(
-            f"schedule.decay_shares is {settings.decay_shares}; its shares must rise between 0 and 1, as in 0.67,0.92"
-        )

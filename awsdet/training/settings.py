@@ -6,49 +6,22 @@ from absl import logging
 
 from awsdet import config as config_module
 from awsdet.data.records.manifest import class_difference
-from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
-from awsdet.training import optimizer, schedule
+from awsdet.training import schedule
 from awsdet.training.progress import Progress
 from awsdet.weights import named
 
-_AT_LEAST = {
-    "epochs": 1,
-    "max_steps": 0,
-    "accumulate_steps": 1,
-    "checkpoint_every_steps": 0,
-    "commit_every_steps": 0,
-    "keep_last": 1,
-    "evaluate_every_epochs": 0,
-    "max_evaluations": 0,
-    "log_every_steps": 1,
-    "pictures": 0,
-    "box_ap_target": 0,
-    "mask_ap_target": 0,
-    "stall_seconds": 1,
-    "warm_seconds": 0,
-}
-
 
 def check_settings(config):
-    """Raises UserError if a setting of the sections train, optimizer and schedule is invalid."""
-    train = config.train
-    for name, least in _AT_LEAST.items():
-        if train[name] < least:
-            raise UserError(f"train.{name} is {train[name]}; it must be {least} or more")
-    if train.loss_normalizer not in ("process", "global"):
-        raise UserError(f"train.loss_normalizer is {train.loss_normalizer!r}; it must be process or global")
-    targets = train.box_ap_target or train.mask_ap_target
-    if targets and not train.evaluate_every_epochs:
-        raise UserError("a train.…_ap_target needs evaluations: set train.evaluate_every_epochs to 1 or more")
-    for name in ("box_ap_target", "mask_ap_target"):
-        if train[name] > 1:
-            raise UserError(f"train.{name} is {train[name]}; an AP lies between 0 and 1, as in 0.377")
-    detector = config.model.detector
-    if train.mask_ap_target and not has_masks(detector):
-        raise UserError(f"train.mask_ap_target needs masks, and {detector} has none; use only train.box_ap_target")
-    optimizer.check_settings(config.optimizer)
+    """Raises UserError if a setting is invalid."""
+    config_module.check(config)
     schedule.check_settings(config.schedule)
+
+
+def log_notes(config):
+    """Logs what is allowed between settings, but may not be meant."""
+    for note in config_module.notes(config):
+        logging.warning("%s", note)
 
 
 def check_start(config):

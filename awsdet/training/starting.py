@@ -30,7 +30,7 @@ class Parts:
         sources: digest of awsdet's sources at the start of the process; empty if the world is not elastic.
         inputs, detector: None until they are prepared. problem: why they could not be, in an elastic world.
         optimizer, schedule: None until the first world knows the schedule.
-        commit: the last Commit of an elastic run, or None.
+        commit: the last Commit of an elastic run, or None. token: of the lock of the run's folder, once it is known.
     """
 
     def __init__(self, config, world, resume, dataset):
@@ -43,10 +43,25 @@ class Parts:
         self.problem: Exception | None = None
         self.optimizer = self.schedule = None
         self.commit: Commit | None = None
+        self.token = ""
 
     def keep(self, commit):
         """Replaces the last commit."""
         self.commit = commit
+
+
+def own_folder(parts: Parts) -> None:
+    """Has the chief take the folder of the run, from the chief before if there was one.
+
+    All ranks call it, in each world. Raises UserError, on all ranks, if another run writes there.
+    """
+    world, folder = parts.world, parts.inputs and parts.inputs.folder
+    known = {token for token in world.gather_objects(parts.token) if token}
+    if folder is not None and not world.is_chief:
+        folder.let_go()
+    takes = folder is not None and world.is_chief
+    taken = together(world, lambda: folder.take(known) if takes else "")
+    parts.token = world.broadcast_object(taken) or parts.token
 
 
 class Origin(NamedTuple):

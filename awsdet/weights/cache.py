@@ -13,6 +13,7 @@ from absl import logging
 
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import write_text
+from awsdet.runtime.paths import given_path
 from awsdet.weights.catalogue import Entry
 
 FOLDER, MIRROR = "AWSDET_WEIGHTS", "AWSDET_WEIGHTS_MIRROR"  # environment variables
@@ -36,7 +37,9 @@ class Cache(NamedTuple):
     def from_environment(cls) -> "Cache":
         """The cache that AWSDET_WEIGHTS and AWSDET_WEIGHTS_MIRROR name."""
         folder = os.environ.get(FOLDER) or "~/.cache/awsdet/weights"
-        return cls(pathlib.Path(folder).expanduser().absolute(), os.environ.get(MIRROR, "").rstrip("/"))
+        return cls(
+            pathlib.Path(given_path(folder, FOLDER, written=True)).absolute(), os.environ.get(MIRROR, "").rstrip("/")
+        )
 
     def path(self, entry: Entry) -> pathlib.Path:
         """Where the file of an entry is, or will be."""

@@ -16,7 +16,8 @@ import safetensors.numpy
 from absl import logging
 
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.files import remove_leftovers, written_aside
+from awsdet.runtime.files import check_writable, remove_leftovers, written_aside
+from awsdet.runtime.room import check_room
 from awsdet.weights import pickles, pth
 
 LARGEST = 8 * 2**30  # bytes of a file, and of what it unpacks to; a detector has much less than one GiB
@@ -171,16 +172,25 @@ _READERS = {
 SUFFIXES_WRITTEN = (".npz", ".safetensors")
 
 
+def check_output(path: str | os.PathLike) -> None:
+    """Raises UserError if `write` could not write to `path`."""
+    path = pathlib.Path(path)
+    if path.suffix not in SUFFIXES_WRITTEN:
+        raise UserError(f"cannot write {path}: give a name that ends in {' or '.join(SUFFIXES_WRITTEN)}")
+    check_writable(path, "output")
+
+
 def write(path: str | os.PathLike, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
     """Writes arrays, as float32, and metadata to a file that appears in one piece.
 
     The suffix of `path` decides the format: .npz or .safetensors. Raises UserError for any other suffix.
     """
     path = pathlib.Path(path)
-    if path.suffix not in SUFFIXES_WRITTEN:
-        raise UserError(f"cannot write {path}: give a name that ends in {' or '.join(SUFFIXES_WRITTEN)}")
+    check_output(path)
     arrays = {name: np.asarray(array, np.float32, order="C") for name, array in arrays.items()}
+    check_room(path, sum(array.nbytes for array in arrays.values()), f"the weights {path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent, glob.escape(path.name))
         with written_aside(path) as aside, aside.open("wb") as file:
             if path.suffix == ".npz":

@@ -6,6 +6,7 @@ import pathlib
 from absl import logging
 
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.paths import WEIGHTS, given_path
 from awsdet.weights import download
 from awsdet.weights.cache import Cache
 from awsdet.weights.catalogue import ENTRIES, Entry, nearest
@@ -35,7 +36,7 @@ def path_of(value: str | os.PathLike) -> pathlib.Path:
     """The path that a user means; the file of a name is fetched if it is not in the cache. Raises UserError."""
     entry = entry_of(value)
     if entry is None:
-        return pathlib.Path(value)
+        return pathlib.Path(given_path(value, "weights", hint=WEIGHTS))
     path = download.fetch(entry, Cache.from_environment())
     logging.info("weights %s: %s", entry.name, path)
     return path

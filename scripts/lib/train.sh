@@ -1,7 +1,7 @@
 # Shared by the launchers in scripts/. A launcher sets `usage` and sources this file.
 
 fail() { # $1: what is wrong
-    echo "$(basename "$0"): $1" >&2
+    echo "$(basename -- "$0"): $1" >&2
     exit 2
 }
 
@@ -9,9 +9,10 @@ fail() { # $1: what is wrong
 train_arguments() {
     local config=${1:-} output argument
     [[ -n $config ]] || fail "$usage"
+    [[ ! -d $config ]] || fail "config file $config is a folder; name a file in it; configs/ holds the ready ones"
     [[ -f $config ]] || fail "config file $config does not exist; configs/ holds the ready ones"
     shift
-    output="--output=runs/$(basename "${config%.py}")"
+    output="--output=runs/$(basename -- "${config%.py}")"
     for argument in "$@"; do
         case $argument in
             --output | --output=*) output="" ;;

@@ -179,6 +179,14 @@ def test_config_that_needs_files_beside_it_is_refused(tmp_path):
     assert f"config file {path}: FileNotFoundError" in line
 
 
+def test_config_that_imports_its_neighbours_is_refused_with_the_reason(tmp_path):
+    (tmp_path / "base_config.py").write_text("x = 1\n")
+    path = write_config(tmp_path, "    import base_config\n    return config\n")
+    line = mistake(*LAUNCH, "--dry-run", f"--config={path}")
+    assert f"config file {path}: ModuleNotFoundError: No module named 'base_config'" in line
+    assert "the container gets this one file" in line
+
+
 def test_config_of_ones_own_that_is_broken_is_named_by_its_path(tmp_path):
     path = write_config(tmp_path, "    config.data.batch_sise = 4\n    return config\n")
     assert f"config file {path}: " in mistake(*LAUNCH, "--dry-run", f"--config={path}")

@@ -134,6 +134,37 @@ def test_broken_config_file_is_named_in_one_line(tmp_path, text, words):
     assert str(path) in str(caught.value) and words in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("data.crop = 'abc'", ": crop cannot be abc, which is of type str; it must be of type tuple (line 5)"),
+        ("data.hue = 'red'", ": hue cannot be red, which is of type str; it must be of type float (line 5)"),
+        ("data.hue = None", "data.hue is None; it must be a finite number, between 0 and 0.5"),
+        ("data.short_sides = ('a', 'b')", "data.short_sides is ('a', 'b'); it must be a tuple of 1 or more values"),
+        ("data.short_sides = [640, None]", "data.short_sides is (640, None); it must be"),
+        ("optimizer.learning_rate = float('nan')", "optimizer.learning_rate is nan; it must be a finite number"),
+        ("model.backbone = 5", ": backbone cannot be 5, which is of type int; it must be of type ConfigDict (line 5)"),
+        ("train.update(epoch=3)", ": there is no setting epoch; did you mean epochs? (line 5)"),
+        ("train.zzz = 3", ": there is no setting zzz (line 5)"),
+        ("lock(); 1 / 0", ": ZeroDivisionError: division by zero (line 5)"),
+    ],
+)
+def test_a_wrong_value_in_a_file_is_named_in_our_words(tmp_path, line, words):
+    head = "from awsdet import config as base\n\ndef get_config():\n    c = base.mask_rcnn()\n"
+    path = write(tmp_path, f"{head}    c.{line}\n    return c\n")
+    with pytest.raises(UserError) as caught:
+        configuration.load(path)
+    said = str(caught.value)
+    assert words in said and "\n" not in said and ("(line 5)" not in words or str(path) in said)
+
+
+@pytest.mark.parametrize("text", ["(True, 800)", "640, 'wide'", "(640, 800.0)", "None"])
+def test_a_tuple_takes_only_values_of_its_type(text):
+    config = configuration.mask_rcnn()
+    with pytest.raises(UserError, match="expected a tuple"):
+        configuration.apply_override(config, f"data.short_sides={text}")
+
+
 def test_missing_file_and_wrong_suffix(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         configuration.load(tmp_path / "none.py")

@@ -106,7 +106,7 @@ def test_a_launcher_that_refuses_or_does_not_listen(launcher, world):
 )
 def test_ranks_wait_for_each_other_before_they_join(launcher, world, monkeypatch, rank, there, missing):
     """In Horovod, one that waits for another in vain would be aborted."""
-    monkeypatch.setattr(elastic, "_GLOO_SECONDS", 0.5)
+    monkeypatch.setattr(elastic, "_COMING_SECONDS", 0.5)
     monkeypatch.setattr(elastic, "_MEET_SECONDS", 0.05)
     monkeypatch.setenv("HOROVOD_RANK", str(rank))
     monkeypatch.setenv("HOROVOD_SIZE", "3")

@@ -166,6 +166,27 @@ def test_folder_of_files_is_checked(tmp_path):
 
 
 def test_folder_that_one_may_not_write_to(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.os, "access", lambda folder, mode: False)  # root may write everywhere
-    with pytest.raises(UserError, match=f"you may not write to {tmp_path}; name another folder"):
+    def refuse(path, content):
+        raise PermissionError(13, "Permission denied", str(path))  # root may write everywhere
+
+    monkeypatch.setattr(files.pathlib.Path, "write_bytes", refuse)
+    with pytest.raises(UserError, match=f"{tmp_path}: Permission denied; name another folder"):
         files.check_writable(tmp_path / "o.json", "output")
+    with pytest.raises(UserError, match=f"^AWSDET_WEIGHTS={tmp_path} cannot be written: "):
+        files.check_folder(tmp_path, "AWSDET_WEIGHTS")
+
+
+def test_folder_in_which_the_system_lets_nobody_write():
+    with pytest.raises(UserError, match="^--output=/proc/o.json cannot be written: /proc: "):
+        files.check_writable("/proc/o.json", "output")
+
+
+def test_a_device_is_not_replaced_by_a_file():
+    with pytest.raises(UserError, match="^--output=/dev/null is a device or a pipe; name a file"):
+        files.check_writable("/dev/null", "output")
+
+
+def test_a_long_name_can_be_written_too(tmp_path):
+    for name in ("x" * 255, "é" * 127, "🙂" * 63):
+        files.write_text(tmp_path / name, name)
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == names(tmp_path)

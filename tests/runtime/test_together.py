@@ -2,7 +2,7 @@
 
 import pytest
 
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import RankFailed, UserError
 from awsdet.runtime.together import together
 from awsdet.runtime.world import World
 from tests.runtime.thread_world import ThreadWorld
@@ -42,7 +42,7 @@ def test_any_other_error_stays_itself_where_it_happened():
     first, second, third = run(3, {1: error, 2: UserError("later")})
     assert second is error
     for other in (first, third):
-        assert type(other) is RuntimeError and str(other) == "rank 1 failed: ValueError: no memory left"
+        assert type(other) is RankFailed and str(other) == "rank 1 failed: ValueError: no memory left"
 
 
 def test_alone_an_error_keeps_its_cause():

@@ -185,6 +185,7 @@ def start(tmp_path, *arguments, stubs=STUBS, **variables):
         (["c.py"], {}, "CONFIG and --output=DIR are needed"),
         (["--output=x"], {}, "CONFIG and --output=DIR are needed"),
         (["--config=none.py", "--output=x"], {}, "config file none.py does not exist in "),
+        (["--config=/tmp", "--output=x"], {}, "config file /tmp is a folder; name a file in it"),
         (["--config", "c.py", "--output=x"], {}, "write --config=VALUE, with an equals sign"),
         (["trian", "c.py", "--output=x"], {}, "unexpected argument c.py"),
         (["selftest", "c.py"], {}, "unexpected argument c.py"),
@@ -212,12 +213,12 @@ def test_nodes_and_flags_reach_the_launcher(tmp_path):
     assert f"{command} --config.train.epochs 3" in lines  # there is no checkpoint yet, so --resume would be refused
     assert "train.sbatch: the nodes' instances could not be read; going on" in lines
     assert any("no EFA on " in line for line in lines) and not any(line.startswith("FI_") for line in lines)
-    step = tmp_path / "x" / "checkpoints" / "step-00000005"
+    step = tmp_path / "x[1]" / "checkpoints" / "step-00000005"
     step.mkdir(parents=True)
-    command = "train --config=c.py --output=x --config.train.epochs=3"
+    command = "train --config=c.py --output=x[1] --config.train.epochs=3"
     for resume in ("", " --resume"):  # a folder without its last file is not a checkpoint
         shutil.rmtree(tmp_path / "bin")
-        _, lines = start(tmp_path, "c.py", "--output=x", "--config.train.epochs=3")
+        _, lines = start(tmp_path, "c.py", "--output=x[1]", "--config.train.epochs=3")
         assert any(line.endswith(command + resume) for line in lines), lines
         (step / "checkpoint.json").touch()
 

@@ -32,6 +32,7 @@ def run(folder, *arguments, **variables):
         ([], "usage: "),
         (["h1:8,h2:8"], "usage: "),
         (["h1:8,h2:8", "nowhere.py"], "config file nowhere.py does not exist"),
+        (["h1:8,h2:8", "/tmp"], "config file /tmp is a folder; name a file in it"),
         (["h1:8,h2:8", "c.py", "--outptu=x"], "unknown argument --outptu=x"),
         (["h1", "c.py"], "h1 has no number of processes"),
         (["hosts.txt", "c.py"], "hosts.txt"),

@@ -53,6 +53,8 @@ def finish(folder, *arguments):
         (["two", "config.py"], "PROCESSES is 'two'"),
         (["0", "config.py"], "PROCESSES is '0'"),
         (["2", "nowhere.py"], "config file nowhere.py does not exist"),
+        (["2", "/tmp"], "config file /tmp is a folder; name a file in it; configs/ holds the ready ones"),
+        (["2", "-nowhere"], "config file -nowhere does not exist"),
     ],
 )
 def test_mistakes_in_the_arguments(tmp_path, arguments, message):

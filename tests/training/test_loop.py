@@ -301,7 +301,7 @@ def test_init_from_another_backbone_is_refused(finished_run, config_file):
         (["schedule.name=poly"], "schedule.name is 'poly'"),
         (["train.loss_normalizer=all"], "train.loss_normalizer is 'all'"),
         (["train.epochs=0"], "train.epochs is 0"),
-        (["data.flip_probability=2"], "flip_probability=2"),
+        (["data.flip_probability=2"], "flip_probability is 2"),
         (["train.keep_last=0"], "train.keep_last is 0"),
         (["train.box_ap_target=37.7"], "between 0 and 1"),
         (["train.box_ap_target=0.3", "train.evaluate_every_epochs=0"], "needs evaluations"),

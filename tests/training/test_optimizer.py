@@ -233,6 +233,7 @@ def test_learning_rate_is_scaled_to_the_real_batch():
         ({"clip_norm": -1.0}, "optimizer.clip_norm is -1.0"),
         ({"compression": "bf16"}, "must be none or fp16, since Horovod 0.28.1 cannot add bfloat16"),
         ({"compression": "half"}, "optimizer.compression is 'half'; it must be none or fp16$"),
+        ({"learning_rate": float("nan")}, "optimizer.learning_rate is nan"),
         ({"name": "lamb", "beta_2": 1.0}, "optimizer.beta_2 is 1.0"),
         ({"beta_2": 0.9}, "optimizer.beta_2 is 0.9, but sgd has none"),
     ],

@@ -68,7 +68,7 @@ def test_a_schedule_survives_its_config_and_works_in_a_graph():
         ({"warmup_steps": -1}, "warmup_steps is -1"),
         ({"warmup_ratio": 1.5}, "warmup_ratio is 1.5"),
         ({"decay_epochs": (11, 8)}, "decay_epochs is"),
-        ({"decay_shares": (0.9, 0.7)}, "decay_shares is .*its shares must rise between 0 and 1, as in 0.67,0.92"),
+        ({"decay_shares": (0.9, 0.7)}, "decay_shares is .*shares that rise between 0 and 1, as in 0.67,0.92"),
         ({"decay_shares": (0.5, 0.5)}, "decay_shares is"),
         ({"decay_shares": (0.5, 1.0)}, "decay_shares is"),
         ({"decay_shares": (0.0, 0.5)}, "decay_shares is"),

@@ -16,6 +16,8 @@ from PIL import Image
 
 from awsdet.data.coco.canvas import annotation_of, coverage
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import check_folder
+from awsdet.runtime.paths import given_path
 from awsdet.runtime.progress import Progress
 
 CATEGORIES = ((2, "circle"), (3, "rectangle"), (7, "triangle"), (11, "star"))  # ids with gaps, as COCO's have
@@ -52,7 +54,8 @@ def generate(directory, *, train_images=1000, val_images=200, image_size=128, se
         raise UserError(
             f"image_size={image_size}: it must be at least 64 px, or the shapes get too small to tell apart"
         )
-    directory = pathlib.Path(directory)
+    directory = pathlib.Path(given_path(directory, "output", written=True))
+    check_folder(directory, "output")
     try:
         with Progress(train_images + val_images, "drawing shapes", "images") as progress:
             for number, count in enumerate((train_images, val_images)):

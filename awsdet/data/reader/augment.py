@@ -5,8 +5,8 @@ Geometry becomes one `Placement` per image, which the operators apply to pixels,
 TensorFlow applies what else is drawn (`Drawn.others`) once the records are read: `settle` before the resize, `recolour`
 after it.
 
-To add an augmentation, give `Augmentation` a field, `complaints` its limits, `draw` its draw, and
-`awsdet/config/defaults.py` a default that turns it off; docs/data.md has an example.
+To add an augmentation, give `Augmentation` a field, `draw` its draw, `awsdet/config/defaults.py` a default that turns
+it off, and `awsdet/config/ranges.py` its range; docs/data.md has an example.
 
 Symbols: S steps, B images of a batch; sizes are height and width in px.
 """
@@ -22,8 +22,6 @@ from awsdet.data.reader.sizes import resize_scale, rounded
 from awsdet.ops.placement import Placement
 
 _COLOURS = ("brightness", "contrast", "saturation", "hue")  # in this order, always
-_LARGEST_COLOUR_CHANGE = 5  # beyond it, pictures are white, black or two-coloured
-_LARGEST_JITTER = 10  # lengths; beyond it, hardly an object is seen in the canvas
 
 
 class Augmentation(NamedTuple):
@@ -88,41 +86,6 @@ class Drawn(NamedTuple):
 
     placement: Placement
     others: dict
-
-
-def complaints(rules):
-    """Yields (name, requirement) for each invalid setting of an Augmentation."""
-    low, high = _pair(rules.short_side_range)
-    smallest, largest = _pair(rules.jitter_scales)
-    if not 0 <= rules.flip_probability <= 1:
-        yield "flip_probability", "must lie between 0 and 1"
-    if not rules.short_sides or min(rules.short_sides) < 1:
-        yield "short_sides", "needs one size at least, all of them 1 or more"
-    if (low, high) != (0, 0) and not 1 <= low <= high < float("inf"):
-        yield "short_side_range", "must be the smallest and the largest size, as in 640,800, or 0,0 to turn it off"
-    if rules.canvas and (low, high) != (0, 0):
-        yield "short_side_range", "does nothing with data.canvas, which sets the sizes; leave one of them off"
-    if not 0 < min(_pair(rules.crop)) <= max(_pair(rules.crop)) <= 1:
-        yield "crop", "must be the least shares of height and width, as in 0.9,0.9, or 1,1 to turn it off"
-    if rules.crop_keeps_object and not rules.crops:
-        yield "crop_keeps_object", "does nothing without a crop; set data.crop or data.canvas too"
-    if rules.canvas < 0:
-        yield "canvas", "must be a side in px, as in 1024, or 0 to turn large-scale jitter off"
-    if rules.canvas and min(rules.crop) < 1:
-        yield "crop", "does not go with data.canvas, which crops by itself; leave one of them off"
-    if not 0 < smallest <= largest <= _LARGEST_JITTER:
-        yield "jitter_scales", f"must be the smallest and the largest scale, at most {_LARGEST_JITTER}, as in 0.1,2.0"
-    if not 0 <= rules.min_visible <= 1:
-        yield "min_visible", "must lie between 0 and 1"
-    for name in _COLOURS:
-        largest = 0.5 if name == "hue" else _LARGEST_COLOUR_CHANGE
-        if not 0 <= getattr(rules, name) <= largest:
-            yield name, f"must lie between 0 and {largest}; it is a share, not a percentage"
-
-
-def _pair(values):
-    """The two numbers of a setting. If it does not have exactly two: (-1, -1), which every check refuses."""
-    return tuple(values) if len(values) == 2 else (-1, -1)
 
 
 def draw(rules, height, width, draws):

@@ -19,6 +19,7 @@ over the valid area, zeros first). An object has polygons or runs; a crowd, and 
 Objects of which a crop leaves too little are not there (see `place_annotations`).
 """
 
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -172,7 +173,7 @@ def _batches(manifest, rows, size):
 
 def _loader(manifest, parse):
     """The function (rows of one batch, their number) -> batch, which reads the records and has `parse` do the rest."""
-    files = tf.constant([str(manifest.directory / shard.file) for shard in manifest.shards], tf.string)
+    files = tf.constant([os.fsencode(manifest.directory / shard.file) for shard in manifest.shards], tf.string)
 
     def load(rows, size):
         places = zip(

@@ -6,6 +6,7 @@ over all states.
 """
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -38,11 +39,13 @@ from awsdet.data.records.manifest import (
     read_json,
 )
 from awsdet.data.records.shard_writer import Task, write_shard
-from awsdet.runtime import gpus
+from awsdet.runtime import gpus, owner
 from awsdet.runtime.cores import usable_cores
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.files import remove_leftovers, why_no_folder, write_json
+from awsdet.runtime.files import check_folder, remove_leftovers, why_no_folder, write_json
+from awsdet.runtime.paths import given_path
 from awsdet.runtime.progress import Progress
+from awsdet.runtime.room import check_room
 
 SHARD_BYTES = 150e6  # of images per shard; large enough for sequential reads, small enough to copy and to redo
 VERSION = 2  # of the conversion; raise it when its output changes, so that a rerun keeps no old shards
@@ -66,6 +69,7 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
     on is left.
     """
     max_pixels = check_megapixels(max_megapixels)
+    annotations, images, output = places(annotations, images, output)
     coco, found = read(annotations, images, [split], strict)
     check_whole(output, split)
     return write([Part(coco, split, {}, shards)], annotations, images, output, workers, strict, max_pixels, found)[0][0]
@@ -80,14 +84,22 @@ class Part(NamedTuple):
     shards: int
 
 
+def places(annotations, images, output):
+    """The paths of the annotation file, of the folder of images, and of that to write to, checked. Raises UserError."""
+    annotations = pathlib.Path(given_path(annotations, "annotations"))
+    images = pathlib.Path(given_path(images, "images"))
+    output = pathlib.Path(given_path(output, "output", written=True))
+    if not images.is_dir():
+        raise UserError(f"image folder {images} {why_no_folder(images)}")
+    check_folder(output, "output")
+    return annotations, images, output
+
+
 def read(annotations, images, splits, strict):
     """(CocoFile, Anomalies) of the annotation file. Raises UserError."""
     for split in splits:
         if not re.fullmatch(r"[\w.-]+", split):
             raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only")
-    images = pathlib.Path(images)
-    if not images.is_dir():
-        raise UserError(f"image folder {images} {why_no_folder(images)}")
     found = Anomalies()
     coco = read_coco(annotations, found, images)
     if not coco.images:
@@ -105,21 +117,23 @@ def write(parts, annotations, images, output, workers, strict, max_pixels, found
     max_pixels: larger images are left out. `found`: Anomalies of the file, which the first manifest gets. Raises
     UserError.
     """
-    images, output = pathlib.Path(images), pathlib.Path(output)
     planned = [(part, _plan(part, images, output, max_pixels)) for part in parts]
     written = []
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for part in parts:  # before any split changes: two splits that overlap must not stand side by side
-            before = source_of(output, part.split)
-            if part.holdout and (before.get("holdout"), before.get("sha256")) != (part.holdout, part.coco.sha256):
-                _forget_manifest(output, part.split, _known_states(output, part.split))
-        for part, tasks in planned:
-            states = _write_shards(tasks, output, part.split, workers, strict)
-            manifest = _finish(part, annotations, images, output, states, found)
-            _refuse_nothing(manifest, annotations, len(part.coco.images))
-            written.append((manifest, {c for state in states for c in state["classes"]}))
-            found = Anomalies()
+        with contextlib.ExitStack() as owned:
+            for part in parts:
+                owned.enter_context(_owned(output, part.split))
+            for part in parts:  # before any split changes: two splits that overlap must not stand side by side
+                before = source_of(output, part.split)
+                if part.holdout and (before.get("holdout"), before.get("sha256")) != (part.holdout, part.coco.sha256):
+                    _forget_manifest(output, part.split, _known_states(output, part.split))
+            for part, tasks in planned:
+                states = _write_shards(tasks, output, part.split, workers, strict)
+                manifest = _finish(part, annotations, images, output, states, found)
+                _refuse_nothing(manifest, annotations, len(part.coco.images))
+                written.append((manifest, {c for state in states for c in state["classes"]}))
+                found = Anomalies()
     except OSError as error:
         raise UserError(f"cannot write to {output}: {error.strerror or error}") from error
     except RecursionError:
@@ -147,6 +161,16 @@ def _reasons(found, start):
     return "; ".join(f"{KINDS[k].text} ({found.counts[k]:,}), such as {found.examples[k][0]}" for k in kinds)
 
 
+@contextlib.contextmanager
+def _owned(output, split):
+    """A context in which no other conversion writes this split. Raises UserError if one does."""
+    ownership = owner.acquire(output / f".{split}.lock", f"split {split} in {output}")
+    try:
+        yield
+    finally:
+        ownership.release()
+
+
 def _plan(part, images, output, max_pixels):
     """The tasks of all shards of a `Part`: consecutive images, about as many in each."""
     coco, split, holdout, count = part
@@ -171,7 +195,7 @@ def _stat(path):
     """(size, time of change) of a file; zeros if it does not exist."""
     try:
         stat = path.stat()
-    except (OSError, ValueError):  # ValueError: no file can have this name
+    except (OSError, ValueError):  # ValueError: no path can have this name
         return 0, 0
     return stat.st_size, stat.st_mtime_ns
 
@@ -183,6 +207,8 @@ def _write_shards(tasks, output, split, workers, strict):
     pending = [task for task in tasks if states[task.path] is None]
     if not pending:
         return [_checked(states[task.path], strict) for task in tasks]
+    paths = (find_file(task.images_dir, entry.file_name).path for task in pending for entry in task.entries)
+    check_room(output, sum(_stat(path)[0] for path in paths), f"the records of split {split}")
     _forget_manifest(output, split, known)
     workers = min(workers or usable_cores(), len(pending))
     run = _run_processes if workers > 1 else _run_here

@@ -41,7 +41,9 @@ from awsdet.runtime.shown import shown
 
 DECODED = ("JPEG", "MPO", "PNG")  # formats that the reader decodes, by Pillow's names
 # coco_train.record-00000-of-00100, and train-00000-of-00100.tfrecord as newer versions name them
-SHARD_NAME = re.compile(r"(?P<split>.+?)(?:\.record|\.tfrecord)?-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.\w+)?")
+SHARD_NAME = re.compile(
+    r"(?P<split>.+?)(?:\.record|\.tfrecord)?-(?P<number>\d{5})-of-(?P<count>\d{5})(?:\.\w+)?", re.DOTALL
+)
 
 
 class ClassList(NamedTuple):

@@ -1,12 +1,11 @@
 """Converts one annotation file into two splits: one to train on, and one that is held out of it."""
 
 import os
-import pathlib
 from typing import NamedTuple
 
 from awsdet.data.coco.opening import MAX_MEGAPIXELS, check_megapixels
 from awsdet.data.records import holdout as rules
-from awsdet.data.records.convert import Part, read, write
+from awsdet.data.records.convert import Part, places, read, write
 from awsdet.data.records.holdout import Holdout
 from awsdet.data.records.manifest import Manifest
 
@@ -45,9 +44,10 @@ def convert_held_out(
     """
     rules.check(holdout, split)
     max_pixels = check_megapixels(max_megapixels)
+    annotations, images, output = places(annotations, images, output)
     coco, found = read(annotations, images, [split, holdout.split], strict)
     rules.check_free(output, holdout.split)
-    division = rules.divide(coco, holdout, pathlib.Path(images))
+    division = rules.divide(coco, holdout, images)
     described = {"share": holdout.share, "seed": holdout.seed, "training": split, "held_out": holdout.split}
     fewer = min(shards, 1 + int(shards * holdout.share))
     parts = [

@@ -1,5 +1,6 @@
 """Reads a record set in full: reports its contents, and compares each shard with the manifest."""
 
+import os
 import pathlib
 import re
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from awsdet.data.records.outlines import Outlines, bitmap_outlines, outlines
 from awsdet.data.records.read import read_manifest
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_folder
+from awsdet.runtime.paths import given_path
 from awsdet.runtime.progress import Progress
 from awsdet.runtime.shown import shown
 
@@ -76,9 +78,11 @@ def inspect(records_dir, split="", look=False):
     look: also decode masks that are PNG, and all images, coarsely, to compare them. Raises UserError if the folder or
     the split does not exist, or a manifest cannot be read.
     """
-    directory = pathlib.Path(records_dir)
+    directory = pathlib.Path(given_path(records_dir, "records"))
     if not str(records_dir) or not directory.is_dir():
         raise UserError(f"records folder {str(records_dir)!r} {why_no_folder(records_dir)}; awsdet convert makes one")
+    if "/" in split:
+        raise UserError(f"split {split!r} has a slash; it is a name, as in train")
     splits = [split] if split else splits_in(directory) or foreign.splits_in(directory)
     if not splits:
         raise UserError(f"{directory} holds no records; awsdet convert makes some")
@@ -147,7 +151,7 @@ def _read_shard(manifest, number, seen, images, progress):
     records = np.flatnonzero(manifest.shard == number)
     read = 0
     try:
-        for payload in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        for payload in tf.data.TFRecordDataset(os.fsencode(path)).as_numpy_iterator():
             if read == len(records) or len(payload) != manifest.length[records[read]]:
                 return "not the one that the manifest describes"
             features = tf.train.Example.FromString(payload).features.feature

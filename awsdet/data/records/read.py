@@ -21,6 +21,7 @@ from awsdet.data.records.manifest import (
 )
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_folder
+from awsdet.runtime.paths import given_path
 
 __all__ = ["Manifest", "read_example", "read_examples", "read_ground_truth", "read_manifest"]
 
@@ -31,7 +32,9 @@ def read_manifest(records_dir, split):
     Shards of the Object Detection API, which come without one, are indexed first. Raises UserError for a missing
     folder or split, an unfinished conversion, and a missing or damaged shard.
     """
-    directory = pathlib.Path(records_dir)
+    directory = pathlib.Path(given_path(records_dir, "records"))
+    if "/" in split:
+        raise UserError(f"split {split!r} has a slash; it is a name, as in train")
     if not str(records_dir) or not directory.is_dir():
         raise UserError(f"records folder {str(records_dir)!r} {why_no_folder(records_dir)}; awsdet convert makes one")
     path = directory / f"{split}{SUFFIX}"

@@ -1,6 +1,7 @@
 """Writes one shard of a record set: reads and checks images, cleans their annotations. Runs in worker processes."""
 
 import contextlib
+import os
 import pathlib
 import re
 from typing import NamedTuple
@@ -115,7 +116,7 @@ def _read_image(task, entry, raw, found):
 @contextlib.contextmanager
 def _writing(path):
     try:
-        with tf.io.TFRecordWriter(str(path)) as writer:
+        with tf.io.TFRecordWriter(os.fsencode(path)) as writer:
             yield writer
     except tf.errors.OpError as error:  # a full or read-only disk
         raise OSError(error.message) from None

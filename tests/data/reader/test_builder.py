@@ -26,11 +26,12 @@ def test_options_are_the_settings():
     "changes, cure",
     [
         ({"batch_size": 0}, "must be 1 or more"),
-        ({"reader_threads": -1}, "must be 0 or more"),
+        ({"reader_threads": -1}, "must be between 0 and 4096"),
         ({"pad_multiple": 0}, "multiple of 32"),
-        ({"pad_multiple": 48}, "multiple of 32, as in 32, 64 or 128"),
-        ({"short_sides": ()}, "one size at least"),
-        ({"short_sides": (0,)}, "one size at least"),
+        ({"pad_multiple": 48}, "multiple of 32 between 32 and 65504, as in 32, 64 or 128"),
+        ({"short_sides": ()}, "tuple of 1 or more values"),
+        ({"short_sides": (0,)}, "each a whole number, between 1 and 1048576"),
+        ({"short_sides": ("wide",)}, "each a whole number, between 1 and 1048576"),
         ({"flip_probability": 1.5}, "between 0 and 1"),
         ({"short_side_range": (800, 640)}, "as in 640,800"),
         ({"short_side_range": (640,)}, "as in 640,800"),
@@ -50,13 +51,13 @@ def test_options_are_the_settings():
         ({"jitter_scales": (10.0, 200.0)}, "at most 10, as in 0.1,2.0"),
         ({"hue": 0.6}, "between 0 and 0.5"),
         ({"padded_sizes": "800"}, "must be auto, or heights and widths"),
-        ({"padded_sizes": "800x1333"}, "multiples of pad_multiple, 32"),
+        ({"padded_sizes": "800x1333"}, "multiples of data.pad_multiple, 32"),
         ({"padded_sizes": "auto", "canvas": 1024}, "has one size; leave it empty"),
     ],
     ids=str,
 )
 def test_settings_that_cannot_be_are_named_with_the_cure(changes, cure):
     name = next(iter(changes))
-    with pytest.raises(UserError, match=rf"^--config\.data\.{name}=.*: it .*{cure}") as error:
+    with pytest.raises(UserError, match=rf"^data\.{name} is .*; it .*{cure}") as error:
         options(**changes)
     assert "\n" not in str(error.value)

@@ -125,9 +125,8 @@ def test_wrong_settings_are_named(override, complaint):
         "fpn.extra_convs=on_input": ["model.fpn.name=hrfpn"],
         "backbone.base_width=7": ["model.backbone.name=resnet_v1d"],
     }
-    config = small_config(f"model.{override}", *more.get(override, []))
     with pytest.raises(UserError, match=complaint):
-        build(config, ["a"])
+        build(small_config(f"model.{override}", *more.get(override, [])), ["a"])
 
 
 @pytest.mark.parametrize("size", [(32, 64), (96, 160)])
