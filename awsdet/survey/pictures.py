@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from awsdet.data.coco.decoding import decode_image
-from awsdet.data.coco.rle import compressed
+from awsdet.data.coco.rle import to_rle
 from awsdet.data.records.read import read_example, record_annotations
 from awsdet.inference.drawing import DrawnObject, class_color, draw_objects
 from awsdet.inference.fonts import font_for
@@ -112,7 +112,7 @@ def _mask(annotation, size):
     height, width = size
     segmentation = annotation.polygons or {"size": [height, width], "counts": annotation.counts}
     try:
-        return compressed(segmentation, height, width) if annotation.polygons or annotation.counts else None
+        return to_rle(segmentation, height, width) if annotation.polygons or annotation.counts else None
     except ValueError:
         return None
 

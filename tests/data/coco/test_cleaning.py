@@ -6,7 +6,7 @@ from awsdet.data.coco import cleaning
 from awsdet.data.coco.anomalies import KINDS, Anomalies
 from awsdet.data.coco.cleaning import clean_annotations
 from awsdet.data.coco.masks import read_mask, run_lengths
-from awsdet.data.coco.rle import compressed
+from awsdet.data.coco.rle import to_rle
 from tests.ops import fuzz
 
 HEIGHT, WIDTH = 40, 60
@@ -354,7 +354,7 @@ def test_any_json_in_place_of_any_value_is_counted_or_read():
             assert np.isfinite([*one.bbox, one.area]).all() and one.area >= 0
             assert one.counts is None or (sum(one.counts) == HEIGHT * WIDTH and min(one.counts) >= 0)
             segmentation = one.polygons or {"size": [HEIGHT, WIDTH], "counts": one.counts or [HEIGHT * WIDTH]}
-            assert 0 <= coco_mask.area(compressed(segmentation, HEIGHT, WIDTH)) <= HEIGHT * WIDTH
+            assert 0 <= coco_mask.area(to_rle(segmentation, (HEIGHT, WIDTH))) <= HEIGHT * WIDTH
 
 
 def test_a_box_far_out_is_cut_and_one_near_is_not():
