@@ -18,7 +18,9 @@ from pycocotools.cocoeval import Params
 
 from awsdet.data.coco.categories import class_labels
 from awsdet.data.coco.ids import in_order
+from awsdet.data.coco.rle import compressed
 from awsdet.evaluation.coco_scores import Objects, score
+from awsdet.runtime.errors import UserError
 
 # In the order of COCOeval.stats.
 NUMBERS = (
@@ -54,10 +56,13 @@ def coco_metrics(ground_truth, results, with_masks):
       dict of name -> float, with the names above. Its key per_class has a dict of class name -> {"box_ap", "mask_ap"
       (with masks), "objects" (their number, without crowd regions)}, in the order of the categories. A name that
       several categories have is followed by the category id.
+
+    Raises:
+      UserError: a mask of the ground truth that does not fit its image.
     """
     categories = ground_truth["categories"]
     ids = [c["id"] for c in categories]
-    names = dict(zip(ids, class_labels([c["name"] for c in categories], ids)))
+    names = dict(zip(ids, class_labels([str(c["name"]) for c in categories], ids)))
     per_class = {name: {"objects": 0} for name in names.values()}
     for annotation in ground_truth["annotations"]:
         per_class[names[annotation["category_id"]]]["objects"] += not annotation.get("iscrowd", 0)
@@ -112,7 +117,7 @@ def _boxes(place, results):
 
 def _masks(place, results):
     """The arguments (truth, crowd, found, scores) of `score` for masks."""
-    truth = [to_rle(a["segmentation"], place.sizes[a["image_id"]]) for a in place.annotations]
+    truth = [_true_mask(a, *place.sizes[a["image_id"]]) for a in place.annotations]
     found = [r["segmentation"] for r in results]
     scores = np.array([r.get("mask_score", r["score"]) for r in results], np.float64)
     # In parts, because decoded runs are large.
@@ -126,13 +131,12 @@ def _masks(place, results):
     )
 
 
-def to_rle(segmentation, size):
-    """A COCO segmentation (polygons, run lengths or RLE) of an image of `size` (height, width), as RLE."""
-    if isinstance(segmentation, list):
-        return coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
-    if isinstance(segmentation["counts"], list):
-        return coco_mask.frPyObjects(segmentation, *size)
-    return segmentation
+def _true_mask(annotation, height, width):
+    try:
+        return compressed(annotation["segmentation"], height, width)
+    except (ValueError, OverflowError) as error:
+        name = f"annotation {annotation.get('id')} of image {annotation['image_id']}"
+        raise UserError(f"the mask of {name} cannot be used: {error}; convert the annotations again") from None
 
 
 def _numbers(scored):

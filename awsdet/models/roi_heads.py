@@ -68,8 +68,8 @@ class MaskBranch(tf.keras.layers.Layer):
         self.built = True
 
     def training_step(self, pyramid, sampled, limit, batch, training):
-        """The fields that masks add to a StageStep, a dict. Computed from all positives of the batch, which are at most
-        `limit` per image.
+        """The fields that masks add to a StageStep, a dict. Computed from all positives of the batch whose objects have
+        masks; positives are at most `limit` per image.
 
         Without positives, sums and gradients are zeros.
         """
@@ -78,7 +78,7 @@ class MaskBranch(tf.keras.layers.Layer):
             # The number of positives decides shapes, and the CPU draws the masks. So a GPU sends the RoIs to the host
             # once and gets back what follows from them. Every step of that on the GPU would be one more wait.
             with tf.device("CPU:0"):
-                positives = positive_rois(packed, batch["classes"], self.filling)
+                positives = positive_rois(packed, batch["classes"], batch["masks"], self.filling)
                 targets, shares = self._targets(positives, batch)
         pooled = self.pooler.pool(pyramid, positives.boxes, positives.image_index)
         padded = self.head(pooled, positives.labels, training=training)

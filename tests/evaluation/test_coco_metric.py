@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from awsdet.evaluation.coco_metric import NUMBERS, coco_metrics
 from awsdet.evaluation.table import format_table
+from awsdet.runtime.errors import UserError
 
 COCO_TINY = pathlib.Path(__file__).parents[2].parent / "shared/data/coco_tiny/annotations/instances_val2017.json"
 
@@ -196,3 +197,38 @@ def test_category_ids_may_be_of_any_type():
     metrics = coco_metrics(truth, results, with_masks=True)
     assert metrics["per_class"] == expected["per_class"]
     assert metrics["mask_ap"] == pytest.approx(expected["mask_ap"], abs=1e-12)
+
+
+WILD = {
+    "far": [10, 8, 1e9, 8, 1e9, 1e9],
+    "farther": [10, 8, -1e308, 8, 1e308, 1e9],
+    "NaN": [10, 8, float("nan"), 8, 9, 9],
+}
+
+
+@pytest.mark.parametrize("polygon", WILD.values(), ids=WILD)
+def test_masks_of_any_numbers_are_scored(polygon):
+    """As a record of another tool, or of an earlier version, may have them: pycocotools alone crashes or never ends."""
+    truth = small_truth()
+    results = as_results(truth)
+    truth["annotations"][0] = {**truth["annotations"][0], "segmentation": [polygon]}
+    assert 0 <= coco_metrics(truth, results, with_masks=True)["mask_ap"] < 1
+
+
+def test_boxes_of_any_numbers_are_scored():
+    truth = small_truth()
+    results = as_results(truth)
+    for box in ([float("nan")] * 4, [1e308] * 4, [-1e308, 0, float("inf"), 1], [0, 0, 0, 0], [5, 5, -1e9, -1e9]):
+        truth["annotations"][0] = {**truth["annotations"][0], "bbox": box}
+        assert 0 <= coco_metrics(truth, results, with_masks=False)["box_ap"] < 1
+
+
+def test_runs_that_do_not_fit_their_image_are_named():
+    truth = small_truth()
+    first = truth["annotations"][0]
+    size = next([i["height"], i["width"]] for i in truth["images"] if i["id"] == first["image_id"])
+    truth["annotations"][0] = {**first, "segmentation": {"size": size, "counts": [3, 4_000_000_000]}}
+    with pytest.raises(
+        UserError, match=rf"mask of annotation {first['id']} of image {first['image_id']} cannot be used"
+    ):
+        coco_metrics(truth, as_results(small_truth()), with_masks=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from awsdet.data.reader.make_batch import make_batch
 from awsdet.detection.mask_areas import shares_inside
 from awsdet.detection.pooling import RoIPooler
 from awsdet.models.heads.box_head import RoISample
@@ -11,7 +12,7 @@ from awsdet.models.heads.mask_head import Filling, MaskHead, mask_targets
 from awsdet.models.heads.mask_iou_head import MaskIoUHead, mask_iou_targets
 from awsdet.models.layers.initializers import Initializers
 from awsdet.models.roi_heads import MaskBranch
-from tests.models.small_detectors import TWO_IMAGES, batch_of
+from tests.models.small_detectors import TWO_IMAGES, batch_of, rectangle_polygon
 
 SAMPLES, CHANNELS = 6, 8
 
@@ -74,6 +75,34 @@ def test_the_mask_branch_learns_from_all_positives(counts, filling):
     ious = mask_iou_targets(logits, targets, shares_inside(*place), 0.0)
     np.testing.assert_allclose(found["mask_iou_targets"], ious, atol=1e-5)
     assert any(np.any(gradient) for gradient in gradients[: len(pyramid)])
+
+
+@pytest.mark.parametrize("maskless", [[0], [1], [0, 1]], ids=str)
+def test_an_object_without_a_mask_does_not_train_the_mask_head(maskless):
+    """Losses and gradients are those of the same sample without its positives."""
+    batch, masks = batch_of(TWO_IMAGES), branch(Filling(8))
+    pyramid = [tf.random.stateless_normal([2, 96 // s, 128 // s, CHANNELS], (1, s)) for s in (4, 8)]
+    sampled = sample((4, 3), batch)
+    boxes, classes = ([[entry[part] for entry in image] for image in TWO_IMAGES] for part in (0, 1))
+    polygons = [[rectangle_polygon(box)] for box in boxes[0]]
+    first = [None if row in maskless else mask for row, mask in enumerate(polygons)]
+    without = make_batch(list(batch["image"].numpy()), boxes, classes, [first, [[rectangle_polygon(boxes[1][0])]]])
+    of_maskless = tf.reduce_any(sampled.truth[..., tf.newaxis] == maskless, axis=-1) & [[True], [False]]
+    results = []
+    for chosen, given in (
+        (sampled, {**batch, "masks": without["masks"]}),
+        (sampled._replace(positive=sampled.positive & ~of_maskless), batch),
+    ):
+        with tf.GradientTape() as tape:
+            found = masks.training_step(pyramid, chosen, SAMPLES, given, True)
+            losses = tf.add_n([mean.total for mean in found["terms"].losses.values()])
+        gradients = tape.gradient(losses, masks.trainable_variables)
+        results.append((found, [tf.convert_to_tensor(gradient) for gradient in gradients]))
+    (found, gradients), (expected, wanted) = results
+    assert len(found["mask_logits"]) == 7 - 2 * len(maskless)
+    tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
+    tf.nest.map_structure(np.testing.assert_array_equal, gradients, wanted)
+    assert any(np.any(gradient) for gradient in gradients)
 
 
 def test_the_host_computes_all_that_depends_on_the_number_of_positives():

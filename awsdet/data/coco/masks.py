@@ -8,7 +8,7 @@ union is meant. `awsdet.data.coco.anomalies` has the kinds of what is unusual or
 from typing import NamedTuple
 
 from awsdet.data.coco.numerals import NUMBERS, finite_numbers
-from awsdet.data.coco.polygons import Bounds, cut, is_flat, largest_area, limits, measure
+from awsdet.data.coco.polygons import Bounds, is_flat, kept_near, largest_area, measure
 from awsdet.data.coco.rle import decompress_counts, merged_counts, read_counts, run_bounds, run_lengths
 
 __all__ = ["NO_MASK", "Mask", "decompress_counts", "read_mask", "run_lengths"]
@@ -115,7 +115,7 @@ def _of_shapes(polygons, shapes):
 
 
 def _read_polygon(values, height, width, note):
-    """A flat list of finite numbers from one part of a mask, cut at `limits`; None if it is no polygon."""
+    """A flat list of finite numbers from one part of a mask, kept near the image; None if it is no polygon."""
     polygon = finite_numbers(values, note)
     if polygon is None:
         note("polygon_not_numbers", str(values)[:40])
@@ -125,14 +125,11 @@ def _read_polygon(values, height, width, note):
         kind = "polygon_box" if count == 4 else "polygon_odd" if count % 2 else "polygon_short"
         note(kind, str(values)[:40])
         return None
-    allowed = limits(height, width)
-    xs, ys = polygon[0::2], polygon[1::2]
-    if min(xs) < allowed.left or max(xs) > allowed.right or min(ys) < allowed.top or max(ys) > allowed.bottom:
-        polygon = cut(polygon, allowed)
-        left = len(polygon) >= 6
-        note("polygon_far" if left else "polygon_outside", f"bounds {min(xs):g} {min(ys):g} {max(xs):g} {max(ys):g}")
-        return polygon if left else None
-    return polygon
+    near = kept_near(polygon, height, width)
+    if near is not polygon:
+        xs, ys = polygon[0::2], polygon[1::2]
+        note("polygon_far" if near else "polygon_outside", f"bounds {min(xs):g} {min(ys):g} {max(xs):g} {max(ys):g}")
+    return near
 
 
 # ---------------------------------------------------------------------------------------------------------------- forms

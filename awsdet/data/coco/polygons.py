@@ -58,6 +58,20 @@ def is_flat(polygon):
     return all(abs((x1 - x0) * (y - y0) - (y1 - y0) * (x - x0)) <= _FLAT * extent for x, y in points)
 
 
+def kept_near(polygon, height, width):
+    """The polygon of finite numbers, cut at `limits` if it reaches farther out; None if nothing is left within."""
+    bounds, allowed = measure(polygon)[0], limits(height, width)
+    if (
+        allowed.left <= bounds.left
+        and allowed.top <= bounds.top
+        and bounds.right <= allowed.right
+        and bounds.bottom <= allowed.bottom
+    ):
+        return polygon
+    polygon = cut(polygon, allowed)
+    return polygon if len(polygon) >= 6 else None
+
+
 def cut(polygon, bounds):
     """The part of a polygon inside `bounds` (Sutherland and Hodgman 1974), a flat list; empty if there is none.
 

@@ -1,12 +1,13 @@
 """COCO's run lengths: of zeros and ones in turn, zeros first, column after column."""
 
+import math
 import re
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from awsdet.data.coco.numerals import whole_number
-from awsdet.data.coco.polygons import Bounds
+from awsdet.data.coco.polygons import Bounds, kept_near
 
 _BYTES_TEXT = re.compile(r"""b(['"])(.*)\1""", re.DOTALL)  # Python's way to print bytes
 _NUMBERS_TEXT = re.compile(r"\s*\[?\s*\d+([\s,]+\d+)*\s*\]?\s*", re.ASCII)
@@ -104,3 +105,26 @@ def merged_counts(polygons, codes, height, width):
     parts = [coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width) for counts in codes]
     parts += coco_mask.frPyObjects(polygons, height, width) if polygons else []
     return decompress_counts(coco_mask.merge(parts)["counts"].decode())
+
+
+def compressed(segmentation, height, width):
+    """A COCO segmentation (polygons, run lengths or compressed RLE) of an image as compressed RLE, a dict.
+
+    Only what pycocotools can take gets there: it crashes on far numbers, and never ends on NaN or on runs that do not
+    fit the image. Polygons are kept near the image; those that are none are left out. Raises ValueError for an RLE that
+    does not fit the image.
+    """
+    if isinstance(segmentation, list):
+        sound = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0 and all(map(math.isfinite, p))]
+        polygons = [near for near in (kept_near(polygon, height, width) for polygon in sound) if near]
+        if polygons:
+            return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+        segmentation = {"size": [height, width], "counts": [height * width]}
+    counts = segmentation["counts"]
+    if not isinstance(counts, list):
+        counts = decompress_counts(counts if isinstance(counts, str) else counts.decode("latin-1"))
+    if list(segmentation["size"]) != [height, width] or min(counts, default=-1) < 0 or sum(counts) != height * width:
+        raise ValueError(
+            f"run lengths of {list(segmentation['size'])} with the sum {sum(counts)} for an image of {[height, width]}"
+        )
+    return coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)

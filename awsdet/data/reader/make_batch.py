@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from pycocotools import mask as coco_mask
 
 from awsdet.data.coco.images import as_array
+from awsdet.data.coco.masks import decompress_counts
 
 _LARGEST_CLASS = np.iinfo(np.int32).max
 
@@ -125,14 +125,7 @@ def _mask(mask, size):
             raise ValueError(f"a mask has the keys {sorted(mask)}; run lengths need size and counts")
         if tuple(mask["size"]) != tuple(size):
             raise ValueError(f"a mask has the size {list(mask['size'])} in an image of {list(size)}")
-        if not isinstance(mask["counts"], bytes | str):
-            runs = [int(run) for run in mask["counts"]]
-            if min(runs, default=0) < 0:
-                raise ValueError(f"the run lengths of a mask have the number {min(runs)}, which is below 0")
-            if sum(runs) != size[0] * size[1]:
-                raise ValueError(f"the run lengths of a mask sum to {sum(runs)}, not to {size[0]} x {size[1]}")
-            return [], runs
-        mask = coco_mask.decode(mask)
+        return [], _runs(mask["counts"], size)
     mask = np.asarray(mask)
     if mask.shape != tuple(size):
         raise ValueError(f"a mask has the size {list(mask.shape)} in an image of {list(size)}")
@@ -141,6 +134,18 @@ def _mask(mask, size):
     flat = (mask != 0).ravel(order="F")
     ends = np.append(np.flatnonzero(flat != np.append(False, flat[:-1])), flat.size)
     return [], np.diff(np.append(0, ends)).tolist()
+
+
+def _runs(counts, size):
+    """Run lengths of a mask of `size`, from a list, an array or COCO's compressed text."""
+    if isinstance(counts, bytes):
+        counts = counts.decode("latin-1")
+    runs = decompress_counts(counts) if isinstance(counts, str) else [int(run) for run in counts]
+    if min(runs, default=0) < 0:
+        raise ValueError(f"the run lengths of a mask have the number {min(runs)}, which is below 0")
+    if sum(runs) != size[0] * size[1]:
+        raise ValueError(f"the run lengths of a mask sum to {sum(runs)}, not to {size[0]} x {size[1]}")
+    return runs
 
 
 def _ragged(rows, depth, dtype):

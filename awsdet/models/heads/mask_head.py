@@ -85,7 +85,7 @@ class Filling:
 
 
 class PositiveRoIs(NamedTuple):
-    """The P positives of a batch and empty RoIs that fill them up to Q.
+    """The P positives of a batch whose objects have masks, and empty RoIs that fill them up to Q.
 
     `real` leaves out the filling.
     """
@@ -111,9 +111,16 @@ def packed_rois(sampled, limit):
     return tf.concat([sampled.rois, *numbers], axis=2)[:, :limit]
 
 
-def positive_rois(packed, classes, filling):
-    """The PositiveRoIs of `packed_rois`; `classes` int32 [B, G]: of the objects; `filling`: Filling."""
+def positive_rois(packed, classes, masks, filling):
+    """The PositiveRoIs of `packed_rois`.
+
+    `classes` int32 [B, G]: of the objects; `masks`: the batch's dict of ragged polygons and rles; `filling`: Filling.
+    Positives of objects without a mask are left out: they would teach the head that there is nothing.
+    """
     slots = tf.where(packed[..., 5] > 0)
+    truth = tf.cast(tf.gather_nd(packed[..., 4], slots), tf.int32)
+    rows = object_rows(masks, tf.cast(slots[:, 0], tf.int32), truth)
+    slots = tf.boolean_mask(slots, tf.gather(_have_masks(masks), rows))
     rois = tf.gather_nd(packed, slots)
     image_index, truth = tf.cast(slots[:, 0], tf.int32), tf.cast(rois[:, 4], tf.int32)
     labels = tf.gather_nd(classes, tf.stack([image_index, truth], axis=1))
@@ -123,6 +130,16 @@ def positive_rois(packed, classes, filling):
     return PositiveRoIs(*(tf.pad(part, [[0, spare]] + [[0, 0]] * (part.shape.rank - 1)) for part in parts), number)
 
 
+def object_rows(masks, image_index, truth):
+    """Where objects lie among those of all images: int32 [P]. The arguments are those of `mask_targets`."""
+    return tf.gather(tf.cast(masks["polygons"].row_starts(), tf.int32), image_index) + truth
+
+
+def _have_masks(masks):
+    """Which objects of all images have polygons, or run lengths with a pixel: bool [N]. One run is of zeros alone."""
+    return (masks["polygons"].values.row_lengths() > 0) | (masks["rles"].values.row_lengths() > 1)
+
+
 def mask_targets(masks, image_size, rois, image_index, truth, size):
     """Targets float32 [P, size, size] of the positives.
 
@@ -130,7 +147,7 @@ def mask_targets(masks, image_size, rois, image_index, truth, size):
     `image_index`, `truth` int32 [P]: the image of each RoI, and the index in it of the object it was matched to.
     """
     polygons, rles = masks["polygons"], masks["rles"]
-    objects = tf.gather(tf.cast(polygons.row_starts(), tf.int32), image_index) + truth
+    objects = object_rows(masks, image_index, truth)
     from_polygons = polygon_targets(polygons.values, objects, rois, size)
     object_size = tf.gather(image_size, rles.value_rowids())
     from_rles = rle_targets(rles.values, objects, object_size, rois, size)

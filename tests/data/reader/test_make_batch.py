@@ -152,6 +152,9 @@ WRONG = {
     r"a mask has the size \[40, 51\] in an image of \[40, 50\]": {"masks": [[np.zeros((40, 51), bool)]]},
     r"a mask has the size \[50, 40\] in an image of": {"masks": [[{"size": [50, 40], "counts": [2000]}]]},
     "run lengths of a mask sum to 1999, not to 40 x 50": {"masks": [[{"size": [40, 50], "counts": [1999]}]]},
+    "run lengths of a mask sum to 5, not to 40 x 50": {"masks": [[{"size": [40, 50], "counts": "5"}]]},
+    "a compressed RLE ends within a number": {"masks": [[{"size": [40, 50], "counts": b"o"}]]},
+    "a number of a compressed RLE has more than 60 bits": {"masks": [[{"size": [40, 50], "counts": "o" * 50}]]},
     "an image must be uint8": {"images": [GREY.astype(np.float32)]},
 }
 

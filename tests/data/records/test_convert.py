@@ -97,10 +97,10 @@ def troubled_set(folder):
         annotation(5, 2, segmentation=[[1, 2, 3, 4], TRIANGLE]),
         annotation(6, 2, segmentation=[[1, 2, 3, 4]]),
         annotation(7, 2, bbox=[10, 5, 0, 20]),
-        annotation(8, 2, bbox=[90, 90, 5, 5]),
+        annotation(8, 2, bbox=[90, 40, 5, 5], segmentation=[]),
         annotation(9, 2, bbox=[40, 5, 20, 20]),
         annotation(10, 2, segmentation={"size": [WIDTH, HEIGHT], "counts": [0, HEIGHT * WIDTH]}),
-        annotation(11, 2, bbox=[1, 2, 3]),
+        annotation(11, 2, bbox=[1, 2, 3], segmentation=[]),
         annotation(12, 99),
         annotation(13, 2, category_id=4),
         annotation(14, 30),
@@ -118,10 +118,10 @@ SKIPPED = {
     "annotation_of_unknown_category": 1,
     "annotation_of_skipped_image": 1,
     "annotation_malformed": 1,
-    "rle_invalid": 1,
-    "polygon_short": 2,
-    "polygon_none_left": 1,
-    "box_degenerate": 2,
+    "rle_turned": 1,
+    "polygon_box": 2,
+    "mask_dropped": 2,
+    "box_degenerate": 1,
 }
 REPAIRED = {
     "image_duplicate": 1,
@@ -133,8 +133,12 @@ REPAIRED = {
     "image_cmyk": 1,
     "image_16_bit": 1,
     "image_reencoded": 1,
+    "annotation_duplicate": 7,
     "box_clipped": 1,
-    "mask_absent": 1,
+    "box_from_mask": 1,
+    "box_contradicts_mask": 4,
+    "area_contradicts_mask": 3,
+    "mask_absent": 3,
 }
 
 
@@ -147,16 +151,28 @@ def test_every_trouble_is_counted_and_the_rest_written(tmp_path, capsys):
     manifest = read_manifest(tmp_path / "records", "train")
     assert manifest.anomalies.counts == {**SKIPPED, **REPAIRED}
     assert manifest.image_id.tolist() == [2, 5, 6, 7, 11, 20, 21, 22, 40, 41]
-    assert manifest.num_objects.tolist() == [7, 1, 1, 1, 1, 1, 1, 1, 0, 1]
+    assert manifest.num_objects.tolist() == [10, 1, 1, 1, 1, 1, 1, 1, 0, 1]
     assert (manifest.class_names, manifest.category_ids) == (("cat", "dog"), (3, 8))
     assert set(zip(manifest.height.tolist(), manifest.width.tolist())) == {(HEIGHT, WIDTH)}
     assert manifest.has_masks
     truth = read_ground_truth(manifest)
     kept = [a["id"] for a in truth["annotations"]]
-    assert kept == [1, 2, 3, 4, 5, 7, 8, 9, 15, 105, 106, 107, 111, 120, 121, 122, 141]
+    assert kept == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 105, 106, 107, 111, 120, 121, 122, 141]
     assert printed.rstrip().endswith(f"kept {len(kept)} of 23 annotations")
     crowds = [a["segmentation"]["counts"] for a in truth["annotations"] if a["iscrowd"]]
     assert crowds == [[100, 50, HEIGHT * WIDTH - 150]] * 2
+
+
+def test_a_file_whose_boxes_are_corners_is_told_so(tmp_path, capsys):
+    images = [(i, f"{i}.jpg", encode(picture())) for i in (1, 2, 3)]
+    corners = annotation(1, 1, bbox=[10, 5, 30, 25]), annotation(2, 2, bbox=[30, 10, 45, 28], segmentation=[])
+    annotations, images = write_set(tmp_path, images, [*corners, annotation(3, 3)])
+    command = ["convert", f"--annotations={annotations}", f"--images={images}", f"--output={tmp_path}/records"]
+    assert main([*command, "--split=train", "--workers=1"]) == 0
+    first = capsys.readouterr().out.splitlines()[1:3]
+    assert "most boxes look like x1, y1, x2, y2" in first[0] and "2 of 3 boxes" in first[1]
+    truth = read_ground_truth(read_manifest(tmp_path / "records", "train"))
+    assert [a["bbox"] for a in truth["annotations"]] == [[10, 5, 30, 25], [30, 10, 45, 28], [10, 5, 20, 20]]
 
 
 def test_records_hold_the_keys_of_the_object_detection_api(tmp_path):
@@ -168,10 +184,10 @@ def test_records_hold_the_keys_of_the_object_detection_api(tmp_path):
     assert features["image/source_id"].bytes_list.value[0] == b"2"
     assert features["image/object/class/text"].bytes_list.value[:2] == [b"cat", b"dog"]
     assert features["image/object/class/label"].int64_list.value[:2] == [3, 8]
-    assert features["image/object/is_crowd"].int64_list.value[:] == [0, 0, 0, 0, 0, 1, 1]
+    assert features["image/object/is_crowd"].int64_list.value[:] == [0] * 8 + [1, 1]
     np.testing.assert_allclose(features["image/object/bbox/xmax"].float_list.value[:2], [0.6, 0.6])
     assert max(features["image/object/bbox/xmax"].float_list.value) <= 1.0
-    assert [len(a.polygons) for a in decode_annotations(features)] == [1, 0, 1, 1, 0, 0, 0, 1, 1]
+    assert [len(a.polygons) for a in decode_annotations(features)] == [1, 0, 1, 0, 1, 1, 0, 0, 0, 0, 0]
 
 
 def test_the_index_points_at_each_record(shapes_records):
@@ -199,10 +215,10 @@ def test_strict_refuses_what_would_be_skipped(tmp_path, kind):
         "annotation_of_unknown_category": ([], [13]),
         "annotation_of_skipped_image": ([30], [14]),
         "annotation_malformed": ([], [11]),
-        "rle_invalid": ([], [10]),
-        "polygon_short": ([], [5]),
-        "polygon_none_left": ([], [6]),
-        "box_degenerate": ([], [7, 8]),
+        "rle_turned": ([], [10]),
+        "polygon_box": ([], [5]),
+        "mask_dropped": ([], [6]),
+        "box_degenerate": ([], [8]),
     }
     bad_images = {i for images_, _ in faults.values() for i in images_} - set(faults[kind][0])
     bad_annotations = {i for _, ids in faults.values() for i in ids} - set(faults[kind][1])
@@ -213,7 +229,7 @@ def test_strict_refuses_what_would_be_skipped(tmp_path, kind):
     annotations.write_text(json.dumps(content))
     with pytest.raises(UserError, match="--strict: ") as raised:
         convert(annotations, images, tmp_path / "records", "train", workers=1, strict=True)
-    first = {"annotation_of_skipped_image": "image_missing", "polygon_none_left": "polygon_short"}.get(kind, kind)
+    first = {"annotation_of_skipped_image": "image_missing", "mask_dropped": "polygon_box"}.get(kind, kind)
     assert KINDS[first].text in str(raised.value) and "\n" not in str(raised.value)
     with pytest.raises(UserError, match="not finished|no split|does not exist"):
         read_manifest(tmp_path / "records", "train")

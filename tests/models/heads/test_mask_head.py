@@ -4,10 +4,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from awsdet.data.reader.make_batch import make_batch
 from awsdet.detection.suppression import Detections
 from awsdet.models.heads.box_head import RoISample
 from awsdet.models.heads.mask_head import Filling, MaskHead, detected_rois, packed_rois, positive_rois
 from awsdet.models.layers.initializers import Initializers
+
+SQUARE = [[0, 0, 9, 0, 9, 9, 0, 9]]
+
+
+def masks_of(masks):
+    """The masks of a batch of 16 x 16 px images, for each image a list as `make_batch` takes it."""
+    nothing = [[0] * len(of_image) for of_image in masks]
+    boxes = [[[0, 0, 9, 9]] * len(of_image) for of_image in masks]
+    return make_batch([np.zeros((16, 16, 3), np.uint8)] * len(masks), boxes, nothing, masks)["masks"]
 
 
 @pytest.mark.parametrize(
@@ -30,7 +40,7 @@ def test_positives_come_first_and_are_filled_up(counts, per_image, filled):
     classes = tf.constant(random.integers(1, 9, (2, 5)), tf.int32)
     labels = tf.where(positive, tf.gather(classes, truth, batch_dims=1), 80)
     sampled = RoISample(rois, positive, tf.ones([2, 10], tf.bool), truth, labels, rois, ~positive)
-    found = positive_rois(packed_rois(sampled, 10), classes, Filling(8, per_image))
+    found = positive_rois(packed_rois(sampled, 10), classes, masks_of([[SQUARE] * 5] * 2), Filling(8, per_image))
     total = sum(counts)
     assert int(found.count) == total
     expected = (rois[positive], tf.cast(tf.where(positive)[:, 0], tf.int32), truth[positive], labels[positive])
@@ -38,6 +48,22 @@ def test_positives_come_first_and_are_filled_up(counts, per_image, filled):
         assert ours.shape[0] == filled and ours.dtype == real.dtype
         np.testing.assert_array_equal(ours[:total], real)
         assert not np.any(ours[total:])
+
+
+def test_objects_without_a_mask_have_no_positives():
+    """Neither those without polygons and runs, nor those whose runs are of zeros alone."""
+    runs = {"size": [16, 16], "counts": [17, 5, 234]}
+    masks = masks_of([[None, SQUARE, {"size": [16, 16], "counts": [256]}], [None, None, None], [runs, SQUARE, None]])
+    truth = tf.constant([[0, 1, 2, 1], [0, 1, 2, 0], [2, 0, 1, 0]])
+    rois = tf.random.stateless_uniform([3, 4, 4], (1, 2))
+    positive = tf.constant([[True, True, True, False], [True, True, True, False], [True] * 4])
+    sampled = RoISample(rois, positive, positive, truth, truth, rois, ~positive)
+    classes = tf.constant([[5, 6, 7], [1, 2, 3], [8, 9, 4]])
+    found = positive_rois(packed_rois(sampled, 4), classes, masks, Filling(8))
+    assert int(found.count) == 4
+    assert found.image_index[:4].numpy().tolist() == [0, 2, 2, 2] and found.truth[:4].numpy().tolist() == [1, 0, 1, 0]
+    assert found.labels[:4].numpy().tolist() == [6, 8, 9, 8]
+    np.testing.assert_array_equal(found.boxes[:4], tf.stack([rois[0, 1], rois[2, 1], rois[2, 2], rois[2, 3]]))
 
 
 def test_numbers_of_objects_survive_the_packing():
