@@ -18,7 +18,7 @@ from pycocotools.cocoeval import Params
 
 from awsdet.data.coco.categories import class_labels
 from awsdet.data.coco.ids import in_order
-from awsdet.data.coco.rle import compressed
+from awsdet.data.coco.rle import to_rle
 from awsdet.evaluation.coco_scores import Objects, score
 from awsdet.runtime.errors import UserError
 
@@ -117,7 +117,7 @@ def _boxes(place, results):
 
 def _masks(place, results):
     """The arguments (truth, crowd, found, scores) of `score` for masks."""
-    truth = [_true_mask(a, *place.sizes[a["image_id"]]) for a in place.annotations]
+    truth = [_true_mask(a, place.sizes[a["image_id"]]) for a in place.annotations]
     found = [r["segmentation"] for r in results]
     scores = np.array([r.get("mask_score", r["score"]) for r in results], np.float64)
     # In parts, because decoded runs are large.
@@ -131,9 +131,9 @@ def _masks(place, results):
     )
 
 
-def _true_mask(annotation, height, width):
+def _true_mask(annotation, size):
     try:
-        return compressed(annotation["segmentation"], height, width)
+        return to_rle(annotation["segmentation"], size)
     except (ValueError, OverflowError) as error:
         name = f"annotation {annotation.get('id')} of image {annotation['image_id']}"
         raise UserError(f"the mask of {name} cannot be used: {error}; convert the annotations again") from None

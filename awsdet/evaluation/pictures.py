@@ -5,7 +5,7 @@ import pathlib
 from absl import logging
 
 from awsdet.data.coco.categories import class_labels
-from awsdet.data.coco.rle import compressed
+from awsdet.data.coco.rle import to_rle
 from awsdet.data.reader.pipeline import eval_dataset
 from awsdet.inference.drawing import DrawnObject, detected_objects, side_by_side
 from awsdet.runtime.files import written_aside
@@ -66,4 +66,4 @@ def true_mask(polygons, runs, size):
     """COCO RLE of an object: from its polygons (x, y, x, y, … per part) or its runs; None if it has neither."""
     if not polygons and not runs:
         return None
-    return compressed(polygons or {"size": size, "counts": runs}, *size)
+    return to_rle(polygons or {"size": size, "counts": runs}, size)

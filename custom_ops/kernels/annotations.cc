@@ -64,6 +64,12 @@ double Area(const std::vector<Point>& polygon) {
 
 }  // namespace
 
+bool AreNear(const char* stored, int64_t count) {
+  bool near = true;
+  for (int64_t i = 0; i < count; ++i) near &= std::abs(DoubleAt(stored, i)) <= kFarthest;  // false for NaN
+  return near;
+}
+
 Visibility PlaceBox(const char* stored, const Placement& placement, double min_visible, float* box) {
   const double old_width = placement.old_width, old_height = placement.old_height, width = placement.width;
   const double scale_x = width / old_width, scale_y = placement.height / old_height;

@@ -13,6 +13,12 @@ namespace awsdet {
 // A box that is cut is dropped if one of its sides becomes shorter than this, in pixels.
 constexpr double kMinSide = 1.0;
 
+// Numbers of boxes and polygons are at most this far from 0, in pixels: as float32 they are still exact to 64 px.
+constexpr double kFarthest = 1e9;
+
+// Whether all of `count` stored little-endian float64, at any address, are finite and at most kFarthest from 0.
+bool AreNear(const char* stored, int64_t count);
+
 // What the window leaves of a box. A box that is not cut is always kept, however small the resize made it.
 struct Visibility {
   bool cut, kept;

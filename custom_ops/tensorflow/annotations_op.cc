@@ -2,6 +2,7 @@
 // calling thread, as AwsdetResize.
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -118,6 +119,16 @@ class Record {
     }
     const int64_t boxes = static_cast<int64_t>(Bytes(kBoxes).size()) / (4 * kDouble);
     if (boxes < count) return InvalidArgument("boxes has ", boxes, " rows, trainable is ", count);
+    for (int64_t i = 0; i < count; ++i) {
+      if (!AreNear(Bytes(kBoxes).data() + 4 * kDouble * i, 4)) {
+        return InvalidArgument("boxes has numbers in row ", i, " that are not finite, or above ", kFarthest,
+                               " px; convert the annotations again");
+      }
+      const int64_t label = Ints(kClasses)[i];
+      if (label < 0 || label > std::numeric_limits<int32_t>::max()) {
+        return InvalidArgument("classes[", i, "] is ", label, "; it must be 0 at least, and an int32");
+      }
+    }
     return OkStatus();
   }
 
@@ -136,8 +147,14 @@ struct StoredMasks {
     TF_RETURN_IF_ERROR(parts.Take("polygon_parts", record.Ints(kParts), crowd, count, record.Size(kLengths)));
     TF_RETURN_IF_ERROR(
         lengths.Take("polygon_lengths", record.Ints(kLengths), nullptr, parts.splits.back(), numbers));
-    const int64_t total = lengths.splits.back();
-    if (total % 2 != 0) return InvalidArgument("polygon_lengths add up to ", total, ", which is not even");
+    for (size_t part = 0; part + 1 < lengths.splits.size(); ++part) {
+      const int64_t length = lengths.splits[part + 1] - lengths.splits[part];
+      if (length % 2 != 0) return InvalidArgument("polygon_lengths[", part, "] is ", length, ", which is not even");
+    }
+    if (!AreNear(record.Bytes(kNumbers).data(), lengths.splits.back())) {
+      return InvalidArgument("polygon_numbers has numbers that are not finite, or above ", kFarthest,
+                             " px; convert the annotations again");
+    }
     return runs.Take("rle_runs", record.Ints(kRuns), crowd, count, record.Size(kCounts));
   }
 };

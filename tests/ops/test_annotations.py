@@ -8,6 +8,7 @@ from awsdet.data.coco.masks import run_lengths
 from awsdet.ops import annotations as compiled
 from awsdet.ops.placement import Placement
 from awsdet.ops.reference import annotations as plain
+from tests.ops import fuzz
 
 HEIGHT, WIDTH = 23, 31
 
@@ -120,10 +121,19 @@ def test_wrong_arguments_are_named():
         ({"polygon_parts": ints([0, -1, 0, 0, 0, 0])}, r"polygon_parts\[1\] is -1"),
         ({"polygon_parts": ints([0, 3, 0, 0, 0, 0])}, r"polygon_parts\[1\] is 3, but 2 entries are left"),
         ({"polygon_lengths": ints([6, 2**62])}, r"polygon_lengths\[1\] is 4611686018427387904, but 8 entries"),
-        ({"polygon_lengths": ints([6, 7])}, "polygon_lengths add up to 13"),
+        ({"polygon_lengths": ints([6, 7])}, r"polygon_lengths\[1\] is 7, which is not even"),
+        ({"polygon_lengths": ints([5, 7])}, r"polygon_lengths\[0\] is 5, which is not even"),
+        ({"classes": ints([0, 1, -1, 2, 0, 0])}, r"classes\[2\] is -1"),
+        ({"classes": ints([0, 1, 2**32, 2, 0, 0])}, r"classes\[2\] is 4294967296"),
         ({"rle_runs": ints([3, 0, 0, 0, 0, 0])}, r"rle_runs\[0\] is 3, but 2 entries are left"),
         ({"rle_counts": ints([HEIGHT * WIDTH + 1, 0])}, "rle_counts of row 0 do not fit an image of 23 x 31"),
         ({"rle_counts": ints([5, -5])}, "rle_counts of row 0 do not fit"),
+        ({"rle_counts": ints([2**63 - 1, 2**63 - 1])}, "rle_counts of row 0 do not fit"),
+        *[
+            ({name: doubles([*range(count - 1), number])}, f"{name} has numbers")
+            for name, count in (("boxes", 24), ("polygon_numbers", 14))
+            for number in (np.nan, np.inf, -np.inf, 1.1e9, -1e308)
+        ],
     ]:
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             batch_of_one(compiled, {**good, **changes}, **where)
@@ -138,6 +148,49 @@ def test_wrong_arguments_are_named():
     ]:
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             batch_of_one(compiled, good, **{**where, "placement": placement})
+
+
+WILD_INTS = [-(2**63), -1, 0, 1, 2, 7, 2**31, 2**32, 2**62, 2**63 - 1]
+WILD_DOUBLES = [np.nan, np.inf, -np.inf, 1.7e308, -1.7e308, 1e9, -1e9, 5e-324, 0.0]
+
+
+def mutilated(rng, stored):
+    """A record's lists, one to three of which have a wild number, are cut or are too long."""
+    stored = dict(stored)
+    for name in rng.choice(sorted(stored), rng.integers(1, 4), replace=False):
+        text = stored[name].dtype == tf.string
+        numbers = np.frombuffer(stored[name].numpy(), "<f8") if text else np.atleast_1d(stored[name])
+        numbers = numbers[: rng.integers(len(numbers) + 1) if rng.random() < 0.2 else None].copy()
+        if len(numbers):
+            numbers[rng.integers(len(numbers))] = rng.choice(WILD_DOUBLES if text else WILD_INTS)
+        if rng.random() < 0.1:
+            numbers = np.concatenate([numbers, numbers])
+        stored[name] = doubles(numbers) if text else ints(numbers)
+        if name == "trainable":
+            stored[name] = tf.constant(numbers[0] if len(numbers) else 0, tf.int64)
+        elif text and rng.random() < 0.2:
+            stored[name] = tf.constant(stored[name].numpy()[: -int(rng.integers(1, 9))])
+    return stored
+
+
+def test_mutilated_records_end_as_errors_or_as_sound_batches():
+    """As files of other tools may be; AWSDET_FUZZ_CASES sets how many are tried."""
+    rng = np.random.default_rng(11)
+    refused = 0
+    for _ in range(max(fuzz.CASES // 5, 1)):
+        stored = mutilated(rng, random_record(rng, int(rng.integers(0, 6)), int(rng.integers(0, 3))))
+        size = [int(side) for side in rng.integers(1, 50, 2)]
+        window = [int(rng.integers(1, side + 1)) for side in size]
+        try:
+            found = batch_of_one(compiled, stored, [HEIGHT, WIDTH], placement_of(size, window=window), rows=16)
+        except tf.errors.InvalidArgumentError:
+            refused += 1
+            continue
+        assert np.isfinite(found.boxes).all() and np.isfinite(found.polygons.flat_values).all()
+        assert (found.classes.numpy() >= -1).all() and (found.rles.flat_values.numpy() >= 0).all()
+        totals = set(tf.reduce_sum(found.rles, axis=2).to_tensor().numpy().ravel().tolist())
+        assert totals <= {0, window[0] * window[1]}
+    assert 0 < refused < fuzz.CASES // 5 or fuzz.CASES < 50
 
 
 @pytest.mark.parametrize("counts", [(3, 0, 7), (0, 0), (0, 400, 1, 0)], ids=str)

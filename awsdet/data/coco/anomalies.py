@@ -61,7 +61,9 @@ KINDS = {
     "polygon_short": Kind("polygon with fewer than 3 points: left out", True),
     "polygon_odd": Kind("polygon with an odd number of coordinates: left out", True),
     "polygon_box": Kind("box (two points) in place of a polygon: left out", True),
-    "polygon_not_numbers": Kind("polygon of something other than finite numbers: left out", True),
+    "polygon_not_numbers": Kind(
+        "part of a mask that is neither a polygon of finite numbers nor an RLE: left out", True
+    ),
     "polygon_relative": Kind("polygon of numbers from 0 to 1, such as shares of the image: mask left out", True),
     "polygon_far": Kind("polygon reaches more than one image size out of its image: cut there", False),
     "polygon_outside": Kind("polygon more than one image size out of its image: left out", True),

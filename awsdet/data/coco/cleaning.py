@@ -21,7 +21,7 @@ from awsdet.data.coco.boxes import (
 )
 from awsdet.data.coco.masks import NO_MASK, plain_mask, read_mask
 from awsdet.data.coco.numerals import NUMBERS, finite_number
-from awsdet.data.coco.polygons import largest_area
+from awsdet.data.coco.polygons import LARGEST_AREA
 
 AREA_RATIO = 2.0  # an area contradicts its mask if one is more than this times the other
 _AREA_SLACK = 16.0  # px² by which the two may always differ: small masks are mostly edge
@@ -53,7 +53,7 @@ def clean_annotations(raw, height, width, classes, anomalies):
     raw: dicts of a CocoFile; classes: category id -> class. Returns Annotations in the order of the records: objects,
     then crowds, then annotations for evaluation only.
     """
-    cleaned, seen, note = [], set(), _Notes(anomalies)
+    cleaned, seen, note, ordered = [], set(), _Notes(anomalies), True
     for order, annotation in enumerate(raw):
         note.annotation = annotation
         segmentation, value = annotation.get("segmentation"), annotation.get("bbox")
@@ -76,9 +76,12 @@ def clean_annotations(raw, height, width, classes, anomalies):
             note("annotation_duplicate")
         area = _area(annotation.get("area"), box, mask, height, width, note)
         is_crowd = _is_crowd(annotation, note)
+        ordered = ordered and trainable and not is_crowd
         cleaned.append(
             Annotation(annotation["id"], class_index, box, area, is_crowd, mask.polygons, mask.counts, trainable, order)
         )
+    if ordered:
+        return cleaned
     return sorted(cleaned, key=lambda a: (not a.trainable, a.is_crowd))
 
 
@@ -96,23 +99,27 @@ class _Notes:
 def _is_plain_box(value, bounds, height, width):
     """Whether a box is so ordinary that the rules below would change and count nothing; this saves time.
 
-    It is that of its mask, whose Bounds are given, and lies in its image.
+    It lies in its image, and is that of its mask, whose Bounds are given, if there is one.
     """
-    if bounds is None or type(value) is not list or len(value) != 4:
+    if type(value) is not list or len(value) != 4:
         return False
     if not NUMBERS.issuperset(map(type, value)):
         return False
     x, y, w, h = value
-    left, top, right, bottom = bounds
     tolerance = CLIP_TOLERANCE
-    return (
+    inside = (
         -tolerance <= x <= width  # before any sum, since an integer may be too large for one
         and -tolerance <= y <= height
         and 3 * tolerance <= w <= width + 2 * tolerance
         and 3 * tolerance <= h <= height + 2 * tolerance
         and x + w <= width + tolerance
         and y + h <= height + tolerance
-        and -tolerance <= x - left <= tolerance
+    )
+    if bounds is None or not inside:
+        return inside
+    left, top, right, bottom = bounds
+    return (
+        -tolerance <= x - left <= tolerance
         and -tolerance <= y - top <= tolerance
         and -tolerance <= x + w - right <= tolerance
         and -tolerance <= y + h - bottom <= tolerance
@@ -195,7 +202,7 @@ def _is_crowd(annotation, note):
 def _area(value, box, mask, height, width, note):
     """The area of an annotation in px²: its own, or that of its mask or box if its own cannot be used."""
     area = value if type(value) is float else finite_number(value, note)
-    if area is not None and 0 <= area <= largest_area(height, width):
+    if area is not None and 0 <= area <= LARGEST_AREA * height * width:
         if mask.bounds is not None and _differ(area, mask.area):
             if not mask.bounds.reaches_out(height, width, CLIP_TOLERANCE):  # else it may be that of the part inside
                 note("area_contradicts_mask", f"{area:g}, mask {mask.area:g}")

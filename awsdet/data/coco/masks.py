@@ -8,7 +8,7 @@ union is meant. `awsdet.data.coco.anomalies` has the kinds of what is unusual or
 from typing import NamedTuple
 
 from awsdet.data.coco.numerals import NUMBERS, finite_numbers
-from awsdet.data.coco.polygons import Bounds, is_flat, kept_near, largest_area, measure
+from awsdet.data.coco.polygons import LARGEST_AREA, Bounds, is_flat, kept_near, measure
 from awsdet.data.coco.rle import decompress_counts, merged_counts, read_counts, run_bounds, run_lengths
 
 __all__ = ["NO_MASK", "Mask", "decompress_counts", "read_mask", "run_lengths"]
@@ -48,6 +48,9 @@ def read_mask(segmentation, height, width, note):
 
     note: called with each kind of what is unusual or wrong, and perhaps with details.
     """
+    if segmentation is None or segmentation == []:
+        note("mask_absent")
+        return NO_MASK
     parts = _sort(segmentation, note)
     if parts is None:
         return NO_MASK
@@ -89,7 +92,9 @@ def plain_mask(segmentation, height, width):
     left, top, right, bottom = mask.bounds
     near = -width <= left < width and -height <= top < height and 0 < right <= 2 * width and 0 < bottom <= 2 * height
     # With a number that is not finite, the area is not either.
-    return mask if near and _SURE * (right - left) * (bottom - top) < mask.area <= largest_area(height, width) else None
+    return (
+        mask if near and _SURE * (right - left) * (bottom - top) < mask.area <= LARGEST_AREA * height * width else None
+    )
 
 
 def _of_counts(counts, height):
@@ -137,8 +142,9 @@ def _read_polygon(values, height, width, note):
 
 def _sort(segmentation, note):
     """The _Parts of a segmentation; None if there are none, which `note` is told."""
-    if isinstance(segmentation, str) and segmentation.strip():
-        note("mask_png" if segmentation.startswith(_BASE64_PNG) else "mask_text", segmentation[:20])
+    text = _text_of(segmentation)
+    if text:
+        note("mask_png" if text.startswith(_BASE64_PNG) else "mask_text", text[:20])
         return None
     parts = _Parts([], [], [], [], [])
     if isinstance(segmentation, list):
@@ -151,6 +157,16 @@ def _sort(segmentation, note):
         return parts
     note("mask_absent")
     return None
+
+
+def _text_of(segmentation):
+    """The text that stands in place of a mask: alone, in a list, or as a PNG in an object; None if there is none."""
+    if isinstance(segmentation, list) and len(segmentation) == 1:
+        segmentation = segmentation[0]
+    if isinstance(segmentation, dict):
+        texts = [value for value in segmentation.values() if isinstance(value, str)]
+        return next((text for text in texts if text.startswith(_BASE64_PNG)), None)
+    return segmentation if isinstance(segmentation, str) and segmentation.strip() else None
 
 
 def _collect(values, parts, depth):

@@ -4,6 +4,7 @@ from operator import mul
 from typing import NamedTuple
 
 FARTHEST = 1.0  # image sizes: how far beyond its image a coordinate may lie; what lies farther is cut off
+LARGEST_AREA = (1 + 2 * FARTHEST) ** 2  # of `limits`, as a multiple of the image's
 _LARGEST = 1e300  # of the numbers that are computed with; twice as much is still finite
 _FLAT = 1e-9  # area of a polygon, as a share of its bounds, under which its points may lie on one line
 
@@ -32,11 +33,6 @@ def limits(height, width):
     """The Bounds that all coordinates are kept in: those of the image, and FARTHEST image sizes more on each side."""
     across, down = FARTHEST * width, FARTHEST * height
     return Bounds(-across, -down, width + across, height + down)
-
-
-def largest_area(height, width):
-    """The area of `limits`."""
-    return (1 + 2 * FARTHEST) ** 2 * height * width
 
 
 def measure(polygon):

@@ -107,13 +107,14 @@ def merged_counts(polygons, codes, height, width):
     return decompress_counts(coco_mask.merge(parts)["counts"].decode())
 
 
-def compressed(segmentation, height, width):
-    """A COCO segmentation (polygons, run lengths or compressed RLE) of an image as compressed RLE, a dict.
+def to_rle(segmentation, size):
+    """A COCO segmentation (polygons, run lengths or compressed RLE) of an image of `size` (height, width), as RLE.
 
     Only what pycocotools can take gets there: it crashes on far numbers, and never ends on NaN or on runs that do not
     fit the image. Polygons are kept near the image; those that are none are left out. Raises ValueError for an RLE that
     does not fit the image.
     """
+    height, width = (int(side) for side in size)
     if isinstance(segmentation, list):
         sound = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0 and all(map(math.isfinite, p))]
         polygons = [near for near in (kept_near(polygon, height, width) for polygon in sound) if near]

@@ -42,7 +42,8 @@ def make_batch(
         boxes: for each image a list of its N objects' boxes x1, y1, x2, y2 in pixels.
         classes: for each image a list of its objects' class numbers, 0 … C-1.
         masks: for each image a list of its objects' masks, each one of: a list of polygons [[x0, y0, x1, y1, …], …];
-            an array [H, W], not 0 where the object is; a COCO RLE {"size", "counts"}; None. None: no masks at all.
+            an array [H, W], not 0 where the object is; a COCO RLE {"size", "counts"}; None, for an object that takes no
+            part in the losses of masks. None: no masks at all.
         crowds: for each image a list of bool, True for a region that is to be ignored; None: none is.
         pad_multiple: height and width of the batch are multiples of this, itself a multiple of 32.
 

@@ -6,6 +6,8 @@ from awsdet.data.coco import cleaning
 from awsdet.data.coco.anomalies import KINDS, Anomalies
 from awsdet.data.coco.cleaning import clean_annotations
 from awsdet.data.coco.masks import read_mask, run_lengths
+from awsdet.data.coco.rle import to_rle
+from tests.ops import fuzz
 
 HEIGHT, WIDTH = 40, 60
 TRIANGLE = [10, 10, 30, 10, 20, 30]
@@ -308,7 +310,7 @@ EDGES = [
 
 def test_no_number_leaves_the_limits():
     rng = np.random.default_rng(3)
-    for _ in range(400):
+    for _ in range(fuzz.CASES // 2):
         numbers = [
             EDGES[i] if rng.random() < 0.4 else float(rng.uniform(-5, 65)) for i in rng.integers(0, len(EDGES), 12)
         ]
@@ -322,6 +324,37 @@ def test_no_number_leaves_the_limits():
                 assert min(polygon[0::2]) >= -WIDTH and max(polygon[0::2]) <= 2 * WIDTH
                 assert min(polygon[1::2]) >= -HEIGHT and max(polygon[1::2]) <= 2 * HEIGHT
         assert set(kinds) <= set(KINDS)
+
+
+def any_json(rng, depth=0):
+    """Anything that a JSON file may hold, with a liking for what looks like masks and boxes."""
+    kind = rng.integers(10 if depth < 4 else 6)
+    if kind < 2:
+        return float(rng.uniform(-5, 70))
+    if kind == 2:
+        return EDGES[rng.integers(len(EDGES))]
+    if kind < 6:
+        return [None, True, "", "12.5", "b'X?`0'", "1 2 3", "a", int(rng.integers(-3, 3000))][rng.integers(8)]
+    if kind < 9:
+        length = int(rng.choice([0, 1, 2, 4, 6, 8]))
+        if rng.random() < 0.5:
+            return rng.uniform(0, 60, length).round(1).tolist()
+        return [any_json(rng, depth + 1) for _ in range(length)]
+    keys = rng.choice(["x", "y", "counts", "size", "data"], 2, replace=False)
+    return {str(key): any_json(rng, depth + 1) for key in keys}
+
+
+def test_any_json_in_place_of_any_value_is_counted_or_read():
+    rng = np.random.default_rng(7)
+    for _ in range(2 * fuzz.CASES):
+        fields = rng.choice(["bbox", "area", "iscrowd", "segmentation", "ignore"], rng.integers(1, 4), replace=False)
+        cleaned, kinds = clean(annotation(**{str(field): any_json(rng) for field in fields}))
+        assert set(kinds) <= set(KINDS) and len(cleaned) == 1 - kinds.get("annotation_malformed", 0)
+        for one in cleaned:
+            assert np.isfinite([*one.bbox, one.area]).all() and one.area >= 0
+            assert one.counts is None or (sum(one.counts) == HEIGHT * WIDTH and min(one.counts) >= 0)
+            segmentation = one.polygons or {"size": [HEIGHT, WIDTH], "counts": one.counts or [HEIGHT * WIDTH]}
+            assert 0 <= coco_mask.area(to_rle(segmentation, (HEIGHT, WIDTH))) <= HEIGHT * WIDTH
 
 
 def test_a_box_far_out_is_cut_and_one_near_is_not():

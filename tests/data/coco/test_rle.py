@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from awsdet.data.coco.rle import compressed, run_lengths
+from awsdet.data.coco.rle import run_lengths, to_rle
 
 HEIGHT, WIDTH = 48, 64
 SQUARE = [10, 8, 30, 8, 30, 24, 10, 24]
@@ -12,17 +12,17 @@ FULL = HEIGHT * WIDTH
 
 
 def pixels(segmentation):
-    return int(coco_mask.area(compressed(segmentation, HEIGHT, WIDTH)))
+    return int(coco_mask.area(to_rle(segmentation, (HEIGHT, WIDTH))))
 
 
 def test_sound_masks_are_those_of_pycocotools():
     polygons = [SQUARE, [40.5, 8.25, 50, 8, 50, 24]]
     expected = coco_mask.merge(coco_mask.frPyObjects(polygons, HEIGHT, WIDTH))
-    assert compressed(polygons, HEIGHT, WIDTH) == expected
+    assert to_rle(polygons, (HEIGHT, WIDTH)) == expected
     mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.3
     code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
     for counts in (code["counts"], code["counts"].decode(), run_lengths(mask)):
-        assert compressed({"size": [HEIGHT, WIDTH], "counts": counts}, HEIGHT, WIDTH) == code
+        assert to_rle({"size": [HEIGHT, WIDTH], "counts": counts}, (HEIGHT, WIDTH)) == code
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_what_is_no_polygon_is_an_empty_mask(polygons):
 )
 def test_runs_that_do_not_fit_are_refused(code):
     with pytest.raises(ValueError):
-        compressed(code, HEIGHT, WIDTH)
+        to_rle(code, (HEIGHT, WIDTH))

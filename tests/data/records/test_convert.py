@@ -175,6 +175,18 @@ def test_a_file_whose_boxes_are_corners_is_told_so(tmp_path, capsys):
     assert [a["bbox"] for a in truth["annotations"]] == [[10, 5, 30, 25], [30, 10, 45, 28], [10, 5, 20, 20]]
 
 
+def test_an_rle_made_before_the_exif_rotation_is_named(tmp_path):
+    """The image is stored upright, 30 x 50; the tool that made the mask saw 50 x 30."""
+    turned = encode(picture(size=(HEIGHT, WIDTH)), orientation=6)
+    before = {"size": [WIDTH, HEIGHT], "counts": [100, 50, HEIGHT * WIDTH - 150]}
+    inputs = write_set(tmp_path, [(1, "turned.jpg", turned)], [annotation(1, 1, segmentation=before)])
+    manifest = convert(*inputs, tmp_path / "records", "train", workers=1)
+    assert manifest.anomalies.counts == {"image_exif_rotated": 1, "rle_turned": 1, "mask_dropped": 1}
+    (kept,) = read_ground_truth(manifest)["annotations"]
+    assert kept["bbox"] == [10, 5, 20, 20] and kept["segmentation"]["counts"] == [HEIGHT * WIDTH]
+    assert not manifest.has_masks
+
+
 def test_records_hold_the_keys_of_the_object_detection_api(tmp_path):
     annotations, images = troubled_set(tmp_path)
     manifest = convert(annotations, images, tmp_path / "records", "train", workers=1)
