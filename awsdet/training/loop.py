@@ -90,7 +90,7 @@ def _in_world(parts, callbacks, flag):
     except tf.errors.OpError as error:
         if world.lost(error):
             raise
-        explain(error, run.config, world, run.pace.images_per_update)
+        explain(error, run.config, world, run.pace.images_per_update, run.inputs.train)
         world.failed("see its messages")
         return Outcome(1, None)
     finally:
