@@ -18,6 +18,7 @@ for evaluation only follow.
 """
 
 import hashlib
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -34,7 +35,7 @@ def encode_example(entry, image, annotations, class_names, labels):
     features = {
         "image/height": _ints([image.height]),
         "image/width": _ints([image.width]),
-        "image/filename": _bytes([entry.file_name.encode("utf-8", "surrogateescape")]),
+        "image/filename": _bytes([os.fsencode(entry.file_name)]),
         "image/source_id": _bytes([str(entry.source_id).encode("utf-8", "backslashreplace")]),
         "image/key/sha256": _bytes([hashlib.sha256(image.encoded).hexdigest().encode()]),
         "image/encoded": _bytes([image.encoded]),

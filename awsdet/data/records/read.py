@@ -1,5 +1,6 @@
 """Record sets: TFRecord shards `<split>-00000-of-00064.tfrecord` and their index, `<split>.manifest.json`."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -73,9 +74,8 @@ def read_ground_truth(manifest):
     for row, example in enumerate(read_examples(manifest)):
         features = example.features.feature
         image_id, height, width = (int(getattr(manifest, key)[row]) for key in ("image_id", "height", "width"))
-        name = features["image/filename"].bytes_list.value
-        file_name = name[0].decode("utf-8", "surrogateescape") if name else ""
-        images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
+        name = os.fsdecode(b"".join(features["image/filename"].bytes_list.value[:1]))
+        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
         if manifest.layout == AWSDET:
             objects = sorted(examples.decode_annotations(features), key=lambda a: a.order)
         else:
