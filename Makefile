@@ -49,7 +49,7 @@ test-gpu-counts: setup ## count what a GPU would launch, copy and wait for, on a
 	scripts/gpu_counts.sh $(ARGS)
 
 test-mutilated: setup ## mutilate 1,000 annotation files and 1,000 images, and show what became of them
-	@status=0; for part in annotations images; do python tests/mutilated/$$part.py $(ARGS) || status=1; done; exit $$status
+	@status=0; for part in annotations images; do python -m tests.mutilated.$$part $(ARGS) || status=1; done; exit $$status
 
 lint: setup ## run the style checks
 	ruff check .

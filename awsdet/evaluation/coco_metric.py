@@ -62,7 +62,7 @@ def coco_metrics(ground_truth, results, with_masks):
     """
     categories = ground_truth["categories"]
     ids = [c["id"] for c in categories]
-    names = dict(zip(ids, class_labels([c["name"] for c in categories], ids)))
+    names = dict(zip(ids, class_labels([str(c["name"]) for c in categories], ids)))
     per_class = {name: {"objects": 0} for name in names.values()}
     for annotation in ground_truth["annotations"]:
         per_class[names[annotation["category_id"]]]["objects"] += not annotation.get("iscrowd", 0)

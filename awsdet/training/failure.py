@@ -11,7 +11,7 @@ from awsdet.training.optimizer import peak_learning_rate
 _NO_ROOM = ("No space left on device", "Disk quota exceeded")
 
 
-def explain(error, config, world, images, broken=lambda: None):
+def explain(error, config, world, images, broken=lambda: None, manifest=None):
     """Logs what a TensorFlow error in the training step means; raises it again if that is not known.
 
     Args:
@@ -20,12 +20,13 @@ def explain(error, config, world, images, broken=lambda: None):
         world: World.
         images: per update, over all ranks.
         broken: function that looks for a record that cannot be read, and returns what is wrong with it, or None.
+        manifest: Manifest of the training records, which knows the images' own ids; None if there is none.
 
     Raises UserError if a record cannot be read.
     """
     text = getattr(error, "message", "") or ""
     if "non-finite loss" in text:
-        logging.error("%s", non_finite_report(text, config, images))
+        logging.error("%s", non_finite_report(text, config, images, manifest))
     elif "Horovod" in text or "horovod" in text:
         logging.error(
             "rank %d: the exchange with the other ranks failed because one of them ended; see its messages before this "
@@ -51,20 +52,23 @@ def explain(error, config, world, images, broken=lambda: None):
         raise error
 
 
-def non_finite_report(text, config, images):
+def non_finite_report(text, config, images, manifest=None):
     """The message about a loss or gradient that is not finite, from the text of the detector's check.
 
-    `images`: per update, over all ranks.
+    `images`: per update, over all ranks. `manifest`: see `explain`.
     """
     fields = dict(re.findall(r"\[(\w+)=\] \[([^\]]*)\]", text[text.index("non-finite loss") :]))
     settings = config.optimizer
     rate = peak_learning_rate(settings, images)
     shown = {name: value for name, value in fields.items() if name.endswith(("_loss", "_norm"))}
     terms = "\n".join(f"  {name:<16} {value}" for name, value in shown.items())
+    ids = fields.get("image_id")
+    if ids and manifest is not None and manifest.image_ids:
+        ids = re.sub(r"-?\d+", lambda number: str(manifest.own_image_id(int(number[0]))), ids)
     what = "gradient" if "gradient_norm" in shown else "loss"
     return (
         f"the {what} is not finite, so training stops; the checkpoints are unchanged\n{terms}\n"
-        f"  rank {fields.get('rank')}, step {fields.get('step')}, image ids {fields.get('image_id')}\n"
+        f"  rank {fields.get('rank')}, step {fields.get('step')}, image ids {ids}\n"
         f"  peak learning rate {rate:g} for {images} images per update (the config gives {settings.learning_rate:g} "
         f"for {settings.base_batch})\n"
         "The usual cause is a learning rate too high for these images: lower optimizer.learning_rate, raise "

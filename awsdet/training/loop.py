@@ -107,7 +107,7 @@ def _in_world(parts, callbacks, flag):
             raise
         try:
             broken = functools.partial(batches.broken, run.steps.mark.position)
-            explain(error, run.config, world, run.pace.images_per_update, broken)
+            explain(error, run.config, world, run.pace.images_per_update, broken, run.inputs.train)
         except UserError as unreadable:
             if not world.is_chief:  # it says nothing else
                 logging.error("rank %d: %s", world.rank, unreadable)

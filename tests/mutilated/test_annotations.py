@@ -5,11 +5,14 @@ import sys
 
 from tests.mutilated import annotations
 
-PROGRAM = annotations.__file__
-
 
 def test_mutilated_files_are_refused_or_converted_with_everything_counted():
-    done = subprocess.run([sys.executable, PROGRAM, "--count=20", "--seed=3"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *annotations.PROGRAM, "--count=20", "--seed=3"],
+        cwd=annotations.ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "20 mutilated annotation files, seed 3:"
@@ -34,7 +37,7 @@ def test_a_traceback_and_a_signal_are_faults(tmp_path, monkeypatch):
         "    what = {'outcome': 'FAULT', 'traceback': 'KeyError'} if number == '2' else {'outcome': 'converted'}\n"
         "    print(json.dumps({'done': int(number), **what}), flush=True)\n"
     )
-    monkeypatch.setattr(annotations, "__file__", str(broken))
+    monkeypatch.setattr(annotations, "PROGRAM", (str(broken),))
     outcomes, faults = annotations.run(4, 1, tmp_path)
     assert outcomes == {"converted": 2, "FAULT": 2}
     assert sorted(number for number, _ in faults) == [1, 2]

@@ -252,3 +252,16 @@ def test_a_broken_run_is_told_the_rate_that_it_had(scale, wanted):
     assert rate == pytest.approx(wanted)
     report = non_finite_report("non-finite loss [rank=] [0]", config, images=64)
     assert f"peak learning rate {wanted:g} for 64 images" in report
+
+
+def test_a_broken_run_names_images_by_their_own_ids():
+    class Records:
+        image_ids = {8: "frame 1"}
+
+        def own_image_id(self, number):
+            return self.image_ids.get(number, number)
+
+    text = "non-finite loss [rank=] [0] [step=] [3] [image_id=] [8 12]"
+    config = base.mask_rcnn()
+    assert "image ids frame 1 12\n" in non_finite_report(text, config, 2, Records())
+    assert "image ids 8 12\n" in non_finite_report(text, config, 2)

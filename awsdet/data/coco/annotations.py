@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from awsdet.data.coco.anomalies import shown_value
 from awsdet.data.coco.categories import read_categories
-from awsdet.data.coco.ids import INT64, Lookup, read_id, unused
+from awsdet.data.coco.ids import Lookup, is_int64, read_id, unused
 from awsdet.data.coco.image_entries import ImageEntry, read_images
 from awsdet.data.coco.json_file import read_json_file
 from awsdet.data.coco.other_formats import name_of_content
@@ -99,4 +99,4 @@ def _annotation_id(value):
     one = read_id(value)
     if isinstance(one, str) and len(one) < 20 and one.isascii() and one.isdigit() and str(int(one)) == one:
         one = int(one)
-    return one if isinstance(one, int) and one in INT64 else None
+    return one if is_int64(one) else None

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 
 Id = int | str
 
-INT64 = range(-(2**63), 2**63)
 _EXACT = 2**53  # floats from here on stand for several integers
 _DIGITS = re.compile(r"-?[0-9]{1,4000}")  # Python converts no more than 4300
 
@@ -51,20 +50,21 @@ def _as_number(one):
 def numbered(ids: Iterable[Id]) -> dict[Id, int]:
     """An int64 number for each of several different ids: itself if it is one, else one that no other has."""
     ids = list(ids)
-    fresh = unused({one for one in ids if _is_number(one)}, len(ids))
-    return {one: one if _is_number(one) else next(fresh) for one in ids}
+    fresh = unused({one for one in ids if is_int64(one)}, len(ids))
+    return {one: one if is_int64(one) else next(fresh) for one in ids}
 
 
 def unused(used: set[int], count: int) -> Iterator[int]:
     """Yields `count` or more int64 numbers that are not in `used`: those after the largest if there are enough."""
     last = max(used, default=0)
-    if last + count in INT64:
+    if is_int64(last + count):
         return itertools.count(max(last, 0) + 1)
     return (number for number in itertools.count(1) if number not in used)
 
 
-def _is_number(one):
-    return isinstance(one, int) and one in INT64
+def is_int64(one: Id) -> bool:
+    """Whether an id is an integer of 64 bits."""
+    return isinstance(one, int) and -(2**63) <= one < 2**63
 
 
 class Lookup:

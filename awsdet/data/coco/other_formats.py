@@ -60,7 +60,7 @@ def name_of_text(text):
         return _YOLO
     if re.match(r"(#.*|[\w-]+\s*:.*|---)$", first) and re.search(r"^(names|nc|train|val|path)\s*:", start, re.M):
         return _YAML
-    if first.count(",") >= 3:
+    if first.count(",") >= 3 and not re.search(r"[{}\[\]]", first):
         return _CSV
     return None
 

@@ -8,6 +8,7 @@ awsdet name classes by their place in the list, so theirs cannot change.
 
 from absl import logging
 
+from awsdet.data.coco.ids import is_int64
 from awsdet.data.records.manifest import API, Manifest
 from awsdet.runtime.errors import UserError
 
@@ -73,7 +74,8 @@ def _named_in(texts, label_map, directory):
 def fitted(manifest: Manifest, names, ids) -> Manifest:
     """The manifest with the class list `names`, `ids`, if it may take it over; else the manifest as it is.
 
-    It may if its records name classes by label or name and all its classes are in that list.
+    It may if its records name classes by label or name, and all its classes are in that list, whose ids are int64 as
+    labels are.
     """
     names, ids = tuple(names), tuple(ids)
     if manifest.layout != API or (manifest.class_names, manifest.category_ids) == (names, ids):
@@ -82,7 +84,7 @@ def fitted(manifest: Manifest, names, ids) -> Manifest:
         fits = all(names.count(name) == 1 for name in manifest.class_names)
     else:
         fits = set(zip(manifest.category_ids, manifest.class_names)) <= set(zip(ids, names))
-    if not fits:
+    if not fits or not all(map(is_int64, ids)):
         return manifest
     absent = [name for name in names if name not in manifest.class_names]
     if absent:

@@ -20,7 +20,7 @@ from PIL import Image
 from awsdet.data.coco.anomalies import Anomalies
 from awsdet.data.coco.cleaning import MIN_SIDE, Annotation
 from awsdet.data.coco.decoding import MOST_PIXELS
-from awsdet.data.coco.ids import INT64, numbered
+from awsdet.data.coco.ids import is_int64, numbered
 from awsdet.data.coco.masks import run_lengths
 from awsdet.data.coco.opening import ImageRefused, open_image
 from awsdet.data.records import class_lists, label_map
@@ -171,7 +171,7 @@ def _image_ids(sources):
 
 
 def _is_int64(text):
-    return len(text) < 20 and text.isascii() and text.isdigit() and str(int(text)) == text and int(text) in INT64
+    return len(text) < 20 and text.isascii() and text.isdigit() and str(int(text)) == text and is_int64(int(text))
 
 
 def _write(manifest):

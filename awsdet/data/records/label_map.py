@@ -103,7 +103,7 @@ class _Parser:
 
     def __init__(self, path, text):
         self._path, self._text, self._at, self._line = path, text, 0, 1
-        self._kind = self._value = None  # of the present token
+        self._kind = self._value = None  # of the token at this place; None at the end
         self._advance()
 
     def items(self):

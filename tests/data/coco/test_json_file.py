@@ -53,6 +53,7 @@ def test_every_encoding_of_json_is_read(tmp_path, data):
         (b'{"a": 1]', r"Expecting ',' delimiter at line 1, column 8 \('\]'\); correct it"),
         (b"{'a': 1}", "double quotes at line 1, column 2"),
         (b'{"a": 1}}', "Extra data at line 1, column 9"),
+        (b'y"images": [{"id": 1, "b": 2}], "annotations": []}', "Expecting value at line 1, column 1"),
         (b'{"a": 01}', "line 1, column 8"),
         ('{"a": "ä"}'.encode("latin-1"), r"byte 7 \(0xe4\) is no UTF-8; save it as UTF-8"),
         (TEXT.encode("utf-16")[:-1], "no UTF-16"),

@@ -159,6 +159,8 @@ def test_lists_that_contradict_each_other_stay_as_they_are(tmp_path):
     wider = fitted(first, ("cat", "bird", "dog"), (1, 2, 4))
     assert class_difference(wider.class_names, ("cat", "bird", "dog")) is None
     assert fitted(names, ("zebra", "zebra"), (1, 2)) is names  # two classes of that name: which one?
+    assert fitted(names, ("ape", "zebra"), ("a", "z")) is names  # labels are int64
+    assert fitted(names, ("ape", "zebra"), (3, 5)).category_ids == (3, 5)
 
 
 def test_crowds_are_no_objects(tmp_path):
