@@ -60,9 +60,8 @@ def read(content, sizes):
             continue
         found = [expected(*entry, order, *size) for order, entry in enumerate(groups[one])]
         found = [one for one in found if one is not None]
-        objects = [e for e in found if e.trainable and not e.is_crowd]
-        crowds = [e for e in found if e.trainable and e.is_crowd]
-        result[one] = objects + crowds + [e for e in found if not e.trainable]
+        parts = [(trainable, is_crowd) for trainable in (True, False) for is_crowd in (False, True)]
+        result[one] = [e for part in parts for e in found if (e.trainable, e.is_crowd) == part]
     return result, names
 
 
@@ -296,7 +295,8 @@ def polygon_of(values, height, width):
         points = kept
         if not points:
             return None
-    return points if len(points) >= 3 else None
+    rounded = [tuple(Fraction(float(n)) for n in point) for point in points]  # records hold float64
+    return rounded if len(rounded) >= 3 else None
 
 
 def flat(points):
