@@ -6,7 +6,6 @@ flushed to disk and renamed, so a kill at any moment leaves only whole checkpoin
 
 import concurrent.futures
 import contextlib
-import os
 import pathlib
 
 import tensorflow as tf
@@ -98,7 +97,7 @@ class Checkpoints:
                 # There may be one of the same step: a damaged one, or that of a run resumed before it.
                 with written_aside(path) as aside:
                     aside.mkdir()
-                    snapshot.write(os.fsencode(aside / STATE))
+                    snapshot.write(str(aside / STATE))
                     files = {file.name: file.stat().st_size for file in sorted(aside.iterdir())}
                     write_json(aside / INFO, {"format": FORMAT, **info, "files": files}, indent=1)
                 self._drop_old()

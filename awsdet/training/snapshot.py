@@ -1,5 +1,7 @@
 """The state of a run at one instant, to be written while the run goes on."""
 
+import os
+
 import tensorflow as tf
 
 
@@ -26,4 +28,5 @@ class Snapshot:
         """Writes `prefix`.index and `prefix`.data-… in TensorFlow's own format. Raises tf.errors.OpError."""
         names, values = list(self._values), list(self._values.values())
         with tf.device("CPU:0"):
+            prefix = os.fsencode(prefix)  # which need not be text
             tf.raw_ops.SaveV2(prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=values)
