@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from awsdet.data.records.convert import convert
 from awsdet.data.records.examples import decode_annotations
 from awsdet.data.records.manifest import HEADER, progress_folder
 from awsdet.data.records.read import read_examples, read_ground_truth, read_manifest
-from awsdet.runtime import owner
 from awsdet.runtime.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -370,33 +368,3 @@ def test_a_read_only_output_is_named(tmp_path):
         output = pathlib.Path("/proc/records")
     with pytest.raises(UserError, match=f"^--output={output} cannot be written: "):
         convert(annotations, images, output, "train", workers=1)
-
-
-def test_two_conversions_do_not_write_the_same_split(tmp_path, capsys):
-    annotations, images = simple_set(tmp_path / "set", 2)
-    records = tmp_path / "records"
-    records.mkdir()
-    other = owner.acquire(records / ".train.lock", "split train")
-    arguments = ["convert", f"--annotations={annotations}", f"--images={images}", f"--output={records}"]
-    assert main([*arguments, "--split=train"]) == 2
-    assert f"split train in {records} is being written by another run" in capsys.readouterr().err
-    assert [path.name for path in records.iterdir()] == [".train.lock"]
-    assert main([*arguments, "--split=val"]) == 0
-    other.release()
-    assert main([*arguments, "--split=train"]) == 0
-    assert not [path for path in records.iterdir() if path.name.startswith(".")]
-
-
-def test_a_disk_that_is_too_full_is_told_before_the_work(tmp_path, capsys, monkeypatch):
-    annotations, images = simple_set(tmp_path / "set", 3)
-    size = sum(path.stat().st_size for path in images.iterdir())
-    disk = types.SimpleNamespace(f_bavail=size - 1, f_frsize=1, f_blocks=1)
-    arguments = ["convert", f"--annotations={annotations}", f"--images={images}", f"--output={tmp_path / 'records'}"]
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "statvfs", lambda path: disk)
-        assert main([*arguments, "--split=train"]) == 2
-        assert "the records of split train need about " in capsys.readouterr().err
-        assert list((tmp_path / "records").iterdir()) == []
-    assert main([*arguments, "--split=train", "--workers=1"]) == 0
-    monkeypatch.setattr(os, "statvfs", lambda path: disk)
-    assert main([*arguments, "--split=train"]) == 0  # they are there
