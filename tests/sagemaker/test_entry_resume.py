@@ -85,3 +85,11 @@ def test_what_else_is_there_is_not_moved(tmp_path, other):
         (beside / "checkpoint.json").write_text('{"format": "of another program"}')
     cut(path / "state.index")
     assert container_resume.resumes(tmp_path) and path.is_dir() and beside.exists()
+
+
+def test_the_lock_of_a_machine_that_is_gone_is_removed(tmp_path):
+    """It came back with the checkpoints, looks new, and nobody would touch it: the start would wait for 30 s."""
+    save(tmp_path, 4)
+    (tmp_path / "run.lock").write_text("{}")
+    assert container_resume.resumes(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints"]
