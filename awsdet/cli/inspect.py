@@ -18,13 +18,9 @@ def define(flag_values):
     """Adds the flags of `awsdet inspect`."""
     define_path("records", None, "folder with the records", flag_values)
     flags.DEFINE_string("split", "", "split to read; empty: all of them", flag_values=flag_values)
-    flags.DEFINE_string("draw", "", "folder for the web pages; open its index.html", flag_values=flag_values)
-    flags.DEFINE_string(
-        "config",
-        "",
-        "config file whose sizes and anchors the objects are compared with; empty: with --draw, Mask R-CNN R50 1x",
-        flag_values=flag_values,
-    )
+    define_path("draw", "", "folder for the web pages; open its index.html", flag_values, written=True)
+    text = "config file whose sizes and anchors the objects are compared with; empty: with --draw, Mask R-CNN R50 1x"
+    define_path("config", "", text, flag_values)
     flags.DEFINE_integer(
         "seed", 1, "with --draw: of the random choice of images", flag_values=flag_values, lower_bound=0
     )

@@ -14,7 +14,7 @@ from awsdet.weights.cache import Cache
 
 FLAGS = {
     "convert": {"annotations", "images", "output"},
-    "inspect": {"records"},
+    "inspect": {"records", "draw", "config"},
     "shapes": {"output"},
     "train": {"config", "output"},
     "evaluate": {"checkpoint", "records", "output"},
