@@ -1,5 +1,7 @@
 """The arguments of a command: flags, positional arguments, and overrides of the config."""
 
+import math
+
 from absl import flags
 
 from awsdet.runtime.errors import UserError
@@ -20,6 +22,7 @@ def parse(name, flag_values, arguments, positional):
         left_over = flag_values([name, *(_spelled(argument, flag_values) for argument in plain)])[1:]
     except (flags.Error, ValueError) as error:  # ValueError for --noNAME=value
         raise UserError(f"{' '.join(str(error).split())} (see awsdet {name} --help)") from error
+    _refuse_nan(name, flag_values)
     for flag, value in zip(positional, left_over):
         if flag_values[flag].present:
             raise UserError(f"{flag} is given twice: {flag_values[flag].value} and {value}")
@@ -27,6 +30,14 @@ def parse(name, flag_values, arguments, positional):
     if len(left_over) > len(positional):
         raise UserError(f"unexpected argument {left_over[len(positional)]}; flags are written --name=value")
     return overrides
+
+
+def _refuse_nan(name, flag_values):
+    """Raises UserError for NaN as the value of a flag that has a range, which absl lets pass."""
+    for flag in flag_values:
+        value, parser = flag_values[flag].value, flag_values[flag].parser
+        if isinstance(value, float) and math.isnan(value) and getattr(parser, "lower_bound", None) is not None:
+            raise UserError(f"flag --{flag}=nan: nan is not {parser.syntactic_help} (see awsdet {name} --help)")
 
 
 class _PathParser(flags.ArgumentParser):

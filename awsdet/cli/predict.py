@@ -64,6 +64,7 @@ def run(flag_values, overrides):
     settle_pillow()
     found = find_images(flag_values.input)
     root = _root(flag_values.input)
+    _keep_images(found.paths, flag_values.output)
     if flag_values.draw:
         check_folder(flag_values.draw, "draw")
         found = found._replace(paths=_outside(found.paths, root, pathlib.Path(flag_values.draw)))
@@ -111,6 +112,13 @@ def _root(source):
 def _name(path, root):
     """The name of an image in the JSON."""
     return path.relative_to(root).as_posix()
+
+
+def _keep_images(paths, output):
+    """Raises UserError if the output would replace an image."""
+    target = pathlib.Path(output).resolve()
+    if target.exists() and any(path.resolve() == target for path in paths):
+        raise UserError(f"--output={output} is one of the images, which would be overwritten; name a JSON file")
 
 
 def _outside(paths, root, pictures):

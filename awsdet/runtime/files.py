@@ -108,7 +108,11 @@ def existing(folders: Iterable[pathlib.Path]) -> pathlib.Path:
 
 def why_no_file(path: AnyPath) -> str:
     """What is wrong with a path that is no file, in words that follow its name."""
-    return "is a folder, not a file" if os.path.isdir(path) else "does not exist"
+    if os.path.isdir(path):
+        return "is a folder, not a file"
+    return (
+        "is a pipe or a device, not a file; write its content to a file" if os.path.exists(path) else "does not exist"
+    )
 
 
 def why_no_folder(path: AnyPath) -> str:

@@ -108,6 +108,8 @@ def test_one_image_and_score_threshold(folder, tmp_path):
         ({"input": "/nowhere"}, "/nowhere does not exist"),
         ({"checkpoint": "/nowhere"}, "/nowhere does not exist"),
         ({"score_threshold": 2}, "score_threshold"),
+        ({"score_threshold": "nan"}, "flag --score_threshold=nan: nan is not a number in the range [0.0, 1.0]"),
+        ({"draw_threshold": "NaN"}, "flag --draw_threshold=nan: nan is not a number in the range [0.0, 1.0]"),
         ({"max_megapixels": 0}, "--max-megapixels=0.0: it must be more than 0"),
         ({"input": "/dev/null"}, "/dev/null is a device"),
         ({"draw": "/proc/version"}, "--draw=/proc/version is a file; name a folder"),
@@ -128,3 +130,13 @@ def test_folder_without_images(folder, tmp_path, capsys):
 def test_pictures_never_overwrite_the_images(folder, tmp_path, capsys):
     assert cli.main(arguments(folder, tmp_path / "out.json", draw=folder / "images")) == 2
     assert "would be overwritten" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["images", "images/a.png"])
+def test_the_json_never_overwrites_an_image(folder, tmp_path, given, capsys):
+    before = (folder / "images/a.png").read_bytes()
+    (tmp_path / "link").symlink_to(folder / "images")
+    for output in (folder / "images/a.png", tmp_path / "link/a.png"):
+        assert cli.main(arguments(folder, output, input=folder / given)) == 2
+        assert f"--output={output} is one of the images, which would be overwritten" in capsys.readouterr().err
+    assert (folder / "images/a.png").read_bytes() == before

@@ -15,6 +15,8 @@ from awsdet.data.coco.json_file import read_json_file
 from awsdet.data.coco.other_formats import name_of_content
 from awsdet.runtime.errors import UserError
 
+_JSON_TYPES = {dict: "an object", type(None): "null", str: "text"}
+
 __all__ = ["CocoFile", "ImageEntry", "read_coco"]
 
 
@@ -46,12 +48,23 @@ def read_coco(path, anomalies, folder=None):
         raise UserError(f"annotation file {path} {what}")
     for key in ("images", "annotations", "categories"):
         if not isinstance(content.get(key), list):
-            raise UserError(f"annotation file {path} has no list '{key}'; it must be a COCO detection file")
+            raise UserError(
+                f"annotation file {path} has no list '{key}'{_instead(content, key)}; it must be a COCO detection file"
+            )
     category_ids, class_names = read_categories(path, content["categories"], anomalies)
     images = read_images(path, content["images"], folder, anomalies)
     annotations = _group_annotations(content["annotations"], images, category_ids, anomalies)
     unplaced = len(content["annotations"]) - sum(map(len, annotations.values()))
     return CocoFile(class_names, category_ids, images, annotations, sha256, unplaced)
+
+
+def _instead(content, key):
+    """What a file has in place of the list `key`, in words that follow its name."""
+    if key in content:
+        return f" ('{key}' is {_JSON_TYPES.get(type(content[key]), 'a single value')})"
+    return (
+        f" (its keys: {', '.join(map(shown_value, list(content)[:6]))}{', …' * (len(content) > 6)})" if content else ""
+    )
 
 
 def _group_annotations(annotations, images, category_ids, anomalies):

@@ -7,6 +7,7 @@ Coordinates are pixels of the image as it is stored; 0 is its left and its top e
 
 from typing import NamedTuple
 
+from awsdet.data.coco.anomalies import shown_value
 from awsdet.data.coco.boxes import (
     CLIP_TOLERANCE,
     MIN_SIDE,
@@ -25,6 +26,7 @@ from awsdet.data.coco.polygons import LARGEST_AREA
 
 AREA_RATIO = 2.0  # an area contradicts its mask if one is more than this times the other
 _AREA_SLACK = 16.0  # px² by which the two may always differ: small masks are mostly edge
+_KEPT = frozenset(("mask_absent", "mask_empty"))  # kinds that say that the object is kept without a mask
 _FLAGS = frozenset(("ignore", "difficult"))  # that other formats have, and COCO does not
 
 
@@ -63,12 +65,15 @@ def clean_annotations(raw, height, width, classes, anomalies):
         else:
             box = _box(value, mask, height, width, note)
             if box is None:
-                note("annotation_malformed")
+                note.waiting.clear()
+                note("annotation_malformed", f"box {shown_value(value)}")
                 continue
             if mask.polygons and _is_stray(mask, box, height, width):
                 note("polygon_relative")
                 mask = NO_MASK
             trainable = _is_trainable(box, height, width, note)
+        if note.waiting:
+            note.settle()
         class_index = classes[annotation["category_id"]]
         count = len(seen)
         seen.add((class_index, box))
@@ -86,12 +91,27 @@ def clean_annotations(raw, height, width, classes, anomalies):
 
 
 class _Notes:
-    """Counts the kinds of what is unusual about `annotation`."""
+    """Counts the kinds of what is unusual about `annotation`.
+
+    waiting: kinds that say that it is kept, and are counted by `settle` when that is known.
+    """
 
     def __init__(self, anomalies):
-        self._anomalies, self.annotation = anomalies, None
+        self._anomalies, self.annotation, self.waiting = anomalies, None, []
 
     def __call__(self, kind, detail=""):
+        if kind in _KEPT:
+            self.waiting.append(kind)
+        else:
+            self._count(kind, detail)
+
+    def settle(self):
+        """Counts what waited."""
+        for kind in self.waiting:
+            self._count(kind, "")
+        self.waiting.clear()
+
+    def _count(self, kind, detail):
         name = f"annotation {self.annotation['id']} (image {self.annotation['image_id']})"
         self._anomalies.add(kind, f"{name}: {detail}" if detail else name)
 
@@ -134,7 +154,7 @@ def _box(value, mask, height, width, note):
         box = read_nested_box(value, note)
     if box is not None:
         box = kept_near(box, height, width, note)
-        if is_relative(box, height, width):
+        if is_relative(box, height, width) and box[2] > 0 and box[3] > 0:  # zeros are no shares
             note("box_relative")
         if shown is None or not _is_unusable(box, shown, height, width):
             _compare(box, mask, shown, height, width, note)

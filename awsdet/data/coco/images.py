@@ -24,6 +24,7 @@ from awsdet.data.coco.opening import (
     png_header,
 )
 from awsdet.data.coco.pixels import bits_per_sample, to_rgb
+from awsdet.data.coco.png import check_png
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.shown import shown
 
@@ -170,6 +171,8 @@ def _read(data, max_pixels):
             return _Read(pixels, raw.format, _orientation(raw, data), True, notes)
         notes.append("image_repaired")
     image = load(raw)
+    if raw.format == "PNG":
+        check_png(data)
     rgb, kinds = _converted(image, bits)
     notes += kinds
     if not SAYS_WHY.intersection(notes):

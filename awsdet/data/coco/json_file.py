@@ -22,6 +22,15 @@ _DECISIVE = {"images", "annotations", "categories", "id", "image_id", "category_
 _PACKED = {b"PK\x03\x04": "a ZIP archive", b"BZh": "compressed by bzip2", b"\xfd7zXZ": "compressed by xz"}
 _PACKED |= {b"(\xb5/\xfd": "compressed by zstd", b"Rar!": "a RAR archive", b"7z\xbc\xaf": "a 7z archive"}
 _GZIP = b"\x1f\x8b"
+# What is no text, so that nobody is told to save it as UTF-8.
+_BINARY = {
+    b"\x89PNG": "an image (PNG)",
+    b"\xff\xd8\xff": "an image (JPEG)",
+    b"GIF8": "an image (GIF)",
+    b"%PDF": "a PDF",
+}
+_BINARY |= {b"\x93NUMPY": "an array of NumPy", b"\x80": "a pickle of Python", b"\x89HDF": "an HDF5 file"}
+_BINARY |= {b"SQLite format 3": "an SQLite database", b"PAR1": "a Parquet file", _GZIP: "gzip in gzip"}
 _CUT_LITERALS = ("tru", "fals", "nul", "NaN", "Infinity", "-Infinity")
 _CUT_VALUE = re.compile(r"\.|\d*[eE][-+]?|\\u[0-9a-fA-F]{0,3}")  # of a number or of a character
 
@@ -87,6 +96,9 @@ def too_deep(path):
 
 def _text(path, data):
     encoding = json.detect_encoding(data)
+    for start, name in _BINARY.items():
+        if data.startswith(start):
+            raise UserError(f"annotation file {path} is {name}, not JSON; give the annotation file of the data set")
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:

@@ -2,14 +2,15 @@
 
 A segmentation may be: a list of polygons; one flat polygon; a list of points, as pairs or as {"x", "y"}, or a list of
 such lists; any of them in further lists; an RLE, plain or compressed; a list of RLEs, or of RLEs and polygons, whose
-union is meant. `awsdet.data.coco.anomalies` has the kinds of what is unusual or wrong.
+union is meant; rows of pixels, each 0 or 1 (or 0 or 255). `awsdet.data.coco.anomalies` has the kinds of what is unusual
+or wrong.
 """
 
 from typing import NamedTuple
 
 from awsdet.data.coco.numerals import NUMBERS, finite_numbers
 from awsdet.data.coco.polygons import LARGEST_AREA, Bounds, is_flat, kept_near, measure
-from awsdet.data.coco.rle import decompress_counts, merged_counts, read_counts, run_bounds, run_lengths
+from awsdet.data.coco.rle import bitmap_counts, decompress_counts, merged_counts, read_counts, run_bounds, run_lengths
 
 __all__ = ["NO_MASK", "Mask", "decompress_counts", "read_mask", "run_lengths"]
 
@@ -51,7 +52,11 @@ def read_mask(segmentation, height, width, note):
     if segmentation is None or segmentation == []:
         note("mask_absent")
         return NO_MASK
-    parts = _sort(segmentation, note)
+    rows = bitmap_counts(segmentation, height, width)
+    if rows is not None:
+        parts = _Parts([], [{"size": [height, width], "counts": rows}], [], [], ["rows of pixels"])
+    else:
+        parts = _sort(segmentation, note)
     if parts is None:
         return NO_MASK
     polygons = [polygon for polygon in (_read_polygon(p, height, width, note) for p in parts.polygons) if polygon]
@@ -76,7 +81,7 @@ def read_mask(segmentation, height, width, note):
 
 def plain_mask(segmentation, height, width):
     """What `read_mask` returns, but None unless it is a list of sound polygons near the image; this saves time."""
-    if type(segmentation) is not list or not segmentation:
+    if type(segmentation) is not list or not segmentation or len(segmentation) == height:  # perhaps rows of pixels
         return None
     shapes = []
     for polygon in segmentation:

@@ -38,6 +38,7 @@ _LABEL_STUDIO = "is an export of Label Studio in its own JSON; export it again a
 _SUPERVISELY = "is a file of Supervisely; export the project as COCO"
 _DATUMARO = "is a file of Datumaro; export it as 'coco_instances'"
 _GEOJSON = f"is a GeoJSON file; {_CONVERT}"
+_VIDEOS = f"is a file of videos, such as YouTube-VIS; {_CONVERT}, with the frames as images"
 _LABELBOX = f"is an export of Labelbox; {_CONVERT}"
 _OWN_MANIFEST = "is a manifest of awsdet itself: these records need no conversion"
 
@@ -93,7 +94,7 @@ def name_of_content(content):
     if isinstance(content, list):
         return _name_of_list(_dicts(content))
     if not isinstance(content, dict):
-        return f"holds a single {type(content).__name__}; it must be a COCO detection file"
+        return f"holds a single value ({json.dumps(content)[:20]}); it must be a COCO detection file"
     return _name_of_dict(content)
 
 
@@ -129,6 +130,10 @@ def _name_of_dict(content):
         return _DATUMARO
     if content.get("type") == "FeatureCollection":
         return _GEOJSON
+    if "source-ref" in content:
+        return _GROUND_TRUTH
+    if isinstance(content.get("videos"), list) and "images" not in content:
+        return _VIDEOS
     if _all(annotations, lambda a: "segments_info" in a and "bbox" not in a):
         return _PANOPTIC
     if _all(annotations, lambda a: "caption" in a and _is_bare(a)):

@@ -11,6 +11,7 @@ from awsdet.data.coco.polygons import Bounds, kept_near
 
 _BYTES_TEXT = re.compile(r"""b(['"])(.*)\1""", re.DOTALL)  # Python's way to print bytes
 _NUMBERS_TEXT = re.compile(r"\s*\[?\s*\d+([\s,]+\d+)*\s*\]?\s*", re.ASCII)
+_FEWEST_ROWS = 8
 _LONGEST = 12  # characters of a number in compressed text: 60 bits
 
 
@@ -84,6 +85,24 @@ def run_lengths(mask):
     flat = mask.ravel(order="F")
     edges = np.flatnonzero(np.diff(flat, prepend=False, append=not flat[-1]))
     return np.diff(edges, prepend=0).tolist()
+
+
+def bitmap_counts(rows, height, width):
+    """Run lengths of a mask that is given as `height` lists of `width` numbers, which are 0 and 1, or 0 and 255.
+
+    None for anything else, and for images so small that it could be polygons.
+    """
+    if not isinstance(rows, list) or len(rows) != height or height < _FEWEST_ROWS:
+        return None
+    if not all(isinstance(row, list) and len(row) == width for row in rows):
+        return None
+    try:
+        values = {value for row in rows for value in row}
+    except TypeError:  # lists or objects
+        return None
+    if not (values <= {0, 1} or values <= {0, 255}):
+        return None
+    return run_lengths(np.array(rows) > 0)
 
 
 def run_bounds(counts, height):

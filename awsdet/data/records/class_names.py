@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 
 _LEAST_LETTERS = 4  # shorter words that differ in one letter, such as cat and car, are seldom typing errors
+_LARGEST_GROUP = 20  # names alike, up to which each pair of them is named
 
 
 class NamePair(NamedTuple):
@@ -17,7 +18,8 @@ class NamePair(NamedTuple):
 def similar_names(names):
     """NamePairs of classes whose names are equal but for case, spaces or signs, a plural s, or one letter.
 
-    Names that differ in a digit, or in a word of one letter (type A, type B), are meant to differ.
+    Names that differ in a digit, or in a word of one letter (type A, type B), are meant to differ. Of more than 20
+    names that are alike, each makes a pair with the next one only.
     """
     pairs, taken = [], set()
     for why, key in _SPELLINGS:
@@ -31,7 +33,10 @@ def similar_names(names):
     plain = [_words(name) for name in names]
     nearly = {}
     for number, name in enumerate(plain):
-        for variant in {name, *(name[:i] + name[i + 1 :] for i in range(len(name)))}:
+        if len(name) < _LEAST_LETTERS:
+            continue
+        letters = (i for i, letter in enumerate(name) if not letter.isdigit())  # digits are meant to differ
+        for variant in {name, *(name[:i] + name[i + 1 :] for i in letters)}:
             nearly.setdefault(variant, []).append(number)
     for first, second in sorted(set(_pairs(nearly.values())) - taken):
         if _is_typing_error(plain[first], plain[second]):
@@ -73,10 +78,11 @@ _SPELLINGS = (
 
 
 def _pairs(groups):
-    """Pairs (first, second) of the members of each group, first < second."""
+    """Pairs (first, second) of the members of each group, first < second; of large groups, only neighbours."""
     for group in groups:
         members = sorted(set(group))
-        yield from ((a, b) for i, a in enumerate(members) for b in members[i + 1 :])
+        near = 1 if len(members) > _LARGEST_GROUP else len(members)
+        yield from ((a, b) for i, a in enumerate(members) for b in members[i + 1 : i + 1 + near])
 
 
 def _is_typing_error(first, second):

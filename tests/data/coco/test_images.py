@@ -1,5 +1,7 @@
 import io
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -278,3 +280,50 @@ def test_sizes_are_checked_or_taken_from_the_image():
     assert (stored.height, stored.width, stored.notes) == (HEIGHT, WIDTH, ("image_size_absent",))
     turned = prepare_image(encode(Image.fromarray(smooth()), orientation=8))
     assert (turned.height, turned.width) == (WIDTH, HEIGHT)
+
+
+def png_chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(rows, colour=0, bits=8, interlaced=0, extra=b""):
+    """A PNG of 8 x 6 px with a sound structure that holds these rows, whatever they are."""
+    header = struct.pack(">IIBBBBB", 8, 6, bits, colour, 0, 0, interlaced)
+    chunks = png_chunk(b"IHDR", header) + extra + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize(
+    "colour, bits, size",
+    [(0, 8, 9), (2, 8, 25), (4, 8, 17), (6, 8, 33), (6, 16, 65), (0, 1, 2), (0, 16, 17)],
+)
+def test_a_png_that_lacks_rows_is_refused_and_not_filled_with_black(colour, bits, size):
+    rows = b"".join(b"\0" + b"\xd5" * (size - 1) for _ in range(6))
+    assert prepare_image(png(rows, colour, bits), 6, 8).height == 6
+    for missing in (size, 3 * size):
+        words = f"truncated PNG: it holds {6 * size - missing} of the {6 * size} bytes"
+        with pytest.raises(ImageRefused, match=words):
+            prepare_image(png(rows[:-missing], colour, bits), 6, 8)
+    with pytest.raises(ImageRefused, match="truncated"):  # Pillow sees that a part of a row is missing
+        prepare_image(png(rows[:-1], colour, bits), 6, 8)
+
+
+def test_an_interlaced_png_that_lacks_rows_is_refused():
+    for mode in ("RGBA", "LA", "P"):
+        image = Image.fromarray(smooth()).convert(mode)
+        out = io.BytesIO()
+        image.save(out, "PNG", interlace=1)
+        assert prepare_image(out.getvalue(), HEIGHT, WIDTH).height == HEIGHT
+    rows = bytes(2 + 2 + 3 + 2 * 3 + 5 + 3 * 5 + 3 * 9)
+    assert prepare_image(png(rows, interlaced=1), 6, 8).notes == ("image_grey",)
+    with pytest.raises(ImageRefused, match="truncated PNG: it holds 51 of the 60 bytes"):
+        prepare_image(png(rows[:-9], interlaced=1), 6, 8)
+
+
+def test_a_palette_png_without_a_palette_is_refused():
+    rows, palette = (b"\0" + bytes(range(8))) * 6, png_chunk(b"PLTE", bytes(range(24)))
+    stored = prepare_image(png(rows, colour=3, extra=palette), 6, 8)
+    assert decode_image(stored.encoded).numpy()[0, 1].tolist() == [3, 4, 5]
+    for extra in (b"", png_chunk(b"PLTE", b"")):
+        with pytest.raises(ImageRefused, match="palette|PNG"):
+            prepare_image(png(rows, colour=3, extra=extra), 6, 8)

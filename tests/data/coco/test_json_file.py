@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import pickle
 
 import pytest
 
@@ -66,7 +68,7 @@ def test_every_encoding_of_json_is_read(tmp_path, data):
         (gzip.compress(b"", mtime=0), "is empty"),
         (b"PK\x03\x04rest", "is a ZIP archive; unpack it first"),
         (b"BZh91AY", "is compressed by bzip2; unpack it first"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0", "is not valid JSON"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0", "is an image"),
     ],
 )
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path, data, words):
@@ -102,3 +104,30 @@ def test_other_keys_given_twice_are_counted_and_the_last_taken(tmp_path):
     assert content == [{"id": 7, "bbox": [2]}, {"x": 2}]
     assert found.counts == {"key_twice": 3}
     assert found.examples["key_twice"][1:] == ["'bbox' in the object with id 7", "'x' in an object of x"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0", "an image .PNG."),
+        (b"\xff\xd8\xff\xe0\0", "an image .JPEG."),
+        (b"GIF89a", "an image .GIF."),
+        (b"%PDF-1.7", "a PDF"),
+        (pickle.dumps(CONTENT), "a pickle of Python"),
+        (b"\x93NUMPY\x01\0", "an array of NumPy"),
+        (b"\x89HDF\r\n", "an HDF5 file"),
+        (gzip.compress(gzip.compress(TEXT.encode())), "gzip in gzip"),
+    ],
+)
+def test_binary_files_are_named_and_not_told_to_be_saved_as_utf_8(tmp_path, data, words):
+    with pytest.raises(UserError, match=f"^annotation file .*a.json is {words}, not JSON; give the annotation file"):
+        read(tmp_path, data)
+
+
+def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    for path in (tmp_path / "a.json", "/dev/null"):
+        with pytest.raises(UserError, match="is a pipe or a device, not a file; write its content to a file"):
+            read_json_file(path, Anomalies())
+    with pytest.raises(UserError, match="does not exist"):
+        read_json_file(tmp_path / "b.json", Anomalies())

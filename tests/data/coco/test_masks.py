@@ -40,6 +40,38 @@ RUNS = run_lengths(bitmap(SQUARE))
 TEXT = text_of(bitmap(SQUARE)).decode()
 
 
+@pytest.mark.parametrize("white", [1, True, 1.0, 255])
+@pytest.mark.parametrize("density", [0.01, 0.5, 1.0])
+def test_rows_of_pixels_are_a_mask_and_no_polygons(white, density):
+    pixels = np.random.default_rng(3).random((HEIGHT, WIDTH)) < density
+    rows = [[white * bool(pixel) for pixel in row] for row in pixels]
+    assert plain_mask(rows, HEIGHT, WIDTH) is None
+    mask, kinds = read(rows)
+    assert mask.counts == run_lengths(pixels) and kinds == {"mask_form": 1}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[0, 1] * (WIDTH // 2)] * (HEIGHT - 1),  # a row is missing
+        [[0, 1] * (WIDTH // 2)] * (HEIGHT - 1) + [[0, 1]],
+        [[0, 2] * (WIDTH // 2)] * HEIGHT,
+        [[0, 1, 255] * (WIDTH // 3)] * HEIGHT,
+        [["0", "1"] * (WIDTH // 2)] * HEIGHT,
+        [[0, None] * (WIDTH // 2)] * HEIGHT,
+        [[0, [1]] * (WIDTH // 2)] * HEIGHT,
+    ],
+)
+def test_what_is_no_mask_of_pixels_is_not_read_as_one(rows):
+    mask, kinds = read(rows)
+    assert mask.counts is None and kinds
+
+
+def test_rows_of_zeros_are_an_empty_mask():
+    mask, kinds = read([[0] * WIDTH] * HEIGHT)
+    assert mask == NO_MASK and "mask_empty" in kinds
+
+
 @pytest.mark.parametrize("density", [0.0, 0.01, 0.5, 1.0])
 def test_compressed_text_gives_the_runs_of_the_mask(density):
     mask = np.random.default_rng(1).random((40, 60)) < density

@@ -40,10 +40,23 @@ JSON = {
     "geojson": ({"type": "FeatureCollection", "features": []}, "GeoJSON"),
     "list": ([1, 2], "holds a list"),
     "empty_list": ([], "holds a list"),
-    "number": (12, "a single int"),
+    "number": (12, "holds a single value .12.;"),
+    "nothing": (None, "holds a single value .null.;"),
+    "one_line_of_ground_truth": (
+        {"source-ref": "s3://b/a.jpg", "boxes": {"annotations": []}},
+        "SageMaker Ground Truth",
+    ),
+    "videos": ({"videos": [{"id": 1}], "annotations": [], "categories": CATEGORIES}, "videos, such as YouTube-VIS"),
+    "wrapped": ({"coco": coco(BOX)}, r"no list 'images' .its keys: 'coco'.; it must be"),
+    "many_keys": (dict.fromkeys("abcdefgh", 1), r".its keys: 'a', 'b', 'c', 'd', 'e', 'f', …"),
+    "images_by_id": ({**coco(BOX), "images": {"1": {}}}, r"no list 'images' .'images' is an object.; it must be"),
+    "lists_as_text": ({**coco(BOX), "images": "[]"}, r"no list 'images' .'images' is text."),
     "own": ({"format": "awsdet records 1", "shards": []}, "manifest of awsdet itself"),
-    "no_categories": ({"images": IMAGES, "annotations": []}, "no list 'categories'; it must be a COCO detection file"),
-    "null": (coco(annotations=None), "no list 'annotations'"),
+    "no_categories": (
+        {"images": IMAGES, "annotations": []},
+        r"no list 'categories' .its keys: 'images', 'annotations'.; it must be",
+    ),
+    "null": (coco(annotations=None), r"no list 'annotations' .'annotations' is null."),
 }
 TEXT = {
     "voc": ('<?xml version="1.0"?>\n<annotation><object/></annotation>', "XML file of Pascal VOC"),

@@ -56,6 +56,18 @@ def test_a_pair_is_named_once_and_many_names_are_quick():
     assert [pair[:2] for pair in similar_names(names)] == [(0, 2), (0, 1), (1, 2)]
 
 
+@pytest.mark.parametrize("name", ["same", "c{}", "{}"])
+def test_tens_of_thousands_of_alike_names_are_quick(name):
+    """A pair for each two of them would be two hundred million pairs."""
+    names = [name.format(i) for i in range(20_000)]
+    pairs = similar_names(names)
+    assert pairs == ([(i, i + 1, "are equal") for i in range(19_999)] if name == "same" else [])
+
+
+def test_few_alike_names_are_paired_each_with_each():
+    assert [pair[:2] for pair in similar_names(["owl"] * 4)] == [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+
+
 def test_numbers_and_blanks():
     names = ["3", "-1", " 12 ", "1.5", "3d", "", " ", "\u00a0", "dog"]
     assert number_names(names) == [0, 1, 2, 3]

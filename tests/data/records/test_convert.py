@@ -137,7 +137,7 @@ REPAIRED = {
     "box_from_mask": 1,
     "box_contradicts_mask": 4,
     "area_contradicts_mask": 3,
-    "mask_absent": 3,
+    "mask_absent": 2,
 }
 
 
