@@ -109,10 +109,9 @@ def _object(annotation, names, size, marked, trainable):
 
 def _mask(annotation, size):
     """COCO RLE of an annotation's mask; None if it has none, or run lengths that do not fit the image."""
-    height, width = size
-    segmentation = annotation.polygons or {"size": [height, width], "counts": annotation.counts}
+    segmentation = annotation.polygons or {"size": size, "counts": annotation.counts}
     try:
-        return to_rle(segmentation, height, width) if annotation.polygons or annotation.counts else None
+        return to_rle(segmentation, size) if annotation.polygons or annotation.counts else None
     except ValueError:
         return None
 
