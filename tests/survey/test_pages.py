@@ -207,7 +207,7 @@ def test_a_config_that_is_given_is_compared_in_the_text(odd_records, capsys):
     [
         (["--config=nowhere.py"], "config file nowhere.py does not exist"),
         (["--config.data.short_side=3"], "unknown config key data.short_side"),
-        (["--config.model.anchors.scales=0"], "model.anchors.scales is (0.0,); it must hold numbers above 0"),
+        (["--config.model.anchors.scales=0"], "model.anchors.scales is (0.0,); it must be a tuple"),
         (["--config.model.anchors.ratios=nan"], "expected a tuple"),
         (["--seed=-1"], "seed"),
     ],
