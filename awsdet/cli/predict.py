@@ -82,10 +82,10 @@ def run(flag_values, overrides):
     predict.write_predictions(flag_values.output, entries, skipped, *classes, found.others)
     if remarks.counts:
         logging.info("found in the images:\n%s", remarks.table())
-    return _summary(entries, unread, found, flag_values.output)
+    return _summary(entries, unread, found, flag_values)
 
 
-def _summary(entries, unread, found, output):
+def _summary(entries, unread, found, flag_values):
     """Prints what was done and what was left out. Returns the exit code."""
     from awsdet.inference.find_images import counted
     from awsdet.runtime.shown import shown
@@ -97,10 +97,25 @@ def _summary(entries, unread, found, output):
     others = f" (no images: {counted(found.others)})" if found.others else ""
     others += f" (folders met under another name: {again})" if again else ""
     objects = sum(len(entry["predictions"]) for entry in entries)
-    print(f"{objects} objects in {len(entries)} images -> {shown(output)}{others}")
+    print(f"{objects} objects in {len(entries)} images -> {shown(flag_values.output)}{others}")
+    _print_sure(entries, flag_values)
     if lost:
         print(f"awsdet predict: {lost} of {len(entries) + lost} images could not be read", file=sys.stderr)
     return 1 if lost else 0
+
+
+def _print_sure(entries, flag_values):
+    """Prints how many objects have the score of those that are drawn: most objects of a detector are mere guesses."""
+    from awsdet.runtime.shown import shown
+
+    least = flag_values.draw_threshold
+    sure = sum(found["score"] >= least for entry in entries for found in entry["predictions"])
+    if flag_values.draw:
+        print(
+            f"{sure} of them, with a score of {least:g} or more (--draw_threshold), drawn -> {shown(flag_values.draw)}"
+        )
+    elif flag_values.score_threshold < least:
+        print(f"{sure} of them with a score of {least:g} or more (--score_threshold={least:g} keeps only these)")
 
 
 def _root(source):

@@ -41,10 +41,24 @@ def test_folder_to_json_and_pictures(folder, tmp_path, capsys):
     assert [image["image"] for image in content["images"]] == ["a.png", "deeper/b.bmp"]
     assert content["skipped"] == []
     objects = sum(len(image["predictions"]) for image in content["images"])
-    assert objects and f"{objects} objects in 2 images" in capsys.readouterr().out
+    first, second = capsys.readouterr().out.splitlines()
+    assert objects and first.startswith(f"{objects} objects in 2 images -> ")
+    assert second == f"{objects} of them, with a score of 0 or more (--draw_threshold), drawn -> {tmp_path / 'drawn'}"
     drawn = np.asarray(Image.open(tmp_path / "drawn/a.png"))
     assert drawn.shape == (96, 160, 3) and (drawn != np.asarray(Image.open(folder / "images/a.png"))).any()
     assert Image.open(tmp_path / "drawn/deeper/b.bmp.png").size == (80, 144)
+
+
+def test_objects_of_a_high_score_are_counted(folder, tmp_path, capsys):
+    output = tmp_path / "out.json"
+    assert cli.main(arguments(folder, output)) == 0
+    scores = [found["score"] for image in json.loads(output.read_text())["images"] for found in image["predictions"]]
+    sure = sum(score >= 0.5 for score in scores)
+    line = f"{sure} of them with a score of 0.5 or more (--score_threshold=0.5 keeps only these)"
+    assert capsys.readouterr().out.splitlines()[1:] == [line]
+    assert cli.main(arguments(folder, output, score_threshold=0.5)) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 1 and printed[0].startswith(f"{sure} objects in 2 images -> ")
 
 
 def test_a_broken_image_is_named_and_the_rest_done(folder, tmp_path, capsys):
