@@ -210,7 +210,7 @@ _SCHEDULE = {
         words="shares that rise between 0 and 1, as in 0.67,0.92",
         fits=lambda shares: shares == (0.0,) or (shares[0] > 0 and shares[-1] < 1),
     ),
-    "decay_factor": _SHARE,
+    "decay_factor": Number(0, 1, above=True),  # 0 would end all learning
     "final_ratio": _SHARE,
 }
 _TRAIN = {

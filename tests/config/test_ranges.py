@@ -210,3 +210,8 @@ def test_choices_are_those_of_the_code():
     }.items():
         assert TABLE[f"model.{key}"].values == tuple(choices), key
     assert set(relations.WITH_MASKS) < set(builder.DETECTORS)
+
+
+def test_a_decay_that_would_end_all_learning_is_refused():
+    assert ranges.fault_of("schedule.decay_factor", 0.0).startswith("schedule.decay_factor is 0.0; it must be")
+    assert ranges.fault_of("schedule.decay_factor", 1.0) == "" and ranges.fault_of("schedule.decay_factor", 1e-3) == ""

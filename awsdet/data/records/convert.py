@@ -71,7 +71,7 @@ def convert(annotations, images, output, split, *, shards=0, workers=0, strict=F
     max_pixels = check_megapixels(max_megapixels)
     annotations, images, output = places(annotations, images, output)
     coco, found = read(annotations, images, [split], strict)
-    check_whole(output, split)
+    check_whole(output, split, coco.sha256)
     return write([Part(coco, split, {}, shards)], annotations, images, output, workers, strict, max_pixels, found)[0][0]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from awsdet.data.records.fingerprints import gradient_bits
 
 SAME_OBJECT = 0.95  # two boxes of one class with a higher IoU are taken for one object
+_MOST_PARTNERS = 30  # of a box: 200,000 equal boxes would make 20 billion pairs
 _BANDS = 8  # of 16 bits. Hashes that differ in fewer bits than there are bands agree in one band at least,
 _BITS_APART = _BANDS - 1  # so no pair with this many different bits or fewer is missed.
 _GREY_APART = 6.0  # mean difference of the grey values of images that look alike, of 255
@@ -96,15 +97,15 @@ def repeated_objects(rows, classes, boxes):
     """Pairs of annotations of one image and one class whose boxes have an IoU of more than 0.95.
 
     rows: image of each annotation [A]; classes [A]; boxes [A, 4] = x1, y1, x2, y2. Returns int [pairs, 2], positions.
+    A box is compared with the 30 that follow it from left to right, so in a dense crowd not every pair is found; equal
+    boxes follow one another.
     """
-    order = np.lexsort([boxes[:, 0], classes, rows]) if len(rows) else np.zeros(0, np.int64)
+    order = np.lexsort([*boxes.T[::-1], classes, rows]) if len(rows) else np.zeros(0, np.int64)
     new = (np.diff(rows[order]) != 0) | (np.diff(classes[order]) != 0)
     group = np.concatenate([[0], np.cumsum(new)]) if len(order) else order
     boxes, found = boxes[order], [np.zeros((0, 2), np.int64)]
     here = np.arange(len(order))
-    step = 0
-    while len(here):
-        step += 1
+    for step in range(1, _MOST_PARTNERS + 1):
         here = here[here + step < len(order)]
         here = here[group[here + step] == group[here]]
         # Boxes come by their left sides, so beyond a partner that starts too far to the right there is no other.

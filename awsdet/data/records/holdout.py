@@ -66,10 +66,19 @@ def check(holdout: Holdout, split: str) -> None:
         raise UserError(f"the held-out split and the split to train on are both called {split}; change --holdout-split")
 
 
-def check_whole(output: str | os.PathLike, split: str) -> None:
-    """Raises UserError if all of a split is to be written beside one that was held out of it."""
+def check_whole(output: str | os.PathLike, split: str, sha256: str) -> None:
+    """Raises UserError if a whole annotation file is to be written beside a part of it.
+
+    That is: as the split that another one was held out of, or as the held-out one. sha256: of the annotation file.
+    """
     for other in splits_in(output):
-        holdout = source_of(output, other).get("holdout", {})
+        source = source_of(output, other)
+        holdout = source.get("holdout", {})
+        if split == holdout.get("held_out") and other == holdout.get("training") and source.get("sha256") == sha256:
+            raise UserError(
+                f"{output} holds {other}, out of which --holdout={holdout['share']:g} --seed={holdout['seed']} held "
+                f"{split}; the whole file as {split} would have the images of {other}: choose another folder"
+            )
         if split == holdout.get("training") and other == holdout.get("held_out"):
             raise UserError(
                 f"{output} holds {other}, which was held out of {split} by --holdout={holdout['share']:g} "

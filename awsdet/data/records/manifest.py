@@ -105,7 +105,7 @@ def read_json(path):
     """The dict in a JSON file; raises UserError if there is none."""
     try:
         return dict(json.loads(pathlib.Path(path).read_text()))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"cannot read {path}: {error}; run awsdet convert again") from None
 
 

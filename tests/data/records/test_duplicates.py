@@ -114,6 +114,13 @@ def test_repeated_objects_are_those_of_all_pairs(seed):
     assert {tuple(pair) for pair in found.tolist()} == expected and len(found) == len(expected) > 3
 
 
+def test_a_huge_crowd_of_objects_is_quick_and_each_repeat_is_found():
+    """All pairs of so many equal boxes would be five billion."""
+    boxes = np.tile(np.array([[1.0, 2, 11, 12], [1, 40, 11, 50]]), (50_000, 1))
+    found = duplicates.repeated_objects(np.zeros(100_000), np.zeros(100_000), boxes)
+    assert len(np.unique(found[:, 1])) == 99_998 and not np.any((found[:, 0] - found[:, 1]) % 2)
+
+
 def test_objects_without_partner():
     none = duplicates.repeated_objects(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 4)))
     assert none.shape == (0, 2)

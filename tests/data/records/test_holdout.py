@@ -250,9 +250,21 @@ def test_splits_that_would_share_images_are_refused(own_set, tmp_path):
     ):
         convert(*own_set, records, "train", workers=1)
     assert read_manifest(records, "train").num_images < 24
+    with pytest.raises(
+        UserError, match="--holdout=0.25 --seed=1 held val; the whole file as val would have the images"
+    ):
+        convert(*own_set, records, "val", workers=1)
+    assert not held_ids(records) & held_ids(records, "train")
     convert(*own_set, records, "other", workers=1)  # not of the same name
     with pytest.raises(UserError, match="holds a split other already, which was not held out"):
         convert_held_out(*own_set, records, "train", Holdout(0.25, split="other"), workers=1)
+
+
+def test_another_file_may_replace_the_held_out_split(own_set, tmp_path):
+    records, other = tmp_path / "records", tmp_path / "other.json"
+    convert_held_out(*own_set, records, "train", Holdout(0.25), workers=1)
+    other.write_text(own_set[0].read_text() + " ")
+    assert convert(other, own_set[1], records, "val", workers=1).num_images == 24
 
 
 @pytest.mark.parametrize(

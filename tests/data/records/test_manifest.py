@@ -1,8 +1,9 @@
-"""Class lists compared."""
+"""Class lists compared, and manifests that are damaged."""
 
 import pytest
 
-from awsdet.data.records.manifest import class_difference
+from awsdet.data.records.manifest import class_difference, read_json
+from awsdet.runtime.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -16,3 +17,10 @@ from awsdet.data.records.manifest import class_difference
 )
 def test_class_difference(ours, theirs, wanted):
     assert class_difference(ours, theirs) == wanted
+
+
+@pytest.mark.parametrize("data", [b"", b"[1]", b'{"a": ', b"\xff\xfe\0", b"[" * 100_000, b'{"a":' * 100_000])
+def test_a_damaged_file_is_named(tmp_path, data):
+    (tmp_path / "train.manifest.json").write_bytes(data)
+    with pytest.raises(UserError, match="cannot read .*train.manifest.json: .*; run awsdet convert again"):
+        read_json(tmp_path / "train.manifest.json")
