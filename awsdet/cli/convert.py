@@ -100,9 +100,15 @@ def _hold_out(flag_values, places, options):
         print(f"not taken for copies: files whose name is in more than {FOLDERS} folders ({names})")
     for manifest, missing in zip(done[:2], done.absent):
         if missing:
-            cure = "too few images show them" if manifest is done.held_out else "another --seed may change that"
+            cure = _why_absent(manifest) if manifest is done.held_out else "another --seed may change that"
             print(f"{manifest.split} has no object of {', '.join(missing)}: {cure}")
     return 0
+
+
+def _why_absent(held_out):
+    """Why the held-out split lacks classes. Files are opened only after they were divided, so some may be of no use."""
+    lost = held_out.annotations.kept < held_out.annotations.in_file
+    return "too few images show them" + (", or what was left out above did" if lost else "")
 
 
 def _print_anomalies(anomalies):

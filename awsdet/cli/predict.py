@@ -98,7 +98,8 @@ def _summary(entries, unread, found, flag_values):
     others += f" (folders met under another name: {again})" if again else ""
     objects = sum(len(entry["predictions"]) for entry in entries)
     print(f"{objects} objects in {len(entries)} images -> {shown(flag_values.output)}{others}")
-    _print_sure(entries, flag_values)
+    if objects:
+        _print_sure(entries, flag_values)
     if lost:
         print(f"awsdet predict: {lost} of {len(entries) + lost} images could not be read", file=sys.stderr)
     return 1 if lost else 0

@@ -3,10 +3,12 @@
 import base64
 import pathlib
 import re
+from typing import NamedTuple
 from urllib.parse import quote
 
 import numpy as np
 
+from awsdet.data.coco.categories import class_labels
 from awsdet.data.records import class_names, duplicates
 from awsdet.data.records.inspection import class_counts, percent
 from awsdet.runtime.progress import Progress
@@ -17,6 +19,13 @@ from awsdet.survey.folder import INDEX, replaced
 _LEAKS = 12  # pairs of images of two splits that are shown
 _THUMB = 320  # px
 _LISTED = 200  # lines of a list
+
+
+class _Class(NamedTuple):
+    """A row of the tables of classes. label: what no other class is called; name: what the annotation file calls it."""
+
+    label: str
+    name: str
 
 
 def write_pages(inspections, folder, rules: AnchorRules, seed: int = 0):
@@ -102,19 +111,15 @@ def _advice(one):
 
 
 def _class_counts(studied):
-    """Name of a class -> its number of annotations in each split; None for a split that does not list the class."""
+    """_Class -> its number of annotations in each split; None for a split that does not list the class."""
     tables = []
     for one in studied:
         manifest = one.inspection.manifest
         counts = class_counts(manifest, one.inspection.contents).tolist()
-        tables.append(dict(zip(_distinct(manifest.class_names, manifest.category_ids), counts)))
+        labels = class_labels(manifest.class_names, manifest.category_ids)
+        tables.append(dict(zip(map(_Class, labels, manifest.class_names), counts)))
     keys = dict.fromkeys(key for table in tables for key in table)
     return {key: [table.get(key) for table in tables] for key in keys}
-
-
-def _distinct(names, ids):
-    """Names of classes; of equal ones, each with its category id."""
-    return [f"{name} ({number})" if names.count(name) > 1 else name for name, number in zip(names, ids)]
 
 
 def _classes(studied, table):
@@ -122,7 +127,7 @@ def _classes(studied, table):
     highs = [max((counts[i] or 0 for counts in table.values()), default=0) or 1 for i in range(len(studied))]
     rows = []
     for key in sorted(table, key=lambda key: -sum(count or 0 for count in table[key])):
-        cells = [page.name(key)]
+        cells = [page.name(key.label)]
         for number, (count, high) in enumerate(zip(table[key], highs)):
             shown = "not in its list" if count is None else f"{count:,}"
             cells.append(shown if count else f'<b class="warn">{shown}</b>')
@@ -137,14 +142,17 @@ def _classes(studied, table):
 
 def _names(table):
     keys = list(table)
+    names = [key.name for key in keys]
 
     def named(index):
-        return f"<b>{page.name(keys[index])}</b> ({' + '.join(f'{count or 0:,}' for count in table[keys[index]])})"
+        return (
+            f"<b>{page.name(keys[index].label)}</b> ({' + '.join(f'{count or 0:,}' for count in table[keys[index]])})"
+        )
 
-    lines = [f"{named(a)} and {named(b)} {page.text(why)}" for a, b, why in class_names.similar_names(keys)]
+    lines = [f"{named(a)} and {named(b)} {page.text(why)}" for a, b, why in class_names.similar_names(names)]
     for what, found in (
-        ("is only a number", class_names.number_names(keys)),
-        ("is blank", class_names.blank_names(keys)),
+        ("is only a number", class_names.number_names(names)),
+        ("is blank", class_names.blank_names(names)),
         ("has no annotations at all", [i for i, key in enumerate(keys) if not any(table[key])]),
     ):
         lines += [f"{named(index)} {what}" for index in found]

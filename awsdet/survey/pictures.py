@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from awsdet.data.coco.categories import class_labels
 from awsdet.data.coco.decoding import decode_image
 from awsdet.data.coco.rle import to_rle
 from awsdet.data.records.read import read_example, record_annotations
@@ -60,7 +61,7 @@ def draw(inspection, shown: Shown) -> Picture:
     first = int(np.searchsorted(inspection.contents.row, shown.row))
     marked = [int(position) - first for position in shown.marked]
     trainable = inspection.contents.is_trainable[first : first + len(annotations)]
-    names = inspection.manifest.class_names
+    names = class_labels(inspection.manifest.class_names, inspection.manifest.category_ids)
     objects = [
         _object(annotation, names, image.shape[:2], not shown.marked or index in marked, bool(trainable[index]))
         for index, annotation in enumerate(annotations)

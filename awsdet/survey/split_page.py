@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from awsdet.data.coco.categories import class_labels
 from awsdet.data.records import duplicates
 from awsdet.data.records.inspection import Inspection, percent, repeated
 from awsdet.survey import choice, histograms, oddities, page, pictures, recall
@@ -181,7 +182,8 @@ def _anchors(studied, rules):
     scales, ratios = (", ".join(f"{v:g}" for v in values) for values in (rules.anchors.scales, rules.anchors.ratios))
     strides = ", ".join(map(str, rules.strides))
     facts = f"Scales {scales}; ratios (height / width) {ratios}; strides {strides} px. "
-    by_class = recall.by_class(cover, inspection.contents, inspection.manifest.class_names)
+    manifest = inspection.manifest
+    by_class = recall.by_class(cover, inspection.contents, class_labels(manifest.class_names, manifest.category_ids))
     return (
         page.note(text, bad=cover.share(0.5) < recall.ENOUGH)
         + f'<p class="soft">{page.text(facts)}Share of the objects whose best anchor has at least this IoU:</p>'

@@ -59,6 +59,8 @@ def test_objects_of_a_high_score_are_counted(folder, tmp_path, capsys):
     assert cli.main(arguments(folder, output, score_threshold=0.5)) == 0
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 1 and printed[0].startswith(f"{sure} objects in 2 images -> ")
+    assert cli.main(arguments(folder, output, score_threshold=1)) == 0
+    assert capsys.readouterr().out.splitlines() == [f"0 objects in 2 images -> {output}"]
 
 
 def test_a_broken_image_is_named_and_the_rest_done(folder, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The pages as a whole: complete, safe with any name, and showing what is wrong."""
 
+import json
 import re
 import shutil
 from urllib.parse import unquote
@@ -9,6 +10,7 @@ from PIL import Image
 
 from awsdet import config as config_lib
 from awsdet.cli.main import main
+from awsdet.data.records.convert import convert
 from awsdet.data.records.inspection import inspect
 from awsdet.survey import builder, choice, pages, pictures
 from tests.survey.html_reader import Page
@@ -145,6 +147,29 @@ def test_the_front_page_compares_classes_and_names(odd_pages):
     assert re.search(r"person +\(15 \+ 0\) and +persn +\(2 \+ 0\) differ in one letter", names)
     assert re.search(r"never seen +\(0 \+ 0\) has no annotations at all", names)
     assert re.search(r"7 +\(1 \+ 0\) is only a number", names)
+
+
+def test_classes_of_one_name_are_told_apart_and_named(tmp_path):
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (160, 120)).save(tmp_path / "images" / "1.png")
+    content = {
+        "images": [{"id": 1, "file_name": "1.png", "width": 160, "height": 120}],
+        "categories": [{"id": "a", "name": "thing"}, {"id": "b", "name": "thing"}, {"id": "c", "name": "other"}],
+        "annotations": [
+            {"id": n, "image_id": 1, "category_id": c, "bbox": [9 * n, 9, 30, 30], "area": 900, "iscrowd": 0}
+            for n, c in enumerate("abc", 1)
+        ],
+    }
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    convert(tmp_path / "all.json", tmp_path / "images", tmp_path / "records", "train", workers=1)
+    assert main(["inspect", f"--records={tmp_path / 'records'}", f"--draw={tmp_path / 'pages'}"]) == 0
+    front = sections(tmp_path / "pages" / "index.html")
+    assert "thing (id a)" in front["Classes"][1] and "thing (id b)" in front["Classes"][1]
+    names = front["Class names to look at"][1]
+    assert re.search(r"thing \(id a\) +\(1\) and +thing \(id b\) +\(1\) are equal", names)
+    split = sections(tmp_path / "pages" / "train" / "index.html")
+    for heading in ("Random images", "By class, the worst first"):
+        assert "thing (id a)" in split[heading][1] and "thing (id b)" in split[heading][1]
 
 
 def test_histograms_have_a_bar_for_each_value(odd_pages):

@@ -214,8 +214,22 @@ def test_a_class_that_only_one_split_has_is_said(own_set, tmp_path, capsys):
     own_set[0].write_text(json.dumps(content))
     command = ["convert", f"--annotations={own_set[0]}", f"--images={own_set[1]}", f"--output={tmp_path / 'records'}"]
     assert main([*command, "--split=mine", "--holdout=0.2", "--holdout-split=held", "--workers=1"]) == 0
-    assert "held has no object of owl: too few images show them" in capsys.readouterr().out
+    assert "held has no object of owl: too few images show them\n" in capsys.readouterr().out
     assert 22 in held_ids(tmp_path / "records", "mine")
+
+
+def test_a_class_whose_held_out_photo_is_broken_is_told_from_a_rare_one(own_set, tmp_path, capsys):
+    """Files are opened only after they were divided, so a side may lose its only owl."""
+    command = ["convert", f"--annotations={own_set[0]}", f"--images={own_set[1]}", "--split=train", "--holdout=0.25"]
+    command.append("--workers=1")
+    assert main([*command, f"--output={tmp_path / 'whole'}"]) == 0
+    (owl,) = held_ids(tmp_path / "whole") & {22, 23}
+    path = own_set[1] / f"{owl}.jpg"
+    path.write_bytes(path.read_bytes()[:200])
+    capsys.readouterr()
+    assert main([*command, f"--output={tmp_path / 'records'}"]) == 0
+    said = capsys.readouterr().out
+    assert "val has no object of owl: too few images show them, or what was left out above did\n" in said
 
 
 def test_an_interrupted_conversion_leaves_no_overlapping_splits(own_set, tmp_path, monkeypatch):
