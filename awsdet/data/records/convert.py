@@ -98,8 +98,8 @@ def places(annotations, images, output):
 def read(annotations, images, splits, strict):
     """(CocoFile, Anomalies) of the annotation file. Raises UserError."""
     for split in splits:
-        if not re.fullmatch(r"[\w.-]+", split):
-            raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only")
+        if not re.fullmatch(r"[\w.-]*[\w-][\w.-]*", split):  # "..": its files would be hidden
+            raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only, and not dots alone")
     found = Anomalies()
     coco = read_coco(annotations, found, images)
     if not coco.images:

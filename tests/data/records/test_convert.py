@@ -358,6 +358,7 @@ def test_a_killed_conversion_leaves_whole_shards_and_goes_on(tmp_path):
         ({"images": "nowhere"}, "image folder .*nowhere does not exist"),
         ({"annotations": "nowhere.json"}, r"nowhere\.json does not exist"),
         ({"split": "a/b"}, "split 'a/b'"),
+        ({"split": ".."}, "split '..'"),
         ({"split": None}, "--split is missing"),
         ({"workers": "many"}, "workers"),
         ({"shards": "-1"}, "shards"),
