@@ -22,7 +22,7 @@ def parse(name, flag_values, arguments, positional):
         left_over = flag_values([name, *(_spelled(argument, flag_values) for argument in plain)])[1:]
     except (flags.Error, ValueError) as error:  # ValueError for --noNAME=value
         raise UserError(f"{' '.join(str(error).split())} (see awsdet {name} --help)") from error
-    _refuse_nan(name, flag_values)
+    _refuse_endless(name, flag_values)
     for flag, value in zip(positional, left_over):
         if flag_values[flag].present:
             raise UserError(f"{flag} is given twice: {flag_values[flag].value} and {value}")
@@ -32,12 +32,12 @@ def parse(name, flag_values, arguments, positional):
     return overrides
 
 
-def _refuse_nan(name, flag_values):
-    """Raises UserError for NaN as the value of a flag that has a range, which absl lets pass."""
+def _refuse_endless(name, flag_values):
+    """Raises UserError for NaN and infinity as the value of a flag that has a range, which absl lets pass."""
     for flag in flag_values:
         value, parser = flag_values[flag].value, flag_values[flag].parser
-        if isinstance(value, float) and math.isnan(value) and getattr(parser, "lower_bound", None) is not None:
-            raise UserError(f"flag --{flag}=nan: nan is not {parser.syntactic_help} (see awsdet {name} --help)")
+        if isinstance(value, float) and not math.isfinite(value) and getattr(parser, "lower_bound", None) is not None:
+            raise UserError(f"flag --{flag}={value}: it is not {parser.syntactic_help} (see awsdet {name} --help)")
 
 
 class _PathParser(flags.ArgumentParser):

@@ -30,7 +30,7 @@ def said(capsys, *arguments):
         ),
         (["--hosts=h1:2", "h2:2", "train"], "hosts is given twice: h1:2 and h2:2"),
         (["--noelastic=1", "h1:2", "train"], "does not take an argument"),
-        (["--lost-seconds=nan", "h1:2", "train"], "--lost-seconds=nan: it must be a number of seconds"),
+        (["--lost-seconds=nan", "h1:2", "train"], "--lost_seconds=nan: it is not number >= 5"),
         (["--ssh-identity=/nowhere", "h1:2", "train"], "there is no such file"),
         (["--ssh-port=70000", "h1:2", "train"], "ports end at 65535"),
         (["--elastic", "localhost:2", "train", "--processes=2"], "contradicts --elastic"),
