@@ -80,6 +80,8 @@ class Job:
             self._keep_roster()
             self._start_engine(engines.environment(self._plan, server.port, token, store.place))
             self._follow(server)
+            if self._roster is not None:
+                self._roster.close()
             return self._conclude()
         finally:
             self._end_all(server)

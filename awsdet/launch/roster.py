@@ -56,8 +56,9 @@ class Roster(threading.Thread):
             self._answering.discard(name)
 
     def close(self) -> None:
-        """Ends the thread and removes the list."""
-        self._done.set()
+        """Ends the thread and removes the list. Nothing is said from then on."""
+        with self._lock:
+            self._done.set()
         if self.is_alive():
             self.join()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -97,8 +98,11 @@ class Roster(threading.Thread):
             answer = answer._replace(error=f"cannot run awsdet ({said})")
         if answer.code == 0:
             self._complaints.pop(name, None)
-            self._say(f"host {name} answers: it takes part from now on")
-        else:
+            with self._lock:
+                if self._done.is_set():  # the job's last line says how it ended
+                    return
+                self._say(f"host {name} answers: it takes part from now on")
+        elif not self._done.is_set():
             self._complain(name, f"host {name} {answer.error}; it takes part as soon as it answers")
             self._done.wait(_AGAIN_SECONDS)
         with self._lock:

@@ -52,7 +52,7 @@ def test_faults_are_real_and_repaired(separate_cluster, tmp_path):
 def test_processes_are_found_by_host(separate_cluster):
     first, second = separate_cluster.hosts
     process = first.start(["sleep", "1001"])
-    wait_until(lambda: first.processes("sleep 1001"))
+    wait_until(lambda: first.processes("^sleep 1001"))  # not nsenter, which becomes it
     assert [found.command for found in first.processes()] == ["sleep 1001"] and second.processes() == []
     assert separate_cluster.left_over(0) == ["node1: sleep 1001"]
     assert first.signal(signal.SIGKILL, "sleep 1001") == 1

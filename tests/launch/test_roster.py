@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -63,6 +64,19 @@ def test_a_host_that_was_lost_is_asked_again(listed, monkeypatch):
     assert said == ["host localhost cannot run awsdet (no disk); it takes part as soon as it answers"]
     monkeypatch.setattr(roster, "_TRIAL", (sys.executable, "-c", ""))
     wait_for(kept, ["localhost:2", "127.0.0.1:1"])
+
+
+def test_nothing_is_said_of_a_host_that_answers_after_the_end(listed, monkeypatch, tmp_path):
+    """It would stand below the line that says how the job ended."""
+    go = tmp_path / "go"
+    monkeypatch.setattr(roster, "_TRIAL", ("sh", "-c", f"until [ -e {go} ]; do sleep 0.05; done"))
+    kept, _, said = listed(["localhost"])
+    asking = [thread for thread in threading.enumerate() if thread.name == "launch-ask-127.0.0.1"]
+    assert len(asking) == 1
+    kept.close()
+    go.touch()
+    asking[0].join(60)
+    assert not asking[0].is_alive() and said == []
 
 
 def test_a_discovery_program_that_fails_changes_nothing(listed):
