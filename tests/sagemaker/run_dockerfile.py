@@ -12,7 +12,8 @@ carried out as the Dockerfile has it, with these substitutions, which are printe
     AWSDET_VARIANT     cpu instead of gpu
     Horovod            scripts/setup.sh finds the wheels that this machine has built before, and takes one if it fits
 
-A folder that is there already is used again, from the first step on that is not done or has changed.
+A folder that is there already is used again, from the first step on that is not done or has changed. The exit code is
+75 if Debian could not be fetched.
 """
 
 import argparse
@@ -42,6 +43,7 @@ SUBSTITUTIONS = {
     "aws-ofi-nccl": ("left out: needs CUDA and EFA", None),
 }
 ARGUMENTS = {"AWSDET_VARIANT": "cpu"}
+NO_DEBIAN = 75  # exit code: nothing was tried
 # Where the step of scripts/setup.sh looks for wheels of Horovod; it removes the folder, so it gets copies.
 _WHEELS = "tmp/cache"
 _HOST_WHEELS = pathlib.Path(os.environ.get("AWSDET_CACHE") or pathlib.Path.home() / ".cache" / "awsdet")
@@ -89,7 +91,9 @@ class Image:
         shutil.rmtree(self.root, ignore_errors=True)
         # In a mount namespace of its own, so that what it mounts is gone with it, also if it is interrupted.
         command = ["unshare", "--mount", "debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm"]
-        subprocess.run([*command, self.root], check=True, stdout=subprocess.DEVNULL)
+        if subprocess.run([*command, self.root], check=False, stdout=subprocess.DEVNULL).returncode:
+            print("Debian could not be fetched, so no step of the Dockerfile was run", file=sys.stderr)
+            sys.exit(NO_DEBIAN)
         shutil.copy("/etc/resolv.conf", self.root / "etc" / "resolv.conf")
         # pip has certificates of its own; a machine behind a proxy trusts others.
         shutil.copy(_CERTIFICATES, self.root / _HOST_CERTIFICATES[1:])
