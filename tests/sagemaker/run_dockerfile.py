@@ -13,7 +13,7 @@ carried out as the Dockerfile has it, with these substitutions, which are printe
     Horovod            scripts/setup.sh finds the wheels that this machine has built before, and takes one if it fits
 
 A folder that is there already is used again, from the first step on that is not done or has changed. The exit code is
-75 if Debian could not be fetched.
+75 if packages could not be fetched.
 """
 
 import argparse
@@ -43,7 +43,7 @@ SUBSTITUTIONS = {
     "aws-ofi-nccl": ("left out: needs CUDA and EFA", None),
 }
 ARGUMENTS = {"AWSDET_VARIANT": "cpu"}
-NO_DEBIAN = 75  # exit code: nothing was tried
+NOT_FETCHED = 75  # exit code: packages of Debian or Python could not be fetched, so the steps say nothing
 # Where the step of scripts/setup.sh looks for wheels of Horovod; it removes the folder, so it gets copies.
 _WHEELS = "tmp/cache"
 _HOST_WHEELS = pathlib.Path(os.environ.get("AWSDET_CACHE") or pathlib.Path.home() / ".cache" / "awsdet")
@@ -92,8 +92,7 @@ class Image:
         # In a mount namespace of its own, so that what it mounts is gone with it, also if it is interrupted.
         command = ["unshare", "--mount", "debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm"]
         if subprocess.run([*command, self.root], check=False, stdout=subprocess.DEVNULL).returncode:
-            print("Debian could not be fetched, so no step of the Dockerfile was run", file=sys.stderr)
-            sys.exit(NO_DEBIAN)
+            give_up("Debian")
         shutil.copy("/etc/resolv.conf", self.root / "etc" / "resolv.conf")
         # pip has certificates of its own; a machine behind a proxy trusts others.
         shutil.copy(_CERTIFICATES, self.root / _HOST_CERTIFICATES[1:])
@@ -151,10 +150,21 @@ class Image:
             for wheels in _HOST_WHEELS.glob("horovod-*"):
                 shutil.copytree(wheels, self.root / _WHEELS / wheels.name, dirs_exist_ok=True)
         if fresh and text is not None:
-            self.run([*self._shell_words, text], env=self._arguments, check=True, stdout=subprocess.DEVNULL)
+            command = [*self._shell_words, text]
+            done = self.run(command, env=self._arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            sys.stderr.write(done.stderr)
+            if done.returncode and ("apt-get" in text or "pip could not install" in done.stderr):
+                give_up("a package")
+            done.check_returncode()
 
     def _entrypoint(self, instruction, fresh):
         self.entrypoint = instruction.words()
+
+
+def give_up(what):
+    """Ends the program because something could not be fetched (its message is above)."""
+    print(f"{what} could not be fetched, so the rest of the Dockerfile was not run", file=sys.stderr)
+    sys.exit(NOT_FETCHED)
 
 
 def _is_sent(file):
