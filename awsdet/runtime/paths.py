@@ -34,7 +34,7 @@ def given_path(path: str | os.PathLike, name: str, written: bool = False, hint: 
     """A path as the user meant it: "~" at its start is the home folder. Nothing is said about whether it exists.
 
     Args:
-        path: what was given; empty stays empty.
+        path: the value that the user gave; an empty one is returned as it is.
         name: of the flag or setting, as in "--output", for errors.
         written: whether awsdet would write there.
         hint: ends the line about an address.

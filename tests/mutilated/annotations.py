@@ -138,11 +138,11 @@ def _insert(rng, data):
 BYTES = (_flip, _flip, _flip, _cut, _drop, _drop, _double, _insert)
 
 
-# -------------------------------------------------------------------------------------------------- what becomes of one
+# ---------------------------------------------------------------------------------------------- the outcome of one file
 
 
 def outcome(path, images, folder):
-    """What becomes of a file, in a few words; raises whatever is not foreseen."""
+    """The outcome of a file, in a few words. Raises every error that is not expected."""
     from awsdet.data.records.convert import NothingToTrainOn, convert
     from awsdet.runtime.errors import UserError
 

@@ -1,4 +1,4 @@
-"""Damages images of every format, and watches what becomes of them: each must be kept, or refused by name.
+"""Damages images of every format and converts them: each must be kept, or refused by name.
 
     python -m tests.mutilated.images --count=1000 --seed=1
 

@@ -57,7 +57,7 @@ class Photo(NamedTuple):
 
 
 def check(holdout: Holdout, split: str) -> None:
-    """Raises UserError for a share or a name that cannot be. `split`: name of the split to train on."""
+    """Raises UserError if the share or the name cannot be used. `split`: name of the split to train on."""
     if not 0 < holdout.share < 1:  # also refuses NaN
         raise UserError(
             f"--holdout={holdout.share:g}: it must lie between 0 and 1; 0.1 holds a tenth of the images out"

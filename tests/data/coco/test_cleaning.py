@@ -7,23 +7,8 @@ from awsdet.data.coco.anomalies import KINDS, Anomalies
 from awsdet.data.coco.cleaning import clean_annotations
 from awsdet.data.coco.masks import read_mask, run_lengths
 from awsdet.data.coco.rle import to_rle
+from tests.data.coco.test_annotations import HEIGHT, TRIANGLE, WIDTH, annotation
 from tests.ops import fuzz
-
-HEIGHT, WIDTH = 40, 60
-TRIANGLE = [10, 10, 30, 10, 20, 30]
-
-
-def annotation(**changes):
-    return {
-        "id": 7,
-        "image_id": 1,
-        "category_id": 5,
-        "bbox": [10, 10, 20, 20],
-        "area": 200.5,
-        "iscrowd": 0,
-        "segmentation": [TRIANGLE],
-        **changes,
-    }
 
 
 def clean(*annotations):
