@@ -11,6 +11,7 @@ packages=(
     openmpi-bin libopenmpi-dev    # mpirun, and Horovod with MPI
     slurm-wlm munge               # Slurm
     debootstrap                   # the image's steps in a chroot
+    ccache                        # nothing is compiled twice that has not changed
 )
 
 case ${1:-} in

@@ -8,6 +8,7 @@
 #   AWSDET_CUDA_ARCH=sm_80 scripts/test_cuda.sh     compiles for another GPU than this machine's
 #   AWSDET_NVCC=/path/to/nvcc                       takes this compiler instead of CUDA_HOME's, /usr/local's or PATH's
 #   AWSDET_CUDA_OUT=folder                          builds in that folder instead of build/cuda
+#   CMAKE_CXX_COMPILER_LAUNCHER=ccache              puts ccache before the C++ compiler; CMAKE_CUDA_…, before nvcc
 #   compute-sanitizer build/cuda/harness 5          finds memory errors and races on a GPU, after a build
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -34,7 +35,7 @@ if [ -z "$nvcc" ]; then
     echo "no nvcc: nothing was compiled; install a CUDA toolkit to test the CUDA launchers"
     exit 0
 fi
-cxx="${CXX:-g++} -std=c++17 -fPIC -ffp-contract=off -Icustom_ops"
+cxx="${CMAKE_CXX_COMPILER_LAUNCHER:-} ${CXX:-g++} -std=c++17 -fPIC -ffp-contract=off -Icustom_ops"
 if [ -n "$emulate" ]; then
     out=${AWSDET_CUDA_OUT:-build/cuda-emulation}
     sanitize=${AWSDET_SANITIZE-address,undefined}
@@ -49,7 +50,7 @@ else
         if nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then architecture=native; fi
     fi
     out=${AWSDET_CUDA_OUT:-build/cuda}
-    compile="$nvcc -std=c++17 -O3 -arch=$architecture -Xcompiler -fPIC -Icustom_ops"
+    compile="${CMAKE_CUDA_COMPILER_LAUNCHER:-} $nvcc -std=c++17 -O3 -arch=$architecture -Xcompiler -fPIC -Icustom_ops"
     link="$nvcc -arch=$architecture"
     echo "$nvcc for $architecture"
 fi
