@@ -56,7 +56,7 @@ def config_of(name):
 @pytest.fixture
 def zeros(monkeypatch):
     """Detectors begin with zeros, since millions of random numbers take long. No file has a zero."""
-    for method in ("normal", "kaiming_normal", "kaiming_upsample", "xavier_uniform"):
+    for method in ("normal", "kaiming_normal", "kaiming_upsample", "xavier_uniform", "caffe2_xavier"):
         monkeypatch.setattr(Initializers, method, lambda self, name, *_: tf.keras.initializers.Zeros())
 
 

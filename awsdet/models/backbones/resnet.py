@@ -22,6 +22,8 @@ class Bottleneck(tf.keras.layers.Layer):
         width: of the 3x3; None: `channels`.
         groups: of the 3x3.
         average_shortcut: a strided shortcut takes the mean of each 2x2 instead of every second pixel (v1d).
+        last_gamma: initial gamma of the last normalisation; with 0 the block begins as its shortcut alone (Goyal et
+            al. 2017).
         conv: makes a `Conv`; see `conv_maker`.
     """
 
@@ -38,13 +40,14 @@ class Bottleneck(tf.keras.layers.Layer):
         width=None,
         groups=1,
         average_shortcut=False,
+        last_gamma=1.0,
     ):
         super().__init__(name=name, dtype=dtype)
         width = width or channels
         first, second = (strides, 1) if style == "caffe" else (1, strides)
         self.conv1 = conv(in_channels, width, 1, strides=first, relu=True, name=f"{name}.conv1")
         self.conv2 = conv(width, width, 3, strides=second, groups=groups, relu=True, name=f"{name}.conv2")
-        self.conv3 = conv(width, 4 * channels, 1, relu=True, name=f"{name}.conv3")
+        self.conv3 = conv(width, 4 * channels, 1, relu=True, initial_gamma=last_gamma, name=f"{name}.conv3")
         self.downsample, self.pool = None, strides if average_shortcut else 1
         if strides != 1 or in_channels != 4 * channels:
             # In mmdetection's sequence the pooling is number 0 and the convolution number 1.
@@ -100,7 +103,11 @@ class ResNet(tf.keras.layers.Layer):
         conv = conv_maker(initializers.kaiming_normal, norm=norm, affine=norm_affine_trainable, dtype=dtype)
         self.style = style
         self.stem = _stem(base_width, deep_stem, conv, name)
+        # In mmdetection a ResNeXt begins with 1 too. A gamma that is fixed begins with 0 there, but such a block would
+        # stay a shortcut for ever.
+        learned = norm_affine_trainable or norm == "group_norm"
         options = {"groups": groups, "average_shortcut": average_shortcut, "conv": conv, "dtype": dtype}
+        options["last_gamma"] = 0.0 if groups == 1 and learned else 1.0
         self.stages, in_channels = [], base_width
         for number, blocks in enumerate(BLOCKS[depth], start=1):
             channels = base_width * 2 ** (number - 1)

@@ -43,7 +43,7 @@ class MaskIoUHead(tf.keras.layers.Layer):
         width, window = widths[-1] * side**2, side
         for index in range(fc_layers):
             path = f"{name}.fcs.{index}"
-            options = {"relu": True, "initializer": initializers.xavier_uniform(path), "name": path, "dtype": dtype}
+            options = {"relu": True, "initializer": initializers.caffe2_xavier(path), "name": path, "dtype": dtype}
             self.dense.append(Dense(width, fc_channels, window=window, **options))
             width, window = fc_channels, None
         path = f"{name}.fc_mask_iou"

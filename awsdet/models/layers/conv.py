@@ -35,25 +35,27 @@ class Conv(KernelLayer):
         groups=1,
         norm="none",
         affine=True,
+        initial_gamma=1.0,
         relu=False,
     ):
         """`affine`: gamma and beta of a batch norm are trainable. `groups`: each has its own share of in_channels and
-        of filters. `initializer`: function of a shape."""
+        of filters. `initializer`: function of a shape. `initial_gamma`: of every gamma of the norm."""
         super().__init__(name=name, dtype=dtype)
         self.kernel_size, self.strides, self.norm, self.relu = kernel_size, strides, norm, relu
         self.groups, self.affine, self.world = groups, affine, None
         self.compiled_bias = affine_op.pays_for_bias(self.compute_dtype, training=False)
         self.splits_groups = groups > 1 and not _groups_have_gradients(self.compute_dtype)
         self.kernel = parameter(self, "kernel", [kernel_size, kernel_size, in_channels // groups, filters], initializer)
+        gamma = tf.keras.initializers.Constant(initial_gamma)
         if norm == "none":
             self.bias = parameter(self, "bias", [filters], tf.zeros)
         elif norm in norms.BATCH_NORMS:
-            self.gamma = parameter(self, "gamma", [filters], tf.ones, trainable=affine)
+            self.gamma = parameter(self, "gamma", [filters], gamma, trainable=affine)
             self.beta = parameter(self, "beta", [filters], tf.zeros, trainable=affine)
             self.mean = parameter(self, "mean", [filters], tf.zeros, trainable=False)
             self.variance = parameter(self, "variance", [filters], tf.ones, trainable=False)
         elif norm == "group_norm":
-            self.gamma = parameter(self, "gamma", [filters], tf.ones)
+            self.gamma = parameter(self, "gamma", [filters], gamma)
             self.beta = parameter(self, "beta", [filters], tf.zeros)
         else:
             raise ValueError(f"norm is {norm!r}; it must be one of {', '.join(norms.NORMS)}")

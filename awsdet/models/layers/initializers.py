@@ -36,3 +36,7 @@ class Initializers:
     def xavier_uniform(self, name):
         """Glorot and Bengio 2010."""
         return tf.keras.initializers.GlorotUniform(seed=self._seeded(name))
+
+    def caffe2_xavier(self, name):
+        """What Caffe2 calls Xavier: uniform within sqrt(3 / fan in), whatever the fan out."""
+        return tf.keras.initializers.VarianceScaling(1.0, "fan_in", "uniform", seed=self._seeded(name))

@@ -12,8 +12,10 @@ class HRFPN(tf.keras.layers.Layer):
         """`in_channels`: of the branches; `channels`: of each of the `num_outs` levels; `norm`: see `Conv`;
         `start_level`: 1 for levels from stride 8 on, which the 3x3 convolutions reach by a stride of 2."""
         super().__init__(name=name, dtype=dtype)
-        conv = conv_maker(initializers.xavier_uniform, norm=norm, dtype=dtype)
-        self.reduction = conv(sum(in_channels), channels, 1, name=f"{name}.reduction_conv.conv")
+        # mmdetection names Caffe2's Xavier for all, but its ConvModule draws a direct part of the neck again.
+        reduction = conv_maker(initializers.kaiming_normal, norm=norm, dtype=dtype)
+        self.reduction = reduction(sum(in_channels), channels, 1, name=f"{name}.reduction_conv.conv")
+        conv = conv_maker(initializers.caffe2_xavier, norm=norm, dtype=dtype)
         self.output_convs = [
             conv(channels, channels, 3, name=f"{name}.fpn_convs.{i}.conv", strides=2**start_level)
             for i in range(num_outs)

@@ -52,6 +52,9 @@ def test_every_other_choice_trains_in_one_trace_and_detects():
     model.compile(tf.keras.optimizers.legacy.SGD(0.01, momentum=0.9), clip_norm=10.0)
     traces, normalized = [], model.normalized
     model.normalized = lambda losses: traces.append(1) or normalized(losses)
+    for variable in model.backbone.trainable_variables:
+        if variable.name.endswith(".conv3.gamma:0"):  # from 0, the rest of a block would hardly move in three steps
+            variable.assign(tf.ones_like(variable))
     before = {variable.name: variable.numpy() for variable in model.trainable_variables}
     images = [batch_of(TWO_IMAGES), batch_of([[]], (96, 96)), batch_of(TWO_IMAGES, (96, 160))]
     dataset = tf.data.Dataset.from_tensors(images[0])
