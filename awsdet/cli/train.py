@@ -71,7 +71,7 @@ def _check(config, flag_values):
     from awsdet.models import builder
     from awsdet.ops import library
     from awsdet.runtime import processes
-    from awsdet.training import optimizer
+    from awsdet.training import factors, optimizer
     from awsdet.training.gpu_start import check_gpu
     from awsdet.training.inputs import prepare, with_start
     from awsdet.training.room import check_room
@@ -88,6 +88,7 @@ def _check(config, flag_values):
     detector = builder.build(config, inputs.class_names)
     check_room(inputs.folder, detector, config)
     library.load()
+    factors.report(config.optimizer, detector)
     optimizer.build_optimizer(config.optimizer, config.optimizer.learning_rate, config.model.precision)
     if config.train.init_from and inputs.start is None:
         _check_weights(detector, config.train.init_from)

@@ -211,6 +211,12 @@ def optimizer():
             # for novograd (arXiv:1905.11286) and 0.999 for lamb (arXiv:1904.00962).
             "beta_2": 0.0,
             "weight_decay": 1e-4,
+            # Of sgd: factors of the rate and of the decay of some variables, by patterns of their names, as
+            # in "*.gamma decay=0, backbone.* rate=0.1" (docs/recipes.md). Empty: all are alike.
+            "rules": "",
+            # Of sgd: the rate of a stage of the backbone, as a share of that of the stage after it; the necks
+            # and heads have the whole rate. 1: off.
+            "layer_decay": 1.0,
             "clip_norm": 0.0,  # global norm; 0: off
             "ema_decay": 0.0,  # 0: off
             "compression": "none",  # or fp16: processes send each other gradients as float16 (docs/gpu.md)

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from awsdet.config.kinds import Choice, Items, Name, Number, Switch, Text, Whole
+from awsdet.config.rules import Rules
 
 _SHARE, _FACTOR, _POSITIVE = Number(0, 1), Number(0), Number(0, above=True)
 _BELOW_ONE = Number(0, 1, below=True)
@@ -195,6 +196,8 @@ _OPTIMIZER = {
     "momentum": _BELOW_ONE,
     "beta_2": _BELOW_ONE,
     "weight_decay": _FACTOR,
+    "rules": Rules(),
+    "layer_decay": Number(0, 1, above=True),
     "clip_norm": _FACTOR,
     "ema_decay": _BELOW_ONE,
     "compression": Choice(("none", "fp16"), (("bf16", ", since Horovod 0.28.1 cannot add bfloat16"),)),

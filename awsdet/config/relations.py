@@ -4,8 +4,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from awsdet.config.rules import parse
+
 # Detectors that find masks and need them to train.
 WITH_MASKS = ("mask_rcnn", "mask_scoring_rcnn", "cascade_mask_rcnn")
+# Optimizers whose learning rate and weight decay may differ from variable to variable.
+WITH_FACTORS = ("sgd",)
 
 
 def complaints(config: Any) -> Iterator[str]:
@@ -105,6 +109,17 @@ def _optimizer(optimizer):
         yield (
             f"optimizer.beta_2 is {optimizer.beta_2}, but sgd has none; leave it at 0, or use "
             "optimizer.name=novograd or lamb"
+        )
+    for key, off in (("rules", ""), ("layer_decay", 1)):
+        if optimizer[key] != off and optimizer.name not in WITH_FACTORS:
+            yield (
+                f"optimizer.{key} is {optimizer[key]!r}; {optimizer.name} treats all variables alike, so leave it at "
+                f"{off!r}, or use optimizer.name=sgd"
+            )
+    if not optimizer.weight_decay and any(rule.decay is not None for rule in parse(optimizer.rules)):
+        yield (
+            f"optimizer.rules is {optimizer.rules!r}, with factors of the weight decay, and optimizer.weight_decay is "
+            "0; leave these factors out, or set the decay"
         )
 
 

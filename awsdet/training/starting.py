@@ -8,7 +8,7 @@ from awsdet.inference.checkpoint import read_info
 from awsdet.models.detector import Detector
 from awsdet.runtime.together import together
 from awsdet.runtime.world import Unfit
-from awsdet.training import checkpoint, optimizer, pace
+from awsdet.training import checkpoint, factors, optimizer, pace
 from awsdet.training.batches import DatasetBatches, RecordBatches
 from awsdet.training.committing import Commit, put_back
 from awsdet.training.fingerprint import difference, fingerprint_of, sources_digest
@@ -213,6 +213,7 @@ def _schedule(config, world, batches, reference, elastic):
 def _compile(parts, accumulate):
     """Makes the detector ready for `fit`. Returns the optimizer, with all its variables."""
     config, detector = parts.config, parts.detector
+    factors.report(config.optimizer, detector)
     made = optimizer.build_optimizer(config.optimizer, parts.schedule, config.model.precision)
     detector.compile(
         made,

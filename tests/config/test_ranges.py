@@ -107,6 +107,7 @@ def test_values_out_of_range_are_named_in_one_line(key):
         ("data.eval_split=../val", "a name, without a slash"),
         ("seed=-1", "between 0 and 4294967295"),
         ("model.mask_head.threshold=1", "above 0 and below 1"),
+        ("optimizer.layer_decay=0", "above 0 and at most 1"),
         ("optimizer.compression=bf16", "none or fp16, since Horovod 0.28.1 cannot add bfloat16"),
     ],
 )
@@ -128,6 +129,12 @@ def test_an_override_out_of_range_changes_nothing(override, words):
         (("model.rpn.negative_iou=0.8",), "rpn.negative_iou is 0.8, more than positive_iou, 0.7"),
         (("model.box_head.sample_size=3",), "box_head.positive_fraction is 0.25 of sample_size 3, which is less than"),
         (("optimizer.beta_2=0.9",), "optimizer.beta_2 is 0.9, but sgd has none"),
+        (("optimizer.name=lamb", "optimizer.rules=*.bias decay=0"), "optimizer.rules is .*; lamb treats all variables"),
+        (("optimizer.name=novograd", "optimizer.layer_decay=0.7"), "layer_decay is 0.7; novograd treats all variables"),
+        (
+            ("optimizer.weight_decay=0", "optimizer.rules=*.bias decay=0"),
+            "and optimizer.weight_decay is 0; leave these",
+        ),
         (("train.box_ap_target=0.3", "train.evaluate_every_epochs=0"), "needs evaluations"),
         (("train.mask_ap_target=0.3", "model.detector=retinanet"), "needs masks, and retinanet has none"),
         (("data.canvas=1000",), "data.canvas is 1000; it must be a multiple of data.pad_multiple, 32"),

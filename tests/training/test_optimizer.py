@@ -101,6 +101,8 @@ def test_the_rate_may_be_changed_while_a_run_goes_on():
 
 def test_sgd_survives_its_config():
     sgd = optimizers.SGD(StepDecay(0.5, 0, 0.0, [2], 0.1), momentum=0.8, weight_decay=0.01, average_decay=0.9)
+    sgd = optimizers.SGD.from_config({**sgd.get_config(), "rules": "*.bias rate=2", "layer_decay": 0.7})
+    assert sgd.get_config()["rules"] == "*.bias rate=2" and sgd.get_config()["layer_decay"] == 0.7
     again = tf.keras.optimizers.deserialize(tf.keras.optimizers.serialize(sgd))
     assert type(again) is optimizers.SGD and again.get_config() == sgd.get_config()
 
