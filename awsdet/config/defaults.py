@@ -202,19 +202,19 @@ def optimizer():
     """config.optimizer."""
     return ConfigDict(
         {
-            "name": "sgd",  # or novograd, lamb
+            "name": "sgd",  # or adamw, novograd, lamb
             "learning_rate": 0.02,  # for base_batch images per update
             "base_batch": 16,
             "scale_learning_rate": True,  # by images per update / base_batch
-            "momentum": 0.9,  # beta 1 of novograd and lamb
-            # Of novograd and lamb: share of the second moment that each update keeps. 0: the value of the paper, 0.98
-            # for novograd (arXiv:1905.11286) and 0.999 for lamb (arXiv:1904.00962).
+            "momentum": 0.9,  # beta 1 of adamw, novograd and lamb
+            # Not of sgd: share of the second moment that each update keeps. 0: the value of the paper, 0.999 for adamw
+            # (arXiv:1711.05101), 0.98 for novograd (arXiv:1905.11286) and 0.999 for lamb (arXiv:1904.00962).
             "beta_2": 0.0,
             "weight_decay": 1e-4,
-            # Of sgd: factors of the rate and of the decay of some variables, by patterns of their names, as
+            # Of sgd and adamw: factors of the rate and of the decay of some variables, by patterns of their names, as
             # in "*.gamma decay=0, backbone.* rate=0.1" (docs/recipes.md). Empty: all are alike.
             "rules": "",
-            # Of sgd: the rate of a stage of the backbone, as a share of that of the stage after it; the necks
+            # Of sgd and adamw: the rate of a stage of the backbone, as a share of that of the stage after it; the necks
             # and heads have the whole rate. 1: off.
             "layer_decay": 1.0,
             "clip_norm": 0.0,  # global norm; 0: off

@@ -189,7 +189,7 @@ _DATA = {
     "hue": Number(0, 0.5, hint="; it is a share of the colour circle"),
 }
 _OPTIMIZER = {
-    "name": Choice(("sgd", "novograd", "lamb")),
+    "name": Choice(("sgd", "adamw", "novograd", "lamb")),
     "learning_rate": _POSITIVE,
     "base_batch": _COUNT,
     "scale_learning_rate": Switch(),

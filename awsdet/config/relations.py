@@ -9,7 +9,7 @@ from awsdet.config.rules import parse
 # Detectors that find masks and need them to train.
 WITH_MASKS = ("mask_rcnn", "mask_scoring_rcnn", "cascade_mask_rcnn")
 # Optimizers whose learning rate and weight decay may differ from variable to variable.
-WITH_FACTORS = ("sgd",)
+WITH_FACTORS = ("sgd", "adamw")
 
 
 def complaints(config: Any) -> Iterator[str]:
@@ -108,13 +108,13 @@ def _optimizer(optimizer):
     if optimizer.beta_2 and optimizer.name == "sgd":
         yield (
             f"optimizer.beta_2 is {optimizer.beta_2}, but sgd has none; leave it at 0, or use "
-            "optimizer.name=novograd or lamb"
+            "optimizer.name=adamw, novograd or lamb"
         )
     for key, off in (("rules", ""), ("layer_decay", 1)):
         if optimizer[key] != off and optimizer.name not in WITH_FACTORS:
             yield (
                 f"optimizer.{key} is {optimizer[key]!r}; {optimizer.name} treats all variables alike, so leave it at "
-                f"{off!r}, or use optimizer.name=sgd"
+                f"{off!r}, or use optimizer.name=sgd or adamw"
             )
     if not optimizer.weight_decay and any(rule.decay is not None for rule in parse(optimizer.rules)):
         yield (

@@ -1,4 +1,4 @@
-"""The optimizer of a run: SGD, NovoGrad or LAMB, with averaged weights and loss scaling if they are asked for.
+"""The optimizer of a run: SGD, AdamW, NovoGrad or LAMB, with averaged weights and loss scaling if they are asked for.
 
 They are `tf.keras.optimizers.legacy` optimizers, like those of tensorflow-addons.
 """
@@ -11,10 +11,11 @@ import tensorflow as tf
 from absl import logging
 
 from awsdet.config import check_section
+from awsdet.training.adamw import AdamW
 from awsdet.training.sgd import SGD
 
 # The values of the papers, used if config.optimizer.beta_2 is 0. config.optimizer.momentum is beta 1.
-BETA_2 = {"novograd": 0.98, "lamb": 0.999}
+BETA_2 = {"adamw": 0.999, "novograd": 0.98, "lamb": 0.999}
 # LAMB neither decays biases and the parameters of normalisations nor rescales their updates, as in its paper.
 LAMB_PLAIN_VARIABLES = ["bias", "gamma", "beta"]
 
@@ -64,6 +65,9 @@ def build_optimizer(settings, schedule, precision="float32"):
     check_section("optimizer", settings)
     if settings.name == "sgd":
         optimizer = SGD(schedule, settings.momentum, settings.weight_decay, **_shared(settings))
+    elif settings.name == "adamw":
+        beta_2 = settings.beta_2 or BETA_2["adamw"]
+        optimizer = AdamW(schedule, settings.momentum, beta_2, settings.weight_decay, **_shared(settings))
     else:
         optimizer = _from_addons(settings, schedule)
     with tf.device("CPU:0"):  # so that the host need not ask a GPU for it

@@ -8,7 +8,7 @@ from awsdet.models.detector import Detector
 from awsdet.runtime import room
 from awsdet.training.run_folder import RunFolder
 
-_SLOTS = {"sgd": 1, "novograd": 1, "lamb": 2}  # arrays that an optimizer keeps per variable
+_SLOTS = {"sgd": 1, "adamw": 2, "novograd": 1, "lamb": 2}  # arrays that an optimizer keeps per variable
 
 
 def checkpoint_bytes(detector: Detector, config: Any) -> int:

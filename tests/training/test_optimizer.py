@@ -107,7 +107,7 @@ def test_sgd_survives_its_config():
     assert type(again) is optimizers.SGD and again.get_config() == sgd.get_config()
 
 
-@pytest.mark.parametrize("name", ["sgd", "novograd", "lamb"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "novograd", "lamb"])
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_each_optimizer_descends(name, precision):
     optimizer = optimizers.build_optimizer(settings(name=name, ema_decay=0.9), 0.05, precision)
@@ -128,6 +128,7 @@ def test_each_optimizer_descends(name, precision):
     "changes, beta_2",
     [
         ({"name": "lamb"}, 0.999),
+        ({"name": "adamw"}, 0.999),
         ({"name": "novograd"}, 0.98),
         ({"name": "lamb", "beta_2": 0.9}, 0.9),
         ({"name": "novograd", "beta_2": 0.5}, 0.5),
@@ -139,7 +140,7 @@ def test_beta_2_is_the_share_of_the_second_moment_that_stays(changes, beta_2):
     variable = tf.Variable([1.0, 2.0])
     for gradient in ([3.0, 4.0], [0.0, 0.0]):
         apply(optimizer, [variable], [tf.constant(gradient)])
-    # LAMB begins with (1 - beta 2) g^2; NovoGrad, whose average does not start from zero, with |g|^2.
+    # LAMB and AdamW begin with (1 - beta 2) g^2; NovoGrad, whose average does not start from zero, with |g|^2.
     wanted = beta_2 * 25.0 if changes["name"] == "novograd" else beta_2 * (1 - beta_2) * np.array([9.0, 16.0])
     np.testing.assert_allclose(np.squeeze(optimizer.get_slot(variable, "v").numpy()), wanted, rtol=1e-4)
 
@@ -228,7 +229,7 @@ def test_learning_rate_is_scaled_to_the_real_batch():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"name": "adam"}, "optimizer.name is 'adam'; it must be one of sgd, novograd, lamb"),
+        ({"name": "adam"}, "optimizer.name is 'adam'; it must be one of sgd, adamw, novograd, lamb"),
         ({"learning_rate": 0.0}, "optimizer.learning_rate is 0.0"),
         ({"momentum": 1.0}, "optimizer.momentum is 1.0"),
         ({"ema_decay": -0.1}, "optimizer.ema_decay is -0.1"),

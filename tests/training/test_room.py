@@ -19,7 +19,9 @@ def detector():
     return build(small_config(detector="faster_rcnn"), ["a"])
 
 
-@pytest.mark.parametrize("changes", [(), ("optimizer.name=lamb",), ("optimizer.ema_decay=0.9",)], ids=str)
+@pytest.mark.parametrize(
+    "changes", [(), ("optimizer.name=lamb",), ("optimizer.name=adamw",), ("optimizer.ema_decay=0.9",)], ids=str
+)
 def test_the_estimate_is_near_the_size_of_a_checkpoint(detector, tmp_path, changes):
     config = small_config(*changes, detector="faster_rcnn")
     made = optimizer.build_optimizer(config.optimizer, 0.1)
