@@ -1,0 +1,15 @@
+"""Faster R-CNN, ResNet-50 FPN, 36 epochs with short sides of 640 to 800 pixels.
+
+Detectron2 (MODEL_ZOO) and mmdetection (configs/faster_rcnn) publish box AP 40.2, both with a Caffe-style backbone. Not
+trained here.
+"""
+
+from awsdet import config as base
+
+
+def get_config():
+    config = base.faster_rcnn()
+    config.data.short_side_range = (640, 800)
+    config.schedule.decay_epochs = (27, 33)
+    config.train.update(epochs=36, init_from="imagenet-r50")
+    return config

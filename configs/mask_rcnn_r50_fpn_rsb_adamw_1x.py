@@ -1,0 +1,16 @@
+"""Mask R-CNN, ResNet-50 FPN, 12 epochs with AdamW.
+
+Starts from the weights of "ResNet strikes back" (Wightman et al. 2021), as mmdetection does in
+configs/resnet_strikes_back. It publishes box AP 41.2, mask AP 38.2 for this recipe, and 38.2 and 34.7 for SGD and the
+usual weights. Not trained here.
+"""
+
+from awsdet import config as base
+
+
+def get_config():
+    config = base.mask_rcnn()
+    config.optimizer.update(name="adamw", learning_rate=2e-4, weight_decay=0.05)
+    config.optimizer.rules = "*.gamma decay=0, *.beta decay=0"  # norms
+    config.train.init_from = "imagenet-r50-rsb"
+    return config

@@ -1,0 +1,15 @@
+"""RetinaNet, ResNet-50 FPN, 36 epochs with short sides of 640 to 800 pixels.
+
+mmdetection publishes box AP 39.5 (configs/retinanet); Detectron2 38.7 with a Caffe-style backbone (MODEL_ZOO). Not
+trained here.
+"""
+
+from awsdet import config as base
+
+
+def get_config():
+    config = base.retinanet()
+    config.data.short_side_range = (640, 800)
+    config.schedule.decay_epochs = (27, 33)
+    config.train.update(epochs=36, init_from="imagenet-r50")
+    return config
