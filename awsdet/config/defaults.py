@@ -40,6 +40,7 @@ def model():
     model.anchors = ConfigDict({"scales": (8.0,), "ratios": (0.5, 1.0, 2.0)})  # height / width
     model.rpn = ConfigDict(
         {
+            "convs": 1,  # 3x3 convolutions before the two outputs
             "channels": 256,
             "positive_iou": 0.7,
             "negative_iou": 0.3,

@@ -84,6 +84,7 @@ _MODEL = {
     },
     "anchors": {"scales": Items(_POSITIVE), "ratios": Items(_POSITIVE)},
     "rpn": {
+        "convs": _COUNT,
         "channels": _CHANNELS,
         **_matching(),
         "allowed_border": Number(),

@@ -245,7 +245,7 @@ def _rpn(model, common, pad_multiple):
     settings, anchors = model.rpn, _anchors(model)
     proposals = {"nms_iou": settings.nms_iou, "min_size": settings.min_size}
     return RPN(
-        RPNHead(model.fpn.channels, settings.channels, anchors.per_cell, **common),
+        RPNHead(model.fpn.channels, settings.channels, anchors.per_cell, convs=settings.convs, **common),
         strides=two_stage.STRIDES,
         anchors=anchors,
         matcher=_matcher(settings),

@@ -211,6 +211,7 @@ def detectron2(keys):
     for index, level in enumerate((6, 7), start=3):
         yield from _torch(f"backbone.top_block.p{level}", f"neck.fpn_convs.{index}.conv")
     rpn = {"conv": "rpn_conv", "objectness_logits": "rpn_cls", "anchor_deltas": "rpn_reg"}
+    rpn.update({f"conv.conv{index}": f"rpn_conv.{index}.conv" for index in range(_MOST_CONVS)})
     for source, path in rpn.items():
         yield from _torch(f"proposal_generator.rpn_head.{source}", f"rpn_head.{path}")
     yield from _detectron2_heads(any(key.startswith("roi_heads.box_predictor.0.") for key in keys))

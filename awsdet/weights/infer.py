@@ -117,7 +117,9 @@ def _retina(model, shapes):
 
 
 def _two_stages(model, shapes):
-    model.rpn.channels = shapes["rpn_head.rpn_conv.weight"][0]
+    model.rpn.convs = _count(shapes, r"rpn_head\.rpn_conv\.(\d+)\.conv\.weight") or 1
+    first = "rpn_head.rpn_conv" if model.rpn.convs == 1 else "rpn_head.rpn_conv.0.conv"
+    model.rpn.channels = shapes[f"{first}.weight"][0]
     anchors = shapes["rpn_head.rpn_cls.weight"][0]
     if anchors != 3:
         _square_anchors(model.anchors, anchors)

@@ -32,7 +32,9 @@ def test_other_numbers_are_taken_from_the_file():
     content["backbone"].update(depth=101, style="caffe", base_channels=8, frozen_stages=2)
     content["backbone"]["norm_cfg"]["requires_grad"] = False
     content["neck"]["out_channels"] = 24
-    content["rpn_head"].update(feat_channels=20, loss_bbox={"type": "SmoothL1Loss", "beta": 0.2, "loss_weight": 2.0})
+    content["rpn_head"].update(
+        feat_channels=20, num_convs=2, loss_bbox={"type": "SmoothL1Loss", "beta": 0.2, "loss_weight": 2.0}
+    )
     content["rpn_head"]["anchor_generator"].update(scales=[4, 8], ratios=[0.5, 2.0])
     content["train_cfg"]["rpn"].update(allowed_border=3)
     content["train_cfg"]["rpn"]["sampler"].update(num=64, pos_fraction=0.3)
@@ -47,6 +49,7 @@ def test_other_numbers_are_taken_from_the_file():
     assert (backbone.depth, backbone.style, backbone.base_width, backbone.frozen_stages) == (101, "caffe", 8, 2)
     assert not backbone.norm_affine_trainable and model.fpn.channels == 24
     assert (model.rpn.channels, model.rpn.smooth_l1_beta, model.rpn.box_loss_weight) == (20, 0.2, 2.0)
+    assert model.rpn.convs == 2
     assert (model.anchors.scales, model.anchors.ratios) == ((4.0, 8.0), (0.5, 2.0))
     assert (model.rpn.allowed_border, model.rpn.sample_size, model.rpn.positive_fraction) == (3.0, 64, 0.3)
     head = model.box_head

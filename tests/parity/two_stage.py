@@ -85,7 +85,6 @@ def set_mask_sizes(model, rcnn, test):
 
 def _rpn(options, train, test):
     options.one_of("type", "RPNHead")
-    options.one_of("num_convs", 1)
     options.one_of("num_classes", 1)
     options.skip("in_channels", "init_cfg", "train_cfg", "test_cfg")
     rule, proposal, test = train.section("rpn"), train.section("rpn_proposal"), test.section("rpn")
@@ -94,6 +93,7 @@ def _rpn(options, train, test):
     if len(ious) > 1 or len(least) > 1:
         raise ValueError(f"the RPN has NMS at {ious} and least sizes {least} in training and test; ours has one each")
     return {
+        "convs": options.get("num_convs", 1),
         "channels": options.get("feat_channels", 256),
         "box_stds": parts.box_stds(options),
         "nms_iou": ious.pop(),
@@ -184,7 +184,8 @@ def loss_key(name):
 
 def forward_rows(reference, pyramid):
     """What the RPN puts out."""
-    output = reference.detector.rpn.head(pyramid)
+    head = reference.detector.rpn.head
+    output = head(head.trunk(pyramid))
     return head_rows(reference.arrays, pyramid, 2, rpn_logits=output.logits, rpn_deltas=output.deltas)
 
 

@@ -185,6 +185,7 @@ def _detectron2_place(path):
 def _detectron2_head(path):
     names = {
         r"rpn_head\.rpn_conv": r"proposal_generator.rpn_head.conv",
+        r"rpn_head\.rpn_conv\.(\d)\.conv": r"proposal_generator.rpn_head.conv.conv\1",
         r"rpn_head\.rpn_cls": r"proposal_generator.rpn_head.objectness_logits",
         r"rpn_head\.rpn_reg": r"proposal_generator.rpn_head.anchor_deltas",
         r"roi_head\.bbox_head\.((?:\d\.)?)fc_cls": r"roi_heads.box_predictor.\1cls_score",

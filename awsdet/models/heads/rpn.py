@@ -34,36 +34,57 @@ class AnchorOutput(NamedTuple):
 
 
 class RPNHead(tf.keras.layers.Layer):
-    """A 3x3 convolution and two 1x1 ones, shared by all levels."""
+    """3x3 convolutions and two 1x1 ones, shared by all levels.
 
-    def __init__(self, in_channels, channels, anchors_per_cell, *, initializers, dtype, name="rpn_head"):
+    The paper has one 3x3 convolution. `trunk` makes those before the last one; `call` and `at` start from its features.
+    """
+
+    def __init__(self, in_channels, channels, anchors_per_cell, *, initializers, dtype, convs=1, name="rpn_head"):
+        """`convs`: number of 3x3 convolutions, 1 or more."""
         super().__init__(name=name, dtype=dtype)
         conv = conv_maker(lambda path: initializers.normal(path, 0.01), dtype=dtype)
         self.anchors_per_cell = anchors_per_cell
-        self.conv = conv(in_channels, channels, 3, name=f"{name}.rpn_conv", relu=True)
+        path = f"{name}.rpn_conv"
+        paths = [path] if convs == 1 else [f"{path}.{index}.conv" for index in range(convs)]
+        widths = [in_channels, *[channels] * (convs - 1)]
+        *self.first_convs, self.conv = [
+            conv(width, channels, 3, name=own, relu=True) for width, own in zip(widths, paths)
+        ]
         self.logits = conv(channels, anchors_per_cell, 1, name=f"{name}.rpn_cls")
         self.deltas = conv(channels, anchors_per_cell * 4, 1, name=f"{name}.rpn_reg")
         self.built = True
 
-    def call(self, pyramid, training=False):
-        """List of [B, H, W, C] -> RPNOutput."""
-        hidden = self.conv.call_each(pyramid, training=training)
-        batch = tf.shape(pyramid[0])[0]
+    def trunk(self, pyramid, training=False):
+        """List of [B, H, W, C] -> list of the features before the last 3x3 convolution; with one, the pyramid itself.
+
+        These convolutions are computed in every cell, and so are their gradients.
+        """
+        features = pyramid
+        with tf.name_scope(self.name):
+            for conv in self.first_convs:
+                features = conv.call_each(features, training=training)
+        return features
+
+    def call(self, features, training=False):
+        """The list from `trunk` -> RPNOutput."""
+        hidden = self.conv.call_each(features, training=training)
+        batch = tf.shape(features[0])[0]
         logits = [tf.reshape(part, [batch, -1]) for part in self.logits.call_each(hidden)]
         deltas = [tf.reshape(part, [batch, -1, 4]) for part in self.deltas.call_each(hidden)]
         return RPNOutput(logits, deltas)
 
-    def at(self, pyramid, anchor_index):
+    def at(self, features, anchor_index):
         """The AnchorOutput at `anchor_index` int32 [B, S], counted through all levels: the outputs of `call` there.
 
-        It is computed from S windows of 3x3 cells. The loss needs only 256 anchors per image; the gradient of the
-        convolution over all cells would cost twice its forward pass, nearly all of it to multiply zeros.
+        It is computed from S windows of 3x3 cells of the list from `trunk`. The loss needs only 256 anchors per image;
+        the gradient of the last convolution over all cells would cost twice its forward pass, nearly all of it to
+        multiply zeros.
 
         The biases are added in float32, so that their gradients, sums over all samples, are float32 sums too:
         TensorFlow adds the gradient of a bfloat16 bias in bfloat16.
         """
         with tf.name_scope("rpn_samples"):
-            windows, chosen = cell_windows(pyramid, anchor_index, self.anchors_per_cell)
+            windows, chosen = cell_windows(features, anchor_index, self.anchors_per_cell)
             batch, samples = tf.unstack(tf.shape(windows)[:2])  # TensorFlow copies int32 to the host for its shape
             flat = tf.reshape(windows, [-1, windows.shape[2] * windows.shape[3]])
             kernel = tf.reshape(self.conv.compute_kernel(), [flat.shape[1], -1])
@@ -244,19 +265,20 @@ class RPN(tf.keras.layers.Layer):
         """The Proposals for finding objects."""
         with tf.name_scope("anchors"):
             anchors = self.anchors.of_pyramid(pyramid, self.strides)
-        return self.test_proposals.propose(self.head(pyramid), anchors, image_size, self.coder)
+        return self.test_proposals.propose(self.head(self.head.trunk(pyramid)), anchors, image_size, self.coder)
 
     def training_step(self, pyramid, truth, image_size, keys, training=True):
         """(Proposals to train on, RPNStep). `keys(name, shape)` returns the sampling keys [B, N]; the name is "rpn"."""
         anchors, valid = self._anchors(pyramid, image_size)
         # Proposals have no gradient. The RPN learns from the sampled anchors, at which it is computed a second time.
-        output = self.head(pyramid, training=training)
+        features = self.head.trunk(pyramid, training=training)
+        output = self.head(features, training=training)
         with tf.name_scope("proposals"):
             proposals = self.training_proposals.propose(output, anchors, image_size, self.coder)
         with tf.name_scope("rpn_targets"):
             drawn = keys("rpn", tf.shape(valid))
             targets = rpn_targets(anchors, valid, truth, drawn, self.matcher, self.sampler, self.coder)
-        sampled = self.head.at(pyramid, targets.sample.index)
+        sampled = self.head.at(features, targets.sample.index)
         with tf.name_scope("rpn_losses"):
             terms = rpn_terms(sampled, targets, self.class_loss_weight, self.box_loss, self.coder)
         return proposals, RPNStep(targets, sampled, terms)
