@@ -70,7 +70,7 @@ def model():
             "name": "shared",  # one trunk for classes and boxes; docs/extending.md adds others
             "convs": 0,  # before the dense layers; with 0 there are two dense layers, otherwise one
             "conv_channels": 256,
-            "norm": "none",  # of the convolutions; or group_norm
+            "norm": "none",  # of the convolutions; or batch_norm, sync_batch_norm, group_norm
             "channels": 1024,  # of the dense layers
             "class_agnostic": False,
             "pool_size": 7,
@@ -97,7 +97,7 @@ def model():
         {
             "convs": 4,
             "channels": 256,
-            "norm": "none",  # of the convolutions; or group_norm
+            "norm": "none",  # of the convolutions; or batch_norm, sync_batch_norm, group_norm
             "class_agnostic": False,
             "pool_size": 14,
             "sampling_ratio": 0,

@@ -17,7 +17,7 @@ _PIXELS = Whole(1, 2**20)
 _STDS = Items(_POSITIVE, count=4)
 _POOL = Whole(1, 1024)  # of custom_ops/cuda/roi_align.h
 _SAMPLING_RATIO = Whole(0, 256)
-_HEAD_NORM = Choice(("none", "group_norm"))  # the statistics of a batch norm would include unused RoIs
+_NORM = Choice(("none", "batch_norm", "sync_batch_norm", "group_norm"))
 _COLOUR = Number(0, 5, hint="; it is a share, not a percentage")  # beyond it, pictures are white, black or two-coloured
 _JITTER = 10  # lengths; beyond it, hardly an object is seen in the canvas
 _PATH, _SPLIT = Text("a path"), Text("a name, without a slash", lambda text: text and "/" not in text)
@@ -78,7 +78,7 @@ _MODEL = {
     "fpn": {
         "name": Name(),
         "channels": _CHANNELS,
-        "norm": Choice(("none", "batch_norm", "sync_batch_norm", "group_norm")),
+        "norm": _NORM,
         "extra_convs": Choice(("none", "on_input", "on_lateral", "on_output")),
         "relu_before_extra_convs": Switch(),
     },
@@ -101,7 +101,7 @@ _MODEL = {
         "name": Name(),
         "convs": Whole(0),
         "conv_channels": _CHANNELS,
-        "norm": _HEAD_NORM,
+        "norm": _NORM,
         "channels": _CHANNELS,
         "class_agnostic": Switch(),
         "pool_size": _POOL,
@@ -116,7 +116,7 @@ _MODEL = {
     "mask_head": {
         "convs": Whole(0),
         "channels": _CHANNELS,
-        "norm": _HEAD_NORM,
+        "norm": _NORM,
         "class_agnostic": Switch(),
         "pool_size": _POOL,
         "sampling_ratio": _SAMPLING_RATIO,

@@ -41,6 +41,10 @@ def notes(config: Any) -> Iterator[str]:
     if not data.canvas and largest > long:
         name = "short_sides" if data.short_side_range == (0, 0) else "short_side_range"
         yield f"data.{name} has {largest}, more than data.max_long_side, {long}, so no image becomes as large"
+    for name in ("box_head", "mask_head"):
+        head = config.model[name]
+        if head.norm != "none" and not head.convs and head.get("name", "shared") == "shared":
+            yield f"model.{name}.norm is {head.norm!r}, and model.{name}.convs is 0: there is nothing to normalise"
     if data.eval_short_side > long:
         yield (
             f"data.eval_short_side is {data.eval_short_side}, more than data.max_long_side, {long}, so no image "

@@ -24,9 +24,9 @@ def _suits(layer):
 
 
 def _fast_call(layer, plain_call):
-    def call(features, training=False, residual=None):
+    def call(features, training=False, residual=None, real=None):
         if training or residual is not None:
-            return plain_call(features, training=training, residual=residual)
+            return plain_call(features, training=training, residual=residual, real=real)
         return conv3x3.conv3x3(features, layer.kernel, layer.bias, layer.relu)
 
     return call

@@ -80,8 +80,9 @@ class MaskBranch(tf.keras.layers.Layer):
             with tf.device("CPU:0"):
                 positives = positive_rois(packed, batch["classes"], batch["masks"], self.filling)
                 targets, shares = self._targets(positives, batch)
+                real = positives.is_real() if self.head.wants_real else None
         pooled = self.pooler.pool(pyramid, positives.boxes, positives.image_index)
-        padded = self.head(pooled, positives.labels, training=training)
+        padded = self.head(pooled, positives.labels, training=training, real=real)
         logits = padded[: positives.count]
         with tf.name_scope("mask_losses"):
             terms = mask_terms(logits, targets, self.loss_weight)
@@ -149,7 +150,7 @@ class Stage(tf.keras.layers.Layer):
             drawn = keys(self.key, tf.shape(truth.classes) + [0, tf.shape(candidates.boxes)[1]])
             num_classes = self.box_head.num_classes
             sampled = sample_rois(candidates, truth, drawn, num_classes, self.matcher, self.sampler, self.coder)
-        output = self.classify(pyramid, sampled.rois, training)
+        output = self.classify(pyramid, sampled.rois, training, sampled.valid)
         with tf.name_scope("box_losses"):
             terms = box_terms(output, sampled, self.class_loss_weight, self.box_loss, self.coder)
         masks = {}
@@ -158,9 +159,13 @@ class Stage(tf.keras.layers.Layer):
         terms = merged([terms, masks.pop("terms")]) if masks else terms
         return StageStep(sampled, output, self._weighted(terms), **masks)
 
-    def classify(self, pyramid, rois, training=False):
-        """The BoxOutput of `rois` float32 [B, S, 4]."""
-        return self.box_head(self.pooler.pool_batch(pyramid, rois), training=training)
+    def classify(self, pyramid, rois, training=False, valid=None):
+        """The BoxOutput of `rois` float32 [B, S, 4]. `valid` bool [B, S]: the used slots, of which a batch norm in the
+        head takes its statistics; None, as in finding objects: it does not ask."""
+        options = {}
+        if valid is not None and getattr(self.box_head, "wants_real", False):
+            options["real"] = tf.reshape(valid, [-1])
+        return self.box_head(self.pooler.pool_batch(pyramid, rois), training=training, **options)
 
     def refined(self, step, image_size):
         """The Candidates of the next stage, without the objects themselves, which that stage adds again."""

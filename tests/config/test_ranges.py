@@ -155,6 +155,8 @@ def test_settings_that_contradict_each_other_are_named(tmp_path, changes, compla
     [
         (("train.epochs=8",), "decay_epochs has 8, 11, and training ends with epoch 8"),
         (("train.epochs=11",), "decay_epochs has 11, and training ends with epoch 11"),
+        (("model.box_head.norm=batch_norm",), "box_head.norm is 'batch_norm', and model.box_head.convs is 0"),
+        (("model.mask_head.norm=group_norm", "model.mask_head.convs=0"), "mask_head.norm is 'group_norm', and model.m"),
         (("data.max_long_side=640",), "short_sides has 800, more than data.max_long_side, 640"),
         (("data.short_side_range=640,1600",), "short_side_range has 1600, more than data.max_long_side, 1333"),
         (("data.eval_short_side=1400",), "eval_short_side is 1400, more than data.max_long_side, 1333"),

@@ -21,7 +21,13 @@ class BoxOutput(NamedTuple):
 
 
 class BoxPredictor(tf.keras.layers.Layer):
-    """Class logits and box deltas from one vector per RoI: the last part of each box head, which makes that vector."""
+    """Class logits and box deltas from one vector per RoI: the last part of each box head, which makes that vector.
+
+    Attributes:
+        wants_real: in training, `call` is given `real`, bool [R], the RoIs that are not empty slots: for a batch norm.
+    """
+
+    wants_real = False
 
     def __init__(self, channels, num_classes, class_agnostic, *, initializers, dtype, name):
         super().__init__(name=name, dtype=dtype)

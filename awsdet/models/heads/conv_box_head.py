@@ -1,8 +1,9 @@
-"""The box head with convolutions (Wu and He 2018): "4conv1fc", usually with group normalisation."""
+"""The box head with convolutions (Wu and He 2018): "4conv1fc", usually with normalisation."""
 
 import tensorflow as tf
 
 from awsdet.models.heads.box_head import BoxPredictor
+from awsdet.models.layers import norms
 from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.dense import Dense
 
@@ -25,8 +26,9 @@ class ConvBoxHead(BoxPredictor):
         dtype,
         name="roi_head.bbox_head",
     ):
-        """`conv_channels`, `norm`: of the convolutions, norm none or group_norm; `channels`: of the dense layer."""
+        """`conv_channels`, `norm`: of the convolutions, norm as in `Conv`; `channels`: of the dense layer."""
         super().__init__(channels, num_classes, class_agnostic, initializers=initializers, dtype=dtype, name=name)
+        self.wants_real = norm in norms.LIVE_NORMS
         conv = conv_maker(initializers.kaiming_normal, norm=norm, relu=True, dtype=dtype)
         widths = [in_channels, *[conv_channels] * convs]
         self.convs = [
@@ -42,8 +44,8 @@ class ConvBoxHead(BoxPredictor):
             dtype=dtype,
         )
 
-    def call(self, pooled, training=False):
-        """RoI features [R, P, P, in_channels] -> BoxOutput."""
+    def call(self, pooled, training=False, real=None):
+        """RoI features [R, P, P, in_channels] -> BoxOutput. `real` bool [R]: see `Conv.call`; None: all are."""
         for conv in self.convs:
-            pooled = conv(pooled, training=training)
+            pooled = conv(pooled, training=training, real=real)
         return self.predict(self.fc(tf.reshape(pooled, [-1, self.fc.kernel.shape[0]])))

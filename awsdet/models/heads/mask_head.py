@@ -10,13 +10,18 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from awsdet.detection.losses import Mean, Terms, binary_cross_entropy, count
+from awsdet.models.layers import norms
 from awsdet.models.layers.conv import conv_maker
 from awsdet.models.layers.upsample import Upsample, interleave
 from awsdet.ops.mask_targets import polygon_targets, rle_targets
 
 
 class MaskHead(tf.keras.layers.Layer):
-    """3x3 convolutions, a transposed one that doubles the size, and a 1x1 predictor, only for the class of each RoI."""
+    """3x3 convolutions, a transposed one that doubles the size, and a 1x1 predictor, only for the class of each RoI.
+
+    Attributes:
+        wants_real: in training, `call` needs to know the RoIs that are not filling: for a batch norm.
+    """
 
     def __init__(
         self,
@@ -32,7 +37,7 @@ class MaskHead(tf.keras.layers.Layer):
         name="roi_head.mask_head",
     ):
         super().__init__(name=name, dtype=dtype)
-        self.class_agnostic = class_agnostic
+        self.class_agnostic, self.wants_real = class_agnostic, norm in norms.LIVE_NORMS
         conv = conv_maker(initializers.kaiming_normal, dtype=dtype)
         widths = [in_channels, *[channels] * convs]
         self.convs = [
@@ -45,11 +50,14 @@ class MaskHead(tf.keras.layers.Layer):
         self.logits = conv(channels, 1 if class_agnostic else num_classes, 1, name=f"{name}.conv_logits")
         self.built = True
 
-    def call(self, pooled, classes, training=False):
-        """RoI features [P, 14, 14, channels] and the class of each RoI, integers [P] -> logits float32 [P, 28, 28]."""
+    def call(self, pooled, classes, training=False, real=None):
+        """RoI features [P, 14, 14, channels] and the class of each RoI, integers [P] -> logits float32 [P, 28, 28].
+
+        `real` bool [P]: see `Conv.call`; None: all are.
+        """
         features = pooled
         for conv in self.convs:
-            features = conv(features, training=training)
+            features = conv(features, training=training, real=real)
         pixels = self.upsample(features)
         channel = tf.zeros_like(classes) if self.class_agnostic else classes
         # Only the kernel column of each RoI's class: the other C - 1 masks are not needed.
@@ -99,6 +107,10 @@ class PositiveRoIs(NamedTuple):
     def real(self):
         """(boxes, image_index, truth) of the P positives."""
         return tuple(part[: self.count] for part in (self.boxes, self.image_index, self.truth))
+
+    def is_real(self):
+        """bool [Q], which are not filling."""
+        return tf.range(tf.shape(self.boxes)[0]) < self.count
 
 
 def packed_rois(sampled, limit):

@@ -7,6 +7,7 @@ from awsdet.models.layers.bias import add_bias
 from awsdet.models.layers.kernels import KernelLayer
 from awsdet.models.layers.parameters import parameter
 from awsdet.ops import affine as affine_op
+from awsdet.runtime.world import World
 
 STATISTICS_RATE = 0.1  # weight of the new batch in the running statistics
 
@@ -61,12 +62,13 @@ class Conv(KernelLayer):
             raise ValueError(f"norm is {norm!r}; it must be one of {', '.join(norms.NORMS)}")
         self.built = True
 
-    def call(self, features, training=False, residual=None):
+    def call(self, features, training=False, residual=None, real=None):
         """`features` [B, H, W, in_channels] -> [B, ceil(H / strides), ceil(W / strides), filters] for odd kernels.
 
-        `residual`: of the shape and dtype of the result; it is added before the ReLU.
+        `residual`: of the shape and dtype of the result; it is added before the ReLU. `real`: bool [B]; a live batch
+        norm then has the statistics of these rows only, and makes the others zeros (`norms.masked_batch_norm`).
         """
-        return self._outputs(features, self.compute_kernel(), training, residual)
+        return self._outputs(features, self.compute_kernel(), training, residual, real)
 
     def call_each(self, maps, training=False):
         """A list with the result of `call` for each of `maps`. In mixed precision the kernel is cast only once."""
@@ -76,7 +78,7 @@ class Conv(KernelLayer):
             kernel = self.compute_kernel()
             return [self._outputs(features, kernel, training, None) for features in maps]
 
-    def _outputs(self, features, kernel, training, residual):
+    def _outputs(self, features, kernel, training, residual, real=None):
         outputs = self._convolved(features, kernel)
         if self.norm == "none":
             compiled = self.compiled_bias or affine_op.pays_for_bias(self.compute_dtype, training)
@@ -85,7 +87,7 @@ class Conv(KernelLayer):
         if self.norm == "group_norm":
             outputs = norms.group_norm(outputs, self.gamma, self.beta)
         elif self.norm != "frozen_batch_norm" and training and self.trainable:
-            outputs = self._live_batch_norm(outputs)
+            outputs = self._live_batch_norm(outputs, real)
         else:
             parameters = (self.gamma, self.beta, self.mean, self.variance)
             options = {"relu": self.relu, "residual": residual, "trainable": self.affine and self.trainable}
@@ -106,9 +108,16 @@ class Conv(KernelLayer):
         parts = zip(tf.split(features, self.groups, axis=3), tf.split(kernel, self.groups, axis=3))
         return tf.concat([tf.nn.conv2d(part, own, self.strides, padding) for part, own in parts], axis=3)
 
-    def _live_batch_norm(self, outputs):
+    def _live_batch_norm(self, outputs, real):
         """Normalises by the statistics of the batch, which update the stored ones."""
-        if self.norm == "sync_batch_norm" and self.world is not None and self.world.exchanges:
+        exchanges = self.norm != norms.LIVE and self.world is not None and self.world.exchanges
+        if real is not None:
+            stored = (tf.identity(self.mean), tf.identity(self.variance))
+            world = self.world if exchanges else World()
+            outputs, mean, variance = norms.masked_batch_norm(
+                outputs, self.gamma, self.beta, real, *stored, world, self.name
+            )
+        elif exchanges:
             outputs, mean, variance = norms.sync_batch_norm(
                 outputs, self.gamma, self.beta, tf.identity(self.mean), self.world, self.name
             )

@@ -1,7 +1,7 @@
 """Normalisation of features [B, H, W, C]: batch norm (frozen, live, over all ranks) and group norm.
 
 These are plain functions; `layers.Conv` holds the variables. Parameters and statistics are float32 in every precision;
-statistics of low-precision features are computed in float32. Symbols: B images, C channels.
+statistics of low-precision features are computed in float32. Symbols: B images, C channels; in heads R RoIs of side P.
 """
 
 import math
@@ -11,7 +11,8 @@ import tensorflow as tf
 from awsdet.ops import affine
 
 LIVE = "batch_norm"  # statistics of the batch in each process
-BATCH_NORMS = ("frozen_batch_norm", LIVE, "sync_batch_norm")
+LIVE_NORMS = (LIVE, "sync_batch_norm")
+BATCH_NORMS = ("frozen_batch_norm", *LIVE_NORMS)
 NORMS = ("none", *BATCH_NORMS, "group_norm")
 EPSILON = 1e-5
 GROUPS = 32  # of group norm
@@ -74,6 +75,61 @@ def sync_batch_norm(features, gamma, beta, shift, world, name):
 
         unbiased = variance * total / tf.maximum(total - 1.0, 1.0)
         return (outputs, mean, unbiased), gradients
+
+    return normalized(features, gamma, beta)
+
+
+def masked_batch_norm(features, gamma, beta, real, mean, variance, world, name):
+    """Batch norm of RoIs, of which only the real ones count: as `sync_batch_norm`, with the statistics of their pixels.
+
+    Heads compute a fixed number of RoIs, some of which are empty slots. Each pixel of a real RoI on any rank weighs the
+    same (Detectron2's NaiveSyncBatchNorm with stats_mode "N"). What the others hold changes nothing, not even if it is
+    not finite. They come out as zeros, since the statistics may not suit them: if all real features are nearly equal,
+    others would be blown up. If no rank has a real RoI, the statistics are the stored ones.
+
+    Args:
+        features: [R, P, P, C], P static.
+        real: bool [R].
+        mean, variance: float32 [C], the stored statistics, the same on all ranks.
+        world: `sum(tensor, name)` over the ranks; a World of one process for the statistics of this process alone.
+
+    Returns the normalised features and float32 [C] mean and unbiased variance, the same on all ranks.
+    """
+    pixels, channels = features.shape[1] * features.shape[2], features.shape[3]
+    rows = real[:, tf.newaxis, tf.newaxis, tf.newaxis]
+
+    def kept(values):
+        return tf.where(rows, values, tf.zeros([], values.dtype))
+
+    @tf.custom_gradient
+    def normalized(features, gamma, beta):
+        values = kept(tf.cast(features, tf.float32))
+        count = pixels * tf.reduce_sum(tf.cast(real, tf.float32))
+        own_mean = tf.reduce_sum(values, axis=[0, 1, 2]) / tf.maximum(count, 1.0)
+        own_second = tf.reduce_sum(tf.square(kept(values - own_mean)), axis=[0, 1, 2])
+        offset = own_mean - mean
+        moments = tf.concat([[count], count * offset, own_second + count * tf.square(offset)], axis=0)
+        total, first, second = tf.split(world.sum(moments, f"{name}.statistics"), [1, channels, channels])
+        divisor = tf.maximum(total, 1.0)
+        offset = first / divisor
+        found_mean, found = mean + offset, tf.maximum(second / divisor - tf.square(offset), 0.0)
+        unbiased = found * total / tf.maximum(total - 1.0, 1.0)
+        found, unbiased = (tf.where(total > 0, part, variance) for part in (found, unbiased))
+        inverse = tf.math.rsqrt(found + EPSILON)
+        scale = gamma * inverse
+        outputs = kept(tf.cast(values * scale + (beta - found_mean * scale), features.dtype))
+
+        def gradients(upstream, _mean, _variance):
+            upstream = kept(tf.cast(upstream, tf.float32))
+            standard = (kept(tf.cast(features, tf.float32)) - found_mean) * inverse
+            own_beta = tf.reduce_sum(upstream, axis=[0, 1, 2])
+            own_gamma = tf.reduce_sum(upstream * standard, axis=[0, 1, 2])
+            sums = world.sum(tf.concat([own_beta, own_gamma], axis=0), f"{name}.gradients")
+            all_beta, all_gamma = tf.split(sums / divisor, 2)
+            inputs = kept(scale * (upstream - all_beta - standard * all_gamma))
+            return tf.cast(inputs, features.dtype), own_gamma, own_beta
+
+        return (outputs, found_mean, unbiased), gradients
 
     return normalized(features, gamma, beta)
 

@@ -99,8 +99,10 @@ def test_one_box_for_all_classes(detector):
 
 
 def test_choices_that_are_none_are_named():
-    with pytest.raises(UserError, match="model.box_head.norm is 'batch_norm'; it must be none or group_norm"):
-        small_detector("model.box_head.norm=batch_norm")
+    with pytest.raises(
+        UserError, match="box_head.norm is 'layer_norm'; it must be one of none, batch_norm, sync_batch"
+    ):
+        small_detector("model.box_head.norm=layer_norm")
     with pytest.raises(UserError, match="model.box_head.nms_method is 'soft'; it must be one of hard, linear, gauss"):
         small_detector("model.box_head.nms_method=soft")
     with pytest.raises(UserError, match="model.retina_head.box_loss is 'iou'; it must be one of l1, smooth_l1, giou"):
