@@ -13,6 +13,7 @@ import numpy as np
 _MOST_BLOCKS = 36  # in a stage: the third one of ResNet-152
 _MOST_CONVS = 8  # convolutions in a head
 _PARTS = ("conv1", "conv2", "conv3", "downsample")
+_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 CASCADE_STAGES = 3
 
 
@@ -195,26 +196,25 @@ def _blob(source, path, change=same):
 
 def detectron2(keys):
     """pkl or pth of Detectron2: whole detectors, or only backbones. The classes are already in our order."""
-    kinds = ("weight", "bias", "running_mean", "running_var")
     statistics = any(re.search(r"(stem\.conv1|res\d.*)\.norm\.running_var$", key) for key in keys)
     for prefix in ("", "backbone.", "backbone.bottom_up."):
         for place in _backbone("bn" if statistics else "gn"):
             part = place.part.replace("downsample", "shortcut")
             source = f"res{place.stage + 1}.{place.block}.{part}" if place.stage else "stem.conv1"
             yield f"{prefix}{source}.weight", f"{place.conv}.weight", same
-            for kind in kinds:
+            for kind in _BATCH_NORM:
                 yield f"{prefix}{source}.norm.{kind}", f"{place.norm}.{kind}", same
     first = 2 if any(key.startswith("backbone.fpn_lateral2.") for key in keys) else 3  # RetinaNet begins at P3
     for level in range(first, 6):
         for source, path in (("lateral", "lateral_convs"), ("output", "fpn_convs")):
-            yield from _torch_conv(f"backbone.fpn_{source}{level}", f"neck.{path}.{level - first}")
+            yield from _torch_conv(f"backbone.fpn_{source}{level}", f"neck.{path}.{level - first}", keys)
     for index, level in enumerate((6, 7), start=3):
         yield from _torch(f"backbone.top_block.p{level}", f"neck.fpn_convs.{index}.conv")
     rpn = {"conv": "rpn_conv", "objectness_logits": "rpn_cls", "anchor_deltas": "rpn_reg"}
     rpn.update({f"conv.conv{index}": f"rpn_conv.{index}.conv" for index in range(_MOST_CONVS)})
     for source, path in rpn.items():
         yield from _torch(f"proposal_generator.rpn_head.{source}", f"rpn_head.{path}")
-    yield from _detectron2_heads(any(key.startswith("roi_heads.box_predictor.0.") for key in keys))
+    yield from _detectron2_heads(keys)
     for source, path in (("cls_subnet", "cls_convs"), ("bbox_subnet", "reg_convs")):
         for index in range(_MOST_CONVS):
             yield from _torch(f"head.{source}.{2 * index}", f"bbox_head.{path}.{index}.conv")
@@ -222,18 +222,19 @@ def detectron2(keys):
     yield from _torch("head.bbox_pred", "bbox_head.retina_reg", size_major_anchors)
 
 
-def _detectron2_heads(cascade):
+def _detectron2_heads(keys):
+    cascade = any(key.startswith("roi_heads.box_predictor.0.") for key in keys)
     for number in [f"{k}." for k in range(CASCADE_STAGES)] if cascade else [""]:
         head = f"roi_head.bbox_head.{number}"
         for index in range(_MOST_CONVS):
-            yield from _torch_conv(f"roi_heads.box_head.{number}conv{index + 1}", f"{head}shared_convs.{index}")
+            yield from _torch_conv(f"roi_heads.box_head.{number}conv{index + 1}", f"{head}shared_convs.{index}", keys)
         for index in range(2):
             yield from _torch(f"roi_heads.box_head.{number}fc{index + 1}", f"{head}shared_fcs.{index}")
         yield from _torch(f"roi_heads.box_predictor.{number}cls_score", f"{head}fc_cls")
         yield from _torch(f"roi_heads.box_predictor.{number}bbox_pred", f"{head}fc_reg")
     for head in _mask_heads(cascade):
         for index in range(_MOST_CONVS):
-            yield from _torch_conv(f"roi_heads.mask_head.mask_fcn{index + 1}", f"{head}.convs.{index}")
+            yield from _torch_conv(f"roi_heads.mask_head.mask_fcn{index + 1}", f"{head}.convs.{index}", keys)
         yield from _torch("roi_heads.mask_head.deconv", f"{head}.upsample")
         yield from _torch("roi_heads.mask_head.predictor", f"{head}.conv_logits")
 
@@ -243,10 +244,14 @@ def _torch(source, path, change=same):
     yield f"{source}.bias", f"{path}.bias", change
 
 
-def _torch_conv(source, path):
-    """A convolution, with a group normalisation if there is one."""
+def _torch_conv(source, path, keys):
+    """A convolution, with a normalisation if there is one: a BatchNorm if `keys` have statistics, else a group norm."""
     yield from _torch(source, f"{path}.conv")
-    yield from _torch(f"{source}.norm", f"{path}.gn")
+    if f"{source}.norm.running_var" not in keys:
+        yield from _torch(f"{source}.norm", f"{path}.gn")
+        return
+    for kind in _BATCH_NORM:
+        yield f"{source}.norm.{kind}", f"{path}.bn.{kind}", same
 
 
 # ------------------------------------------------------------------------------------------------ what names leave open

@@ -12,6 +12,7 @@ from awsdet.runtime.errors import UserError
 from awsdet.weights.load import Weights
 
 _DEPTHS = {6: 50, 23: 101, 36: 152}  # blocks in the third stage -> depth of the ResNet
+_NORMS = {"bn": "batch_norm", "gn": "group_norm"}  # last part of the name -> setting
 _RETINA_SHAPES = 9  # anchors per cell: 3 sizes x 3 ratios
 
 
@@ -132,7 +133,7 @@ def _two_stages(model, shapes):
     head.convs = _count(shapes, re.escape(prefix) + r"shared_convs\.(\d+)\.conv\.weight")
     if head.convs:
         head.conv_channels = shapes[f"{prefix}shared_convs.0.conv.weight"][0]
-        head.norm = "group_norm" if f"{prefix}shared_convs.0.gn.weight" in shapes else "none"
+        head.norm = _norm(f"{prefix}shared_convs.0", shapes)
     head.channels, inputs = shapes[first]
     head.pool_size = math.isqrt(inputs // (head.conv_channels if head.convs else model.fpn.channels))
     if any(key.startswith("roi_head.mask_head.") for key in shapes):
@@ -147,7 +148,7 @@ def _masks(model, shapes):
     head = model.mask_head
     head.convs = _count(shapes, re.escape(prefix) + r"convs\.(\d+)\.conv\.weight")
     outputs, head.channels = shapes[f"{prefix}conv_logits.weight"][:2]
-    head.norm = "group_norm" if f"{prefix}convs.0.gn.weight" in shapes else "none"
+    head.norm = _norm(f"{prefix}convs.0", shapes)
     classes = shapes["roi_head.bbox_head.fc_cls.weight" if prefix[-2] != "0" else "roi_head.bbox_head.0.fc_cls.weight"]
     head.class_agnostic = outputs == 1 and classes[0] > 2
     iou = "roi_head.mask_iou_head."
@@ -158,6 +159,11 @@ def _masks(model, shapes):
         rule.fc_layers = _count(shapes, re.escape(iou) + r"fcs\.(\d+)\.weight")
         rule.fc_channels, inputs = shapes[f"{iou}fcs.0.weight"]
         head.pool_size = 2 * math.isqrt(inputs // rule.channels)
+
+
+def _norm(path, shapes):
+    """The normalisation of a convolution in a head. Whether all processes shared a batch norm cannot be seen."""
+    return next((norm for part, norm in _NORMS.items() if f"{path}.{part}.weight" in shapes), "none")
 
 
 def _square_anchors(anchors, count):

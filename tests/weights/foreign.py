@@ -160,7 +160,7 @@ def detectron2(arrays, prefix="backbone.bottom_up."):
         elif path[0] == "neck":
             level = int(path[2]) + first
             name = {"lateral_convs": "fpn_lateral", "fpn_convs": "fpn_output"}[path[1]]
-            norm = "norm." if path[3] == "gn" else ""
+            norm = "norm." if path[3] in ("bn", "gn") else ""
             name = f"top_block.p{level}" if level > 5 else f"{name}{level}"
             found[f"backbone.{name}.{norm}{kind}"] = value
         else:
@@ -200,11 +200,11 @@ def _detectron2_head(path):
             return re.sub(ours, theirs, path)
     numbered = {
         r"roi_head\.bbox_head\.((?:\d\.)?)shared_fcs\.(\d)": lambda m: f"roi_heads.box_head.{m[1]}fc{int(m[2]) + 1}",
-        r"roi_head\.bbox_head\.shared_convs\.(\d)\.(conv|gn)": lambda m: (
-            f"roi_heads.box_head.conv{int(m[1]) + 1}{'.norm' if m[2] == 'gn' else ''}"
+        r"roi_head\.bbox_head\.shared_convs\.(\d)\.(conv|bn|gn)": lambda m: (
+            f"roi_heads.box_head.conv{int(m[1]) + 1}{'' if m[2] == 'conv' else '.norm'}"
         ),
-        r"roi_head\.mask_head\.(?:0\.)?convs\.(\d)\.(conv|gn)": lambda m: (
-            f"roi_heads.mask_head.mask_fcn{int(m[1]) + 1}{'.norm' if m[2] == 'gn' else ''}"
+        r"roi_head\.mask_head\.(?:0\.)?convs\.(\d)\.(conv|bn|gn)": lambda m: (
+            f"roi_heads.mask_head.mask_fcn{int(m[1]) + 1}{'' if m[2] == 'conv' else '.norm'}"
         ),
         r"bbox_head\.(cls|reg)_convs\.(\d)\.conv": lambda m: (
             f"head.{'cls' if m[1] == 'cls' else 'bbox'}_subnet.{2 * int(m[2])}"

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from awsdet.models.builder import build
 from awsdet.weights import load, mmdet, presets
 from awsdet.weights.infer import infer
 from tests.models.small_detectors import small_detector
@@ -137,6 +138,28 @@ def test_group_norm_everywhere(system, tmp_path):
     assert weights.system == system and not weights.unknown and weights.preset == presets.DETECTRON_GROUP_NORM
     assert_same_arrays(weights.arrays, arrays)
     assert_fills(weights, detector)
+
+
+def test_detectron2_from_scratch_has_batch_norm_in_its_heads(tmp_path):
+    """Its new baselines: batch norm everywhere, two convolutions in the RPN."""
+    settings = [f"{setting.replace('group_norm', 'sync_batch_norm')}" for setting in GROUP_NORM]
+    detector, arrays = detector_and_arrays(
+        "mask_rcnn", *settings, "model.rpn.convs=2", "model.backbone.frozen_stages=-1"
+    )
+    theirs = foreign.detectron2(arrays)
+    assert {f"proposal_generator.rpn_head.conv.conv{i}.weight" for i in range(2)} < theirs.keys()
+    assert {
+        f"{name}.norm.running_var" for name in ("backbone.fpn_lateral2", "roi_heads.box_head.conv4")
+    } < theirs.keys()
+    counter = {"roi_heads.mask_head.mask_fcn1.norm.num_batches_tracked": np.array(9)}
+    content = {"model": {**theirs, **counter}, "__author__": "Detectron2 Model Zoo"}
+    weights = load.read(saved_pkl(tmp_path, content))
+    assert weights.system == "detectron2" and not weights.unknown and weights.preset == presets.MSRA
+    assert_same_arrays(weights.arrays, arrays)
+    assert_fills(weights, detector)
+    model = infer(weights)[0].model
+    assert (model.rpn.convs, model.box_head.norm, model.mask_head.norm) == (2, "batch_norm", "batch_norm")
+    mmdet.assign(build(infer(weights)[0], ["a", "b", "c"]), weights.arrays)
 
 
 def test_detectron_resnext_has_other_pixels(tmp_path):
