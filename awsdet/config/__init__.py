@@ -16,6 +16,7 @@ from awsdet.config.families import (
 )
 from awsdet.config.fine_tuning import fine_tune
 from awsdet.config.frozen import frozen_at_random
+from awsdet.config.large_scale_jitter import large_scale_jitter
 from awsdet.config.loading import apply_override, from_json, load, to_json
 from awsdet.config.relations import notes
 
@@ -28,6 +29,7 @@ __all__ = [
     "faster_rcnn",
     "fine_tune",
     "from_json",
+    "large_scale_jitter",
     "frozen_at_random",
     "load",
     "mask_rcnn",
