@@ -18,7 +18,7 @@ def large_scale_jitter(config, epochs=100):
 
     Args:
         config: ConfigDict.
-        epochs: whole hundreds.
+        epochs: passes through the images; Detectron2 has 100, 200 and 400.
     """
     model = config.model
     model.image.update(mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0), bgr=True)
