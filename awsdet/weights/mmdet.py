@@ -28,7 +28,8 @@ _COUNTER = "num_batches_tracked"  # PyTorch counts the batches of a BatchNorm; n
 def table(detector: tf.keras.Model) -> dict[str, tf.Variable]:
     """All weights of a detector: mmdetection's parameter name -> our variable."""
     named = ((variable.name.partition(":")[0], variable) for variable in detector.variables)
-    names = {name: variable for name, variable in named if "." in name}  # without step counters and sums of gradients
+    # Without step counters, and without the sums of gradients that `compile` makes for accumulation.
+    names = {name: variable for name, variable in named if "." in name and "/" not in name}
     return {source_key(name, names): variable for name, variable in names.items()}
 
 

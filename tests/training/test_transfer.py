@@ -250,3 +250,11 @@ def test_a_name_of_several_classes_says_not_which_to_take(tmp_path, log):
     theirs, new = theirs[f"{BOXES}.fc_cls.bias"], new[f"{BOXES}.fc_cls.bias"]
     np.testing.assert_array_equal(found, [theirs[3], new[1], new[2], new[3], theirs[4]])
     assert "classes in common (c)" in log.text
+
+
+def test_sums_of_gradients_are_no_weights():
+    """A detector that accumulates has a variable more for each weight; in an elastic run it has them at the start."""
+    detector = detector_of(["a", "b"])
+    before = {key: id(variable) for key, variable in mmdet.table(detector).items()}
+    detector.compile(accumulate_steps=2)
+    assert {key: id(variable) for key, variable in mmdet.table(detector).items()} == before
