@@ -72,6 +72,7 @@ def _check(config, flag_values):
     from awsdet.ops import library
     from awsdet.runtime import processes
     from awsdet.training import factors, optimizer
+    from awsdet.training.cautions import cautions
     from awsdet.training.gpu_start import check_gpu
     from awsdet.training.inputs import prepare, with_start
     from awsdet.training.room import check_room
@@ -84,6 +85,10 @@ def _check(config, flag_values):
     inputs.folder.check_free()
     inputs = with_start(inputs, config, flag_values.resume, count, flag_values.elastic)
     log_notes(config)
+    for line in cautions(
+        config, inputs.train, inputs.class_names, config.data.batch_size * count * config.train.accumulate_steps
+    ):
+        logging.warning("%s", line)
     check_gpu(config)
     detector = builder.build(config, inputs.class_names)
     check_room(inputs.folder, detector, config)

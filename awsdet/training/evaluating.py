@@ -36,13 +36,7 @@ class Evaluating(tf.keras.callbacks.Callback):
 
     def due(self):
         """Whether there is to be an evaluation at the present step."""
-        steps, train = self._run.steps, self._run.config.train
-        every = train.evaluate_every_epochs
-        if not every or not steps.at_epoch_end:
-            return False
-        if train.max_evaluations and not steps.at_share(train.max_evaluations):
-            return False
-        return steps.step == steps.total or (steps.step > 0 and steps.epoch % every == 0)
+        return evaluation_due(self._run.steps, self._run.config.train)
 
     def on_epoch_end(self, epoch, logs=None):
         """Evaluates if it is due."""
@@ -89,3 +83,13 @@ class Evaluating(tf.keras.callbacks.Callback):
             return "it was not evaluated"
         kinds = [kind for kind in ("box", "mask") if f"{kind}_ap" in self.metrics]
         return ", ".join(f"{kind} AP {self.metrics[f'{kind}_ap']:.4f}" for kind in kinds)
+
+
+def evaluation_due(steps, train):
+    """Whether there is to be an evaluation at the present step of `steps`, a Steps; `train`: config.train."""
+    every = train.evaluate_every_epochs
+    if not every or not steps.at_epoch_end:
+        return False
+    if train.max_evaluations and not steps.at_share(train.max_evaluations):
+        return False
+    return steps.step == steps.total or (steps.step > 0 and steps.epoch % every == 0)

@@ -36,9 +36,7 @@ class Saving(tf.keras.callbacks.Callback):
 
     def due(self):
         """Whether there is to be a checkpoint of the present step."""
-        steps, train = self._run.steps, self._run.config.train
-        every, most = train.checkpoint_every_steps, train.max_evaluations
-        return (steps.at_share(most) if most else steps.at_epoch_end) or (every > 0 and steps.step % every == 0)
+        return checkpoint_due(self._run.steps, self._run.config.train)
 
     def on_train_batch_end(self, batch, logs=None):
         """Saves if it is due."""
@@ -78,6 +76,12 @@ class Saving(tf.keras.callbacks.Callback):
             "versions": versions(),
         }
         return self._checkpoints.begin(run.detector, run.optimizer, info)
+
+
+def checkpoint_due(steps, train):
+    """Whether there is to be a checkpoint of the present step of `steps`, a Steps; `train`: config.train."""
+    every, most = train.checkpoint_every_steps, train.max_evaluations
+    return (steps.at_share(most) if most else steps.at_epoch_end) or (every > 0 and steps.step % every == 0)
 
 
 def _share_statistics(detector, world):

@@ -32,7 +32,9 @@ def read(path):
 def take_weights(detector, path):
     """Gives a detector the weights in `path` that fit; logs which were not taken and which layers are newly made.
 
-    Raises UserError if the backbone does not fit or expects other pixels, since its weights would be of no use.
+    Returns the names of the layers that are newly made as a whole, a frozenset; those that take the rows of some
+    classes are not among them. Raises UserError if the backbone does not fit or expects other pixels, since its weights
+    would be of no use.
     """
     weights = read(path)
     if weights.preset is None:
@@ -54,6 +56,7 @@ def take_weights(detector, path):
     for key, value in values.items():
         table[key].assign(value)
     _report(detector, weights, names, values, new, unused)
+    return frozenset(new_layers)
 
 
 def _fitting(key, variable, sides, detector, weights, names):

@@ -59,7 +59,7 @@ class Manifest(NamedTuple):
     length (int64, bytes; offset is where the record's header starts, length is that of its payload), image_id
     (int64), height and width (int32, px), num_objects (int32, rows of a batch's `boxes`, crowds included). has_masks:
     any object has a mask. image_ids: the annotation file's own image id, by image_id, where it is no int64 and another
-    number stands for it. annotations: None if it is not known.
+    number stands for it. annotations, classes_with_objects (numbers of classes): None if it is not known.
     """
 
     directory: pathlib.Path
@@ -80,6 +80,7 @@ class Manifest(NamedTuple):
     num_objects: np.ndarray
     image_ids: Mapping = MappingProxyType({})
     annotations: AnnotationCounts | None = None
+    classes_with_objects: frozenset | None = None
 
     @property
     def num_images(self):
@@ -171,7 +172,15 @@ def _manifest(directory, content):
         **columns,
         image_ids=MappingProxyType(dict(map(tuple, content.get("image_ids", ())))),
         annotations=AnnotationCounts(**content["annotations"]) if "annotations" in content else None,
+        classes_with_objects=_classes_with_objects(shards),
     )
+
+
+def _classes_with_objects(shards):
+    """From what the conversion noted for each shard; the index of others' shards notes nothing."""
+    if not all("classes" in shard for shard in shards):
+        return None
+    return frozenset(one for shard in shards for one in shard["classes"])
 
 
 def check_shards(manifest):
