@@ -30,12 +30,25 @@ class Log(tf.keras.callbacks.Callback):
         writer: a tf.summary writer, or None.
         show: whether to write lines to the log (on a terminal a progress bar replaces them).
         show_metrics: whether those lines show the metrics too.
+        see: function that takes the number of steps done before, and what each step since then gave, a dict of arrays.
     """
 
     _supports_tf_logs = True  # gets tensors; reading their values at every step would make the device wait
 
-    def __init__(self, steps, every, images, learning_rate, write, writer=None, show=True, show_metrics=False):
+    def __init__(
+        self,
+        steps,
+        every,
+        images,
+        learning_rate,
+        write,
+        writer=None,
+        show=True,
+        show_metrics=False,
+        see=lambda done, values: None,
+    ):
         super().__init__()
+        self._see = see
         self._steps, self._every, self._images, self._learning_rate = steps, every, images, learning_rate
         self._write, self._writer, self._show, self._show_metrics = write, writer, show, show_metrics
         self._start = self._data_start = 0.0
@@ -63,7 +76,8 @@ class Log(tf.keras.callbacks.Callback):
 
     def _flush(self):
         steps, seconds = len(self._pending) - self._uncounted, time.perf_counter() - self._start
-        means = self._means()
+        names, values = self._fetched()
+        means = _means(names, values)
         self._timed_steps += steps
         self._timed_seconds += seconds if steps else 0.0
         record = {
@@ -81,17 +95,15 @@ class Log(tf.keras.callbacks.Callback):
             write_scalars(self._writer, "train/", record)
         if self._show:
             logging.info("%s", self._line(record))
+        self._see(self._steps.step - len(values), dict(zip(names, values.T)))
 
-    def _means(self):
-        """The means of losses and metrics since the last line, by name; without those that were NaN at every step."""
+    def _fetched(self):
+        """(names, values [steps, names]) of the losses and metrics since the last line."""
         names = list(self._pending[0])
         # One tensor, so that all numbers are copied from a GPU at once.
         values = tf.stack([logs[name] for logs in self._pending for name in names]).numpy()
         self._pending = []
-        values = values.reshape(-1, len(names)).astype(np.float64)
-        seen = ~np.isnan(values)
-        sums, counts = np.where(seen, values, 0.0).sum(axis=0), seen.sum(axis=0)
-        return {name: float(sums[i] / counts[i]) for i, name in enumerate(names) if counts[i]}
+        return names, values.reshape(-1, len(names)).astype(np.float64)
 
     def _line(self, record):
         steps = self._steps
@@ -110,6 +122,13 @@ class Log(tf.keras.callbacks.Callback):
                 f", {record['images_per_second']:.3g} img/s, data wait {record['data_wait']:.0%}, {clock(left)} left"
             )
         return text
+
+
+def _means(names, values):
+    """The mean over the steps of each column of `values` [steps, names]; without those that were NaN at every step."""
+    seen = ~np.isnan(values)
+    sums, counts = np.where(seen, values, 0.0).sum(axis=0), seen.sum(axis=0)
+    return {name: float(sums[i] / counts[i]) for i, name in enumerate(names) if counts[i]}
 
 
 class Bar(tf.keras.callbacks.ProgbarLogger):

@@ -18,7 +18,8 @@ from awsdet.runtime.errors import UserError
 from awsdet.runtime.progress import clock
 from awsdet.runtime.together import together
 from awsdet.runtime.world import HostsChanged, LeftOut, RunFailed, World
-from awsdet.training import optimizer, settings
+from awsdet.training import forecast, optimizer, settings, summary
+from awsdet.training.cautions import cautions
 from awsdet.training.committing import Committing
 from awsdet.training.evaluating import Evaluating
 from awsdet.training.failure import explain
@@ -30,6 +31,7 @@ from awsdet.training.room import check_room
 from awsdet.training.saving import Saving
 from awsdet.training.starting import Parts, begin, find_origin, own_folder, start_from_weights
 from awsdet.training.stop import StopFlag, StopTogether
+from awsdet.training.watch import Watch, expected_of
 
 
 class Outcome(NamedTuple):
@@ -90,9 +92,18 @@ def _in_world(parts, callbacks, flag):
     saving = Saving(run, _saved(run, origin))
     committing = Committing(run, saving, parts.keep)
     stop = StopTogether(run.steps, world, lambda: flag.is_set() or saving.failed)
-    evaluated = committing.commit if world.elastic else lambda metrics: None
+    if parts.watch is None:
+        parts.watch = _announce(parts, run, begins=origin.progress is None)
+    watch = parts.watch if world.is_chief else None
+
+    def evaluated(metrics):
+        if watch is not None:
+            watch.evaluated(run.steps.step, metrics)
+        if world.elastic:
+            committing.commit(metrics)
+
     evaluating = Evaluating(run, saving, stop, writer, metrics, evaluated)
-    own = [run.steps, *_loggers(run, writer), *([committing] if world.elastic else []), saving, evaluating]
+    own = [run.steps, *_loggers(run, writer, watch), *([committing] if world.elastic else []), saving, evaluating]
     try:
         if world.elastic:
             committing.commit(metrics)
@@ -154,6 +165,18 @@ def _make(parts, output, class_names):
     use_fast_convolutions(parts.detector)  # for its evaluations; the training step is as it was
 
 
+def _announce(parts, run, begins):
+    """Tells the user what the run will do, and what looks unusual about it. Returns the Watch of the run."""
+    expected = expected_of(run, parts.new_layers, begins)
+    if run.world.is_chief:
+        for label, text in summary.lines(forecast.of_run(run, expected.first)):
+            logging.info("%s: %s", label, text)
+        known = (run.inputs.train, run.inputs.class_names, run.pace.images_per_update)
+        for line in cautions(run.config, *known):
+            logging.warning("%s", line)
+    return Watch(expected)
+
+
 def _saved(run, origin):
     """(step, path) of the checkpoint of the step that the run goes on from, or None; the path on the chief only."""
     if origin.progress is None:
@@ -189,7 +212,7 @@ def _evaluated_to_target(evaluating, saving):
     return evaluating.met_target()
 
 
-def _loggers(run, writer):
+def _loggers(run, writer, watch):
     """The callbacks that report on the run; only the chief has any."""
     if not run.world.is_chief:
         return []
@@ -202,6 +225,7 @@ def _loggers(run, writer):
         writer,
         show=not _has_bar(run.world),
         show_metrics=run.config.train.log_metrics,
+        see=watch.see,
     )
     return [log, Bar()] if _has_bar(run.world) else [log]
 
@@ -213,7 +237,7 @@ def _has_bar(world):
 def _fit(run, batches, callbacks):
     """Calls Keras' fit; twice if the run goes on in the middle of an epoch, since Keras knows only whole epochs."""
     steps = run.steps
-    logging.info("training to step %d; the first step builds the graph, which takes a while", steps.total)
+    logging.info("training begins; the first step builds the graph, which takes a while")
     while steps.step < steps.total:
         position = steps.mark.position
         run.detector.fit(

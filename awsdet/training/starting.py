@@ -19,6 +19,7 @@ from awsdet.training.run import Run, Timer
 from awsdet.training.schedule import Followed, build_schedule
 from awsdet.training.steps import Mark, Steps
 from awsdet.training.transfer import take_weights
+from awsdet.training.watch import Watch
 
 
 class Parts:
@@ -30,6 +31,9 @@ class Parts:
         sources: digest of awsdet's sources at the start of the process; empty if the world is not elastic.
         inputs, detector: None until they are prepared. problem: why they could not be, in an elastic world.
         optimizer, schedule: None until the first world knows the schedule.
+        new_layers: names of the layers that are new although there are weights to start from. None: all are, or it is
+            not known, as on other ranks than the chief.
+        watch: Watch of the run, once it is known what it is to be judged by.
         commit: the last Commit of an elastic run, or None. token: of the lock of the run's folder, once it is known.
     """
 
@@ -42,6 +46,8 @@ class Parts:
         self.detector: Detector | None = None
         self.problem: Exception | None = None
         self.optimizer = self.schedule = None
+        self.new_layers: frozenset | None = None
+        self.watch: Watch | None = None
         self.commit: Commit | None = None
         self.token = ""
 
@@ -134,7 +140,7 @@ def start_from_weights(parts: Parts) -> None:
     """
     world, weights = parts.world, parts.config.train.init_from
     fetch_on_chief(world, weights, parts.told)
-    together(world, lambda: take_weights(parts.detector, weights) if world.is_chief else None)
+    parts.new_layers = together(world, lambda: take_weights(parts.detector, weights) if world.is_chief else None)
 
 
 def begin(parts: Parts, origin: Origin) -> tuple[Run, Any]:

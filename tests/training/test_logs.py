@@ -26,8 +26,9 @@ def test_bar_looks_at_the_losses_now_and_then(monkeypatch, capsys, seconds, look
 
 def test_log_line_has_the_means_since_the_last():
     """Five steps, with a line every two steps and one at the end."""
-    steps, records = Steps(0, 5, 5), []
-    log = logs.Log(steps, 2, 4, lambda: 0.1, records.append, show=False)
+    steps, records, seen = Steps(0, 5, 5), [], []
+    see = lambda done, values: seen.append((done, values["loss"].tolist()))  # noqa: E731
+    log = logs.Log(steps, 2, 4, lambda: 0.1, records.append, show=False, see=see)
     log.set_model(SimpleNamespace(train_function=SimpleNamespace(data_seconds=0.0)))
     log.on_epoch_begin(0)
     for loss in (1.0, 2.0, 4.0, 8.0, 16.0):
@@ -37,4 +38,5 @@ def test_log_line_has_the_means_since_the_last():
     assert [record["step"] for record in records] == [2, 4, 5]
     np.testing.assert_allclose([record["loss"] for record in records], [1.5, 6.0, 16.0])
     np.testing.assert_allclose([record["box_loss"] for record in records], [15.0, 60.0, 160.0])
+    assert seen == [(0, [1.0, 2.0]), (2, [4.0, 8.0]), (4, [16.0])]
     assert "accuracy" not in records[0] and [record["accuracy"] for record in records[1:]] == [6.0, 16.0]

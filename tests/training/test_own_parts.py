@@ -61,10 +61,26 @@ def test_a_dataset_of_the_user(config_file, tmp_path):
         np.testing.assert_array_equal(a, b, a.name)
 
 
-def test_metrics_are_logged_on_request(config_file, tmp_path, log):
+def test_metrics_are_logged_on_request_and_what_the_run_will_do(config_file, tmp_path, log):
+    """Of what is seen in training nothing is said, since there is nothing unusual."""
     wanted = {"rpn_recall", "rpn_positives", "accuracy", "foreground_accuracy", "false_negatives", "roi_positives"}
-    changes = ("train.max_steps=2", "train.log_metrics=true")
+    changes = (
+        "train.max_steps=2",
+        "train.log_metrics=true",
+        "optimizer.learning_rate=0.0025",
+        "schedule.decay_epochs=1",
+    )
     loop.train(load_config(config_file, *QUICK, *changes), tmp_path / "run")
     (first, _) = logged_lines(tmp_path / "run")
     assert wanted <= set(first) and all(0 <= first[name] <= 1 for name in wanted)
     assert "accuracy 0" in log.text or "accuracy 1" in log.text
+    said = [record.getMessage() for record in log.records if record.name == "absl"]
+    for line in (
+        "start: random values everywhere",
+        "length: 2 steps, 0.667 epochs of 3 steps; 2 images per step (1 process)",
+        "evaluation: never; 1 checkpoint, of which the last 3 are kept",
+        "first losses: rpn_class 0.69 (ln 2), class 1.61 (ln 5), since their heads are new; the others follow from the "
+        "data",
+    ):
+        assert line in said
+    assert not [record.getMessage() for record in log.records if record.levelname == "WARNING"]

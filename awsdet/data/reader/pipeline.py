@@ -59,10 +59,8 @@ def train_dataset(manifest, options, *, seed, rank, world_size, epochs, start_st
     global_batch = size * world_size
     steps = steps_per_epoch(manifest, options, world_size)
     repeated = steps * global_batch - len(records)
-    if rank == 0:
-        logging.info("%d images, %d steps per epoch of %d images each", len(records), steps, global_batch)
-        if repeated:
-            logging.info("%d images of each epoch are shown twice, to complete its last batch", repeated)
+    if rank == 0 and repeated:
+        logging.info("%d images of each epoch are shown twice, to complete its last batch", repeated)
     if start is None:
         start = Position(start_step // steps).advanced(global_batch, start_step % steps)
     ranks = (seed, rank, world_size)
