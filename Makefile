@@ -5,7 +5,7 @@ RUN := runs/shapes
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ops train test test-sanitize test-cuda test-gpu test-gpu-counts test-mutilated lint format benchmark-overfit benchmark-peers clean
+.PHONY: help setup ops train test test-sanitize test-cuda test-gpu test-gpu-counts test-mutilated lint format benchmark-overfit benchmark-peers benchmark-torch clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ benchmark-overfit: setup ## train a narrow Mask R-CNN until it knows 8 real imag
 benchmark-peers: setup ## create .venv-peers with the systems that benchmarks/ compares ours with (about 3 GB)
 	[ -e .venv-peers/bin/python ] || .venv/bin/python -m venv .venv-peers
 	.venv-peers/bin/python -m pip install -q -r benchmarks/requirements-peers.txt
+
+benchmark-torch: setup ## create .venv-torch with torchvision, which benchmarks/learning.py compares ours with (about 6 GB)
+	[ -e .venv-torch/bin/python ] || .venv/bin/python -m venv .venv-torch
+	.venv-torch/bin/python -m pip install -q -r benchmarks/requirements-torch.txt
 
 clean: ## remove .venv and everything built; keep data and runs
 	rm -rf .venv .venv-mpi build dist .pytest_cache .ruff_cache *.egg-info awsdet/ops/*.so
