@@ -123,7 +123,8 @@ def finish(flags, runs, variants, text):
         call([jobs.torch_python(), jobs.PROGRAMS / "learn_plot.py", flags.output / "learning.json", picture])
     print(f"\n{text}\n\n{flags.output / 'learning.json'}, learning.md" + (", learning.png" if picture.exists() else ""))
     if flags.write_docs:
-        DOCS.write_text(report.put_into(DOCS.read_text(), text))
+        picture_link = "![Losses and AP over the steps: means and bands of the seeds](learning.png)"
+        DOCS.write_text(report.put_into(DOCS.read_text(), f"{text}\n\n{picture_link}"))
         (DOCS.parent / "learning.png").write_bytes(picture.read_bytes())
         print(f"{DOCS} has these figures now")
 
