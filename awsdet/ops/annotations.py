@@ -26,7 +26,7 @@ class Annotations(NamedTuple):
     rles: tf.RaggedTensor
 
 
-def place_annotations(stored, *, original_size, placement, rows, min_visible=0.0):
+def place_annotations(stored, *, original_size, placement, rows, min_visible=0.0, boxes_from_masks=False):
     """The first `trainable` rows of each record of a batch, as far as their images' windows show them.
 
     Boxes and polygons are cut at the window, run lengths are those of its pixels; a window that is the whole image cuts
@@ -43,6 +43,8 @@ def place_annotations(stored, *, original_size, placement, rows, min_visible=0.0
       placement: Placement of the B images.
       rows: int32 scalar G, at least every `trainable`.
       min_visible: Python float, 0 to 1.
+      boxes_from_masks: Python bool. A row whose box is cut and that has a mask gets the box around the window's pixels
+        of its mask, whose centres it holds; without any, the row is dropped.
 
     Returns:
       Annotations, in pixels of the windows.
@@ -54,7 +56,9 @@ def place_annotations(stored, *, original_size, placement, rows, min_visible=0.0
     lists = {name: [record[name] for record in stored] for name in stored[0]}
     where = {"original_size": original_size, **placement._asdict()}
     with tf.device("CPU:0"):
-        placed = library.load().awsdet_annotations(**lists, **where, rows=rows, min_visible=min_visible)
+        placed = library.load().awsdet_annotations(
+            **lists, **where, rows=rows, min_visible=min_visible, boxes_from_masks=boxes_from_masks
+        )
     splits = placed.object_splits, placed.part_splits, placed.polygon_splits
     return Annotations(
         boxes=placed.placed_boxes,

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "kernels/annotations.h"
+#include "kernels/bitmap.h"
+#include "tensorflow/mask_lists.h"
 #include "tensorflow/op.h"
 #include "tensorflow/placement.h"
 
@@ -42,6 +44,7 @@ REGISTER_OP("AwsdetAnnotations")
     .Input("flip: bool")
     .Input("rows: int32")
     .Attr("min_visible: float = 0.0")
+    .Attr("boxes_from_masks: bool = false")
     .Output("placed_boxes: float")
     .Output("placed_classes: int32")
     .Output("placed_is_crowd: bool")
@@ -162,46 +165,52 @@ struct StoredMasks {
 // The masks of all kept objects of a batch, one image's after the other.
 class Masks {
  public:
-  std::vector<int64_t> objects{0}, parts{0}, polygons{0}, runs{0};  // row splits
-  std::vector<float> points;
-  std::vector<int32_t> run_lengths;
-
   // Appends those of one row. *gone: it has a mask, of which nothing is left in the window.
   Status Append(const Record& record, const StoredMasks& stored, int64_t row, const Placement& placement, bool* gone) {
     const int64_t first = stored.parts.splits[row], end = stored.parts.splits[row + 1];
     for (int64_t part = first; part < end; ++part) {
       const int64_t from = stored.lengths.splits[part], length = stored.lengths.splits[part + 1] - from;
       const char* numbers = record.Bytes(kNumbers).data() + kDouble * from;
-      if (!PlacePolygon(numbers, length / 2, placement, &points)) continue;
-      polygons.push_back(static_cast<int64_t>(points.size()));
+      if (PlacePolygon(numbers, length / 2, placement, &lists_.points)) lists_.EndPolygon();
     }
-    const int64_t polygons_left = static_cast<int64_t>(polygons.size()) - 1 - parts.back();
-    parts.push_back(parts.back() + polygons_left);
     const int64_t begin = stored.runs.splits[row], count = stored.runs.splits[row + 1] - begin;
-    if (count > 0 && !PlaceRuns(record.Ints(kCounts) + begin, count, placement, &run_lengths)) {
+    if (count > 0 && !PlaceRuns(record.Ints(kCounts) + begin, count, placement, &lists_.run_lengths)) {
       return InvalidArgument("rle_counts of row ", row, " do not fit an image of ", placement.old_height, " x ",
                              placement.old_width);
     }
-    const bool runs_left = static_cast<int64_t>(run_lengths.size()) - runs.back() > 1;
-    runs.push_back(static_cast<int64_t>(run_lengths.size()));
-    *gone = (first < end || count > 0) && polygons_left == 0 && !runs_left;
+    lists_.EndObject();
+    *gone = (first < end || count > 0) && !Last().exists();
     return OkStatus();
   }
 
-  // Takes back what Append added for a row whose mask is gone.
-  void TakeBack() {
-    parts.pop_back();
-    runs.pop_back();
-    run_lengths.resize(runs.back());
+  // The mask of the row that was appended last.
+  PlacedMask Last() const {
+    const auto part = lists_.parts.end() - 2, run = lists_.runs.end() - 2;
+    return {lists_.polygons.data() + part[0], part[1] - part[0], lists_.points.data(),
+            lists_.run_lengths.data() + run[0], run[1] - run[0]};
   }
 
-  void EndImage() { objects.push_back(static_cast<int64_t>(parts.size()) - 1); }
+  // Takes back what Append added.
+  void TakeBack() {
+    lists_.parts.pop_back();
+    lists_.polygons.resize(lists_.parts.back() + 1);
+    lists_.points.resize(lists_.polygons.back());
+    lists_.runs.pop_back();
+    lists_.run_lengths.resize(lists_.runs.back());
+  }
+
+  void EndImage() { lists_.EndImage(); }
+  Status Write(OpKernelContext* context, int first) const { return lists_.Write(context, first); }
+
+ private:
+  MaskLists lists_;
 };
 
 class AnnotationsOp : public OpKernel {
  public:
   explicit AnnotationsOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("min_visible", &min_visible_));
+    OP_REQUIRES_OK(context, context->GetAttr("boxes_from_masks", &boxes_from_masks_));
   }
 
   void Compute(OpKernelContext* context) override {
@@ -225,12 +234,7 @@ class AnnotationsOp : public OpKernel {
       const Record record(context, i, records);
       OP_REQUIRES_OK(context, Place(record, placements.Of(i, from(i, 0), from(i, 1)), image, &masks));
     }
-    OP_REQUIRES_OK(context, Write(context, 3, masks.objects));
-    OP_REQUIRES_OK(context, Write(context, 4, masks.parts));
-    OP_REQUIRES_OK(context, Write(context, 5, masks.polygons));
-    OP_REQUIRES_OK(context, Write(context, 6, masks.points));
-    OP_REQUIRES_OK(context, Write(context, 7, masks.runs));
-    OP_REQUIRES_OK(context, Write(context, 8, masks.run_lengths));
+    OP_REQUIRES_OK(context, masks.Write(context, 3));
   }
 
  private:
@@ -253,6 +257,14 @@ class AnnotationsOp : public OpKernel {
     return OkStatus();
   }
 
+  // The box around the pixels of a mask. Returns false if it has none.
+  static bool BoxOfMask(const PlacedMask& mask, const Placement& placement, float* box) {
+    const Extent tight = Bitmap(mask, {placement.window_height, placement.window_width}).Tight();
+    const int64_t sides[] = {tight.left, tight.top, tight.right, tight.bottom};
+    std::copy(sides, sides + 4, box);
+    return !tight.IsEmpty();
+  }
+
   // Writes the rows that are kept, then padding.
   Status Place(const Record& record, const Placement& placement, const Rows& rows, Masks* masks) const {
     StoredMasks stored;
@@ -266,6 +278,9 @@ class AnnotationsOp : public OpKernel {
       if (!seen.kept) continue;
       bool gone = false;
       TF_RETURN_IF_ERROR(masks->Append(record, stored, i, placement, &gone));
+      if (boxes_from_masks_ && seen.cut && masks->Last().exists()) {
+        gone = !BoxOfMask(masks->Last(), placement, rows.boxes + 4 * kept);
+      }
       if (seen.cut && gone) {
         masks->TakeBack();
         continue;
@@ -280,15 +295,8 @@ class AnnotationsOp : public OpKernel {
     return OkStatus();
   }
 
-  template <typename T>
-  static Status Write(OpKernelContext* context, int index, const std::vector<T>& values) {
-    Tensor* output;
-    TF_RETURN_IF_ERROR(context->allocate_output(index, {static_cast<int64_t>(values.size())}, &output));
-    std::copy(values.begin(), values.end(), output->flat<T>().data());
-    return OkStatus();
-  }
-
   float min_visible_;
+  bool boxes_from_masks_;
 };
 
 REGISTER_KERNEL_BUILDER(Name("AwsdetAnnotations").Device(DEVICE_CPU), AnnotationsOp);

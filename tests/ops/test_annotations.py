@@ -51,9 +51,8 @@ def placement_of(size, flip=False, corner=(0, 0), window=None):
     return Placement([size], [corner], [window or size], [flip])
 
 
-def batch_of_one(module, stored, size, placement, rows, min_visible=0.0):
-    where = {"original_size": [size], "placement": placement, "rows": rows, "min_visible": min_visible}
-    return module.place_annotations([stored], **where)
+def batch_of_one(module, stored, size, placement, rows, **rules):
+    return module.place_annotations([stored], original_size=[size], placement=placement, rows=rows, **rules)
 
 
 def flat(annotations):
@@ -235,7 +234,8 @@ def test_windows_equal_the_twin_in_every_bit(seed):
         corner = [int(rng.integers(0, side - part + 1)) for side, part in zip(size, window)]
         placement = placement_of(size, bool(rng.integers(2)), corner, window)
         share = float(rng.choice([0.0, 0.3, 1.0]))
-        found = assert_equals_twin(stored, size=[HEIGHT, WIDTH], placement=placement, rows=rows, min_visible=share)
+        rules = {"min_visible": share, "boxes_from_masks": bool(rng.integers(2))}
+        found = assert_equals_twin(stored, size=[HEIGHT, WIDTH], placement=placement, rows=rows, **rules)
         real = int((found.classes.numpy() >= 0).sum())
         assert (found.classes[:real].numpy() >= 0).all() and not found.boxes[real:].numpy().any()
         assert found.polygons.shape[0] == found.rles.shape[0] == real
@@ -288,6 +288,25 @@ def test_objects_whose_mask_is_cut_away_are_dropped():
     polygons = [[triangle], [], [triangle, [12, 0, 15, 0, 12, 9]], [], []]
     stored = rows_of(boxes, polygons, [None, mask, None, np.ones_like(mask), None])
     assert classes_left(stored, [0, 10], [HEIGHT, 10]) == [2, 3, 4]  # the last never had a mask
+
+
+def test_boxes_from_masks_are_those_of_the_pixels_that_are_left():
+    """Of a mask and of polygons that are cut; not of what is not cut, nor of what has no mask."""
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[2:9, 3:9], mask[5:7, 9:13] = True, True
+    low, far = [4, 15, 16, 15, 16, 20.6, 4, 20.6], [20, 1, 22.5, 1, 22.5, 3, 20, 3]
+    thin = [0, 10, 12, 10, 12, 10.2, 0, 10.2]  # holds no pixel's centre
+    ell = [5, 0, 15, 0, 15, 4, 9, 4, 9, 12, 5, 12]  # its foot is left of the window, as is half of its top
+    boxes = [[3, 2, 10, 7], [4, 15, 12, 5.6], [20, 1, 2.5, 2], [0, 10, 12, 0.9], [5, 3, 10, 15], [0, 10, 12, 2]]
+    boxes.append([5, 0, 10, 12])
+    polygons = [[], [low], [far], [], [], [thin], [ell]]
+    stored = rows_of(boxes, polygons, [mask, *[None] * 6], crowds=(4,))
+    where = {"size": [HEIGHT, WIDTH], "placement": placement_of([HEIGHT, WIDTH], False, [0, 10], [HEIGHT, 15])}
+    found = assert_equals_twin(stored, rows=7, boxes_from_masks=True, **where)
+    assert found.classes.numpy().tolist() == [0, 1, 2, 4, 6, -1, -1]  # 3 is less than a pixel high; 5 has no pixel
+    expected = [[0, 5, 3, 7], [0, 15, 6, 21], [10, 1, 12.5, 3], [0, 3, 5, 18], [0, 0, 5, 4]]
+    assert found.boxes.numpy()[:5].tolist() == expected
+    assert assert_equals_twin(stored, rows=7, **where).classes.numpy().tolist() == [0, 1, 2, 4, 5, 6, -1]
 
 
 def test_hundreds_of_objects_in_a_window_and_none_left():

@@ -6,23 +6,26 @@ All coordinates are continuous: pixel column i covers [i, i+1), so a resize maps
 and the window's corner is subtracted.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from awsdet.ops.annotations import Annotations
 from awsdet.ops.placement import Placement
+from awsdet.ops.reference.bitmap import box_around, mask_of
 
 MIN_SIDE = 1.0  # px; a box that is cut is dropped if one of its sides becomes shorter
 _MOVED = 1e-6  # px; a side that moves by less was not cut, but rounded
 _LEAST_AREA = 1e-3  # px²; a polygon of which less is left is empty
 
 
-def place_annotations(stored, *, original_size, placement, rows, min_visible=0.0):
+def place_annotations(stored, *, original_size, placement, rows, min_visible=0.0, boxes_from_masks=False):
     """The same as `awsdet.ops.annotations.place_annotations`."""
     original_size, rows = tf.convert_to_tensor(original_size), tf.convert_to_tensor(rows)
     placement = Placement(*map(tf.convert_to_tensor, placement))
     images = []
     for i, record in enumerate(stored):
-        image = _place(record, original_size[i], Placement(*(part[i] for part in placement)), min_visible)
+        where = Placement(*(part[i] for part in placement))
+        image = _place(record, original_size[i], where, min_visible, boxes_from_masks)
         missing = rows - tf.shape(image.boxes)[0]
         images.append(
             image._replace(
@@ -36,7 +39,7 @@ def place_annotations(stored, *, original_size, placement, rows, min_visible=0.0
     return Annotations(boxes, classes, is_crowd, polygons, rles)
 
 
-def _place(stored, original_size, placement, min_visible):
+def _place(stored, original_size, placement, min_visible, boxes_from_masks):
     """Annotations of one image, as many rows in all their tensors as are kept."""
     count = stored["trainable"]
     is_crowd = stored["is_crowd"][:count] > 0
@@ -58,6 +61,10 @@ def _place(stored, original_size, placement, min_visible):
     boxes, cut, enough = transform_boxes(tf.stack([x, y, x + w, y + h], axis=1), original_size, placement, share)
     had_mask = (parts > 0) | (runs > 0)
     has_mask = (placed_polygons.row_lengths() > 0) | (rles.row_lengths() > 1)
+    if boxes_from_masks:
+        tight, is_seen = _tight_boxes(placed_polygons, rles, placement.window)
+        boxes = tf.where((cut & has_mask)[:, tf.newaxis], tight, boxes)
+        has_mask &= is_seen
     kept = ~cut | (enough & (has_mask | ~had_mask))
     return Annotations(
         boxes=tf.boolean_mask(boxes, kept),
@@ -66,6 +73,17 @@ def _place(stored, original_size, placement, min_visible):
         polygons=tf.ragged.boolean_mask(placed_polygons, kept),
         rles=tf.ragged.boolean_mask(rles, kept),
     )
+
+
+def _tight_boxes(polygons, rles, window):
+    """(float32 [N, 4], bool [N]): the box around each mask's pixels, and whether it has any. Eager only."""
+    boxes, seen = np.zeros((polygons.nrows(), 4), np.float32), np.zeros(polygons.nrows(), bool)
+    for row, (parts, runs) in enumerate(zip(polygons.to_list(), rles.to_list())):
+        mask = mask_of(parts, runs, window.numpy())
+        seen[row] = mask.any()
+        if seen[row]:
+            boxes[row] = box_around(mask)
+    return boxes, seen
 
 
 def _map_rows(function, rows):
