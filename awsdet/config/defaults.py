@@ -191,6 +191,9 @@ def data():
             "canvas": 0,  # px; side of the square for large-scale jitter, which replaces short_sides; say 1024; 0: off
             "jitter_scales": (0.1, 2.0),  # with a canvas: length of the long side, as a share of the canvas
             "min_visible": 0.0,  # an object is dropped if a crop leaves less than this share of its box
+            "boxes_from_masks": False,  # True: objects that a crop cuts get the box around what is left of their mask
+            "copy_paste": 0.0,  # probability that objects of another image are pasted on; needs a canvas; 0: off
+            "copy_paste_objects": 100,  # with copy_paste: how many at most
             "brightness": 0.0,  # 0.4: a factor between 0.6 and 1.4 is drawn; 0: off; contrast and saturation alike
             "contrast": 0.0,
             "saturation": 0.0,

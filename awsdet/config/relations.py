@@ -95,6 +95,13 @@ def _data(data):
         )
     if data.crop_keeps_object and not (crops or data.canvas):
         yield "data.crop_keeps_object is True; it does nothing without a crop; set data.crop or data.canvas too"
+    if data.boxes_from_masks and not (crops or data.canvas):
+        yield "data.boxes_from_masks is True; it does nothing without a crop; set data.crop or data.canvas too"
+    if data.copy_paste and not data.canvas:
+        yield (
+            f"data.copy_paste is {data.copy_paste:g}; it needs images of one size, so set data.canvas too, as in "
+            "data.canvas=1024"
+        )
     if data.padded_sizes and data.canvas:
         yield (
             f"data.padded_sizes is {data.padded_sizes!r}; it does nothing with data.canvas, which has one size; leave "

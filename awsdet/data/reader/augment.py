@@ -39,6 +39,9 @@ class Augmentation(NamedTuple):
         shown, at a place that is drawn; a smaller one is padded.
     jitter_scales: see canvas.
     min_visible: an object is dropped if a crop leaves less than this share of its box.
+    boxes_from_masks: whether an object that a crop cuts gets the box around what is left of its mask.
+    copy_paste: the probability of an image to get objects of another pasted on (see `partners`); needs a canvas.
+    copy_paste_objects: how many at most.
     brightness, contrast, saturation: x changes them by a factor drawn evenly between 1 - x (0 at least) and 1 + x.
     hue: x, 0.5 at most, turns hues by a share of the colour circle drawn evenly between -x and x.
     """
@@ -52,6 +55,9 @@ class Augmentation(NamedTuple):
     canvas: int
     jitter_scales: tuple
     min_visible: float
+    boxes_from_masks: bool
+    copy_paste: float
+    copy_paste_objects: int
     brightness: float
     contrast: float
     saturation: float
@@ -67,17 +73,19 @@ class Draws(NamedTuple):
     """Where the random numbers of an epoch come from. Every rank draws those of all ranks and keeps its own.
 
     plan_rng: the plan's generator, after it has drawn the order of the images; key: seed and epoch, two ints;
-    shape: (S, images of a batch over all ranks); mine: which of the latter are this rank's, a slice.
+    shape: (S, images of a batch over all ranks); mine: which of the latter are this rank's, a slice; prefix: of the
+    names of what is drawn.
     """
 
     plan_rng: np.random.Generator
     key: tuple
     shape: tuple
     mine: slice
+    prefix: str = ""
 
     def even(self, name, *more):
         """float64 [S, B, *more], evenly from [0, 1), of a generator that `name` has for itself."""
-        rng = np.random.default_rng([*self.key, zlib.crc32(name.encode())])
+        rng = np.random.default_rng([*self.key, zlib.crc32((self.prefix + name).encode())])
         return rng.random((*self.shape, *more))[:, self.mine]
 
 
@@ -96,7 +104,7 @@ def draw(rules, height, width, draws):
     # These two have always come from the plan's own generator, and in this order.
     flip = draws.plan_rng.random(draws.shape)[:, draws.mine] < rules.flip_probability
     choice = draws.plan_rng.integers(len(rules.short_sides), size=draws.shape)[:, draws.mine]
-    source, others = np.stack([height, width], axis=-1), {}
+    source = np.stack([height, width], axis=-1)
     if rules.canvas:
         size, window = _jittered(rules, source, draws)
     else:
@@ -105,16 +113,28 @@ def draw(rules, height, width, draws):
             low, high = rules.short_side_range
             short = low + np.floor(draws.even("short_side_range") * (high - low + 1))
         size, window = _cropped(rules, source, short, draws)
-    corner = np.zeros_like(size)
-    if rules.crops:
-        corner = (draws.even("corner", 2) * (size - window + 1)).astype(np.int32)
-        if rules.crop_keeps_object:
-            others["object"] = draws.even("object", 3).astype(np.float32)
+    placement, others = _placed(rules, size, window, flip, draws)
     for name in _COLOURS:
         extent = getattr(rules, name)
         if extent:
             low, high = (-extent, extent) if name == "hue" else (max(1 - extent, 0), 1 + extent)
             others[name] = (low + draws.even(name) * (high - low)).astype(np.float32)
+    return Drawn(placement, others)
+
+
+def draw_jitter(rules, source, draws):
+    """The Drawn of images that are flipped and jittered on the canvas, and not recoloured; source: int [S, B, 2]."""
+    flip = draws.even("flip") < rules.flip_probability
+    return _placed(rules, *_jittered(rules, source, draws), flip, draws)
+
+
+def _placed(rules, size, window, flip, draws):
+    """The Drawn of windows whose place is drawn, if they are smaller than their images."""
+    corner, others = np.zeros_like(size), {}
+    if rules.crops:
+        corner = (draws.even("corner", 2) * (size - window + 1)).astype(np.int32)
+        if rules.crop_keeps_object:
+            others["object"] = draws.even("object", 3).astype(np.float32)
     return Drawn(Placement(size, corner, window, flip), others)
 
 

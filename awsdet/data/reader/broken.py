@@ -19,9 +19,11 @@ def first_broken(manifest, rows, load):
     for step in range(steps):
         batch = tf.nest.map_structure(lambda column, step=step: column[step], rows)
         for place in range(size):
-            reason = _why(load, _one(batch, place))
-            if reason:
-                return describe(manifest, int(batch["record"][place]), reason)
+            one = _one(batch, place)
+            for record, wanted in _each(one):
+                reason = _why(load, wanted)
+                if reason:
+                    return describe(manifest, int(record[0]), reason)
     return None
 
 
@@ -56,6 +58,16 @@ def _one(batch, place):
     each = {name: value for name, value in batch.items() if name not in whole}
     each = tf.nest.map_structure(lambda column: column[place : place + 1], each)
     return tf.nest.map_structure(tf.convert_to_tensor, {**each, **whole})
+
+
+def _each(one):
+    """(record, rows to read) of one image: itself, then with its partner if it has one (see `partners`)."""
+    partner = one["partner"]
+    if not partner:
+        yield one["record"], one
+        return
+    yield one["record"], {**one, "partner": {**partner, "present": tf.zeros_like(partner["present"])}}
+    yield partner["record"], one
 
 
 def _why(load, rows):

@@ -1,7 +1,7 @@
-"""The records of a batch to its tensors: decoded, mirrored, resized, cropped, padded, recoloured.
+"""The records of a batch to its tensors: decoded, mirrored, resized, cropped, padded, pasted on, recoloured.
 
 The `rows` of a batch are entries of the plan (see `plan.Plan`) with what the manifest says of their images: all [B, …]
-but `padded`, int32 [2], and `objects`, int32 scalar.
+but `padded`, int32 [2], and `objects`, int32 scalar. Its `partner` is empty without copy-paste (see `partners`).
 """
 
 import tensorflow as tf
@@ -10,33 +10,39 @@ from awsdet.data.coco.decoding import decode_image
 from awsdet.data.reader import api_records, augment
 from awsdet.data.records.manifest import AWSDET
 from awsdet.ops.annotations import place_annotations
+from awsdet.ops.copy_paste import Scenes, copy_paste
 from awsdet.ops.resize import resize
 
 
-def parser(manifest, min_visible=0.0):
-    """The function (list of B serialised records, rows) -> batch, the dict of `pipeline`, that fits the manifest.
+def parser(manifest, rules=None):
+    """The function (B serialised records, those of their partners if any, rows) -> batch, that fits the manifest.
 
-    min_visible: as `place_annotations` takes it.
+    The batch is the dict of `pipeline`. rules: Augmentation; None: nothing is cropped or pasted.
     """
     features = _AWSDET_FEATURES if manifest.layout == AWSDET else api_records.FEATURES
+    crops = {"min_visible": rules.min_visible, "boxes_from_masks": rules.boxes_from_masks} if rules else {}
 
-    def parse(records, rows):
+    def placed(records, drawn, padded, objects):
+        """Scenes of the images; drawn: their original_size, placement and others."""
         parsed = [tf.io.parse_single_example(record, features) for record in records]
-        original_size = tf.stack([rows["height"], rows["width"]], axis=1)
-        stored = [_stored(one, original_size[i], manifest) for i, one in enumerate(parsed)]
-        placement = augment.settle(rows["placement"], rows["others"], stored, original_size)
-        annotations = place_annotations(
-            stored,
-            original_size=original_size,
-            placement=placement,
-            rows=rows["objects"],
-            min_visible=min_visible,
-        )
-        images = resize([decode_image(one["image/encoded"]) for one in parsed], placement, rows["padded"])
+        size = drawn["original_size"]
+        stored = [_stored(one, size[i], manifest) for i, one in enumerate(parsed)]
+        placement = augment.settle(drawn["placement"], drawn["others"], stored, size)
+        annotations = place_annotations(stored, original_size=size, placement=placement, rows=objects, **crops)
+        images = resize([decode_image(one["image/encoded"]) for one in parsed], placement, padded)
+        return Scenes(images, placement.window, annotations)
+
+    def parse(records, partners, rows):
+        scenes, partner = placed(records, rows, rows["padded"], rows["objects"]), rows["partner"]
+        if partners:
+            theirs = placed(partners, partner, rows["padded"], tf.reduce_max(partner["objects"]))
+            draws = {"share": partner["share"], "key": partner["key"], "most": rules.copy_paste_objects}
+            scenes = copy_paste(scenes, theirs, rows=rows["objects"], **draws)
+        annotations = scenes.annotations
         return {
-            "image": augment.recolour(images, placement.window, rows["others"]),
-            "image_size": placement.window,
-            "original_size": original_size,
+            "image": augment.recolour(scenes.images, scenes.window, rows["others"]),
+            "image_size": scenes.window,
+            "original_size": rows["original_size"],
             "image_id": rows["image_id"],
             "boxes": annotations.boxes,
             "classes": annotations.classes,

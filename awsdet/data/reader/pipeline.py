@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from awsdet.data.reader import broken, padding, parsing, plan
+from awsdet.data.reader import broken, padding, parsing, partners, plan
 from awsdet.data.reader.position import Position
 from awsdet.ops.read_record import read_record
 from awsdet.runtime.cores import usable_cores
@@ -65,7 +65,7 @@ def train_dataset(manifest, options, *, seed, rank, world_size, epochs, start_st
         start = Position(start_step // steps).advanced(global_batch, start_step % steps)
     ranks = (seed, rank, world_size)
     rows = _train_rows(manifest, records, options, ranks, start, epochs, log=rank == 0)
-    parse = parsing.parser(manifest, options.augmentation.min_visible)
+    parse = parsing.parser(manifest, options.augmentation)
     dataset = _read(manifest, rows, size, parse, options.reader_threads)
     return TrainData(dataset, steps, len(records), repeated)
 
@@ -79,7 +79,7 @@ def broken_in_training(manifest, options, *, seed, rank, world_size, start):
     records = trainable_records(manifest, options)
     rows = _train_rows(manifest, records, options, (seed, rank, world_size), start, start.epoch + 1)
     rows = tf.nest.map_structure(lambda column: column[: AHEAD + 1], rows)
-    parse = parsing.parser(manifest, options.augmentation.min_visible)
+    parse = parsing.parser(manifest, options.augmentation)
     return broken.first_broken(manifest, rows, _loader(manifest, parse))
 
 
@@ -117,12 +117,14 @@ def steps_left(manifest, options, seed, position, images):
 
 
 def trainable_records(manifest, options):
-    """Indices of the records to train on, an array. Raises UserError if there is none."""
+    """Indices of the records to train on, an array. Raises UserError if there is none, or none to paste from."""
     records = np.arange(manifest.num_images)
     if not options.keep_empty:
         records = records[manifest.num_objects > 0]
     if not len(records):
         raise UserError(f"split {manifest.split} in {manifest.directory} has no image to train on")
+    if options.augmentation.copy_paste:
+        partners.check(manifest, records)
     return records
 
 
@@ -163,21 +165,37 @@ def _eval_rows(manifest, options, rank, world_size):
 
 def _batches(manifest, rows, size):
     """Rows of a plan with what the manifest says of their images: a dict of arrays [S, B, …] (see `parsing`)."""
-    stored = ("shard", "offset", "length", "height", "width", "image_id")
-    columns = {**rows._asdict(), **{name: getattr(manifest, name)[rows.record] for name in stored}}
+    columns = {**rows._asdict(), **_places(manifest, rows.record), "image_id": manifest.image_id[rows.record]}
+    columns["original_size"] = np.stack([manifest.height[rows.record], manifest.width[rows.record]], axis=-1)
+    if rows.partner:
+        columns["partner"] = {**rows.partner, **_places(manifest, rows.partner["record"])}
     columns = tf.nest.map_structure(lambda column: column.reshape(-1, size, *column.shape[1:]), columns)
     return {**columns, "padded": columns["padded"][:, 0], "objects": columns["objects"][:, 0]}
+
+
+def _places(manifest, record):
+    """Where records lie in the shards."""
+    return {name: getattr(manifest, name)[record] for name in ("shard", "offset", "length")}
 
 
 def _loader(manifest, parse):
     """The function (rows of one batch, their number) -> batch, which reads the records and has `parse` do the rest."""
     files = tf.constant([os.fsencode(manifest.directory / shard.file) for shard in manifest.shards], tf.string)
+    nothing = partners.no_record()
+
+    def places(rows, size):
+        columns = tf.gather(files, rows["shard"]), rows["offset"], rows["length"]
+        return list(zip(*(tf.unstack(column, size) for column in columns)))
 
     def load(rows, size):
-        places = zip(
-            *(tf.unstack(column, size) for column in (tf.gather(files, rows["shard"]), rows["offset"], rows["length"]))
-        )
-        return parse([read_record(*place) for place in places], rows)
+        theirs, partner = [], rows["partner"]
+        if partner:
+            present = tf.unstack(partner["present"], size)
+            theirs = [
+                tf.cond(there, lambda place=place: read_record(*place), lambda: tf.constant(nothing))
+                for there, place in zip(present, places(partner, size))
+            ]
+        return parse([read_record(*place) for place in places(rows, size)], theirs, rows)
 
     return load
 

@@ -7,8 +7,9 @@ without those before it, a run resumes at any step without reading what came ear
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
-from awsdet.data.reader import augment, padding
+from awsdet.data.reader import augment, padding, partners
 from awsdet.ops.placement import Placement
 
 
@@ -16,12 +17,14 @@ class Plan(NamedTuple):
     """Rows in the order they are read, B in a row making a batch; all arrays have one entry per row.
 
     record: int32, index into the manifest; placement: Placement; others: dict of what else was drawn (see `augment`);
+    partner: dict of what `partners` drew, {} without copy-paste;
     padded: int32 [rows, 2], height and width, and objects: int32, what all rows of a batch are padded to.
     """
 
     record: np.ndarray
     placement: Placement
     others: dict
+    partner: dict
     padded: np.ndarray
     objects: np.ndarray
 
@@ -70,8 +73,9 @@ def train_epoch(manifest, records, options, seed, epoch, rank, world_size, segme
     draws = augment.Draws(rng, key, batches.shape, mine)
     batches = batches[:, mine]
     drawn = augment.draw(options.augmentation, manifest.height[batches], manifest.width[batches], draws)
+    partner = partners.draw(options.augmentation, manifest, records, draws)
     sizes = padding.sizes_of(manifest, options)
-    return _complete(manifest, batches, drawn, options.pad_multiple, sizes, options.augmentation.canvas)
+    return _complete(manifest, batches, drawn, options.pad_multiple, sizes, options.augmentation, partner)
 
 
 def remaining(group, records, seed, epoch, segments):
@@ -106,22 +110,24 @@ def evaluation(manifest, options, rank, world_size):
     return _complete(manifest, batches, augment.Drawn(placement, {}), options.eval_size.pad_multiple)
 
 
-def _complete(manifest, batches, drawn, multiple, sizes=(), canvas=0):
+def _complete(manifest, batches, drawn, multiple, sizes=(), rules=None, partner=None):
     """The Plan for batches int32 [S, B], of which entries of -1 are left out.
 
-    sizes: as `padding.sizes_of` returns them; canvas: as in Augmentation.
+    sizes: as `padding.sizes_of` returns them; rules: Augmentation, of training; partner: as `partners.draw` returns it.
     """
     real = batches >= 0
     window = drawn.placement.window * real[:, :, np.newaxis]
     padded = padding.pad(window.max(axis=1), sizes, multiple)
-    if canvas:
-        padded[:] = canvas
-    objects = np.maximum((manifest.num_objects[batches] * real).max(axis=1), 1)
+    if rules and rules.canvas:
+        padded[:] = rules.canvas
+    objects = manifest.num_objects[batches] + partners.rows_pasted(rules, partner)
+    objects = np.maximum((objects * real).max(axis=1), 1)
     count = batches.shape[1]
     return Plan(
         record=batches[real],
         placement=Placement(*(part[real] for part in drawn.placement)),
         others={name: part[real] for name, part in drawn.others.items()},
+        partner=tf.nest.map_structure(lambda part: part[real], partner or {}),
         padded=np.repeat(padded, count, axis=0).reshape(*batches.shape, 2)[real].astype(np.int32),
         objects=np.repeat(objects, count).reshape(batches.shape)[real].astype(np.int32),
     )

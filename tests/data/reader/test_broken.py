@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from awsdet import config
+from awsdet.data.reader import plan
 from awsdet.data.reader.broken import FAILURES, first_broken
 from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import broken_in_evaluation, broken_in_training, eval_dataset, train_dataset
@@ -15,9 +16,10 @@ from awsdet.data.records.manifest import HEADER
 from awsdet.data.records.read import read_manifest
 
 
-def options(batch_size=2):
+def options(batch_size=2, **changes):
     settings = config.mask_rcnn().data
     settings.update(batch_size=batch_size, eval_batch_size=2, eval_short_side=96, max_long_side=96, short_sides=(96,))
+    settings.update(changes)
     return reader_options(settings)
 
 
@@ -101,6 +103,16 @@ def test_a_record_that_fails_in_training_is_named_by_the_rank_that_has_it(manife
         check(text, manifest, row, words, named=spoil is not spoil_message)
 
 
+def test_a_partner_that_fails_is_named(manifest):
+    """Not the image that its objects were to be pasted on."""
+    settings = {"seed": 3, "rank": 0, "world_size": 1, "start": Position()}
+    pasting = options(canvas=96, copy_paste=1.0)
+    shown = plan.train_epoch(manifest, np.arange(13), pasting, 3, 0, 0, 1)
+    row = next(row for place, row in enumerate(shown.partner["record"]) if row not in shown.record[: place + 1])
+    words = spoil_image(manifest, row)
+    check(broken_in_training(manifest, pasting, **settings), manifest, row, words)
+
+
 def test_records_of_a_shard_that_is_gone_are_named(manifest):
     words = remove_shard(manifest, 12)
     text = broken_in_training(manifest, options(13), seed=0, rank=0, world_size=1, start=Position())
@@ -121,7 +133,7 @@ def test_where_nothing_is_broken_nothing_is_named(manifest):
 
 
 def test_errors_of_the_program_are_not_taken_for_broken_records():
-    rows = {"record": np.zeros((1, 1), np.int32), "padded": np.zeros((1, 2)), "objects": np.zeros(1)}
+    rows = {"record": np.zeros((1, 1), np.int32), "padded": np.zeros((1, 2)), "objects": np.zeros(1), "partner": {}}
 
     def load(rows, size):
         raise TypeError("a mistake in the reader")
