@@ -29,8 +29,9 @@ def large_scale_jitter(config, epochs=100):
     model.box_head.update(convs=4, norm=_NORM, low_quality_matches=False)
     model.mask_head.norm = _NORM
     # 8 images in each of 8 processes; with others the learning rate follows.
-    config.data.update(batch_size=8, canvas=1024, jitter_scales=(0.1, 2.0), keep_empty=False)
+    config.data.update(batch_size=8, canvas=1024, jitter_scales=(0.1, 2.0), boxes_from_masks=True, keep_empty=False)
     config.optimizer.update(learning_rate=0.1, base_batch=IMAGES, weight_decay=4e-5, compression="fp16")
+    config.optimizer.rules = "*.gamma decay=0, *.beta decay=0"  # norms
     config.schedule.update(warmup_steps=500 * epochs // 100, warmup_ratio=0.067, decay_shares=(8 / 9, 26 / 27))
     config.train.epochs = epochs
     return config

@@ -5,6 +5,7 @@ To add a recipe, add it to RECIPES. Only sizes and widths are changed, and what 
 
 import json
 import math
+import os
 import pathlib
 import re
 from typing import NamedTuple
@@ -56,11 +57,35 @@ _ADAMW = (FIXED_SIDE, "optimizer.learning_rate=0.002")
 _NORMS = (r"rules: \*\.gamma decay=0 applies to [1-9]\d* of", r"rules: \*\.beta decay=0 applies to [1-9]\d* of")
 _1X = {8 * PER_EPOCH - 1: 1, 8 * PER_EPOCH: 0.1}  # epochs 8 and, beyond these steps, 11
 _3X = {27 * PER_EPOCH - 1: 1, 27 * PER_EPOCH: 0.1, 33 * PER_EPOCH: 0.01}
+# Less jitter: with all of it, 20 steps show no progress.
+_JITTER = (
+    *("data.canvas=96", "data.jitter_scales=0.8,1.0", "model.precision=float32", "optimizer.learning_rate=0.02"),
+    *("model.backbone.norm=sync_batch_norm", "model.box_head.convs=1", "model.box_head.conv_channels=16"),
+)
 RECIPES = (
     Recipe("mask_rcnn_r50_fpn_rsb_adamw_1x", _ADAMW, said=_NORMS, rates=_1X),
     Recipe("retinanet_r50_fpn_rsb_adamw_1x", _ADAMW, said=_NORMS, rates=_1X),
     Recipe("faster_rcnn_r50_fpn_ms_3x", (SIDES,), steps=36 * PER_EPOCH, rates=_3X),
+    Recipe("mask_rcnn_r50_fpn_lsj_100ep", _JITTER, said=_NORMS),
+    Recipe("mask_rcnn_r50_fpn_lsj_copypaste_100ep", _JITTER, said=_NORMS),
 )
+# They differ from those above in numbers, or combine what is there. With AWSDET_TEST_RECIPES=all they are trained too.
+MORE = (
+    Recipe("faster_rcnn_r50_fpn_rsb_adamw_1x", _ADAMW, said=_NORMS, rates=_1X),
+    Recipe("cascade_mask_rcnn_r50_fpn_rsb_adamw_1x", _ADAMW, said=_NORMS, rates=_1X),
+    Recipe("cascade_mask_rcnn_r50_fpn_ms_3x", (SIDES,)),
+    Recipe("mask_rcnn_r50_fpn_ms_2x", (SIDES,)),
+    Recipe("mask_rcnn_r50_fpn_ms_3x", (SIDES,)),
+    Recipe("faster_rcnn_r50_fpn_ms_2x", (SIDES,)),
+    Recipe("retinanet_r50_fpn_ms_2x", (SIDES,)),
+    Recipe("retinanet_r50_fpn_ms_3x", (SIDES,)),
+    Recipe("mask_rcnn_r50_fpn_lsj_200ep", _JITTER, said=_NORMS),
+    Recipe("mask_rcnn_r50_fpn_lsj_400ep", _JITTER, said=_NORMS),
+    Recipe("faster_rcnn_r50_fpn_lsj_100ep", _JITTER, said=_NORMS),
+    Recipe("cascade_mask_rcnn_r50_fpn_lsj_100ep", _JITTER, said=_NORMS),
+)
+if os.environ.get("AWSDET_TEST_RECIPES") == "all":
+    RECIPES += MORE
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +101,11 @@ def records(tmp_path_factory):
     (folder / "instances.json").write_text(json.dumps(content))
     convert(folder / "instances.json", COCO_TINY / "train2017", folder / "records", "train", shards=1, workers=1)
     return folder / "records"
+
+
+def test_no_recipe_is_forgotten():
+    found = {path.stem for pattern in ("rsb", "ms", "lsj") for path in (ROOT / "configs").glob(f"*_{pattern}_*.py")}
+    assert found == {recipe.name for recipe in (*RECIPES, *MORE)}
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
