@@ -4,7 +4,7 @@
 
 docs/learning.md tells what is compared. Finished runs are kept in --output and not run again, so a benchmark that was
 cut off goes on with the same command. --tiny shows in a few minutes that everything works; its figures mean nothing.
-Exit code 2: something is missing, or a run failed; the last line says which.
+Exit code 1: something is missing, or a run failed; the last line says which.
 """
 
 import argparse
@@ -167,4 +167,4 @@ if __name__ == "__main__":
         main(parsed())
     except UserError as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        sys.exit(1)

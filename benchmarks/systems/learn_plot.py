@@ -45,7 +45,7 @@ def main(source, target):
         panel.set_title(title)
         panel.set_xlabel("step")
         panel.set_ylabel("AP" if name.endswith("_ap") else f"loss (mean of {SMOOTH} steps)")
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.05 * panel.dataLim.y1 or 1)
         panel.grid(alpha=0.3)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
