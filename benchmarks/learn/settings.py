@@ -49,8 +49,8 @@ FIXED = {
 # Sample sizes with which each anchor and RoI takes part, for the proof that both networks are the same: more than there
 # are, times 2 since half of a sample may be positive.
 ALL_ANCHORS, ALL_ROIS = 8192, 1024
-# Of the batch norms in that proof. For those of the batch, as in training, TensorFlow sums pixels one by one in float32,
-# and 50 layers with random weights enlarge what that loses.
+# Of the batch norms in that proof. For those of the batch, as in training, TensorFlow sums pixels one by one in
+# float32, and 50 layers with random weights enlarge what that loses.
 STATISTICS = ("stored", "batch")
 _CANONICAL = 4  # torchvision pools RoIs of canonical_scale px from P4, four times as large as those that begin on P3
 

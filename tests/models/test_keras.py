@@ -14,7 +14,7 @@ KINDS = {
     "resnet": ("mask_rcnn", ()),
     "hrnet": (
         "faster_rcnn",
-        ("backbone.name=hrnet", "backbone.norm=group_norm", "backbone.branch_width=4", "fpn.name=hrfpn"),
+        ("backbone.name=hrnet", "backbone.branch_width=4", "fpn.name=hrfpn", "fpn.norm=group_norm"),
     ),
     "cascade_mask": ("cascade_mask_rcnn", ()),
     "mask_scoring": ("mask_scoring_rcnn", ()),
