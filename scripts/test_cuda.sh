@@ -39,9 +39,9 @@ cxx="${CMAKE_CXX_COMPILER_LAUNCHER:-} ${CXX:-g++} -std=c++17 -fPIC -ffp-contract
 if [ -n "$emulate" ]; then
     out=${AWSDET_CUDA_OUT:-build/cuda-emulation}
     sanitize=${AWSDET_SANITIZE-address,undefined}
-    sanitize=${sanitize:+-fsanitize=$sanitize -fno-sanitize-recover=undefined}
+    sanitize=${sanitize:+-g -fsanitize=$sanitize -fno-sanitize-recover=undefined}
     headers_of_cuda=$(dirname "$nvcc")/../include
-    compile="$cxx -O1 -g $sanitize -DAWSDET_CUDA_EMULATION -Wno-unknown-pragmas -isystem $headers_of_cuda -x c++"
+    compile="$cxx -O1 $sanitize -DAWSDET_CUDA_EMULATION -Wno-unknown-pragmas -isystem $headers_of_cuda -x c++"
     link="${CXX:-g++} $sanitize"
 else
     architecture=${AWSDET_CUDA_ARCH:-}

@@ -21,7 +21,7 @@ FLAGS = {
     "predict": {"checkpoint", "input", "output", "draw"},
     "weights": {"input", "output", "config"},
     "selftest": {"json"},
-    "doctor": {"output"},
+    "doctor": {"config", "output"},
     "launch": {"ssh_identity", "hosts_from"},
     "sagemaker": {"config", "to"},
 }

@@ -179,12 +179,13 @@ def test_stop_lets_the_ranks_save(tmp_path, number):
 
 def test_ranks_that_print_without_a_pause_are_stopped_too(tmp_path):
     """Each line is an event, and there is always another one."""
-    job = Started(tmp_path, STOPPABLE.replace("SAVES", "True").replace("time.sleep(0.05)", 'print("step")'))
+    program = STOPPABLE.replace("SAVES", "True").replace("time.sleep(0.05)", 'print("step")')
+    job = Started(tmp_path, program, stop=100)  # all that they have printed comes before the end of their last line
     # Read here, or the launcher would wait for its reader and not for the ranks.
     threading.Thread(target=lambda: [line for line in job.process.stdout], daemon=True).start()
     job.wait_for("ready0", "ready1")
     job.process.terminate()
-    assert job.process.wait(60) == 0
+    assert job.process.wait(120) == 0
     assert "stopping" in job.process.stderr.read()
 
 

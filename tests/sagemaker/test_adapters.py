@@ -88,7 +88,7 @@ def test_the_folder_of_the_repository_does_not_hide_the_sdk(version, module, fol
 @pytest.mark.parametrize("version", ["v2", "v3"])
 def test_no_file_has_the_name_of_a_module_of_the_sdk(version):
     """Version 3 looks for its modules in every folder called sagemaker on the path, so in ours too."""
-    own = {path.stem for path in (ROOT / "sagemaker").iterdir() if path.suffix in (".py", "")}
+    own = {path.stem for path in (ROOT / "sagemaker").iterdir() if path.suffix in (".py", "")} - {"__pycache__"}
     assert "__init__" not in own and "launch" in own
     package = next(sdk_python(version).parents[1].glob("lib/python3*/site-packages/sagemaker"))
     assert not own & {path.stem for path in package.iterdir()}
