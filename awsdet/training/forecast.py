@@ -8,6 +8,7 @@ from awsdet import config as config_module
 from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import steps_per_epoch
 from awsdet.models import builder
+from awsdet.training import factors
 from awsdet.training.cautions import cautions
 from awsdet.training.first_losses import FirstLoss, first_losses
 from awsdet.training.inputs import prepare
@@ -66,6 +67,7 @@ def of_config(config: Any, processes: int = 1) -> tuple[Facts, list[str]]:
         steps = Steps(0, per_epoch, min(total, config.train.max_steps or total), images=images, accumulate=accumulate)
         schedule = build_schedule(config.schedule, peak, per_epoch, steps.total, accumulate)
     detector = builder.build(config, names)
+    factors.report(config.optimizer, detector)
     start, new = _start(detector, config.train.init_from)
     first = [loss for loss in first_losses(config.model, len(names)) if new is None or loss.layer in new]
     facts = Facts(

@@ -32,6 +32,14 @@ def test_doctor_of_a_config(capsys):
         (["--config=configs/nothing.py"], "configs/nothing.py"),
         (["--config=configs/shapes_mask_rcnn.py", "--config.data.train_records=/nowhere"], "/nowhere"),
         (["--config=configs/shapes_mask_rcnn.py", "--config.seed=x"], "seed"),
+        (
+            [
+                "--config=configs/shapes_mask_rcnn.py",
+                "--config.optimizer.name=sgd",
+                "--config.optimizer.rules=x.* rate=2",
+            ],
+            "'x.* rate=2'",
+        ),
         (["--processes=2"], "--processes is of a run; name its config file by --config=FILE too"),
         (["--config.seed=2"], "--config.seed=2 is of a run; name its config file by --config=FILE too"),
     ],
