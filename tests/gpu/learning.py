@@ -46,7 +46,7 @@ def run(device, clock, plan=None):
 
 
 def judge(records, plan):
-    """The Outcome of a training run, from the records of its metrics.jsonl."""
+    """The Outcome of a training run; `records` are the lines of its metrics.jsonl."""
     evaluated = [record for record in records if MEASURES[0] in record]
     if not evaluated:
         return judged({}, [failure("evaluation", "the run ended without one")])

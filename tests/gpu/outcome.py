@@ -17,7 +17,7 @@ class Outcome(NamedTuple):
 
 
 def judged(figures, failures, left_out=()):
-    """The Outcome of a part that ran to its end: passed if it checked anything and `failures` is empty."""
+    """The Outcome of a part that ran to its end. It passed if it checked something and `failures` is empty."""
     if not failures and not figures and left_out:
         return Outcome(SKIPPED, left_out[0], figures, (), tuple(left_out))
     if not failures:

@@ -142,7 +142,7 @@ BYTES = (_flip, _flip, _flip, _cut, _drop, _drop, _double, _insert)
 
 
 def outcome(path, images, folder):
-    """The outcome of a file, in a few words. Raises every error that is not expected."""
+    """What became of a file, in a few words. An error that is not expected is raised."""
     from awsdet.data.records.convert import NothingToTrainOn, convert
     from awsdet.runtime.errors import UserError
 
