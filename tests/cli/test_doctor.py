@@ -35,6 +35,7 @@ def test_doctor_of_a_config(capsys):
         (
             [
                 "--config=configs/shapes_mask_rcnn.py",
+                "--config.data.train_records=",
                 "--config.optimizer.name=sgd",
                 "--config.optimizer.rules=x.* rate=2",
             ],
