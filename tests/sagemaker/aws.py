@@ -7,8 +7,7 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
-
+from tests.environments import environment
 from tests.sagemaker.job import IMAGE, REGION
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -47,11 +46,7 @@ def description(status="InProgress", detail="Training", name="mine-1", **more):
 
 def sdk_python(version):
     """The Python of the environment with an SDK, "v2" or "v3". Skips the test if it was not made."""
-    script = [ROOT / "scripts" / "setup_sagemaker_sdks.sh", "--where", version]
-    folder = subprocess.run(script, capture_output=True, text=True, check=True).stdout.strip()
-    if not folder:
-        pytest.skip(f"there is no environment with SageMaker SDK {version}; scripts/setup_sagemaker_sdks.sh makes it")
-    return pathlib.Path(folder) / "bin" / "python"
+    return environment(f"sagemaker-{version}") / "bin" / "python"
 
 
 @contextlib.contextmanager

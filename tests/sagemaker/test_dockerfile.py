@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+from tests.environments import environment
 from tests.sagemaker import dockerfile
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -59,10 +60,7 @@ def test_the_parser(tmp_path):
 
 
 def test_hadolint_finds_nothing():
-    where = [REPOSITORY / "scripts" / "setup_sagemaker_toolkit.sh", "--where"]
-    folder = subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
-    if not folder:
-        pytest.skip("hadolint is not installed; scripts/setup_sagemaker_toolkit.sh installs it")
+    folder = environment("sagemaker-toolkit")
     done = subprocess.run([f"{folder}/bin/hadolint", "--no-color", PATH], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

@@ -2,7 +2,7 @@
 
 That is what SDK v2 does with `entry_point="entry.py"`: the toolkit reads /opt/ml, sets the variables SM_…, and runs
 the script with its own Python and the hyper-parameters as arguments. The toolkit is installed by
-scripts/setup_sagemaker_toolkit.sh; without it the test is skipped.
+scripts/setup_test_environments.sh; without it the test is skipped.
 """
 
 import os
@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from tests.environments import environment
 from tests.sagemaker.fake_jobs import QUICK, REPOSITORY, SAGEMAKER, failure_of, job_environment, make_job
 from tests.training.tiny_run import make_records, write_config
 
@@ -19,11 +20,7 @@ from tests.training.tiny_run import make_records, write_config
 @pytest.fixture(scope="module")
 def toolkit():
     """Folder of the toolkit's environment."""
-    where = [REPOSITORY / "scripts" / "setup_sagemaker_toolkit.sh", "--where"]
-    folder = subprocess.run(where, capture_output=True, text=True, check=True).stdout.strip()
-    if not folder:
-        pytest.skip("SageMaker's toolkit is not installed; scripts/setup_sagemaker_toolkit.sh installs it")
-    return folder
+    return environment("sagemaker-toolkit")
 
 
 def run_toolkit(toolkit, folder, settings, **channels):

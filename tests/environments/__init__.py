@@ -1,0 +1,17 @@
+"""The environments of programs that tests start beside awsdet; scripts/setup_test_environments.sh makes them."""
+
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def environment(name):
+    """The folder of an environment, by the name of its file in this folder. Skips the test if it was not made."""
+    script = [ROOT / "scripts" / "setup_test_environments.sh", "--where", name]
+    folder = subprocess.run(script, capture_output=True, text=True, check=True).stdout.strip()
+    if not folder:
+        pytest.skip(f"there is no environment {name}; scripts/setup_test_environments.sh {name} makes it")
+    return pathlib.Path(folder)
