@@ -95,7 +95,7 @@ def environment(plan: Plan, port: int, token: str, store: str) -> dict[str, str]
     own = {name: os.environ[name] for name in _OWN if name in os.environ}
     ours = {ADDRESS: f"{plan.address}:{port}", TOKEN: token, LOST_SECONDS: str(plan.lost_seconds), STORE: store}
     ours[FOLDER] = os.getcwd()
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}  # horovodrun loads TensorFlow
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2")}  # of each rank
     if "NCCL_SOCKET_IFNAME" in os.environ:
         ours[NCCL_INTERFACE] = os.environ["NCCL_SOCKET_IFNAME"]
     return {**own, **passed, **quiet, **ours}

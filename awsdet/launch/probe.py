@@ -7,9 +7,7 @@ import concurrent.futures
 import glob
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
-import mmap
 import os
 import pathlib
 import platform
@@ -22,6 +20,7 @@ import time
 
 import psutil
 
+from awsdet.launch.horovod_library import MPI, built_with
 from awsdet.runtime.version import __version__
 
 _PACKAGES = ("horovod", "numpy", "tensorflow-addons", "ml_collections")
@@ -46,7 +45,7 @@ def main(question):
         "reaches_launcher": _reaches(*question["launcher"]) if question.get("launcher") else None,
         "config": _digest([question["config"]]) if question.get("config") else None,
         "checkpoint": _checkpoint(question["checkpoint"]) if question.get("checkpoint") else None,
-        "horovod_mpi": _horovod_has_mpi() if question.get("needs_mpi") else None,
+        "horovod_mpi": built_with(MPI) if question.get("needs_mpi") else None,
         "unreached": _unreached(question.get("peers", ())),
         "records": {path: _records(path) for path in question.get("records", ())},
         "broken_shards": {path: _broken_shards(path) for path in question.get("records", ())},
@@ -182,16 +181,6 @@ def _checkpoint(path):
     for folder in (path, *(folder / "best" for folder in folders), *newest):
         if (folder / "checkpoint.json").is_file():
             return _digest([folder / "checkpoint.json"])
-    return None
-
-
-def _horovod_has_mpi():
-    """Whether Horovod's library for TensorFlow needs that of MPI; None if it is not found. To load it takes seconds."""
-    spec = importlib.util.find_spec("horovod")  # does not import it
-    for folder in spec.submodule_search_locations if spec else ():
-        for library in glob.glob(os.path.join(folder, "tensorflow", "mpi_lib*.so")):
-            with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                return content.find(b"libmpi") >= 0
     return None
 
 

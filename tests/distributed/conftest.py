@@ -26,9 +26,12 @@ class Finished(NamedTuple):
 
 @pytest.fixture
 def horovodrun(tmp_path):
-    """horovodrun(processes, source or argument list, timeout) -> Finished."""
+    """horovodrun(processes, source or argument list, timeout, flags) -> Finished.
 
-    def run(processes, program, timeout=120):
+    flags: of horovodrun. Without --gloo it would load TensorFlow a second time, to see whether Horovod has MPI.
+    """
+
+    def run(processes, program, timeout=120, flags=("--gloo",)):
         if isinstance(program, str):
             path = tmp_path / "program.py"
             path.write_text(textwrap.dedent(program))
@@ -36,7 +39,7 @@ def horovodrun(tmp_path):
         launcher = pathlib.Path(sys.executable).with_name("horovodrun")
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(REPOSITORY)}
         done = subprocess.run(
-            [launcher, "-np", str(processes), *map(str, program)],
+            [launcher, "-np", str(processes), *flags, *map(str, program)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

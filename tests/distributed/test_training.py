@@ -50,7 +50,7 @@ STEPS = """
 
 
 def test_rank_without_objects_and_global_normalizers(horovodrun):
-    done = horovodrun(2, STEPS, timeout=400)
+    done = horovodrun(2, STEPS, timeout=400, flags=())  # as most users call it
     assert done.code == 0, done.output
     first, second = (json.loads(done.lines(rank)[-1]) for rank in range(2))
     assert first["weights"] == second["weights"]

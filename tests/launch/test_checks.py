@@ -1,10 +1,7 @@
 """The checks before a job: what is found in the reports of hosts, and a real report of this machine."""
 
 import copy
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
@@ -181,17 +178,6 @@ def test_checkpoint_that_a_path_stands_for(tmp_path):
     for path in (tmp_path / "run", tmp_path / "run" / "checkpoints"):
         assert probe._checkpoint(path) == digests["step-00000001"]
     assert probe._checkpoint(tmp_path) is None
-
-
-def test_whether_horovod_has_mpi():
-    """As the set-up built it: it notes what it built with, and .venv-mpi is always built with MPI."""
-    stamp, overlay = pathlib.Path(sys.prefix, "awsdet-setup", "horovod"), ROOT / ".venv-mpi" / "bin" / "python"
-    if stamp.is_file():
-        assert probe._horovod_has_mpi() == ("no MPI" not in stamp.read_text())
-    if overlay.is_file():
-        command = [overlay, "-c", "from awsdet.launch import probe; print(probe._horovod_has_mpi())"]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-        assert done.stdout == "True\n", done.stderr
 
 
 def test_host_without_awsdet_or_python(monkeypatch, tmp_path):
