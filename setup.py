@@ -83,6 +83,7 @@ setup(
         "cpu": ["tensorflow-cpu==2.15.1"],
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
         "sagemaker": ["boto3"],  # starts jobs there; scripts/setup.sh installs it in any case
+        "mlflow": ["mlflow-skinny<3"],  # for train.mlflow
         "dev": ["pytest", "pytest-xdist", "ruff"],
     },
     entry_points={"console_scripts": ["awsdet = awsdet.cli.main:main"]},

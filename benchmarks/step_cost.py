@@ -1,37 +1,12 @@
 """The cost of a training step by part of the model: FLOPs counted in its graph, time from a trace of one step."""
 
 import collections
-import pathlib
 import tempfile
 
 import numpy as np
 import tensorflow as tf
 
-# An operation belongs to the first of these parts of which its name contains a mark.
-PARTS = (
-    ("backbone", ("backbone.",)),
-    ("FPN", ("neck.",)),
-    ("RPN head", ("rpn_head", "rpn_samples")),
-    ("mask head", ("mask_head",)),
-    ("box head", ("bbox_head",)),
-    ("RoIAlign", ("RoiAlign",)),
-    ("proposals", ("proposals/",)),
-    ("targets", ("targets/",)),
-    ("losses", ("losses/",)),
-    ("update", ("update/", "SGD/", "global_norm")),
-)
-
-# Operations that only run other operations, which have times of their own.
-CALLS = ("StatefulPartitionedCall", "PartitionedCall", "If", "StatelessIf", "While", "StatelessWhile")
-
-
-def part_of(name):
-    """The part that an operation belongs to, by its name in the graph, which begins with its layer's name."""
-    gradient = "gradient_tape" in name
-    for part, marks in PARTS:
-        if any(mark in name for mark in marks):
-            return f"{part}, gradient" if gradient else part
-    return "the rest, gradient" if gradient else "the rest"
+from awsdet.training import profile
 
 
 def flops_by_part(detector, spec, batch, positives):
@@ -49,7 +24,7 @@ def flops_by_part(detector, spec, batch, positives):
     step = tf.function(detector.train_step, autograph=False).get_concrete_function(fixed)
     totals = collections.Counter()
     for operation in _executed(step.graph):
-        part = part_of(operation.name)
+        part = profile.part_of(operation.name)
         count = _flops(operation, positives if "mask" in part else sampled)
         if count:
             totals[part] += count
@@ -96,21 +71,8 @@ def _flops(operation, rois):
 
 def seconds_by_part(call):
     """Seconds of processor time of one call by part, from TensorFlow's trace of every operation."""
-    from tensorflow.tsl.profiler.protobuf import xplane_pb2
-
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
         call()
         tf.profiler.experimental.stop()
-        space = xplane_pb2.XSpace()
-        (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
-        space.ParseFromString(path.read_bytes())
-    totals = collections.Counter()
-    for plane in space.planes:
-        for line in plane.lines:
-            for event in line.events:
-                name = plane.event_metadata[event.metadata_id].name
-                operation, _, kind = name.rpartition(":")  # operations are name:type
-                if operation and operation.strip("$:") == operation and kind.isidentifier() and kind not in CALLS:
-                    totals[part_of(name)] += event.duration_ps * 1e-12
-    return dict(totals)
+        return dict(profile.seconds_by_part(profile.read(folder).rows))

@@ -271,6 +271,13 @@ def train():
             "log_every_steps": 50,
             "log_metrics": False,  # show accuracies and the like in the log too; metrics.jsonl always has them
             "tensorboard": True,
+            # Address of an MLflow server or store, as in http://host:5000 or file:/runs/mlflow, that gets settings and
+            # metrics. Empty: none. The experiment is made if it does not exist.
+            "mlflow": "",
+            "mlflow_experiment": "awsdet",
+            # The first and the last step, counted from 1, that TensorFlow's profiler traces on rank 0, as in 100,110;
+            # docs/performance.md. 0, 0: none.
+            "profile_steps": (0, 0),
             "pictures": 8,  # images drawn beside their ground truth at the end
             "box_ap_target": 0.0,  # stop once this and mask_ap_target are met; 0: no target
             "mask_ap_target": 0.0,

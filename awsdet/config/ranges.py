@@ -236,6 +236,17 @@ _TRAIN = {
     "log_every_steps": _COUNT,
     "log_metrics": Switch(),
     "tensorboard": Switch(),
+    "mlflow": Text(
+        "an address, as in http://host:5000 or file:/folder, without a password (MLFLOW_TRACKING_PASSWORD has it)",
+        lambda text: not text or (":" in text and "@" not in text),
+    ),
+    "mlflow_experiment": Text("a name", str.strip),
+    "profile_steps": Items(
+        Whole(0),
+        count=2,
+        words="the first and the last step to profile, as in 100,110; 0,0 for none",
+        fits=lambda steps: steps == (0, 0) or 1 <= steps[0] <= steps[1],
+    ),
     "pictures": Whole(0),
     "box_ap_target": Number(0, 1, hint=", as in 0.377"),
     "mask_ap_target": Number(0, 1, hint=", as in 0.339"),

@@ -11,6 +11,7 @@ from awsdet.data.records.read import read_manifest
 from awsdet.inference.checkpoint import read_info
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
+from awsdet.training import tracking
 from awsdet.training.run_folder import RunFolder
 from awsdet.training.settings import check_continues, check_settings, check_start
 
@@ -33,6 +34,7 @@ def prepare(config, output, resume, processes, chief=True, dataset=None, class_n
     It takes nothing: see `RunFolder.take`. `dataset`, `class_names`: see `loop.train`.
     """
     check_settings(config)
+    tracking.check(config.train.mlflow)
     if not resume:
         check_start(config)
     train_manifest, images = (None, 0) if dataset is not None else _training_records(config)

@@ -1,6 +1,7 @@
 """A training run from its settings to its last picture."""
 
 import functools
+import json
 import os
 import sys
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from absl import logging
 
+from awsdet import config as config_module
 from awsdet import evaluation
 from awsdet.data.reader.broken import FAILURES
 from awsdet.data.reader.builder import reader_options
@@ -18,7 +20,7 @@ from awsdet.runtime.errors import UserError
 from awsdet.runtime.progress import clock
 from awsdet.runtime.together import together
 from awsdet.runtime.world import HostsChanged, LeftOut, RunFailed, World
-from awsdet.training import forecast, optimizer, settings, summary
+from awsdet.training import forecast, optimizer, settings, summary, tracking
 from awsdet.training.cautions import cautions
 from awsdet.training.committing import Committing
 from awsdet.training.evaluating import Evaluating
@@ -27,6 +29,7 @@ from awsdet.training.gpu_start import check_gpu
 from awsdet.training.inputs import prepare, with_start
 from awsdet.training.logs import Bar, Log
 from awsdet.training.pretrained import Stopped
+from awsdet.training.profile import Profiling
 from awsdet.training.room import check_room
 from awsdet.training.saving import Saving
 from awsdet.training.starting import Parts, begin, find_origin, own_folder, start_from_weights
@@ -103,15 +106,19 @@ def _in_world(parts, callbacks, flag):
             committing.commit(metrics)
 
     evaluating = Evaluating(run, saving, stop, writer, metrics, evaluated)
+    status = "FAILED"  # what MLflow is told
     own = [run.steps, *_loggers(run, writer, watch), *([committing] if world.elastic else []), saving, evaluating]
     try:
         if world.elastic:
             committing.commit(metrics)
         if not (origin.progress and _evaluated_to_target(evaluating, saving)):
             _fit(run, batches, [*own, *callbacks, stop])
-        return _finish(run, saving, evaluating, stop)
+        outcome = _finish(run, saving, evaluating, stop)
+        status = "KILLED" if stop.stopped else "FAILED" if outcome.exit_code else "FINISHED"
+        return outcome
     except HostsChanged:
         committing.commit()  # nothing is lost
+        status = ""  # the run goes on
         raise
     except FAILURES as error:
         if world.lost(error):
@@ -128,6 +135,9 @@ def _in_world(parts, callbacks, flag):
         return Outcome(1, None)
     finally:
         saving.settle()
+        tracker, run.inputs.folder.tracker = run.inputs.folder.tracker, None
+        if tracker is not None and status:
+            tracker.end(status)
 
 
 # ------------------------------------------------------------------------------------------------------------ the start
@@ -193,10 +203,12 @@ def _open_folder(run):
     """Prepares the folder of the run. Returns the TensorBoard writer, or None."""
     if not run.world.is_chief:
         return None
-    run.inputs.folder.open(run.config, run.steps.step)
-    if not run.config.train.tensorboard:
-        return None
-    return tf.summary.create_file_writer(os.fsencode(run.inputs.folder.tensorboard))
+    folder, train = run.inputs.folder, run.config.train
+    folder.open(run.config, run.steps.step)
+    if train.mlflow:
+        known = (folder.path, json.loads(config_module.to_json(run.config)))
+        folder.tracker = tracking.started(*known, train.mlflow, train.mlflow_experiment, run.steps.step)
+    return tf.summary.create_file_writer(os.fsencode(folder.tensorboard)) if train.tensorboard else None
 
 
 # ----------------------------------------------------------------------------------------------------------- on the way
@@ -227,7 +239,9 @@ def _loggers(run, writer, watch):
         show_metrics=run.config.train.log_metrics,
         see=watch.see,
     )
-    return [log, Bar()] if _has_bar(run.world) else [log]
+    between = run.config.train.profile_steps
+    profiling = [Profiling(run.steps, between, run.inputs.folder.profile)] if between[0] else []
+    return [log, *profiling, Bar()] if _has_bar(run.world) else [log, *profiling]
 
 
 def _has_bar(world):

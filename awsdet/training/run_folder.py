@@ -4,7 +4,7 @@ run.lock         while the run goes on: who writes   checkpoints/     see awsdet
 config.json      all settings of the run
 versions.json    software and machine of the run     tensorboard/     events
 metrics.jsonl    one JSON object per line            results.json     detections of the last evaluation (COCO)
-                                                     examples.png     predictions beside ground truth
+profile/         trace and table of some steps       examples.png     predictions beside ground truth
 """
 
 import contextlib
@@ -34,15 +34,17 @@ class RunFolder:
     Args:
         path: the folder; need not exist.
         keep_last: checkpoints to keep, besides the best.
+
+    Attributes: tracker, a Tracker that gets all records too, or None.
     """
 
     def __init__(self, path, keep_last=3):
         self.path = pathlib.Path(given_path(path, "output", written=True))
         self.checkpoints = Checkpoints(self.path / "checkpoints", keep_last)
         self.results, self.examples = self.path / "results.json", self.path / "examples.png"
-        self.tensorboard = self.path / "tensorboard"
+        self.tensorboard, self.profile = self.path / "tensorboard", self.path / "profile"
         self._metrics, self._lock = self.path / "metrics.jsonl", self.path / "run.lock"
-        self._ownership, self._made = None, []
+        self._ownership, self._made, self.tracker = None, [], None
 
     def take(self, known=()):
         """Makes this process the only one that writes to the folder, until `release`. Returns the lock's token.
@@ -148,9 +150,11 @@ class RunFolder:
         write_text(self._metrics, "".join(f"{line}\n" for line in kept))
 
     def log(self, record):
-        """Appends one JSON-ready dict to metrics.jsonl."""
+        """Appends one JSON-ready dict to metrics.jsonl, and gives it to the tracker if there is one."""
         with self._metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
+        if self.tracker is not None:
+            self.tracker.log(record)
 
     def _metric_lines(self):
         """The complete lines of metrics.jsonl; a kill may have left the last one incomplete."""

@@ -10,7 +10,12 @@ from awsdet.runtime.world import World
 from awsdet.training.loop import Outcome, train
 from tests.training.tiny_run import load_config, make_records, write_config
 
-CHECKPOINTS = ("train.checkpoint_every_steps=2", "train.keep_last=2", "optimizer.ema_decay=0.5")
+CHECKPOINTS = (
+    "train.checkpoint_every_steps=2",
+    "train.keep_last=2",
+    "train.profile_steps=5,6",
+    "optimizer.ema_decay=0.5",
+)
 
 
 @pytest.fixture(scope="session")

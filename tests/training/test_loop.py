@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 
@@ -30,7 +31,7 @@ def test_a_run_leaves_all_that_it_should(finished_run):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         *("config.json", "versions.json", "metrics.jsonl", "results.json", "examples.png"),
-        *("tensorboard", "checkpoints"),
+        *("tensorboard", "checkpoints", "profile"),
     }
     assert json.loads((folder / "config.json").read_text())["train"]["checkpoint_every_steps"] == 2
     assert {"tensorflow-cpu", "tensorflow"} & set(json.loads((folder / "versions.json").read_text()))
@@ -61,6 +62,17 @@ def test_tensorboard_shows_losses_and_metrics(finished_run):
         ("evaluation/box_ap", 3),
         ("evaluation/mask_ap", 6),
     } <= points
+
+
+def test_the_profile_of_two_steps(finished_run):
+    folder, _ = finished_run
+    first, _, parts, rows, *_ = (folder / "profile" / "table.txt").read_text().split("\n\n")
+    assert first.startswith("Steps 5 to 6 on rank 0 took ")
+    found = dict(re.findall(r"^([^\d\n]+?)  +(\d+\.\d+) ", parts, re.MULTILINE))
+    wanted = {"backbone", "backbone, gradient", "FPN", "RPN head", "box head", "mask head, gradient", "RoIAlign"}
+    assert wanted | {"proposals", "targets", "losses", "update"} <= set(found), parts
+    assert all(float(found[part]) > 0 for part in wanted)
+    assert re.search(r"^Conv2DBackpropFilter +backbone, gradient ", rows, re.MULTILINE), rows
 
 
 def copy_of_run(finished_run, tmp_path):
