@@ -34,7 +34,7 @@ $(SHAPES)/records/val.manifest.json: | setup
 	    --images=$(SHAPES)/images/$$split --output=$(SHAPES)/records --split=$$split --shards=2 || exit; done
 
 test: lint ## run the style checks and all tests
-	python -m pytest -q -n 4 --dist worksteal -rs --durations=15 $(ARGS)
+	python -m pytest -q -n 4 --dist worksteal -rs --durations=40 $(ARGS)
 
 test-sanitize: setup ## build the operators with AddressSanitizer and UBSan and run their tests
 	scripts/test_sanitize.sh $(ARGS)

@@ -13,8 +13,8 @@ LONGEST = 600  # seconds for anything; a limit against hanging on a slow machine
 # Without fusion the ranks add each gradient up in one order, whatever the timing; with one thread, so does each rank.
 EXACT = {"HOROVOD_FUSION_THRESHOLD": "0", "TF_NUM_INTRAOP_THREADS": "1"}
 
-# There are more ranks than cores here, and those of Open MPI that wait would take the cores from the others.
-YIELDING = {"OMPI_MCA_mpi_yield_when_idle": "1"}
+# There are more ranks than cores here, and those that wait would take the cores from the others; see tests/conftest.py.
+YIELDING = {"OMPI_MCA_mpi_yield_when_idle": "1", "HOROVOD_CYCLE_TIME": "20"}
 
 
 class Ended(NamedTuple):
