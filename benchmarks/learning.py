@@ -59,7 +59,8 @@ def prepare(flags):
             raise UserError(f"{flags.output} holds runs of {earlier}, not of {settings}; give another --output")
         return
     data = flags.output / "data"
-    shapes.generate(data, train_images=flags.train_images, val_images=flags.val_images, image_size=SIDES[1])
+    sizes = {"train_images": flags.train_images, "val_images": flags.val_images, "test_images": 0}
+    shapes.generate(data, **sizes, image_size=SIDES[1])
     for split in ("train", "val"):
         files = [f"--annotations={data}/annotations/instances_{split}.json", f"--images={data}/images/{split}"]
         program = ["-m", "awsdet.cli.main", "convert", *files, f"--output={data}/records", f"--split={split}"]

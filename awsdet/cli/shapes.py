@@ -1,7 +1,8 @@
 """Generates a built-in data set in COCO format.
 
-With --style=shapes: overlapping geometric shapes with a held-out split. The images go to OUTPUT/images/train and
-OUTPUT/images/val, the annotations to OUTPUT/annotations/instances_train.json and instances_val.json.
+With --style=shapes: overlapping geometric shapes in three splits: train, val (to choose checkpoints and settings on),
+and test (for the figures to report). The images go to OUTPUT/images/SPLIT, the annotations to
+OUTPUT/annotations/instances_SPLIT.json.
 
 With --style=photos: a set like somebody's own photos, with one annotation file. The images go to OUTPUT/photos, the
 annotations to OUTPUT/photos.json.
@@ -13,7 +14,10 @@ from awsdet.cli.arguments import define_path
 from awsdet.runtime.errors import UserError
 
 # Flag -> its value if it is not given. Those of the other style are refused.
-_OWN = {"shapes": {"train_images": 1000, "val_images": 200}, "photos": {"images": 300, "oddities": False}}
+_OWN = {
+    "shapes": {"train_images": 1000, "val_images": 200, "test_images": None},
+    "photos": {"images": 300, "oddities": False},
+}
 _IMAGE_SIZE = {"shapes": 128, "photos": 256}
 
 
@@ -31,9 +35,16 @@ def define(flag_values):
     flags.DEFINE_integer(
         "val_images",
         None,
-        "shapes: number of held-out images; 200 if not given",
+        "shapes: number of images to evaluate on during training; 200 if not given",
         flag_values=flag_values,
         lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "test_images",
+        None,
+        "shapes: number of test images; as many as --val-images if not given, 0: no test split",
+        flag_values=flag_values,
+        lower_bound=0,
     )
     flags.DEFINE_integer(
         "images", None, "photos: their number; 300 if not given", flag_values=flag_values, lower_bound=8
@@ -72,5 +83,9 @@ def run(flag_values, overrides):
     from awsdet.data.coco import shapes
 
     shapes.generate(flag_values.output, seed=flag_values.seed, **options)
-    print(f"{options['train_images']} images to train on, {options['val_images']} held out -> {flag_values.output}")
+    val = options["val_images"]
+    test = val if options["test_images"] is None else options["test_images"]
+    print(
+        f"{options['train_images']} images to train on, {val} to evaluate on, {test} to test on -> {flag_values.output}"
+    )
     return 0

@@ -174,7 +174,7 @@ def _config(flags, folder):
     """Makes the records. Returns the ConfigDict of the run."""
     file, batch, size, steps, epochs = MODELS[flags.model]
     batch, size, steps = flags.batch or batch, flags.size or size, flags.steps or steps
-    shapes.generate(folder, train_images=batch * steps, val_images=VAL_IMAGES, image_size=size)
+    shapes.generate(folder, train_images=batch * steps, val_images=VAL_IMAGES, test_images=0, image_size=size)
     for split in ("train", "val"):
         truth, images = folder / "annotations" / f"instances_{split}.json", folder / "images" / split
         convert(truth, images, folder / "records", split, shards=1, workers=1)

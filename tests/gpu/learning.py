@@ -63,7 +63,7 @@ def judge(records, plan):
 
 def _commands(folder, plan):
     images, records = folder / "shapes", folder / "records"
-    sizes = [f"--train_images={plan.train_images}", f"--val_images={plan.val_images}"]
+    sizes = [f"--train_images={plan.train_images}", f"--val_images={plan.val_images}", "--test_images=0"]
     yield "awsdet shapes", ["shapes", f"--output={images}", *sizes]
     for split in ("train", "val"):
         annotations = f"--annotations={images}/annotations/instances_{split}.json"

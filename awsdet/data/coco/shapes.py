@@ -21,7 +21,7 @@ from awsdet.runtime.paths import given_path
 from awsdet.runtime.progress import Progress
 
 CATEGORIES = ((2, "circle"), (3, "rectangle"), (7, "triangle"), (11, "star"))  # ids with gaps, as COCO's have
-SPLITS = ("train", "val")
+SPLITS = ("train", "val", "test")
 ASPECT = 0.75  # short side / long side
 OBJECTS = 6  # at most, in one image
 RADIUS = (0.11, 0.22)  # of a shape's outer circle, as a share of the long side
@@ -42,23 +42,29 @@ class _Shape(NamedTuple):
     covered: int
 
 
-def generate(directory, *, train_images=1000, val_images=200, image_size=128, seed=1):
-    """Writes the data set: `images/<split>/*.jpg` and `annotations/instances_<split>.json` for train and val.
+def generate(directory, *, train_images=1000, val_images=200, test_images=None, image_size=128, seed=1):
+    """Writes the data set: `images/<split>/*.jpg` and `annotations/instances_<split>.json` for train, val and test.
 
-    directory: folder to write to; image_size: long side in px, at least 64; the same seed gives the same bytes.
+    directory: folder to write to; test_images: as many as val_images if None, and no such split if 0; image_size: long
+    side in px, at least 64. The same seed gives the same bytes, and no split depends on how many images another has.
     Raises UserError for too few or too small images, and for a folder that cannot be written.
     """
-    if min(train_images, val_images) < 1:
-        raise UserError(f"train_images={train_images}, val_images={val_images}: each split needs at least one image")
+    test_images = val_images if test_images is None else test_images
+    if min(train_images, val_images) < 1 or test_images < 0:
+        raise UserError(
+            f"train_images={train_images}, val_images={val_images}, test_images={test_images}: train and val need at "
+            "least one image each, and test_images is 0 for a set without a test split"
+        )
     if image_size < 64:
         raise UserError(
             f"image_size={image_size}: it must be at least 64 px, or the shapes get too small to tell apart"
         )
     directory = pathlib.Path(given_path(directory, "output", written=True))
     check_folder(directory, "output")
+    counts = [count for count in (train_images, val_images, test_images) if count]
     try:
-        with Progress(train_images + val_images, "drawing shapes", "images") as progress:
-            for number, count in enumerate((train_images, val_images)):
+        with Progress(sum(counts), "drawing shapes", "images") as progress:
+            for number, count in enumerate(counts):
                 _generate_split(directory, number, count, image_size, seed, progress)
     except OSError as error:
         raise UserError(f"cannot write to {directory}: {error.strerror or error}") from error

@@ -107,7 +107,13 @@ def test_the_command_refuses_flags_of_the_other_style(tmp_path, capsys):
     command = ["shapes", f"--output={tmp_path / 'set'}"]
     assert main([*command, "--style=photos", "--images=8", "--image-size=96"]) == 0
     assert f"8 photos -> {tmp_path / 'set' / 'photos'}" in capsys.readouterr().out
-    wrong = {"--images=9": [], "--oddities": [], "--val-images=3": ["--style=photos"], "--style=paintings": []}
+    wrong = {
+        "--images=9": [],
+        "--oddities": [],
+        "--val-images=3": ["--style=photos"],
+        "--test-images=3": ["--style=photos"],
+        "--style=paintings": [],
+    }
     for flag, others in wrong.items():
         assert main([*command, flag, *others]) == 2
         said = capsys.readouterr().err.strip()

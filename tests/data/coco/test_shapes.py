@@ -22,14 +22,34 @@ def test_the_same_seed_gives_the_same_bytes(shapes_set, tmp_path):
     shapes.generate(tmp_path / "fewer", train_images=3, val_images=2, image_size=96, seed=5)
     whole = digests(shapes_set)
     pictures = {name: d for name, d in digests(tmp_path / "fewer").items() if name.endswith(".jpg")}
-    assert len(pictures) == 5 and all(whole[name] == digest for name, digest in pictures.items())
+    assert len(pictures) == 7 and all(whole[name] == digest for name, digest in pictures.items())
     shapes.generate(tmp_path / "other", train_images=41, val_images=13, image_size=96, seed=6)
     assert not set(digests(tmp_path / "other").values()) & set(whole.values())
 
 
-def test_no_image_is_in_both_splits(shapes_set):
+def test_no_image_is_in_two_splits(shapes_set):
     found = list(digests(shapes_set / "images").values())
-    assert len(found) == len(set(found)) == 54
+    assert len(found) == len(set(found)) == 67
+
+
+@pytest.mark.parametrize("test_images", [0, 3])
+def test_the_test_split_has_its_own_size_and_changes_no_other(shapes_set, tmp_path, test_images):
+    sizes = {"train_images": 2, "val_images": 2, "test_images": test_images}
+    shapes.generate(tmp_path, image_size=96, seed=5, **sizes)
+    folders = {path.name for path in (tmp_path / "images").iterdir()}
+    assert folders == {"train", "val", "test"} - ({"test"} if test_images == 0 else set())
+    assert (tmp_path / "annotations" / "instances_test.json").exists() == (test_images > 0)
+    whole, images = digests(shapes_set), digests(tmp_path / "images")
+    assert len(images) == 4 + test_images
+    assert all(whole[f"images/{name}"] == digest for name, digest in images.items())
+
+
+def test_ids_differ_between_splits(shapes_set):
+    contents = [json.loads(file.read_text()) for file in (shapes_set / "annotations").iterdir()]
+    assert len(contents) == 3
+    for kind, least in (("images", 67), ("annotations", 67)):
+        ids = [entry["id"] for content in contents for entry in content[kind]]
+        assert len(ids) == len(set(ids)) >= least
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +115,19 @@ def test_sizes_that_cannot_be_are_refused(tmp_path):
         shapes.generate(tmp_path, image_size=32)
     with pytest.raises(UserError, match="val_images=0"):
         shapes.generate(tmp_path, val_images=0)
+    with pytest.raises(UserError, match="test_images=-1: .*test_images is 0 for a set without a test split"):
+        shapes.generate(tmp_path, test_images=-1)
 
 
 def test_the_command_writes_the_set_or_says_what_is_wrong(tmp_path, capsys):
     flags = ["--train_images=2", "--val_images=1", "--image_size=64", "--seed=3"]
     assert main(["shapes", f"--output={tmp_path / 'set'}", *flags]) == 0
-    assert "2 images to train on, 1 held out" in capsys.readouterr().out
+    assert "2 images to train on, 1 to evaluate on, 1 to test on" in capsys.readouterr().out
     content = json.loads((tmp_path / "set" / "annotations" / "instances_val.json").read_text())
     assert len(content["images"]) == 1
+    assert main(["shapes", f"--output={tmp_path / 'two'}", *flags, "--test-images=0"]) == 0
+    assert "1 to evaluate on, 0 to test on" in capsys.readouterr().out
+    assert not (tmp_path / "two" / "images" / "test").exists()
     assert main(["shapes", *flags]) == 2
     assert main(["shapes", f"--output={tmp_path / 'x'}", "--image_size=10"]) == 2
     (tmp_path / "file").write_text("")
