@@ -1,7 +1,8 @@
 """Writes a COCO data set as TFRecords: shards and a manifest that training and evaluation read.
 
-With --holdout, the images of one file become two splits: one to train on, and one that is held out for evaluation. To
-continue a conversion that was interrupted, give the same command again.
+With --holdout, the images of one file become two splits: one to train on, and one that is held out for evaluation; with
+--test too, a third one is held out for the figures to report. To continue a conversion that was interrupted, give the
+same command again.
 """
 
 from absl import flags
@@ -36,6 +37,13 @@ def define(flag_values):
     flags.DEFINE_string(
         "holdout_split", None, "with --holdout: name of the held-out split; val if not given", flag_values=flag_values
     )
+    flags.DEFINE_float(
+        "test",
+        None,
+        "with --holdout: share of all images to hold out as a third split, test, by the same rules; the held-out split "
+        "is the same with and without it",
+        flag_values=flag_values,
+    )
     define_max_megapixels(flag_values)
     flags.DEFINE_bool("strict", False, "fail instead of leaving anything out", flag_values=flag_values)
 
@@ -55,7 +63,7 @@ def run(flag_values, overrides):
     places = [flag_values[name].value for name in ("annotations", "images", "output", "split")]
     if flag_values.holdout is not None:
         return _hold_out(flag_values, places, options)
-    for name in ("seed", "holdout_split"):
+    for name in ("seed", "holdout_split", "test"):
         if flag_values[name].value is not None:
             raise UserError(
                 f"--{name.replace('_', '-')} has no meaning without --holdout; leave it out, or add --holdout=0.1"
@@ -77,20 +85,26 @@ def _hold_out(flag_values, places, options):
     from awsdet.data.records.held_out import convert_held_out
     from awsdet.data.records.holdout import FOLDERS, Holdout
 
-    given = {"share": flag_values.holdout, "seed": flag_values.seed, "split": flag_values.holdout_split}
-    holdout = Holdout(**{name: value for name, value in given.items() if value is not None})
+    if flag_values.test == 0:
+        raise UserError("--test=0: it must lie between 0 and 1; leave it out for no test split")
+    given = {"seed": flag_values.seed, "split": flag_values.holdout_split, "test": flag_values.test}
+    holdout = Holdout(flag_values.holdout, **{name: value for name, value in given.items() if value is not None})
     try:
         done = convert_held_out(*places, holdout, **options)
     except NothingToTrainOn as error:
         _print_anomalies(error.anomalies)
         raise
-    found = done.training.anomalies
-    found.merge(done.held_out.anomalies)
+    training, *held_out = done.manifests
+    found = training.anomalies
+    for manifest in held_out:
+        found.merge(manifest.anomalies)
     _print_anomalies(found)
-    for manifest in done[:2]:
+    for manifest in done.manifests:
         _print_split(manifest, flag_values.output)
-    held, count = done.held_out.num_images, done.held_out.num_images + done.training.num_images
-    print(f"held out: {held} of {count} images ({100 * held / count:.1f} %), by name, seed {holdout.seed}")
+    count = sum(manifest.num_images for manifest in done.manifests)
+    for manifest in held_out:
+        held, name = manifest.num_images, f" as {manifest.split}" if done.test else ""
+        print(f"held out{name}: {held} of {count} images ({100 * held / count:.1f} %), by name, seed {holdout.seed}")
     if done.copies:
         print(
             f"kept on one side: {done.copies} image(s) that look like copies of another one (same name or same bytes)"
@@ -98,15 +112,15 @@ def _hold_out(flag_values, places, options):
     if done.patterns:
         names = ", ".join(done.patterns[:3]) + (", …" if len(done.patterns) > 3 else "")
         print(f"not taken for copies: files whose name is in more than {FOLDERS} folders ({names})")
-    for manifest, missing in zip(done[:2], done.absent):
+    for manifest, missing in zip(done.manifests, done.absent):
         if missing:
-            cure = _why_absent(manifest) if manifest is done.held_out else "another --seed may change that"
+            cure = _why_absent(manifest) if manifest is not training else "another --seed may change that"
             print(f"{manifest.split} has no object of {', '.join(missing)}: {cure}")
     return 0
 
 
 def _why_absent(held_out):
-    """Why the held-out split lacks classes. Files are opened only after they were divided, so some may be of no use."""
+    """Why a held-out split lacks classes. Files are opened only after they were divided, so some may be of no use."""
     lost = held_out.annotations.kept < held_out.annotations.in_file
     return "too few images show them" + (", or what was left out above did" if lost else "")
 

@@ -26,7 +26,6 @@ from awsdet.data.coco.anomalies import KINDS, Anomalies
 from awsdet.data.coco.files import find_file
 from awsdet.data.coco.json_file import too_deep
 from awsdet.data.coco.opening import MAX_MEGAPIXELS, check_megapixels, settle_pillow
-from awsdet.data.records.holdout import check_whole, source_of
 from awsdet.data.records.manifest import (
     AWSDET,
     FORMAT,
@@ -38,6 +37,7 @@ from awsdet.data.records.manifest import (
     progress_folder,
     read_json,
 )
+from awsdet.data.records.overlap import check_whole, source_of
 from awsdet.data.records.shard_writer import Task, write_shard
 from awsdet.runtime import gpus, owner
 from awsdet.runtime.cores import usable_cores

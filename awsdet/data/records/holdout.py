@@ -1,22 +1,22 @@
-"""Divides the images of one annotation file into a part to train on and a part that is held out.
+"""Divides the images of one annotation file into a part to train on and one or two parts that are held out.
 
 A *photo* is one or several images that show the same: copies, files of one name in several folders, and the versions
 that Roboflow makes of a file (`NAME.rf.DIGITS.jpg`). All images of a photo go to the same side. The side follows from
 the seed and the photo's name alone, so that other images may come and go. Photos change sides only if a class would be
-missing on one side, or if the held-out share would be off by more than a quarter.
+missing on one side, or if the held-out share would be off by more than a quarter. A test split is taken out of the part
+to train on, by the same rules, so that the other held-out part is the same with and without one.
 """
 
 import collections
 import hashlib
 import math
-import os
 import pathlib
 import re
 from typing import NamedTuple
 
 from awsdet.data.coco.annotations import CocoFile
 from awsdet.data.coco.files import find_file
-from awsdet.data.records.manifest import SUFFIX, file_digest, read_json, splits_in
+from awsdet.data.records.manifest import file_digest
 from awsdet.runtime.errors import UserError
 
 TOLERANCE = 0.25  # of the held-out share
@@ -25,24 +25,38 @@ _PROBE = 4096  # bytes in the middle of a file, which are compared before the wh
 _ROBOFLOW = re.compile(r"\.rf\.[0-9A-Za-z]{16,}$")
 
 
+TEST = "test"  # name of the second held-out split
+
+
 class Holdout(NamedTuple):
-    """share: of the images, between 0 and 1. seed: another seed holds other images out. split: name of that split."""
+    """share: of the images, between 0 and 1. seed: another seed holds other images out. split: name of that split.
+
+    test: share of the images, of all of them too, that the split `test` gets; 0: there is none.
+    """
 
     share: float
     seed: int = 1
     split: str = "val"
+    test: float = 0.0
+
+    @property
+    def splits(self):
+        """Names of the held-out splits."""
+        return (self.split, TEST) if self.test else (self.split,)
 
 
 class Division(NamedTuple):
-    """training, held_out: the two parts, with the classes of the whole. copies: images that another one is like.
+    """training, held_out, test: the parts, with the classes of the whole; test is None if there is none.
 
-    patterns: file names that are in so many folders that they do not make images copies of each other.
+    copies: images that another one is like. patterns: file names that are in so many folders that they do not make
+    images copies of each other.
     """
 
     training: CocoFile
     held_out: CocoFile
     copies: int
     patterns: tuple
+    test: CocoFile | None = None
 
 
 class Photo(NamedTuple):
@@ -57,73 +71,60 @@ class Photo(NamedTuple):
 
 
 def check(holdout: Holdout, split: str) -> None:
-    """Raises UserError if the share or the name cannot be used. `split`: name of the split to train on."""
+    """Raises UserError if a share or a name cannot be used. `split`: name of the split to train on."""
     if not 0 < holdout.share < 1:  # also refuses NaN
         raise UserError(
             f"--holdout={holdout.share:g}: it must lie between 0 and 1; 0.1 holds a tenth of the images out"
         )
     if holdout.split == split:
         raise UserError(f"the held-out split and the split to train on are both called {split}; change --holdout-split")
-
-
-def check_whole(output: str | os.PathLike, split: str, sha256: str) -> None:
-    """Raises UserError if a whole annotation file is to be written beside a part of it.
-
-    That is: as the split that another one was held out of, or as the held-out one. sha256: of the annotation file.
-    """
-    for other in splits_in(output):
-        source = source_of(output, other)
-        holdout = source.get("holdout", {})
-        if split == holdout.get("held_out") and other == holdout.get("training") and source.get("sha256") == sha256:
-            raise UserError(
-                f"{output} holds {other}, out of which --holdout={holdout['share']:g} --seed={holdout['seed']} held "
-                f"{split}; the whole file as {split} would have the images of {other}: choose another folder"
-            )
-        if split == holdout.get("training") and other == holdout.get("held_out"):
-            raise UserError(
-                f"{output} holds {other}, which was held out of {split} by --holdout={holdout['share']:g} "
-                f"--seed={holdout['seed']}; the whole of {split} would have the same images: give these flags too, or "
-                "choose another folder"
-            )
-
-
-def check_free(output: str | os.PathLike, split: str) -> None:
-    """Raises UserError if a split to hold out is there already and was not held out."""
-    if split in splits_in(output) and "holdout" not in source_of(output, split):
+    if not 0 <= holdout.test < 1:
+        raise UserError(f"--test={holdout.test:g}: it must lie between 0 and 1; 0.1 makes a tenth of the images a test")
+    if holdout.test and holdout.share + holdout.test >= 1:
         raise UserError(
-            f"{output} holds a split {split} already, which was not held out; choose another folder, or another name "
-            "with --holdout-split"
+            f"--holdout={holdout.share:g} and --test={holdout.test:g} leave nothing to train on; together they "
+            "must be less than 1"
         )
-
-
-def source_of(output: str | os.PathLike, split: str) -> dict:
-    """Where a split in a folder comes from, by its manifest; an empty dict if there is none or it is damaged."""
-    path = pathlib.Path(output) / f"{split}{SUFFIX}"
-    try:
-        return read_json(path).get("source", {}) if path.is_file() else {}
-    except UserError:
-        return {}
+    for flag, name in (("--split", split), ("--holdout-split", holdout.split)):
+        if holdout.test and name == TEST:
+            raise UserError(f"{flag}={TEST}: --test makes a split of this name; give another one, or leave --test out")
 
 
 def divide(coco: CocoFile, holdout: Holdout, images: pathlib.Path) -> Division:
     """Divides a CocoFile. images: the folder of its image files, whose bytes are compared to find copies.
 
-    Raises UserError if one of the two parts would have no image.
+    Raises UserError if one of the parts would have no image.
     """
     count = len(coco.images)
-    if not 1 <= round(holdout.share * count) < count:
-        raise UserError(
-            f"--holdout={holdout.share:g} of {count} image(s) leaves one of the two splits without an image; "
-            "convert two annotation files, or give another share"
-        )
+    for flag, share in (("--holdout", holdout.share), ("--test", holdout.test))[: len(holdout.splits)]:
+        if not 1 <= round(share * count) < count:
+            raise UserError(
+                f"{flag}={share:g} of {count} image(s) leaves one of the two splits without an image; "
+                "convert two annotation files, or give another share"
+            )
     photos, patterns = _photos(coco, holdout.seed, images)
     if len(photos) < 2:
         raise UserError(f"all {count} images show the same photo (same name or same bytes), so none can be held out")
-    held = _Sides(photos, holdout.share).held
-    rows = {row for number in held for row in photos[number].rows}
-    training, held_out = (_part(coco, [row for row in range(count) if (row in rows) == side]) for side in (False, True))
+    held = _Sides(photos, holdout.share, count).held
+    tested = _test_side(photos, held, holdout, count) if holdout.test else set()
+    side_of = {row: 1 for number in held for row in photos[number].rows}
+    side_of.update({row: 2 for number in tested for row in photos[number].rows})
+    training, *parts = (_part(coco, [row for row in range(count) if side_of.get(row, 0) == side]) for side in range(3))
     # Annotations of no image are counted once, with the split to train on.
-    return Division(training, held_out._replace(unplaced=0), count - len(photos), patterns)
+    held_out, test = (part._replace(unplaced=0) for part in parts)
+    return Division(training, held_out, count - len(photos), patterns, test if holdout.test else None)
+
+
+def _test_side(photos, held, holdout, count):
+    """The numbers of the photos of the test split, from those that are not held out; their draws count from the end."""
+    left = [number for number in range(len(photos)) if number not in held]
+    if len(left) < 2:
+        raise UserError(
+            f"--holdout={holdout.share:g} leaves one of {len(photos)} photo(s), too few for --split and --test; leave "
+            "--test out, or give a smaller --holdout"
+        )
+    sides = _Sides([photos[number]._replace(draw=1 - photos[number].draw) for number in left], holdout.test, count)
+    return {left[number] for number in sides.held}
 
 
 def _part(coco, rows):
@@ -224,9 +225,9 @@ def _joined(count, alike):
 
 
 class _Sides:
-    """Chooses the photos that are held out: `held`, a set of their numbers."""
+    """Chooses the photos that are held out: `held`, a set of their numbers. share: of `count` images."""
 
-    def __init__(self, photos, share):
+    def __init__(self, photos, share, count):
         self._photos = photos
         self._with = collections.defaultdict(list)  # category id -> numbers of the photos that have such objects
         for number, photo in enumerate(photos):
@@ -239,7 +240,7 @@ class _Sides:
                 self._move(number)
         while self._fill_classes():
             pass
-        self._fill_share(share)
+        self._fill_share(share * count)
 
     def _move(self, number):
         step = -1 if number in self.held else 1
@@ -271,12 +272,12 @@ class _Sides:
                     moved = True
         return moved
 
-    def _fill_share(self, share):
-        """Moves photos until the share is nearly the wanted one, as far as classes allow; no side stays empty."""
+    def _fill_share(self, wanted):
+        """Moves photos until nearly `wanted` images are held out, as far as classes allow; no side stays empty."""
         everything = range(len(self._photos))
-        images = sum(len(photo.rows) for photo in self._photos)
-        low = min(max(1, math.ceil((1 - TOLERANCE) * share * images)), images - 1)
-        high = min(max(low, math.floor((1 + TOLERANCE) * share * images)), images - 1)
+        most = sum(len(photo.rows) for photo in self._photos) - 1
+        low = min(max(1, math.ceil((1 - TOLERANCE) * wanted)), most)
+        high = min(max(low, math.floor((1 + TOLERANCE) * wanted)), most)
         count = sum(len(self._photos[number].rows) for number in self.held)
         while not low <= count <= high:
             into = count < low

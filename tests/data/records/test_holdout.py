@@ -64,7 +64,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("seed", [1, 2, 77])
 def test_parts_are_whole_have_the_share_and_every_class(count, share, seed, folder):
     coco = coco_of(numbered(count), draws, folder)
-    training, held_out, copies, patterns = divide(coco, Holdout(share, seed), folder)
+    training, held_out, copies, patterns, _ = divide(coco, Holdout(share, seed), folder)
     assert names_of(training) | names_of(held_out) == names_of(coco)
     assert len(training.images) + len(held_out.images) == count and (copies, patterns) == (0, ())
     for part in (training, held_out):
@@ -78,6 +78,53 @@ def test_parts_are_whole_have_the_share_and_every_class(count, share, seed, fold
         if showing > 3 and share * count > 3:
             assert c in classes_in(held_out), "a class of several images is on both sides"
     assert 0.74 * share * count <= len(held_out.images) <= 1.26 * share * count + CLASSES
+
+
+@pytest.mark.parametrize("count, share, test", [(12, 0.25, 0.25), (40, 0.1, 0.2), (150, 0.1, 0.1), (150, 0.1, 0.7)])
+@pytest.mark.parametrize("seed", [1, 77])
+def test_a_test_part_is_taken_out_of_the_training_part(count, share, test, seed, folder):
+    coco = coco_of(numbered(count), draws, folder)
+    alone = divide(coco, Holdout(share, seed), folder)
+    both = divide(coco, Holdout(share, seed, test=test), folder)
+    assert both.held_out == alone.held_out and alone.test is None
+    names = [names_of(part) for part in (both.training, both.held_out, both.test)]
+    assert set.union(*names) == names_of(coco) and sum(map(len, names)) == count
+    assert 0.74 * test * count <= len(both.test.images) <= 1.26 * test * count + CLASSES
+    assert both.test.annotations == {e.id: coco.annotations[e.id] for e in both.test.images}
+    photos = [{a["category_id"] for a in annotations} for annotations in coco.annotations.values()]
+    for c in range(CLASSES):
+        showing = sum(c in classes for classes in photos)
+        assert (c in classes_in(both.training)) == (showing > 0)
+        if showing > 5 and min(share, test) * count > 3:
+            assert c in classes_in(both.test), "a class of several images is in all parts"
+
+
+def test_the_test_part_depends_on_seed_and_name_alone(folder):
+    coco = coco_of(numbered(300), draws, folder)
+    tested = names_of(divide(coco, Holdout(0.1, test=0.1), folder).test)
+    turned = coco_of(numbered(300)[::-1], draws, folder)
+    assert names_of(divide(turned, Holdout(0.1, test=0.1), folder).test) == tested
+    more = coco_of(numbered(400), draws, folder)
+    then = names_of(divide(more, Holdout(0.1, test=0.1), folder).test)
+    assert len((then & names_of(coco)) ^ tested) <= 3 and len(then - tested) >= 3
+    other = names_of(divide(coco, Holdout(0.1, seed=2, test=0.1), folder).test)
+    assert len(other & tested) < len(tested) / 2
+
+
+def test_a_rare_class_is_trained_on_then_held_out_then_tested(folder):
+    for rare in (["IMG 0007.jpg"], ["IMG 0007.jpg", "IMG 0011.jpg"], ["IMG 0007.jpg", "IMG 0011.jpg", "IMG 0019.jpg"]):
+        coco = coco_of(numbered(30), lambda name, rare=rare: [5] if name in rare else [0], folder)
+        for seed in range(10):
+            division = divide(coco, Holdout(0.2, seed, test=0.2), folder)
+            parts = (division.training, division.held_out, division.test)
+            left = len(set(rare) - names_of(division.held_out))
+            assert [5 in classes_in(part) for part in parts] == [True, len(rare) > 1, left > 1]
+
+
+def test_too_few_photos_for_three_parts(folder):
+    coco = coco_of([f"{place}/{n}.jpg" for place in "ab" for n in range(2)], lambda name: [0], folder)
+    with pytest.raises(UserError, match="--holdout=0.5 leaves one of 2 photo.s., too few for --split and --test"):
+        divide(coco, Holdout(0.5, test=0.25), folder)
 
 
 def test_a_class_of_one_image_is_trained_on(folder):
@@ -107,9 +154,11 @@ def test_copies_stay_together(folder):
     coco = coco_of([*same, *flown, *plain], lambda name: [0], folder)
     for n in range(100, 120):  # the bytes of another
         (folder / f"y/{n + 20}.jpg").write_bytes((folder / f"y/{n}.jpg").read_bytes())
-    division = divide(coco, Holdout(0.4), folder)
-    held = names_of(division.held_out)
+    division = divide(coco, Holdout(0.4, test=0.2), folder)
+    held, tested = names_of(division.held_out), names_of(division.test)
     assert division.copies == 30 + 10 + 20
+    for first, second in [*zip(same[::2], same[1::2]), *zip(flown[::2], flown[1::2])]:
+        assert (first in tested) == (second in tested)
     for first, second in [*zip(same[::2], same[1::2]), *zip(flown[::2], flown[1::2])]:
         assert (first in held) == (second in held)
     for n in range(100, 120):
@@ -208,6 +257,31 @@ def test_two_splits_of_one_file(own_set, tmp_path, capsys):
     assert not held_ids(records) & held_ids(records, "train")
 
 
+def test_three_splits_of_one_file(own_set, tmp_path, capsys):
+    records = tmp_path / "records"
+    command = ["convert", f"--annotations={own_set[0]}", f"--images={own_set[1]}", f"--output={records}"]
+    command += ["--split=train", "--holdout=0.25", "--workers=1"]
+    assert main([*command, "--test=0.2"]) == 0
+    said = capsys.readouterr().out
+    parts = [held_ids(records, split) for split in ("train", "val", "test")]
+    assert set.union(*parts) == set(range(24)) and sum(map(len, parts)) == 24
+    assert f"held out as val: {len(parts[1])} of 24 images" in said
+    assert f"held out as test: {len(parts[2])} of 24 images" in said
+    assert "test: " in said and "test has no object of owl: too few images show them\n" in said  # two photos show it
+    before = {path.name: path.read_bytes() for path in records.iterdir()}
+    assert main([*command, "--test=0.2"]) == 0
+    assert {path.name: path.read_bytes() for path in records.iterdir()} == before
+    capsys.readouterr()
+    # Without --test, its images would be in train again, beside the test split that is there.
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "holds test, which was held out of train by --holdout=0.25 --test=0.2 --seed=1; without these flags" in said
+    assert {path.name: path.read_bytes() for path in records.iterdir()} == before
+    # In another folder, val is the same without --test.
+    assert main([*command[:3], f"--output={tmp_path / 'two'}", *command[4:]]) == 0
+    assert held_ids(tmp_path / "two") == parts[1]
+
+
 def test_a_class_that_only_one_split_has_is_said(own_set, tmp_path, capsys):
     content = json.loads(own_set[0].read_text())
     content["annotations"] = [a for a in content["annotations"] if a["category_id"] != 9 or a["image_id"] == 22]
@@ -294,6 +368,15 @@ def test_another_file_may_replace_the_held_out_split(own_set, tmp_path):
         (["--holdout=0.99"], "--holdout=0.99 of 24 image(s) leaves one"),
         (["--holdout=0.1", "--holdout-split=train"], "are both called train; change --holdout-split"),
         (["--holdout=0.1", "--holdout-split=a/b"], "split 'a/b': letters, digits"),
+        (["--holdout=0.1", "--test=0"], "--test=0: it must lie between 0 and 1; leave it out for no test split"),
+        (["--holdout=0.1", "--test=1"], "--test=1: it must lie between 0 and 1"),
+        (["--holdout=0.1", "--test=-0.1"], "--test=-0.1: it must lie"),
+        (["--holdout=0.1", "--test=nan"], "--test=nan: it must lie"),
+        (["--holdout=0.5", "--test=0.5"], "--holdout=0.5 and --test=0.5 leave nothing to train on"),
+        (["--holdout=0.1", "--test=0.02"], "--test=0.02 of 24 image(s) leaves one of the two splits without an image"),
+        (["--holdout=0.1", "--test=0.1", "--holdout-split=test"], "--holdout-split=test: --test makes a split of this"),
+        (["--holdout=0.1", "--test=0.1", "--split=test"], "--split=test: --test makes a split of this name"),
+        (["--test=0.1"], "--test has no meaning without --holdout"),
         (["--seed=3"], "--seed has no meaning without --holdout"),
         (["--holdout-split=val"], "--holdout-split has no meaning without --holdout"),
     ],
