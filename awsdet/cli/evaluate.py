@@ -47,7 +47,7 @@ def _evaluate(flag_values, world):
 
     # If a file is missing on one machine, the other ranks must not wait for that machine.
     detector, manifest, options, source = together(world, lambda: _prepare(flag_values, world.is_chief))
-    logging.info("evaluating %s on %d images", source, manifest.num_images)
+    logging.info("evaluating %s on the %d images of split %s", source, manifest.num_images, manifest.split)
     metrics = evaluate(detector, manifest, options, world, output=flag_values.output or None)
     if world.is_chief:
         print(format_table(metrics))
@@ -70,7 +70,6 @@ def _prepare(flag_values, chief):
     """(detector, manifest, ReaderOptions, description of the checkpoint). chief: whether this rank writes the file."""
     from awsdet.data.reader.builder import reader_options
     from awsdet.data.records.class_lists import fitted
-    from awsdet.data.records.read import read_manifest
     from awsdet.evaluation import check_classes
     from awsdet.inference import checkpoint
     from awsdet.inference.fast_convolutions import use_fast_convolutions
@@ -81,8 +80,20 @@ def _prepare(flag_values, chief):
     detector, info = checkpoint.load(flag_values.checkpoint)
     use_fast_convolutions(detector)
     data = info["config"].data
-    manifest = read_manifest(flag_values.records, flag_values.split or data.eval_split)
+    manifest = _manifest(flag_values, data.eval_split)
     manifest = fitted(manifest, info["class_names"], info["category_ids"])
     check_classes(detector.class_names, manifest, info["category_ids"])
     data.eval_batch_size = flag_values.batch_size or data.eval_batch_size
     return detector, manifest, reader_options(data), f"{info['path']} (step {info['step']})"
+
+
+def _manifest(flag_values, default):
+    from awsdet.data.records.read import NoSuchSplit, read_manifest
+
+    split = flag_values.split or default
+    try:
+        return read_manifest(flag_values.records, split)
+    except NoSuchSplit as error:
+        cure = f"; --split names the one to evaluate on, and awsdet convert --split={split} makes it"
+        holds = " (--test=0.1 beside --holdout=0.1 holds it out of one annotation file)" if split == "test" else ""
+        raise UserError(f"{error}{cure}{holds}") from error

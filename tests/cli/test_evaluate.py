@@ -5,6 +5,7 @@ import json
 import pytest
 
 from awsdet.cli import main as cli
+from awsdet.data.records.convert import convert
 from awsdet.data.records.read import read_manifest
 from awsdet.inference import fast_convolutions
 from tests.evaluation.saved_checkpoint import save_checkpoint
@@ -48,7 +49,11 @@ def test_table_and_results(folder, capsys, monkeypatch):
         ({"records": ""}, "--records is missing"),
         ({"checkpoint": "/nowhere"}, "/nowhere does not exist"),
         ({"records": "/nowhere"}, "awsdet convert"),
-        ({"split": "test"}, "no split test"),
+        (
+            {"split": "test"},
+            "no split test; it has val; --split names the one to evaluate on, and awsdet convert --split=test makes it "
+            "(--test=0.1 beside --holdout=0.1 holds",
+        ),
         ({"batch_size": -1}, "batch_size"),
         ({"output": "/"}, "--output=/ is a folder; name a file"),
         ({"output": "/proc/version/x/r.json"}, "cannot be written: /proc/version is no folder"),
@@ -66,6 +71,13 @@ def test_mistakes_end_in_one_line(folder, changed, words, capsys):
 def test_check_evaluates_nothing(folder, tmp_path, capsys):
     assert cli.main(arguments(folder, output=tmp_path / "new" / "results.json", check=True)) == 0
     assert capsys.readouterr().out.endswith("ready to evaluate on 5 images\n") and list(tmp_path.iterdir()) == []
+
+
+def test_a_test_split(folder, tmp_path, capsys):
+    shapes = folder / "shapes"
+    convert(shapes / "annotations/instances_test.json", shapes / "images/test", tmp_path, "test", workers=1)
+    assert cli.main(arguments(folder, records=tmp_path, split="test", check=True)) == 0
+    assert capsys.readouterr().out.endswith("ready to evaluate on 5 images\n")
 
 
 def test_checkpoint_of_another_class_list(folder, tmp_path, capsys):

@@ -23,14 +23,18 @@ from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_folder
 from awsdet.runtime.paths import given_path
 
-__all__ = ["Manifest", "read_example", "read_examples", "read_ground_truth", "read_manifest"]
+__all__ = ["Manifest", "NoSuchSplit", "read_example", "read_examples", "read_ground_truth", "read_manifest"]
+
+
+class NoSuchSplit(UserError):
+    """A records folder has splits, or none, but not the one that was asked for."""
 
 
 def read_manifest(records_dir, split):
     """Reads the manifest of a split and checks that its shards exist and have the right size. Returns a Manifest.
 
     Shards of the Object Detection API, which come without one, are indexed first. Raises UserError for a missing
-    folder or split, an unfinished conversion, and a missing or damaged shard.
+    folder, an unfinished conversion, and a missing or damaged shard, and NoSuchSplit for a missing split.
     """
     directory = pathlib.Path(given_path(records_dir, "records"))
     if "/" in split:
@@ -49,7 +53,7 @@ def read_manifest(records_dir, split):
     if found is not None:
         return found
     there = dict.fromkeys([*splits_in(directory), *foreign.splits_in(directory)])
-    raise UserError(f"records folder {directory} has no split {split}; it has {', '.join(there) or 'none'}")
+    raise NoSuchSplit(f"records folder {directory} has no split {split}; it has {', '.join(there) or 'none'}")
 
 
 def read_examples(manifest):
