@@ -1,4 +1,4 @@
-"""Many tensors in one call: the update of SGD, the global norm, sums, averages, casts to 16 bits, compiled.
+"""Many tensors in one call: the updates of SGD and AdamW, the global norm, sums, averages, casts to 16 bits, compiled.
 
 TensorFlow does each of these with one or more operations per tensor. A detector has some 170 variables, most of them
 small, so a GPU would spend its time on starting kernels.
@@ -41,6 +41,59 @@ def sgd_update(variables, momenta, gradients, *, learning_rate, momentum, weight
         apply=apply,
         momentum=momentum,
         weight_decay=weight_decay,
+    )
+
+
+def adamw_update(
+    variables,
+    first_moments,
+    second_moments,
+    gradients,
+    applied,
+    *,
+    learning_rate,
+    beta_1,
+    beta_2,
+    epsilon,
+    rate_factors,
+    weight_decays,
+    factor=1.0,
+    apply=True,
+):
+    """One update of all variables by AdamW as PyTorch defines it, and `applied` + 1.
+
+    With t = applied + 1, rate = learning_rate * rate_factor and g = factor * gradient:
+
+        variable -= rate * weight_decay * variable
+        first += (g - first) * (1 - beta_1)
+        second += (g^2 - second) * (1 - beta_2)
+        variable -= rate * (first / (1 - beta_1^t)) / (sqrt(second / (1 - beta_2^t)) + epsilon)
+
+    Args:
+        variables, first_moments, second_moments: lists of N float32 `tf.Variable` on one device, all different.
+        gradients: as those of `sgd_update`.
+        applied: int64 scalar `tf.Variable` on the same device, the number of updates so far.
+        learning_rate, factor, apply: as those of `sgd_update`.
+        beta_1, beta_2: Python floats, 0 or more and below 1.
+        epsilon: Python float, 0 or more.
+        rate_factors, weight_decays: lists of N Python floats, for each variable its own.
+
+    Returns and raises what `sgd_update` does, and tf.errors.InvalidArgumentError for a beta or epsilon out of range.
+    """
+    lists = {"variables": variables, "first_moments": first_moments, "second_moments": second_moments}
+    numbers = {"rate_factors": rate_factors, "weight_decays": weight_decays}
+    _check_lengths("adamw_update", **lists, gradients=gradients, **numbers)
+    return library.load().awsdet_adamw_update(
+        **{name: [variable.handle for variable in values] for name, values in lists.items()},
+        gradients=_floats("adamw_update", "gradients", gradients),
+        applied=applied.handle,
+        learning_rate=learning_rate,
+        factor=factor,
+        apply=apply,
+        beta_1=beta_1,
+        beta_2=beta_2,
+        epsilon=epsilon,
+        **numbers,
     )
 
 

@@ -67,6 +67,40 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
+// One thread. The blocks of AdamwKernel could not read a counter that one of them changes.
+__global__ void CorrectionKernel(AdamwSettings settings, const bool* apply, int64_t* applied,
+                                 AdamwCorrection* correction) {
+  if (*apply) *correction = CorrectionOf(settings, ++*applied);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    AdamwKernel(const __grid_constant__ TensorTable<4, 2> table, AdamwSettings settings, const float* learning_rate,
+                const float* factor, const bool* apply, const AdamwCorrection* correction) {
+  if (!*apply) return;
+  const Chunk chunk = FindChunk(table, blockIdx.x);
+  const AdamwRule rule = RuleOf(settings, *correction, *learning_rate, *factor, table.number[0][chunk.tensor],
+                                table.number[1][chunk.tensor]);
+  float* const variable = static_cast<float*>(table.address[0][chunk.tensor]);
+  float* const first = static_cast<float*>(table.address[1][chunk.tensor]);
+  float* const second = static_cast<float*>(table.address[2][chunk.tensor]);
+  WithType(chunk.last_type, table.address[3][chunk.tensor], [&](const auto* gradient) {
+    ForEachElement(
+        chunk, IsAligned(variable) && IsAligned(first) && IsAligned(second) && IsAligned(gradient),
+        [&](int64_t i) {
+          const float4 g = LoadFour(gradient + i);
+          float4 v = FourOf(variable + i), m = FourOf(first + i), s = FourOf(second + i);
+          AdamwElement(rule, g.x, &v.x, &m.x, &s.x);
+          AdamwElement(rule, g.y, &v.y, &m.y, &s.y);
+          AdamwElement(rule, g.z, &v.z, &m.z, &s.z);
+          AdamwElement(rule, g.w, &v.w, &m.w, &s.w);
+          FourOf(variable + i) = v;
+          FourOf(first + i) = m;
+          FourOf(second + i) = s;
+        },
+        [&](int64_t i) { AdamwElement(rule, ToFloat(gradient[i]), variable + i, first + i, second + i); });
+  });
+}
+
 // Adds the lanes by halves; every thread of the block calls it with its own. The result is that of thread 0.
 __device__ double SumOfLanes(double own, double* lanes) {
   const int lane = threadIdx.x;
@@ -190,6 +224,26 @@ cudaError_t SgdUpdate(const std::vector<SgdTensor>& tensors, const float* learni
       [&](const TensorTable<3>& table, int64_t chunks, int64_t) {
         return Launch(SgdKernel, Grid(chunks), dim3(kThreads), 0, stream, table, learning_rate, factor, apply,
                       momentum, weight_decay);
+      });
+}
+
+cudaError_t AdamwUpdate(const std::vector<AdamwTensor>& tensors, const AdamwSettings& settings,
+                        const float* learning_rate, const float* factor, const bool* apply, int64_t* applied,
+                        AdamwCorrection* correction, cudaStream_t stream) {
+  AWSDET_RETURN_IF_ERROR(
+      Launch(CorrectionKernel, dim3(1), dim3(1), 0, stream, settings, apply, applied, correction));
+  return ForEachTable<4, 2>(
+      tensors.size(),
+      [&](size_t i) -> TableEntry<4, 2> {
+        const AdamwTensor& tensor = tensors[i];
+        return {{tensor.variable, tensor.first_moment, tensor.second_moment, tensor.gradient},
+                tensor.size,
+                tensor.gradient_type,
+                {tensor.rate_factor, tensor.weight_decay}};
+      },
+      [&](const TensorTable<4, 2>& table, int64_t chunks, int64_t) {
+        return Launch(AdamwKernel, Grid(chunks), dim3(kThreads), 0, stream, table, settings, learning_rate, factor,
+                      apply, correction);
       });
 }
 

@@ -22,6 +22,12 @@ namespace awsdet::cuda {
 cudaError_t SgdUpdate(const std::vector<SgdTensor>& tensors, const float* learning_rate, const float* factor,
                       const bool* apply, float momentum, float weight_decay, cudaStream_t stream);
 
+// Update number ++*applied of AdamW. learning_rate, factor, apply, applied, correction: device memory. If *apply is
+// false, nothing changes. correction is the workspace, one AdamwCorrection. One launch, and one for 75 tensors.
+cudaError_t AdamwUpdate(const std::vector<AdamwTensor>& tensors, const AdamwSettings& settings,
+                        const float* learning_rate, const float* factor, const bool* apply, int64_t* applied,
+                        AdamwCorrection* correction, cudaStream_t stream);
+
 // How many bytes of device memory GlobalNorm needs as its workspace.
 size_t GlobalNormWorkspaceSize(const std::vector<ConstTensor>& tensors);
 

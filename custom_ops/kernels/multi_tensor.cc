@@ -52,6 +52,14 @@ auto WithType(FloatType type, const void* values, const Work& work) {
     for (int64_t i = 0; i < size; ++i) SgdElement(rule, ToFloat(gradient[i]), variable + i, momentum + i);       \
   }                                                                                                              \
   AWSDET_VECTOR_CLONES                                                                                           \
+  void AdamwChunk(const AdamwRule& given, const T* __restrict__ gradient, float* __restrict__ variable,            \
+                  float* __restrict__ first, float* __restrict__ second, int64_t size) {                         \
+    const AdamwRule rule = given;                                                                                \
+    for (int64_t i = 0; i < size; ++i) {                                                                         \
+      AdamwElement(rule, ToFloat(gradient[i]), variable + i, first + i, second + i);                             \
+    }                                                                                                            \
+  }                                                                                                              \
+  AWSDET_VECTOR_CLONES                                                                                           \
   void AccumulateChunk(float factor, const T* __restrict__ addend, float* __restrict__ sum, int64_t size) {      \
     for (int64_t i = 0; i < size; ++i) AccumulateElement(factor, ToFloat(addend[i]), sum + i);                   \
   }
@@ -129,6 +137,19 @@ void SgdUpdate(const std::vector<SgdTensor>& tensors, const SgdRule& rule, const
   ForEachChunk(tensors, 20, parallel_for, [&](const SgdTensor& tensor, int64_t begin, int64_t end, int64_t) {
     WithType(tensor.gradient_type, tensor.gradient, [&](const auto* gradient) {
       SgdChunk(rule, gradient + begin, tensor.variable + begin, tensor.momentum + begin, end - begin);
+    });
+  });
+}
+
+void AdamwUpdate(const std::vector<AdamwTensor>& tensors, const AdamwSettings& settings, float learning_rate,
+                 float factor, int64_t update, const ParallelFor& parallel_for) {
+  const AdamwCorrection correction = CorrectionOf(settings, update);
+  ForEachChunk(tensors, 28, parallel_for, [&](const AdamwTensor& tensor, int64_t begin, int64_t end, int64_t) {
+    const AdamwRule rule =
+        RuleOf(settings, correction, learning_rate, factor, tensor.rate_factor, tensor.weight_decay);
+    WithType(tensor.gradient_type, tensor.gradient, [&](const auto* gradient) {
+      AdamwChunk(rule, gradient + begin, tensor.variable + begin, tensor.first_moment + begin,
+                 tensor.second_moment + begin, end - begin);
     });
   });
 }

@@ -1,5 +1,5 @@
-// One pass over many tensors at once: the update of SGD, the global norm, sums, moving averages, zeros, casts to 16
-// bits.
+// One pass over many tensors at once: the updates of SGD and AdamW, the global norm, sums, moving averages, zeros, casts
+// to 16 bits.
 //
 // The tensors of a call are cut into chunks of kChunk elements, the last of a tensor being shorter. Chunks are numbered
 // from the first tensor on; an empty tensor has none. CPU and GPU have the same chunks.
@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/adamw_rule.h"
 #include "kernels/float_type.h"
 #include "kernels/parallel.h"
 #include "kernels/portable.h"
@@ -47,6 +48,22 @@ AWSDET_HOST_DEVICE inline void SgdElement(const SgdRule& rule, float gradient, f
 // momentum = rule.momentum * momentum + (factor * gradient + weight_decay * variable), then
 // variable -= learning_rate * momentum. The arrays of a tensor do not overlap, nor do those of two tensors.
 void SgdUpdate(const std::vector<SgdTensor>& tensors, const SgdRule& rule, const ParallelFor& parallel_for);
+
+struct AdamwTensor {
+  float* variable;
+  float* first_moment;
+  float* second_moment;
+  const void* gradient;
+  int64_t size;
+  float rate_factor;
+  float weight_decay;
+  FloatType gradient_type = FloatType::kFloat;
+};
+
+// Update number `update`, from 1 on, of AdamW by factor * gradient; see kernels/adamw_rule.h. The arrays of a tensor do
+// not overlap, nor do those of two tensors.
+void AdamwUpdate(const std::vector<AdamwTensor>& tensors, const AdamwSettings& settings, float learning_rate,
+                 float factor, int64_t update, const ParallelFor& parallel_for);
 
 struct ConstTensor {
   const void* values;

@@ -8,6 +8,8 @@
 #define AWSDET_HOST_DEVICE
 #endif
 
+#include <cmath>
+
 namespace awsdet {
 
 // Arithmetic in which each operation is rounded. A fused multiply-add could decide a comparison differently.
@@ -42,6 +44,38 @@ AWSDET_HOST_DEVICE inline double RoundedAdd(double a, double b) {
   return __dadd_rn(a, b);
 #else
   return a + b;
+#endif
+}
+
+AWSDET_HOST_DEVICE inline float RoundedDivide(float a, float b) {
+#ifdef __CUDA_ARCH__
+  return __fdiv_rn(a, b);
+#else
+  return a / b;
+#endif
+}
+
+AWSDET_HOST_DEVICE inline double RoundedDivide(double a, double b) {
+#ifdef __CUDA_ARCH__
+  return __ddiv_rn(a, b);
+#else
+  return a / b;
+#endif
+}
+
+AWSDET_HOST_DEVICE inline float RoundedSqrt(float a) {
+#ifdef __CUDA_ARCH__
+  return __fsqrt_rn(a);
+#else
+  return std::sqrt(a);
+#endif
+}
+
+AWSDET_HOST_DEVICE inline double RoundedSqrt(double a) {
+#ifdef __CUDA_ARCH__
+  return __dsqrt_rn(a);
+#else
+  return std::sqrt(a);
 #endif
 }
 

@@ -61,6 +61,13 @@ struct CastCall {
   }
 };
 
+// Returns an error unless variable `own`, of another list, has the shape of variable number i.
+inline Status CheckAlike(const char* op, const WrittenVariables& variables, size_t own, size_t i) {
+  if (variables.shape(own) == variables.shape(i)) return OkStatus();
+  return InvalidArgument(op, ": ", variables.name(own), " must be ", variables.shape(i).DebugString(), " like ",
+                         variables.name(i), ", not ", variables.shape(own).DebugString());
+}
+
 // The variables of AwsdetSgdUpdate with their buffers and gradients. `variables` must live as long as the result.
 inline Status ReadSgd(OpKernelContext* context, WrittenVariables* variables, std::vector<SgdTensor>* tensors) {
   OpInputList gradients;
@@ -72,10 +79,7 @@ inline Status ReadSgd(OpKernelContext* context, WrittenVariables* variables, std
   TF_RETURN_IF_ERROR(CheckLength("sgd_update", "gradients", count, "variables", wanted));
   for (int i = 0; i < count; ++i) {
     TF_RETURN_IF_ERROR(CheckLikeVariable("sgd_update", "gradients", *variables, i, gradients[i]));
-    if (variables->shape(count + i) != variables->shape(i)) {
-      return InvalidArgument("sgd_update: momenta[", i, "] must be ", variables->shape(i).DebugString(), " like ",
-                             variables->name(i), ", not ", variables->shape(count + i).DebugString());
-    }
+    TF_RETURN_IF_ERROR(CheckAlike("sgd_update", *variables, count + i, i));
   }
   for (int i = 0; i < count; ++i) {  // once all is checked: nothing is written if something is wrong
     SgdTensor tensor{nullptr, nullptr, gradients[i].data(), gradients[i].NumElements(), TypeOf(gradients[i])};

@@ -1,7 +1,8 @@
 // GPU kernels of the operators on many tensors at once; compiled only if the operators are built with CUDA. Learning
-// rate, factor and `apply` stay in the GPU's memory: the host does not wait for them.
+// rate, factor, `apply` and `applied` stay in the GPU's memory: the host does not wait for them.
 #include "cuda/multi_tensor.h"
 
+#include "tensorflow/adamw_arguments.h"
 #include "tensorflow/gpu.h"
 #include "tensorflow/kernel.h"
 #include "tensorflow/multi_tensor_arguments.h"
@@ -22,6 +23,7 @@ WrittenVariables::Copy CopyOnGpu(OpKernelContext* context) {
 
 using AverageOnGpu = AverageCall<CopyOnGpu>;
 using SgdOnGpu = SgdCall<CopyOnGpu>;
+using AdamwOnGpu = AdamwCall<CopyOnGpu>;
 using AccumulateOnGpu = AccumulateCall<CopyOnGpu>;
 using SetZeroOnGpu = SetZeroCall<CopyOnGpu>;
 
@@ -30,6 +32,15 @@ Status RunSgdUpdate(OpKernelContext* context, const SgdAttributes& attributes, c
                                   call.factor->flat<float>().data(), call.apply->flat<bool>().data(),
                                   attributes.momentum, attributes.weight_decay, CudaStream(context)),
                   "sgd_update");
+}
+
+Status RunAdamwUpdate(OpKernelContext* context, const AdamwAttributes& attributes, const AdamwOnGpu& call) {
+  Tensor workspace;
+  TF_RETURN_IF_ERROR(AllocateWorkspace(context, sizeof(AdamwCorrection), &workspace));
+  return FromCuda(cuda::AdamwUpdate(call.tensors, attributes.settings, call.learning_rate->flat<float>().data(),
+                                    call.factor->flat<float>().data(), call.apply->flat<bool>().data(), call.applied,
+                                    static_cast<AdamwCorrection*>(workspace.data()), CudaStream(context)),
+                  "adamw_update");
 }
 
 Status RunGlobalNorm(OpKernelContext* context, const NoAttributes&, const GlobalNormCall& call) {
@@ -60,6 +71,13 @@ REGISTER_KERNEL_BUILDER(Name("AwsdetMovingAverage").Device(DEVICE_GPU).HostMemor
                         Kernel<AverageOnGpu, RunMovingAverage>);
 REGISTER_KERNEL_BUILDER(Name("AwsdetSgdUpdate").Device(DEVICE_GPU).HostMemory("variables").HostMemory("momenta"),
                         Kernel<SgdOnGpu, RunSgdUpdate>);
+REGISTER_KERNEL_BUILDER(Name("AwsdetAdamwUpdate")
+                            .Device(DEVICE_GPU)
+                            .HostMemory("variables")
+                            .HostMemory("first_moments")
+                            .HostMemory("second_moments")
+                            .HostMemory("applied"),
+                        Kernel<AdamwOnGpu, RunAdamwUpdate>);
 REGISTER_KERNEL_BUILDER(Name("AwsdetGlobalNorm").Device(DEVICE_GPU), Kernel<GlobalNormCall, RunGlobalNorm>);
 REGISTER_KERNEL_BUILDER(Name("AwsdetAccumulate").Device(DEVICE_GPU).HostMemory("sums"),
                         Kernel<AccumulateOnGpu, RunAccumulate>);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "kernels/multi_tensor.h"
+#include "tensorflow/adamw_arguments.h"
 #include "tensorflow/kernel.h"
 #include "tensorflow/multi_tensor_arguments.h"
 #include "tensorflow/op.h"
@@ -39,6 +40,29 @@ REGISTER_OP("AwsdetSgdUpdate")
       return ScalarsFrom(context, context->num_inputs() - 3, "sgd_update");
     })
     .Doc("The update of SGD for all variables; see kernels/multi_tensor.h. If not `apply`, nothing changes.");
+
+REGISTER_OP("AwsdetAdamwUpdate")
+    .Attr("N: int >= 0")
+    .Attr("beta_1: float")
+    .Attr("beta_2: float")
+    .Attr("epsilon: float")
+    .Attr("rate_factors: list(float) >= 0")
+    .Attr("weight_decays: list(float) >= 0")
+    .Attr("T: list({float, half, bfloat16}) >= 0")
+    .Input("variables: N * resource")
+    .Input("first_moments: N * resource")
+    .Input("second_moments: N * resource")
+    .Input("gradients: T")
+    .Input("applied: resource")
+    .Input("learning_rate: float")
+    .Input("factor: float")
+    .Input("apply: bool")
+    .SetIsStateful()
+    .SetShapeFn([](InferenceContext* context) {
+      return ScalarsFrom(context, context->num_inputs() - 3, "adamw_update");
+    })
+    .Doc("The update of AdamW for all variables, and `applied`, the number of updates so far, plus 1; see "
+         "kernels/adamw_rule.h. If not `apply`, nothing changes.");
 
 REGISTER_OP("AwsdetGlobalNorm")
     .Attr("T: list({float, half, bfloat16}) >= 0")
@@ -109,6 +133,7 @@ WrittenVariables::Copy CopyOnCpu(OpKernelContext* context) {
 
 using AverageOnCpu = AverageCall<CopyOnCpu>;
 using SgdOnCpu = SgdCall<CopyOnCpu>;
+using AdamwOnCpu = AdamwCall<CopyOnCpu>;
 using AccumulateOnCpu = AccumulateCall<CopyOnCpu>;
 using SetZeroOnCpu = SetZeroCall<CopyOnCpu>;
 
@@ -118,6 +143,13 @@ Status RunSgdUpdate(OpKernelContext* context, const SgdAttributes& attributes, c
             {call.learning_rate->scalar<float>()(), call.factor->scalar<float>()(), attributes.momentum,
              attributes.weight_decay},
             WorkerThreads(context));
+  return OkStatus();
+}
+
+Status RunAdamwUpdate(OpKernelContext* context, const AdamwAttributes& attributes, const AdamwOnCpu& call) {
+  if (!call.apply->scalar<bool>()()) return OkStatus();
+  AdamwUpdate(call.tensors, attributes.settings, call.learning_rate->scalar<float>()(), call.factor->scalar<float>()(),
+              ++*call.applied, WorkerThreads(context));
   return OkStatus();
 }
 
@@ -144,6 +176,7 @@ Status RunSetZero(OpKernelContext* context, const NoAttributes&, const SetZeroOn
 REGISTER_KERNEL_BUILDER(Name("AwsdetCast").Device(DEVICE_CPU), Kernel<CastCall, RunCast>);
 REGISTER_KERNEL_BUILDER(Name("AwsdetMovingAverage").Device(DEVICE_CPU), Kernel<AverageOnCpu, RunMovingAverage>);
 REGISTER_KERNEL_BUILDER(Name("AwsdetSgdUpdate").Device(DEVICE_CPU), Kernel<SgdOnCpu, RunSgdUpdate>);
+REGISTER_KERNEL_BUILDER(Name("AwsdetAdamwUpdate").Device(DEVICE_CPU), Kernel<AdamwOnCpu, RunAdamwUpdate>);
 REGISTER_KERNEL_BUILDER(Name("AwsdetGlobalNorm").Device(DEVICE_CPU), Kernel<GlobalNormCall, RunGlobalNorm>);
 REGISTER_KERNEL_BUILDER(Name("AwsdetAccumulate").Device(DEVICE_CPU), Kernel<AccumulateOnCpu, RunAccumulate>);
 REGISTER_KERNEL_BUILDER(Name("AwsdetSetZero").Device(DEVICE_CPU), Kernel<SetZeroOnCpu, RunSetZero>);

@@ -33,12 +33,16 @@ class WrittenVariables {
     int begin, end;
     TF_RETURN_IF_ERROR(context_->op_kernel().InputRange(name, &begin, &end));
     for (int i = begin; i < end; ++i) {
-      Entry entry{{}, std::string(name) + "[" + std::to_string(i - begin) + "]"};
-      const Status found = LookupResource(context_, tensorflow::HandleFromInput(context_, i), &entry.variable);
-      if (!found.ok()) return tensorflow::errors::FailedPrecondition(op_, ": ", entry.name, " is not initialised");
-      entries_.push_back(std::move(entry));
+      TF_RETURN_IF_ERROR(Find(i, std::string(name) + "[" + std::to_string(i - begin) + "]", tensorflow::DT_FLOAT));
     }
     return OkStatus();
+  }
+
+  // Looks up the int64 variable of the input `name`, which is no list.
+  Status AddCounter(const char* name) {
+    int begin, end;
+    TF_RETURN_IF_ERROR(context_->op_kernel().InputRange(name, &begin, &end));
+    return Find(begin, name, tensorflow::DT_INT64);
   }
 
   // In the order of their addresses, so that two operators never wait for each other.
@@ -61,8 +65,10 @@ class WrittenVariables {
       if (!value.IsInitialized()) {
         return tensorflow::errors::FailedPrecondition(op_, ": ", entry.name, " is not initialised");
       }
-      if (value.dtype() != tensorflow::DT_FLOAT) {
-        return InvalidArgument(op_, ": ", entry.name, " must be float32, not ", DataTypeString(value.dtype()));
+      if (value.dtype() != entry.type) {
+        return InvalidArgument(op_, ": ", entry.name, " must be ",
+                               entry.type == tensorflow::DT_FLOAT ? "float32" : DataTypeString(entry.type), ", not ",
+                               DataTypeString(value.dtype()));
       }
     }
     return OkStatus();
@@ -74,7 +80,8 @@ class WrittenVariables {
 
   // The elements of variable i for writing. A buffer that a reader still holds is left to it and replaced by a copy, or
   // by one without values if `keep` is false.
-  Status Write(size_t i, bool keep, float** values) {
+  template <typename T>
+  Status Write(size_t i, bool keep, T** values) {
     tensorflow::Var* variable = entries_[i].variable.get();
     Tensor* tensor = variable->tensor();
     if (variable->copy_on_read_mode.load() || !tensor->RefCountIsOne()) {
@@ -82,13 +89,13 @@ class WrittenVariables {
       attributes.set_gpu_compatible(true);
       attributes.set_nic_compatible(true);
       Tensor fresh;
-      TF_RETURN_IF_ERROR(context_->allocate_temp(tensorflow::DT_FLOAT, tensor->shape(), &fresh, attributes));
+      TF_RETURN_IF_ERROR(context_->allocate_temp(tensor->dtype(), tensor->shape(), &fresh, attributes));
       if (keep && fresh.TotalBytes() > 0) {
         TF_RETURN_IF_ERROR(copy_(fresh.data(), tensor->data(), fresh.TotalBytes()));
       }
       *tensor = fresh;
     }
-    *values = tensor->flat<float>().data();
+    *values = tensor->flat<T>().data();
     return OkStatus();
   }
 
@@ -96,7 +103,16 @@ class WrittenVariables {
   struct Entry {
     tensorflow::core::RefCountPtr<tensorflow::Var> variable;
     std::string name;
+    tensorflow::DataType type;  // that it must have
   };
+
+  Status Find(int input, std::string name, tensorflow::DataType type) {
+    Entry entry{{}, std::move(name), type};
+    const Status found = LookupResource(context_, tensorflow::HandleFromInput(context_, input), &entry.variable);
+    if (!found.ok()) return tensorflow::errors::FailedPrecondition(op_, ": ", entry.name, " is not initialised");
+    entries_.push_back(std::move(entry));
+    return OkStatus();
+  }
 
   OpKernelContext* context_;
   const char* op_;

@@ -1,4 +1,5 @@
 // Compares the CUDA launchers on many tensors with the CPU's kernels: all must be equal bit for bit.
+#include <cmath>
 #include <cstring>
 
 #include "cuda/multi_tensor.h"
@@ -153,6 +154,44 @@ void CheckSgd(Random& random, const Case& drawn, Verdict* verdict) {
   verdict->Check(on_momenta.Equal(momenta), "sgd_update, momenta: " + drawn.name);
 }
 
+void CheckAdamw(Random& random, const Case& drawn, Verdict* verdict) {
+  Values variables = RandomLists(random, drawn.sizes, 1), firsts = RandomLists(random, drawn.sizes, 1);
+  Values seconds = RandomLists(random, drawn.sizes, 1);
+  for (std::vector<float>& list : seconds) {
+    for (float& value : list) value = std::fabs(value);
+  }
+  const TypedLists gradients = RandomTypedLists(random, drawn.sizes, 10);
+  const AdamwSettings settings{random.OneOf<float>({0, 0.9f}), random.OneOf<float>({0.98f, 0.999f}), 1e-8f};
+  const float learning_rate = random.Uniform(0, 0.1f), factor = random.OneOf<float>({1, 0.3f, 1.0f / 32768});
+  const bool apply = random.Integer(0, 3) > 0;
+  const int64_t before = random.OneOf<int64_t>({0, 1, 999, 12345, int64_t{1} << 40});
+  const DeviceLists on_variables(variables, drawn.offset), on_firsts(firsts, drawn.offset);
+  const DeviceLists on_seconds(seconds, drawn.offset);
+  const DeviceTypedLists on_gradients(gradients, drawn.offset);
+  std::vector<AdamwTensor> host, device;
+  for (size_t i = 0; i < drawn.sizes.size(); ++i) {
+    AdamwTensor tensor{variables[i].data(), firsts[i].data(), seconds[i].data(), gradients.host(i), drawn.sizes[i],
+                       random.OneOf<float>({1, 0.7f}), random.OneOf<float>({0, 0.05f}), gradients.types[i]};
+    host.push_back(tensor);
+    tensor.variable = on_variables.data(i);
+    tensor.first_moment = on_firsts.data(i);
+    tensor.second_moment = on_seconds.data(i);
+    tensor.gradient = on_gradients.data(i);
+    device.push_back(tensor);
+  }
+  const DeviceArray<float> scalars(std::vector<float>{learning_rate, factor});
+  const DeviceArray<char> applies(std::vector<char>{apply});
+  const DeviceArray<int64_t> applied(std::vector<int64_t>{before});
+  const DeviceArray<AdamwCorrection> correction(1);
+  Require(AdamwUpdate(device, settings, scalars.data(), scalars.data() + 1,
+                      reinterpret_cast<const bool*>(applies.data()), applied.data(), correction.data(), nullptr),
+          "AdamwUpdate");
+  if (apply) awsdet::AdamwUpdate(host, settings, learning_rate, factor, before + 1, SerialFor);
+  verdict->Check(on_variables.Equal(variables), "adamw_update, variables: " + drawn.name);
+  verdict->Check(on_firsts.Equal(firsts) && on_seconds.Equal(seconds), "adamw_update, moments: " + drawn.name);
+  verdict->Check(applied.Host()[0] == before + apply, "adamw_update, counter: " + drawn.name);
+}
+
 void CheckNorm(Random& random, const Case& drawn, Verdict* verdict) {
   TypedLists lists = RandomTypedLists(random, drawn.sizes, random.OneOf<float>({1e-15f, 1, 1e25f}));
   const int odd = random.Integer(0, 3);
@@ -261,6 +300,7 @@ void CheckMultiTensor(int cases, uint64_t seed, Verdict* verdict) {
   for (int i = 0; i < cases; ++i) {
     const Case drawn = Draw(random);
     CheckSgd(random, drawn, verdict);
+    CheckAdamw(random, drawn, verdict);
     CheckNorm(random, drawn, verdict);
     CheckSums(random, drawn, verdict);
     CheckCast(random, drawn, verdict);

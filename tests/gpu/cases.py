@@ -18,7 +18,7 @@ from awsdet.ops import sample as sample_op
 from awsdet.ops import top_boxes as top_boxes_op
 from awsdet.ops.affine import batch_norm, bias
 from awsdet.ops.cell_windows import cell_windows
-from awsdet.ops.multi_tensor import accumulate, cast, global_norm, moving_average, set_zero, sgd_update
+from awsdet.ops.multi_tensor import accumulate, adamw_update, cast, global_norm, moving_average, set_zero, sgd_update
 from awsdet.ops.roi_align import roi_align
 from awsdet.training.gradient_sizes import MASK_RCNN_R50_FPN
 from tests.gpu import inputs
@@ -302,6 +302,29 @@ def update_case(random, sizes):
     return Case("multi_tensor", tuple(f"Awsdet{name}" for name in names), arrays, call)
 
 
+def adamw_case(random, sizes):
+    """Updates of all variables of a Mask R-CNN R50-FPN, of which one is left out."""
+    shapes = MASK_RCNN_R50_FPN[: sizes.variables]
+    kinds = ("variables", "first", "second", "gradients")
+    arrays = {kind: [random.standard_normal(shape, np.float32) for shape in shapes] for kind in kinds}
+    arrays["second"] = [np.square(value) for value in arrays["second"]]
+    rule = {"learning_rate": 2e-4, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+    own = {"rate_factors": [1.0, 0.7] * len(shapes), "weight_decays": [0.05, 0.05, 0.0] * len(shapes)}
+    rule.update((name, values[: len(shapes)]) for name, values in own.items())
+
+    def call(variables, first, second, gradients):
+        halves = cast(gradients, "float16")
+        lists = [[tf.Variable(value, trainable=False) for value in values] for values in (variables, first, second)]
+        applied = tf.Variable(tf.zeros([], tf.int64), trainable=False)
+        adamw_update(*lists, gradients, applied, **rule, factor=0.5)
+        adamw_update(*lists, halves, applied, **rule)
+        adamw_update(*lists, gradients, applied, **rule, apply=False)
+        values = [[variable.read_value() for variable in variables] for variables in lists]
+        return {"applied": applied.read_value(), **dict(zip(kinds, values))}
+
+    return Case("adamw", ("AwsdetAdamwUpdate", "AwsdetCast"), arrays, call)
+
+
 ALL = (
     *(roi_align_case(dtype, size) for dtype in DTYPES for size in (7, 14)),
     *(cell_windows_case(dtype) for dtype in DTYPES),
@@ -315,4 +338,5 @@ ALL = (
     nms_case("hard", True),
     *(nms_case(method, False) for method in ("hard", "linear", "gaussian")),
     update_case,
+    adamw_case,
 )
