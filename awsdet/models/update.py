@@ -11,8 +11,8 @@ def scales_loss(optimizer) -> bool:
 def at_once(optimizer, variables):
     """The optimizer if it can change all variables in one operation, by its method `update`; None if it cannot.
 
-    `training.sgd.SGD` can, also with averages of the weights (EMA). The other optimizers and a fixed loss scale
-    go through Keras' `apply_gradients`, variable by variable.
+    SGD and AdamW of `awsdet.training` can, also with averages of the weights (EMA). The other optimizers and a fixed
+    loss scale go through Keras' `apply_gradients`, variable by variable.
     """
     if scales_loss(optimizer):
         return at_once(optimizer.inner_optimizer, variables) if optimizer.dynamic else None

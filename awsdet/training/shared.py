@@ -1,13 +1,18 @@
-"""What our optimizers have in common: averages of the variables (EMA), and factors of the rate and of the decay."""
+"""What our optimizers have in common: updates of all variables at once, averages (EMA), factors of rate and decay."""
 
 import tensorflow as tf
 
 from awsdet.inference.checkpoint import name_of
+from awsdet.ops.multi_tensor import moving_average
 from awsdet.training.factors import Factors
 
 
 class Shared(tf.keras.optimizers.legacy.Optimizer):
     """An optimizer with averages and factors; a subclass has the rule of its update.
+
+    It has the rule twice: `_update_all` for all variables at once, and `_resource_apply_dense`, Keras' way, for one.
+    The second is for a wrapper that changes each variable by itself, and for variables that are not float32. A step
+    then takes several operations per variable, on a GPU as many launches.
 
     The averages are the slots "average". Their names and their rule are those of MovingAverage of tensorflow-addons
     with a dynamic decay: in update t, from 0 on, average -= (average - variable) * (1 - min(average_decay,
@@ -27,6 +32,66 @@ class Shared(tf.keras.optimizers.legacy.Optimizer):
     def factor_of(self, variable):
         """The Factor of a variable."""
         return self._factors.of(name_of(variable))
+
+    def can_update(self, variables):
+        """Whether `update` does all that `apply_gradients` would do with these variables."""
+        alike = {(variable.device, variable.dtype.base_dtype) for variable in variables}
+        changed_gradients = self.clipnorm or self.clipvalue or self.global_clipnorm or self.gradient_transformers
+        return (
+            len(alike) == 1
+            and variables[0].dtype.base_dtype == tf.float32
+            and all(variable.constraint is None for variable in variables)
+            and not changed_gradients
+            and not tf.distribute.has_strategy()
+        )
+
+    def update(self, gradients, variables, factor=1.0, apply=True):
+        """One update by `factor` * gradients, as `apply_gradients` does without a factor.
+
+        Args:
+            gradients, variables: lists of float32 tensors and variables.
+            factor: float32 scalar.
+            apply: bool scalar. If it is false, the variables stay as they are; it is counted as an update nonetheless,
+                as Keras' LossScaleOptimizer counts those that it leaves out. On a GPU the host does not wait for it.
+
+        Returns what `tf.control_dependencies` takes, or None if it runs eagerly.
+        """
+        with tf.name_scope(self._name):
+            with tf.init_scope():
+                self._create_all_weights(variables)
+            return self._at_once(gradients, variables, self._prepare(variables), factor, apply)
+
+    def _update_all(self, gradients, variables, numbers, factor, apply):
+        """Changes all variables by the rule. `numbers`: what `_prepare_local` made. Otherwise as `update`.
+
+        Returns the operations to wait for: none if they run eagerly.
+        """
+        raise NotImplementedError
+
+    def _at_once(self, gradients, variables, apply_state, factor, apply):
+        numbers = apply_state[variables[0].device, tf.float32]
+        done = self._update_all(gradients, variables, numbers, factor, apply)
+        if self._average_decay:
+            with tf.control_dependencies(done):
+                values = [variable.read_value() for variable in variables]
+            means = [self.get_slot(variable, "average") for variable in variables]
+            means_done = moving_average(means, values, numbers["average_decay"], apply)
+            done = [] if means_done is None else [means_done]
+        # Not after the update, as Keras has it: the counter may be on another device, which would wait for this one.
+        self.iterations.assign_add(1, read_value=False)
+        if len(done) > 1:
+            return tf.group(*done)
+        return done[0] if done else None
+
+    def _distributed_apply(self, distribution, grads_and_vars, apply_state, name):
+        gradients, variables = zip(*grads_and_vars)
+        if not self.can_update(variables):
+            return self._one_by_one(distribution, grads_and_vars, apply_state, name)
+        return self._at_once([tf.convert_to_tensor(g) for g in gradients], variables, apply_state, 1.0, True)
+
+    def _one_by_one(self, distribution, grads_and_vars, apply_state, name):
+        """What Keras does: `_resource_apply_dense` for each variable."""
+        return super()._distributed_apply(distribution, grads_and_vars, apply_state, name)
 
     def _prepare_local(self, var_device, var_dtype, apply_state):
         # A schedule is a dozen operations on scalars. They cost least beside the counter of updates, on the CPU.

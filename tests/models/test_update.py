@@ -6,12 +6,16 @@ import tensorflow as tf
 
 from awsdet.models import update
 from awsdet.ops.multi_tensor import global_norm
-from awsdet.training.optimizer import SGD, build_optimizer, state_variables
+from awsdet.training.optimizer import SGD, AdamW, build_optimizer, state_variables
 from tests.training.test_optimizer import settings
 
 
 def scaled_sgd(**options):
     return tf.keras.mixed_precision.LossScaleOptimizer(SGD(0.1, 0.9, 0.01), **options)
+
+
+def scaled_adamw(**options):
+    return tf.keras.mixed_precision.LossScaleOptimizer(AdamW(0.1, weight_decay=0.01), **options)
 
 
 def step_of(optimizer, variables, clip_norm=0.0):
@@ -39,13 +43,16 @@ def step_of_keras(optimizer, variables):
     return step
 
 
-@pytest.mark.parametrize("initial_scale", [2.0**15, 2.0, 2.0**126, 3e38, 48.0])
-def test_loss_scale_is_that_of_keras(initial_scale):
+@pytest.mark.parametrize(
+    "scaled, initial_scale",
+    [*((scaled_sgd, scale) for scale in (2.0**15, 2.0, 2.0**126, 3e38, 48.0)), (scaled_adamw, 2.0**15)],
+)
+def test_loss_scale_is_that_of_keras(scaled, initial_scale):
     """Scale, counters, variables and their buffers after each step. Among the scales are the least one, 1, and the last
     one before infinity, which makes finite gradients overflow."""
     finite, infinite, nan = [0.5, -0.25], [np.inf, 1.0], [0.0, np.nan]
     gradients = [finite] * 4 + [infinite, finite, nan, nan] + [finite] * 7 + [infinite] * 3
-    optimizers = [scaled_sgd(initial_scale=initial_scale, dynamic_growth_steps=3) for _ in range(2)]
+    optimizers = [scaled(initial_scale=initial_scale, dynamic_growth_steps=3) for _ in range(2)]
     variables = [[tf.Variable([1.0, 2.0]), tf.Variable([[3.0]])] for _ in range(2)]
     for optimizer, own in zip(optimizers, variables):
         optimizer._create_all_weights(own)
@@ -76,25 +83,30 @@ def test_gradients_are_clipped_as_by_tensorflow():
             np.testing.assert_allclose(mine, wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [SGD, AdamW])
 @pytest.mark.parametrize("odd", [np.inf, np.nan])
 @pytest.mark.parametrize("clip_norm", [0.0, 1.0])
-def test_what_is_not_finite_reaches_no_variable(odd, clip_norm):
-    sgd, variables = SGD(0.1), [tf.Variable([1.0, 2.0]), tf.Variable([3.0])]
+def test_what_is_not_finite_reaches_no_variable(odd, clip_norm, kind):
+    optimizer, variables = kind(0.1), [tf.Variable([1.0, 2.0]), tf.Variable([3.0])]
     gradients = [tf.constant([0.5, 0.5]), tf.constant([odd])]
-    update.apply(sgd, gradients, variables, global_norm(gradients), clip_norm=clip_norm)
+    update.apply(optimizer, gradients, variables, global_norm(gradients), clip_norm=clip_norm)
     assert variables[0].numpy().tolist() == [1.0, 2.0] and variables[1].numpy().tolist() == [3.0]
-    assert not any(sgd.get_slot(variable, "momentum").numpy().any() for variable in variables)
+    counter, *others = optimizer.weights
+    assert int(counter) == 1 and others and not any(weight.numpy().any() for weight in others)
 
 
 def test_which_optimizers_change_all_variables_at_once():
     plain = [tf.Variable([1.0]), tf.Variable([2.0])]
     bounded = tf.Variable([1.0], constraint=tf.keras.constraints.NonNeg())
     assert update.at_once(SGD(), plain) and update.at_once(scaled_sgd(), plain)
+    assert update.at_once(AdamW(), plain) and update.at_once(scaled_adamw(), plain)
     assert update.at_once(build_optimizer(settings(), 0.1), plain)
     assert update.at_once(build_optimizer(settings(ema_decay=0.9), 0.1, "mixed_float16"), plain)
     others = [
         SGD(clipnorm=1.0),
+        AdamW(clipvalue=1.0),
         scaled_sgd(dynamic=False, initial_scale=8.0),
+        scaled_adamw(dynamic=False, initial_scale=8.0),
         tf.keras.optimizers.Adam(),
         tf.keras.optimizers.legacy.SGD(),
         build_optimizer(settings(name="lamb"), 0.1, "mixed_float16"),

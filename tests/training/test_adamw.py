@@ -35,6 +35,15 @@ def apply(optimizer, pairs, graph=True):
     (tf.function(step) if graph else step)()
 
 
+@pytest.fixture(params=["at once", "one by one"])
+def way(request, monkeypatch):
+    """How an update goes: with one operation for all variables, or with several for each."""
+    if request.param == "one by one":
+        monkeypatch.setattr(AdamW, "can_update", lambda self, variables: False)
+    return request.param
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("graph", [True, False])
 @pytest.mark.parametrize("changes", [{}, {"epsilon": 0.1}, {"beta_1": 0.0}, {"beta_1": 0.5, "beta_2": 0.75}], ids=str)
 def test_adamw_is_that_of_pytorch(changes, graph):
@@ -57,6 +66,7 @@ def test_the_first_step_is_known_by_heart():
     np.testing.assert_allclose(variable.numpy(), [9.75 - 0.25, 9.75 + 0.25 / 1.0001, 9.75], rtol=1e-6)
 
 
+@pytest.mark.usefixtures("way")
 def test_rules_change_rate_and_decay_of_a_variable():
     settings = small_config().optimizer
     settings.update(name="adamw", weight_decay=0.5, rules="*.gamma decay=0, backbone.* rate=0.25", layer_decay=0.5)
@@ -72,6 +82,36 @@ def test_rules_change_rate_and_decay_of_a_variable():
         np.testing.assert_allclose(variable.numpy(), rule.value, rtol=1e-5)
 
 
+def test_whatever_the_rules_there_is_one_operation():
+    variables = [tf.Variable([1.0], name=f"a{number}.kernel") for number in range(3)]
+    adamw = AdamW(0.1, rules="a1.* rate=2, a2.* decay=0")
+    pairs = [(tf.constant([1.0]), variable) for variable in variables]
+    step = tf.function(lambda: apply(adamw, pairs, graph=False))
+    found = [op.type for op in step.get_concrete_function().graph.get_operations()]
+    assert found.count("AwsdetAdamwUpdate") == 1 and not {"ResourceApplyAdam", "Pow", "Mul"} & set(found)
+
+
+def test_both_ways_give_the_same_bits(monkeypatch):
+    """The gradients are small, so that epsilon matters."""
+
+    def run():
+        random = np.random.default_rng(1)
+        shapes = [(), (3,), (0, 4), (3, 3, 8, 9), (9001,)]
+        values = [random.normal(size=shape).astype(np.float32) for shape in shapes]
+        variables = [tf.Variable(value, name=f"a{value.ndim}") for value in values]
+        adamw = AdamW(StepDecay(0.02, 3, 0.001, [4], 0.1), average_decay=0.9, rules="a1 rate=0.1 decay=0")
+        for _ in range(6):
+            gradients = [tf.constant(1e-6 * random.normal(size=shape), tf.float32) for shape in shapes]
+            apply(adamw, list(zip(gradients, variables)))
+        return [v.numpy() for v in [*variables, *optimizers.state_variables(adamw)]]
+
+    at_once = run()
+    monkeypatch.setattr(AdamW, "can_update", lambda self, variables: False)
+    for ours, theirs in zip(at_once, run(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.usefixtures("way")
 def test_an_update_that_a_loss_scale_leaves_out_does_not_count():
     """Otherwise the corrections of the first updates, of which float16 leaves out many, would be too weak."""
     settings = small_config().optimizer
@@ -89,6 +129,7 @@ def test_an_update_that_a_loss_scale_leaves_out_does_not_count():
     assert int(adamw.inner_optimizer.applied) == 2 and int(adamw.iterations) == 4
 
 
+@pytest.mark.usefixtures("way")
 def test_averages_follow_the_weights():
     settings = small_config().optimizer
     settings.update(name="adamw", ema_decay=0.9)
