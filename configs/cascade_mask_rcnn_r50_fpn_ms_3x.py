@@ -8,8 +8,4 @@ from awsdet import config as base
 
 
 def get_config():
-    config = base.cascade_mask_rcnn()
-    config.data.short_side_range = (640, 800)
-    config.schedule.decay_epochs = (27, 33)
-    config.train.update(epochs=36, init_from="imagenet-r50")
-    return config
+    return base.multi_scale(base.cascade_mask_rcnn(), epochs=36)

@@ -8,8 +8,4 @@ from awsdet import config as base
 
 
 def get_config():
-    config = base.mask_rcnn()
-    config.data.short_side_range = (640, 800)
-    config.schedule.decay_epochs = (16, 22)
-    config.train.update(epochs=24, init_from="imagenet-r50")
-    return config
+    return base.multi_scale(base.mask_rcnn(), epochs=24)

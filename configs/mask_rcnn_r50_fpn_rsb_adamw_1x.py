@@ -9,8 +9,4 @@ from awsdet import config as base
 
 
 def get_config():
-    config = base.mask_rcnn()
-    config.optimizer.update(name="adamw", learning_rate=2e-4, weight_decay=0.05)
-    config.optimizer.rules = "*.gamma decay=0, *.beta decay=0"  # norms
-    config.train.init_from = "imagenet-r50-rsb"
-    return config
+    return base.resnet_strikes_back(base.mask_rcnn())

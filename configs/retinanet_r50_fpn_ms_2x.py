@@ -7,8 +7,4 @@ from awsdet import config as base
 
 
 def get_config():
-    config = base.retinanet()
-    config.data.short_side_range = (640, 800)
-    config.schedule.decay_epochs = (16, 22)
-    config.train.update(epochs=24, init_from="imagenet-r50")
-    return config
+    return base.multi_scale(base.retinanet(), epochs=24)

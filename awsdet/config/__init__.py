@@ -18,6 +18,7 @@ from awsdet.config.fine_tuning import fine_tune
 from awsdet.config.frozen import frozen_at_random
 from awsdet.config.large_scale_jitter import large_scale_jitter
 from awsdet.config.loading import apply_override, from_json, load, to_json
+from awsdet.config.recipes import multi_scale, resnet_strikes_back
 from awsdet.config.relations import notes
 
 __all__ = [
@@ -29,12 +30,14 @@ __all__ = [
     "faster_rcnn",
     "fine_tune",
     "from_json",
-    "large_scale_jitter",
     "frozen_at_random",
+    "large_scale_jitter",
     "load",
     "mask_rcnn",
     "mask_scoring_rcnn",
+    "multi_scale",
     "notes",
+    "resnet_strikes_back",
     "retinanet",
     "to_json",
 ]
