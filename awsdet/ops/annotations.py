@@ -59,13 +59,16 @@ def place_annotations(stored, *, original_size, placement, rows, min_visible=0.0
         placed = library.load().awsdet_annotations(
             **lists, **where, rows=rows, min_visible=min_visible, boxes_from_masks=boxes_from_masks
         )
-    splits = placed.object_splits, placed.part_splits, placed.polygon_splits
+    return annotations_of(*placed)
+
+
+def annotations_of(boxes, classes, is_crowd, objects, parts, polygons, points, run_splits, runs):
+    """The Annotations that an operator returns as their parts: row splits of objects, of their parts, and so on."""
+    rows, nested = tf.RaggedTensor.from_nested_row_splits, (objects, parts, polygons)
     return Annotations(
-        boxes=placed.placed_boxes,
-        classes=placed.placed_classes,
-        is_crowd=placed.placed_is_crowd,
-        polygons=tf.RaggedTensor.from_nested_row_splits(placed.points, splits, validate=False),
-        rles=tf.RaggedTensor.from_nested_row_splits(
-            placed.runs, (placed.object_splits, placed.run_splits), validate=False
-        ),
+        boxes=boxes,
+        classes=classes,
+        is_crowd=is_crowd,
+        polygons=rows(points, nested, validate=False),
+        rles=rows(runs, (objects, run_splits), validate=False),
     )

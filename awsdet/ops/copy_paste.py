@@ -9,7 +9,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from awsdet.ops import library
-from awsdet.ops.annotations import Annotations
+from awsdet.ops.annotations import Annotations, annotations_of
 
 BOX_SHIFT = 10.0  # px; these two are the thresholds of mmdetection's CopyPaste
 LEAST_PIXELS = 300
@@ -37,7 +37,8 @@ def copy_paste(base, partner, *, share, key, rows, most, box_shift=BOX_SHIFT, le
     `least_pixels` are left. Crowds, objects without a mask and those of which nothing is hidden stay as they are. Drawn
     objects do not hide one another; one that covers no pixel's centre is left out.
 
-    The result's windows are large enough for both, so a partner's object may lie beyond the base's own image.
+    The result's windows are large enough for both, so a partner's object may lie beyond the base's own image. The
+    window of an image that gets nothing stays.
 
     Args:
       base, partner: Scenes of the same shape.
@@ -63,16 +64,8 @@ def copy_paste(base, partner, *, share, key, rows, most, box_shift=BOX_SHIFT, le
             box_shift=box_shift,
             least_pixels=least_pixels,
         )
-    splits = pasted.pasted_object_splits, pasted.pasted_part_splits, pasted.pasted_polygon_splits
-    runs = splits[0], pasted.pasted_run_splits
-    annotations = Annotations(
-        boxes=pasted.pasted_boxes,
-        classes=pasted.pasted_classes,
-        is_crowd=pasted.pasted_is_crowd,
-        polygons=tf.RaggedTensor.from_nested_row_splits(pasted.pasted_points, splits, validate=False),
-        rles=tf.RaggedTensor.from_nested_row_splits(pasted.pasted_runs, runs, validate=False),
-    )
-    return Scenes(pasted.pasted_images, pasted.frame, annotations)
+    images, frame, *annotations = pasted
+    return Scenes(images, frame, annotations_of(*annotations))
 
 
 def _flat(scenes):

@@ -81,6 +81,11 @@ class Cover {
   std::vector<uint8_t> pixels_;
 };
 
+// The smallest window that holds two, which lie at the top left.
+Window Both(const Window& one, const Window& other) {
+  return {std::max(one.height, other.height), std::max(one.width, other.width)};
+}
+
 // Whether a polygon reaches out of the window to where the frame has pixels.
 bool ReachesOut(const PlacedMask& mask, const Window& window, const Window& frame) {
   const bool wider = frame.width > window.width, higher = frame.height > window.height;
@@ -126,10 +131,6 @@ bool Occluded(const PlacedObject& object, const Bitmap& left, const Window& fram
 
 }  // namespace
 
-Window Frame(const Window& base, const Window& partner) {
-  return {std::max(base.height, partner.height), std::max(base.width, partner.width)};
-}
-
 std::vector<int64_t> DrawObjects(const Scene& partner, float share, uint64_t key, int64_t most) {
   std::vector<std::pair<uint64_t, int64_t>> order;
   for (size_t row = 0; row < partner.objects.size(); ++row) {
@@ -145,10 +146,9 @@ std::vector<int64_t> DrawObjects(const Scene& partner, float share, uint64_t key
   return rows;
 }
 
-void Paste(const Scene& base, const Scene& partner, const std::vector<int64_t>& drawn, const PasteRules& rules,
-           int64_t stride, const uint8_t* partner_pixels, uint8_t* pixels,
-           const std::function<void(const PastedObject&)>& store) {
-  const Window frame = Frame(base.window, partner.window);
+Window Paste(const Scene& base, const Scene& partner, const std::vector<int64_t>& drawn, const PasteRules& rules,
+             int64_t stride, const uint8_t* partner_pixels, uint8_t* pixels,
+             const std::function<void(const PastedObject&)>& store) {
   std::vector<const PlacedObject*> pasted;
   std::vector<Bitmap> bitmaps;
   for (int64_t row : drawn) {
@@ -159,6 +159,7 @@ void Paste(const Scene& base, const Scene& partner, const std::vector<int64_t>& 
       pasted.push_back(&partner.objects[row]);
     }
   }
+  const Window frame = pasted.empty() ? base.window : Both(base.window, partner.window);
   Cover cover(bitmaps);
   cover.Copy(partner_pixels, stride, pixels);
   for (const PlacedObject& object : base.objects) {
@@ -173,6 +174,7 @@ void Paste(const Scene& base, const Scene& partner, const std::vector<int64_t>& 
     store(Kept(object, base.window, frame));
   }
   for (const PlacedObject* object : pasted) store(Kept(*object, partner.window, frame));
+  return frame;
 }
 
 }  // namespace awsdet

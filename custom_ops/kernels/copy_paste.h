@@ -45,20 +45,18 @@ struct PastedObject {
   std::vector<int32_t> runs;  // of the frame
 };
 
-// Pastes `drawn` objects of the partner onto the base, both in a frame that holds both windows; calls store for each
-// object of the result: those of the base in their order, then those that were pasted.
+// Pastes `drawn` objects of the partner onto the base; calls store for each object of the result: those of the base in
+// their order, then those that were pasted. Returns the frame: the window of the result, at the top left. It holds both
+// windows or, if nothing is pasted, is that of the base.
 //
 // Pixels that a pasted object covers are copied from partner_pixels to pixels, both [rows of 3 * stride bytes]. They
 // belong to no object of the base any more. An object of the base that lost pixels gets a mask of what is left, and the
 // box around that. It is dropped if nothing is left; or if a side of its box moved by more than box_shift and
 // at most least_pixels are left (as mmdetection's CopyPaste has it). Crowds and objects without a mask stay. A drawn
 // object that covers no pixel's centre within its window is left out. Pasted objects do not hide one another.
-void Paste(const Scene& base, const Scene& partner, const std::vector<int64_t>& drawn, const PasteRules& rules,
-           int64_t stride, const uint8_t* partner_pixels, uint8_t* pixels,
-           const std::function<void(const PastedObject&)>& store);
-
-// The frame of two windows: the smallest that holds both, at the top left.
-Window Frame(const Window& base, const Window& partner);
+Window Paste(const Scene& base, const Scene& partner, const std::vector<int64_t>& drawn, const PasteRules& rules,
+             int64_t stride, const uint8_t* partner_pixels, uint8_t* pixels,
+             const std::function<void(const PastedObject&)>& store);
 
 }  // namespace awsdet
 

@@ -8,7 +8,7 @@
 
 #include "kernels/annotations.h"
 #include "kernels/bitmap.h"
-#include "tensorflow/mask_lists.h"
+#include "tensorflow/annotation_outputs.h"
 #include "tensorflow/op.h"
 #include "tensorflow/placement.h"
 
@@ -55,7 +55,6 @@ REGISTER_OP("AwsdetAnnotations")
     .Output("run_splits: int64")
     .Output("runs: int32")
     .SetShapeFn([](InferenceContext* context) {
-      constexpr auto kUnknown = InferenceContext::kUnknownDim;
       const int count = (context->num_inputs() - kArguments) / kLists;
       ShapeHandle unused;
       for (int i = 0; i < kLists * count; ++i) {
@@ -65,10 +64,7 @@ REGISTER_OP("AwsdetAnnotations")
       TF_RETURN_IF_ERROR(context->Merge(context->input(first + kOriginalSize), context->Matrix(count, 2), &unused));
       TF_RETURN_IF_ERROR(MergePlacementShapes(context, first + kPlacement, count));
       TF_RETURN_IF_ERROR(context->WithRank(context->input(first + kRows), 0, &unused));
-      for (int i = 3; i < context->num_outputs(); ++i) context->set_output(i, context->Vector(kUnknown));
-      context->set_output(0, context->MakeShape({context->MakeDim(count), context->UnknownDim(), context->MakeDim(4)}));
-      context->set_output(1, context->Matrix(count, kUnknown));
-      context->set_output(2, context->Matrix(count, kUnknown));
+      SetAnnotationShapes(context, 0, context->MakeDim(count));
       context->set_output(3, context->Vector(count + 1));
       return OkStatus();
     })

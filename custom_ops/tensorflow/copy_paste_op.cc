@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "kernels/copy_paste.h"
-#include "tensorflow/mask_lists.h"
+#include "tensorflow/annotation_outputs.h"
 #include "tensorflow/op.h"
 
 namespace awsdet {
@@ -65,7 +65,6 @@ REGISTER_OP("AwsdetCopyPaste")
     .Output("pasted_run_splits: int64")
     .Output("pasted_runs: int32")
     .SetShapeFn([](InferenceContext* context) {
-      constexpr auto kUnknown = InferenceContext::kUnknownDim;
       ShapeHandle images, unused;
       for (int i = 0; i < 2 * kInputs; ++i) {
         TF_RETURN_IF_ERROR(context->WithRank(context->input(i), kRanks[i % kInputs], &unused));
@@ -77,10 +76,7 @@ REGISTER_OP("AwsdetCopyPaste")
       TF_RETURN_IF_ERROR(context->WithRank(context->input(kRows), 0, &unused));
       context->set_output(0, images);
       context->set_output(1, context->Matrix(count, context->MakeDim(2)));
-      context->set_output(2, context->MakeShape({count, context->UnknownDim(), context->MakeDim(4)}));
-      context->set_output(3, context->Matrix(count, context->UnknownDim()));
-      context->set_output(4, context->Matrix(count, context->UnknownDim()));
-      for (int i = 5; i < context->num_outputs(); ++i) context->set_output(i, context->Vector(kUnknown));
+      SetAnnotationShapes(context, 2, count);
       return OkStatus();
     })
     .Doc("Objects of one batch pasted onto the images of another; kernels/copy_paste.h says how.");
@@ -246,8 +242,8 @@ class CopyPasteOp : public OpKernel {
     const int64_t rows = context->input(kRows).scalar<int32_t>()();
     OP_REQUIRES_OK(context, result.Allocate(context, count, std::max<int64_t>(rows, 0)));
     for (int64_t i = 0; i < count; ++i) {
-      OP_REQUIRES_OK(context, PasteOne(context, i, rows, base.Of(i), partner.Of(i), pixels, &result));
-      const Window frame = Frame(base.Of(i).window, partner.Of(i).window);
+      Window frame;
+      OP_REQUIRES_OK(context, PasteOne(context, i, rows, base.Of(i), partner.Of(i), pixels, &result, &frame));
       frames->matrix<int32_t>()(i, 0) = static_cast<int32_t>(frame.height);
       frames->matrix<int32_t>()(i, 1) = static_cast<int32_t>(frame.width);
     }
@@ -256,7 +252,7 @@ class CopyPasteOp : public OpKernel {
 
  private:
   Status PasteOne(OpKernelContext* context, int64_t image, int64_t rows, const Scene& base, const Scene& partner,
-                  uint8_t* pixels, Result* result) const {
+                  uint8_t* pixels, Result* result, Window* frame) const {
     const float share = context->input(kShare).vec<float>()(image);
     if (!(share >= 0 && share < 1)) return InvalidArgument("share must be 0 at least and below 1, got ", share);
     const auto key = static_cast<uint64_t>(context->input(kKey).vec<int64_t>()(image));
@@ -266,8 +262,8 @@ class CopyPasteOp : public OpKernel {
     const Tensor& partners = context->input(kInputs + kImages);
     const int64_t stride = partners.dim_size(2), offset = image * partners.dim_size(1) * stride * kChannels;
     int64_t row = 0;
-    Paste(base, partner, drawn, rules_, stride, partners.flat<uint8_t>().data() + offset, pixels + offset,
-          [&](const PastedObject& object) { result->Add(image, row++, object); });
+    *frame = Paste(base, partner, drawn, rules_, stride, partners.flat<uint8_t>().data() + offset, pixels + offset,
+                   [&](const PastedObject& object) { result->Add(image, row++, object); });
     result->EndImage();
     return OkStatus();
   }

@@ -167,6 +167,23 @@ def test_objects_without_mask_or_pixel_and_crowds_are_not_pasted():
     assert labels(found) == [] and not (found.images.numpy() == 200).any()
 
 
+@pytest.mark.parametrize(
+    "theirs, share",
+    [
+        ([(9, [square(2, 2, 5)], [], False, None)], 0.0),  # none is drawn
+        ([(9, [square(45, 35, 5)], [], True, [1, 1, 5, 5]), (8, [], [], False, [1, 1, 5, 5])], 0.999),  # none can be
+        ([(9, [square(2.6, 2.6, 0.3)], [], False, [2, 2, 3, 3])], 0.999),  # it covers no pixel's centre
+    ],
+)
+def test_an_image_that_gets_nothing_stays_as_it_is(theirs, share):
+    """Also if the partner's window is larger."""
+    mask = np.zeros((20, 30), bool)
+    mask[3:9, 4:30] = True
+    base = one_scene(10, [(1, [square(5, 5, 9)], [], False, None), (2, [], runs_of(mask), False, None)], (20, 30))
+    found = pasted(base, one_scene(200, theirs), share=[share], rows=3)
+    assert_equal(found, base)
+
+
 def test_the_frame_holds_both_windows():
     """Run lengths are those of the frame, and a polygon that reached out of its window shows no more than before."""
     runs = runs_of(mask_of([square(2, 2, 5)], [], [10, 50]))

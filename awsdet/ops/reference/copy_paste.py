@@ -11,12 +11,14 @@ from awsdet.ops.reference.bitmap import box_around, mask_of, runs_of
 def copy_paste(base, partner, *, share, key, rows, most, box_shift=BOX_SHIFT, least_pixels=LEAST_PIXELS):
     """The same as `awsdet.ops.copy_paste.copy_paste`."""
     images, found = np.array(base.images), []
-    frames = np.maximum(base.window, partner.window).astype(np.int32)
-    for i, frame in enumerate(frames):
+    frames = np.array(base.window, np.int32)
+    for i in range(len(frames)):
         theirs = _objects(partner, i)
         pasted = [theirs[row] for row in draw_objects(theirs, np.float32(share[i]), int(key[i]), most)]
         pasted = [one for one in pasted if one["pixels"].any()]
-        cover = np.zeros(images.shape[1:3], bool)
+        if pasted:
+            frames[i] = np.maximum(frames[i], partner.window[i])
+        frame, cover = frames[i], np.zeros(images.shape[1:3], bool)
         for one in pasted:
             cover |= one["pixels"]
         images[i][cover] = np.asarray(partner.images[i])[cover]

@@ -100,7 +100,6 @@ def test_batches_are_those_of_the_slow_twin(manifest):
         partner = mine.partner
         theirs = dict(partner, others={}, partner={}, padded=mine.padded[0], objects=np.int32(30))
         theirs["image_id"] = manifest.image_id[partner["record"]]
-        theirs["placement"] = partner["placement"]._replace(flip=partner["placement"].flip)
         original = np.stack([manifest.height[partner["record"]], manifest.width[partner["record"]]], axis=1)
         one = parse([payloads[record] for record in partner["record"]], [], {**theirs, "original_size": original})
         absent = ~partner["present"]

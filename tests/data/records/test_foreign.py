@@ -130,6 +130,24 @@ def test_batches_are_those_of_our_own_records(api_records, shapes_records, flip)
     assert masks > 5
 
 
+def test_objects_of_these_records_can_be_pasted(api_records):
+    """Images that get none, some of which read the record that stands for no partner, are as without copy-paste."""
+    manifest, ranks = read_manifest(api_records, "train"), {"seed": 1, "rank": 0, "world_size": 1, "epochs": 1}
+    jitter = {"canvas": 96, "jitter_scales": (0.6, 1.5)}
+    pasted = alone = 0
+    for before, after in zip(
+        *(train_dataset(manifest, options(copy_paste=share, **jitter), **ranks).dataset.take(4) for share in (0.0, 0.5))
+    ):
+        for row in range(4):
+            counts = [int((batch["classes"][row].numpy() >= 0).sum()) for batch in (before, after)]
+            same = np.array_equal(before["image"][row], after["image"][row])
+            assert after["masks"]["rles"][row].nrows() == counts[1]
+            if same:
+                assert before["masks"]["rles"][row].to_list() == after["masks"]["rles"][row].to_list()
+            pasted, alone = pasted + (not same and counts[1] > 0), alone + same
+    assert pasted >= 3 and alone >= 5
+
+
 def test_ground_truth_is_the_sources_as_far_as_float32_goes(api_records, shapes_set):
     manifest = read_manifest(api_records, "val")
     truth = read_ground_truth(manifest)

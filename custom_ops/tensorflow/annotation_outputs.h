@@ -1,7 +1,7 @@
-// The masks of all objects of a batch as they leave an operator: the row splits and values of the ragged tensors that
-// awsdet/ops/annotations.py describes.
-#ifndef AWSDET_TENSORFLOW_MASK_LISTS_H_
-#define AWSDET_TENSORFLOW_MASK_LISTS_H_
+// The annotations of a batch as they leave an operator, as awsdet/ops/annotations.py describes them: boxes, classes,
+// is_crowd, and the row splits and values of the ragged tensors of masks.
+#ifndef AWSDET_TENSORFLOW_ANNOTATION_OUTPUTS_H_
+#define AWSDET_TENSORFLOW_ANNOTATION_OUTPUTS_H_
 
 #include <algorithm>
 #include <cstdint>
@@ -11,8 +11,16 @@
 
 namespace awsdet {
 
-constexpr int kMaskOutputs = 6;
+// Sets the shapes of all nine, from output `first` on, for a batch of `count` images.
+inline void SetAnnotationShapes(InferenceContext* context, int first, DimensionHandle count) {
+  constexpr auto kUnknown = InferenceContext::kUnknownDim;
+  context->set_output(first, context->MakeShape({count, context->UnknownDim(), context->MakeDim(4)}));
+  context->set_output(first + 1, context->Matrix(count, context->UnknownDim()));
+  context->set_output(first + 2, context->Matrix(count, context->UnknownDim()));
+  for (int i = 3; i < 9; ++i) context->set_output(first + i, context->Vector(kUnknown));
+}
 
+// The masks of all objects of a batch.
 struct MaskLists {
   std::vector<int64_t> objects{0}, parts{0}, polygons{0}, runs{0};  // row splits
   std::vector<float> points;
@@ -48,4 +56,4 @@ struct MaskLists {
 
 }  // namespace awsdet
 
-#endif  // AWSDET_TENSORFLOW_MASK_LISTS_H_
+#endif  // AWSDET_TENSORFLOW_ANNOTATION_OUTPUTS_H_
