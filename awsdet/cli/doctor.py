@@ -43,6 +43,7 @@ def run(flag_values, overrides):
 
 def _describe(flag_values, overrides):
     from awsdet import config as config_module
+    from awsdet.config.idle import idle_overrides
     from awsdet.runtime import gpus
     from awsdet.training import forecast, summary
 
@@ -59,7 +60,7 @@ def _describe(flag_values, overrides):
     if facts.train is None:
         print("\ndata.train_records is empty; with --config.data.train_records=DIR, steps and data are known too.")
         print("The classes are taken to be the 80 of COCO.")
-    print(f"\n{_warnings(cautions)}")
+    print(f"\n{_warnings([*idle_overrides(config, overrides), *cautions])}")
     return 0
 
 

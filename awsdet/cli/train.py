@@ -12,6 +12,7 @@ from absl import flags, logging
 from awsdet import config as config_module
 from awsdet.cli.arguments import define_check, define_path
 from awsdet.cli.ranks import run_on_all
+from awsdet.config.idle import idle_overrides
 from awsdet.runtime import gpu_fit
 from awsdet.runtime.errors import UserError
 
@@ -37,11 +38,11 @@ def run(flag_values, overrides, **warming):
     # Read when CUDA starts. Its own limit is too small for what TensorFlow compiles on new GPUs (docs/gpu.md).
     os.environ.setdefault("CUDA_CACHE_MAXSIZE", str(gpu_fit.CACHE_BYTES))
     if flag_values.check:
-        return _check(config, flag_values)
+        return _check(config, overrides, flag_values)
     warmed = _warm_up(config, flag_values, overrides, **warming)
     if warmed.stopped:
         return 0
-    work = functools.partial(_train, config, flag_values)
+    work = functools.partial(_train, config, overrides, flag_values)
     return run_on_all(work, flag_values.processes, warmed.stall_seconds, elastic=True)
 
 
@@ -54,10 +55,12 @@ def _warm_up(config, flag_values, overrides, **warming):
     return warm_up(config, request, **warming)
 
 
-def _train(config, flag_values, world):
+def _train(config, overrides, flag_values, world):
     from awsdet.evaluation import format_table
     from awsdet.training.loop import train
 
+    if world.is_chief:
+        _log_idle(config, overrides)
     outcome = train(config, flag_values.output, world, flag_values.resume)
     if outcome.metrics is not None:
         if world.is_chief:
@@ -67,7 +70,12 @@ def _train(config, flag_values, world):
     return outcome.exit_code
 
 
-def _check(config, flag_values):
+def _log_idle(config, overrides):
+    for line in idle_overrides(config, overrides):
+        logging.warning("%s", line)
+
+
+def _check(config, overrides, flag_values):
     from awsdet.models import builder
     from awsdet.ops import library
     from awsdet.runtime import processes
@@ -84,6 +92,7 @@ def _check(config, flag_values):
     inputs = prepare(config, flag_values.output, flag_values.resume, count, chief=False)
     inputs.folder.check_free()
     inputs = with_start(inputs, config, flag_values.resume, count, flag_values.elastic)
+    _log_idle(config, overrides)
     log_notes(config)
     for line in cautions(
         config, inputs.train, inputs.class_names, config.data.batch_size * count * config.train.accumulate_steps
