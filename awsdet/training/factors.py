@@ -80,8 +80,15 @@ def level(name: str) -> int:
     )
 
 
-def report(settings: Any, detector: Any) -> None:
-    """Logs what each rule and `layer_decay` apply to.
+class Reach(NamedTuple):
+    """What a rule or `layer_decay` applies to, in words; idle: whether that is nothing that is trained."""
+
+    text: str
+    idle: bool = False
+
+
+def reach(settings: Any, detector: Any) -> list[Reach]:
+    """The Reach of each rule, and of `layer_decay` if it is on.
 
     Args:
         settings: config.optimizer.
@@ -89,7 +96,7 @@ def report(settings: Any, detector: Any) -> None:
 
     Raises UserError for a rule that matches no variable of the model.
     """
-    factors = Factors(settings.rules, settings.layer_decay)
+    factors, found = Factors(settings.rules, settings.layer_decay), []
     names = [name_of(variable) for variable in detector.variables]
     trained = [name_of(variable) for variable in detector.trainable_variables]
     for rule in factors.rules:
@@ -99,11 +106,19 @@ def report(settings: Any, detector: Any) -> None:
                 f"{_examples(trained)}, and a pattern must match the whole of a name"
             )
         count = sum(matches(rule, name) for name in trained)
-        logging.info("optimizer.rules: %s applies to %d of %d trained variables", rule, count, len(trained))
+        text = f"optimizer.rules: {rule} applies to {count} of {len(trained)} trained variables"
+        found.append(Reach(text if count else f"{text}; what it matches is frozen", not count))
     if factors.layer_decay != 1.0:
         counts = sorted(collections.Counter(map(level, trained)).items())
         parts = (f"{count} x {factors.layer_decay ** (_STAGES + 1 - depth):.3g}" for depth, count in counts)
-        logging.info("optimizer.layer_decay: factors of the rate, from the stem on: %s", ", ".join(parts))
+        found.append(Reach(f"optimizer.layer_decay: factors of the rate, from the stem on: {', '.join(parts)}"))
+    return found
+
+
+def report(settings: Any, detector: Any) -> None:
+    """Logs what `reach` returns, and raises what it raises."""
+    for one in reach(settings, detector):
+        logging.log(logging.WARNING if one.idle else logging.INFO, "%s", one.text)
 
 
 def _examples(names):

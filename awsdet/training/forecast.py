@@ -67,26 +67,28 @@ def of_config(config: Any, processes: int = 1) -> tuple[Facts, list[str]]:
         steps = Steps(0, per_epoch, min(total, config.train.max_steps or total), images=images, accumulate=accumulate)
         schedule = build_schedule(config.schedule, peak, per_epoch, steps.total, accumulate)
     detector = builder.build(config, names)
-    factors.report(config.optimizer, detector)
+    reached = factors.reach(config.optimizer, detector)
     start, new = _start(detector, config.train.init_from)
     first = [loss for loss in first_losses(config.model, len(names)) if new is None or loss.layer in new]
     facts = Facts(
-        config,
-        train,
-        evaluation,
-        len(names),
-        parts_of(detector),
-        processes,
-        images,
-        accumulate,
-        accumulate,
-        steps,
-        peak,
-        schedule,
-        first,
-        start,
+        config=config,
+        train=train,
+        evaluation=evaluation,
+        num_classes=len(names),
+        parts=parts_of(detector),
+        processes=processes,
+        images=images,
+        accumulate=accumulate,
+        update_steps=accumulate,
+        steps=steps,
+        peak=peak,
+        schedule=schedule,
+        first=first,
+        start=start,
+        factors=[one.text for one in reached if not one.idle],
     )
-    return facts, [*config_module.notes(config), *cautions(config, train, names, images * accumulate)]
+    idle = (one.text for one in reached if one.idle)
+    return facts, [*config_module.notes(config), *idle, *cautions(config, train, names, images * accumulate)]
 
 
 def _start(detector, value):

@@ -1,7 +1,7 @@
 """What a run will do, in words, from the values that decide it: for the start of its log, and for `awsdet doctor`."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +35,7 @@ class Facts(NamedTuple):
         schedule: the learning-rate schedule; None if it is not known, as without records.
         first: FirstLosses of the heads that are new.
         start: what the weights are, in words; empty if that has been said.
+        factors: what rules and layer_decay apply to, in words; empty if there are none, or if that has been said.
     """
 
     config: Any
@@ -51,6 +52,7 @@ class Facts(NamedTuple):
     schedule: Any
     first: list[FirstLoss]
     start: str = ""
+    factors: Sequence[str] = ()
 
 
 class Line(NamedTuple):
@@ -64,11 +66,14 @@ def lines(facts: Facts) -> Iterator[Line]:
     """The summary, one Line per subject."""
     yield Line("data", _data(facts))
     yield Line("images", _images(facts))
+    yield Line("augmentation", _augmentation(facts.config.data))
     yield Line("model", _model(facts))
     if facts.start:
         yield Line("start", facts.start)
     yield Line("length", _length(facts))
     yield Line("learning rate", _rates(facts))
+    if facts.factors:
+        yield Line("factors", "; ".join(facts.factors))
     yield Line("evaluation", _evaluations(facts))
     if facts.first:
         yield Line("first losses", _first_losses(facts.first))
@@ -91,8 +96,8 @@ def _data(facts):
 def _images(facts):
     data, image = facts.config.data, facts.config.model.image
     if data.canvas:
-        low, high = data.jitter_scales
-        text = f"scaled by {low:g} to {high:g} of a canvas of {data.canvas} px"
+        low, high = (round(scale * data.canvas) for scale in data.jitter_scales)
+        text = f"long side {low} to {high} px, in a canvas of {data.canvas} x {data.canvas} px"
     else:
         ranged = any(data.short_side_range)
         short = " to ".join(map(str, data.short_side_range)) if ranged else " or ".join(map(str, data.short_sides))
@@ -102,6 +107,23 @@ def _images(facts):
     channels = "BGR" if image.bgr else "RGB"
     mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (image.mean, image.std))
     return f"{text}; {channels} minus ({mean}), divided by ({std})"
+
+
+def _augmentation(data):
+    parts = []
+    if data.flip_probability:
+        parts.append(f"mirrored with probability {data.flip_probability:g}")
+    if data.canvas or min(data.crop) < 1:
+        parts.append("a crop holds an object" if data.crop_keeps_object else "crops anywhere")
+        if data.min_visible:
+            parts.append(f"objects of which less than {data.min_visible:.0%} is left are dropped")
+        if data.boxes_from_masks:
+            parts.append("boxes of cut objects from their masks")
+    if data.copy_paste:
+        most = f"up to {_counted(data.copy_paste_objects, 'object')} of another image pasted on"
+        parts.append(f"{most} with probability {data.copy_paste:g}")
+    colours = [f"{name} {data[name]:g}" for name in ("brightness", "contrast", "saturation", "hue") if data[name]]
+    return "; ".join([*parts, ", ".join(colours)] if colours else parts) or "none"
 
 
 def _seen(facts):
@@ -144,10 +166,11 @@ def _length(facts):
         each += f", {facts.accumulate} steps and {facts.images * facts.accumulate} images per update"
     if steps is None:
         most = facts.config.train.max_steps
-        return f"{facts.config.train.epochs} epochs{f', {most} steps at most' if most else ''}; {each}"
+        return f"{_counted(facts.config.train.epochs, 'epoch')}{f', {most} steps at most' if most else ''}; {each}"
     since = f", of which {steps.step:,} are done" if steps.step else ""
     epochs = steps.total / steps.per_epoch
-    return f"{steps.total:,} steps{since}, {_number(epochs)} epochs of {steps.per_epoch:,} steps; {each}"
+    lengths = f"{_number(epochs)} epoch{'s' * (epochs != 1)} of {_counted(steps.per_epoch, 'step')}"
+    return f"{_counted(steps.total, 'step')}{since}, {lengths}; {each}"
 
 
 def _rates(facts):

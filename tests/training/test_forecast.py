@@ -24,7 +24,7 @@ def test_it_tells_what_the_run_tells(config_file, tmp_path):
     run, _ = begin(parts, Origin(None))
     assert list(lines(of_run(run, facts.first))) == list(lines(facts))
     assert [label for label, _ in lines(facts)] == [
-        *("data", "images", "model", "start", "length", "learning rate", "evaluation", "first losses")
+        *("data", "images", "augmentation", "model", "start", "length", "learning rate", "evaluation", "first losses")
     ]
     manifest, text = parts.inputs.train, dict(lines(facts))
     assert text["data"].startswith(f"6 images of train ({(manifest.num_objects == 0).sum()} have no object), ")
@@ -33,6 +33,18 @@ def test_it_tells_what_the_run_tells(config_file, tmp_path):
         in text["data"]
     )
     assert any("the learning rate is 0.04 for 4 images" in line for line in cautions)
+
+
+def test_rules(config_file):
+    """What they reach is told; one that reaches nothing that is trained is unusual."""
+    rules = "optimizer.rules=*.bias decay=0, backbone.conv1.* rate=0.5"
+    frozen = ("model.backbone.frozen_stages=1", "train.allow_random_frozen=true", "optimizer.layer_decay=0.5")
+    facts, cautions = of_config(load_config(config_file, rules, *frozen))
+    rule, layers = facts.factors
+    assert rule.startswith("optimizer.rules: *.bias decay=0 applies to ") and " x 0.5, " in layers
+    assert dict(lines(facts))["factors"] == f"{rule}; {layers}"
+    (idle,) = [line for line in cautions if "frozen" in line]
+    assert idle.startswith("optimizer.rules: backbone.conv1.* rate=0.5 applies to 0 of ")
 
 
 def test_without_records(tmp_path, monkeypatch):

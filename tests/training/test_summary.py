@@ -46,10 +46,30 @@ def test_the_1x_recipe():
         ({"schedule.decay_shares": (0.5,)}, "learning rate", "then 0.002 from step 40 (epoch 4)"),
         ({"train.evaluate_every_epochs": 0}, "evaluation", "never; 8 checkpoints, of which the last 3 are kept"),
         ({"train.max_evaluations": 2}, "evaluation", "2 times, first at step 40; 2 checkpoints"),
-        ({"data.canvas": 1024}, "images", "scaled by 0.1 to 2 of a canvas of 1024 px"),
+        ({"data.canvas": 1024}, "images", "long side 102 to 2048 px, in a canvas of 1024 x 1024 px; RGB"),
         ({"data.short_side_range": (640, 800)}, "images", "short side 640 to 800 px, long side at most 1333"),
         ({"data.crop": (0.5, 0.6)}, "images", "after a crop to 0.5 x 0.6 or more"),
         ({"model.image.bgr": True}, "images", "BGR minus"),
+        ({}, "augmentation", "mirrored with probability 0.5"),
+        ({"data.flip_probability": 0.0}, "augmentation", "none"),
+        ({"data.hue": 0.1, "data.brightness": 0.4}, "augmentation", "; brightness 0.4, hue 0.1"),
+        (
+            {"data.canvas": 64, "data.copy_paste": 0.5},
+            "augmentation",
+            "up to 100 objects of another image pasted on wit",
+        ),
+        (
+            {"data.canvas": 64, "data.boxes_from_masks": True},
+            "augmentation",
+            "anywhere; boxes of cut objects from their",
+        ),
+        (
+            {"data.crop": (0.5, 1.0), "data.min_visible": 0.3},
+            "augmentation",
+            "objects of which less than 30% is left are",
+        ),
+        ({"data.canvas": 64, "data.crop_keeps_object": True}, "augmentation", "0.5; a crop holds an object"),
+        ({"train.epochs": 1}, "length", "80 steps, 8 epochs of 10 steps"),
     ],
 )
 def test_each_setting_is_told(changes, label, words):
@@ -83,6 +103,10 @@ def test_evaluations_and_checkpoints_are_those_of_the_run(every, most, checkpoin
             evaluated.append(step)
         saved += checkpoint_due(steps, train) or step == 96
     assert expected == (evaluated, saved)
+
+
+def test_one_of_each():
+    assert said(config_module.mask_rcnn(), Steps(0, 1, 1))["length"].startswith("1 step, 1 epoch of 1 step; 16 images")
 
 
 def test_table():
