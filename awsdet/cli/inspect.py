@@ -5,7 +5,8 @@ mistakes, and what was wrong in the annotations when the records were written. T
 or broken, or if an image cannot be decoded.
 
 With --draw it also writes web pages that need no network: pictures with their annotations, histograms, how well the
-anchors of a config fit the objects, and images that resemble one another, within a split and between splits.
+anchors of a config fit the objects, and images that resemble one another, within a split and between splits. With
+--config too, they show the first images of a run with this config as its network gets them.
 """
 
 from absl import flags
@@ -19,7 +20,10 @@ def define(flag_values):
     define_path("records", None, "folder with the records", flag_values)
     flags.DEFINE_string("split", "", "split to read; empty: all of them", flag_values=flag_values)
     define_path("draw", "", "folder for the web pages; open its index.html", flag_values, written=True)
-    text = "config file whose sizes and anchors the objects are compared with; empty: with --draw, Mask R-CNN R50 1x"
+    text = (
+        "config file whose sizes and anchors the objects are compared with, and whose training is shown; empty: with "
+    )
+    text += "--draw, Mask R-CNN R50 1x"
     define_path("config", "", text, flag_values)
     flags.DEFINE_integer(
         "seed", 1, "with --draw: of the random choice of images", flag_values=flag_values, lower_bound=0
@@ -51,7 +55,8 @@ def run(flag_values, overrides):
         ]
     print("\n\n".join(reports))
     if draw:
-        _write(found, draw, rules, flag_values.seed)
+        shown = builder.training(config) if flag_values.config or overrides else None
+        _write(found, draw, rules, flag_values.seed, shown)
     faults = [fault for one in found for fault in one.faults]
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -70,11 +75,13 @@ def _config(path, overrides):
     return config
 
 
-def _write(found, draw, rules, seed):
+def _write(found, draw, rules, seed, training):
     from awsdet.survey.pages import write_pages
 
     try:
-        path = write_pages(found, draw, rules, seed)
+        path = write_pages(found, draw, rules, seed, training)
     except OSError as error:
         raise UserError(f"--draw={draw} cannot be written: {error.strerror or error}") from error
     print(f"\nOpen {path} in a browser.")
+    if training and training.split not in [one.manifest.split for one in found]:
+        print(f"It shows no image as training sees it: that is split {training.split!r} (data.train_split).")

@@ -5,9 +5,9 @@ import pathlib
 from absl import logging
 
 from awsdet.data.coco.categories import class_labels
-from awsdet.data.coco.rle import to_rle
 from awsdet.data.reader.pipeline import eval_dataset
-from awsdet.inference.drawing import DrawnObject, detected_objects, side_by_side
+from awsdet.inference.annotated import annotated_objects
+from awsdet.inference.drawing import detected_objects, side_by_side
 from awsdet.runtime.files import written_aside
 
 _SCORE_THRESHOLD = 0.5  # of the detections that are drawn
@@ -42,28 +42,4 @@ def _row(batch, index, found, class_names):
     """(image, detected objects, true objects), all in pixels of the resized image."""
     size = batch["image_size"][index].numpy()
     image = batch["image"][index].numpy()[: size[0], : size[1]]
-    return image, detected_objects(found, class_names), _true_objects(batch, index, class_names)
-
-
-def _true_objects(batch, index, class_names):
-    size = [int(side) for side in batch["image_size"][index]]
-    labels = batch["classes"][index].numpy()
-    objects = zip(
-        batch["boxes"][index].numpy().tolist(),
-        labels.tolist(),
-        batch["is_crowd"][index].numpy().tolist(),
-        batch["masks"]["polygons"][index].to_list(),
-        batch["masks"]["rles"][index].to_list(),
-    )
-    return [
-        DrawnObject(tuple(box), class_names[label] + " (crowd)" * crowd, label, true_mask(polygons, runs, size))
-        for box, label, crowd, polygons, runs in objects
-        if label >= 0
-    ]
-
-
-def true_mask(polygons, runs, size):
-    """COCO RLE of an object: from its polygons (x, y, x, y, … per part) or its runs; None if it has neither."""
-    if not polygons and not runs:
-        return None
-    return to_rle(polygons or {"size": size, "counts": runs}, size)
+    return image, detected_objects(found, class_names), annotated_objects(batch, index, class_names)

@@ -4,6 +4,7 @@ import statistics
 from typing import Any, NamedTuple
 
 from awsdet.data.reader.builder import reader_options
+from awsdet.data.reader.options import ReaderOptions
 from awsdet.data.reader.sizes import InputSize
 from awsdet.detection.anchors import Anchors
 from awsdet.models import builder, retinanet, two_stage
@@ -32,6 +33,25 @@ class AnchorRules(NamedTuple):
     allowed_border: float
     positive_iou: float
     least_iou: float
+
+
+class Training(NamedTuple):
+    """What decides which images a run shows its network first.
+
+    Attributes:
+      split: name of the split that it trains on.
+      options: ReaderOptions.
+      seed: of the run.
+    """
+
+    split: str
+    options: ReaderOptions
+    seed: int
+
+
+def training(config: Any) -> Training:
+    """The Training of a config. Raises UserError for settings that a training would refuse, too."""
+    return Training(config.data.train_split, reader_options(config.data), config.seed)
 
 
 def anchor_rules(config: Any) -> AnchorRules:

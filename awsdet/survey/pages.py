@@ -13,7 +13,7 @@ from awsdet.data.records import class_names, duplicates
 from awsdet.data.records.inspection import class_counts, percent
 from awsdet.runtime.progress import Progress
 from awsdet.survey import page, pictures, recall, split_page
-from awsdet.survey.builder import AnchorRules
+from awsdet.survey.builder import AnchorRules, Training
 from awsdet.survey.folder import INDEX, replaced
 
 _LEAKS = 12  # pairs of images of two splits that are shown
@@ -28,7 +28,7 @@ class _Class(NamedTuple):
     name: str
 
 
-def write_pages(inspections, folder, rules: AnchorRules, seed: int = 0):
+def write_pages(inspections, folder, rules: AnchorRules, seed: int = 0, training: Training | None = None):
     """Writes index.html, and a folder with a page and pictures for each split.
 
     Args:
@@ -36,6 +36,7 @@ def write_pages(inspections, folder, rules: AnchorRules, seed: int = 0):
       folder: where to; call `folder.check` before.
       rules: AnchorRules.
       seed: of the random choice of images.
+      training: Training, whose first images are shown on the page of its split; None: they are not.
 
     Returns the path of the front page. Raises OSError if it cannot be written.
     """
@@ -45,7 +46,8 @@ def write_pages(inspections, folder, rules: AnchorRules, seed: int = 0):
         names = _folder_names([one.inspection.manifest.split for one in studied])
         for one, name in zip(studied, names):
             (new / name).mkdir()
-            split_page.write(one, new / name, rules, seed, f"../{INDEX}", progress)
+            shown = training if training and training.split == one.inspection.manifest.split else None
+            split_page.write(one, new / name, rules, seed, f"../{INDEX}", progress, shown)
         body = _front(studied, names)
         (new / INDEX).write_text(page.page("awsdet inspect", [], body), encoding="utf-8")
     return pathlib.Path(folder) / INDEX

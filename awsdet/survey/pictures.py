@@ -12,6 +12,7 @@ from awsdet.data.coco.categories import class_labels
 from awsdet.data.coco.decoding import decode_image
 from awsdet.data.coco.rle import to_rle
 from awsdet.data.records.read import read_example, record_annotations
+from awsdet.inference.annotated import annotated_objects
 from awsdet.inference.drawing import DrawnObject, class_color, draw_objects
 from awsdet.inference.fonts import font_for
 from awsdet.survey.choice import Shown
@@ -76,6 +77,33 @@ def draw(inspection, shown: Shown) -> Picture:
     side = max(image.shape[:2])
     drawn = draw_objects(image, objects, min(LONG_SIDE, max(side, _LEAST_SIDE)) / side)
     return Picture(_jpeg(drawn), drawn.size, file_name, original, kinds, problem)
+
+
+def of_batch(inspection, batch, index) -> Picture:
+    """The Picture of an image of a training batch, with its padding and its annotations as the network gets them."""
+    manifest, image = inspection.manifest, batch["image"][index].numpy()
+    names = class_labels(manifest.class_names, manifest.category_ids)
+    objects = annotated_objects(batch, index, names)
+    kinds = _kinds([item.class_index for item in objects], names)
+    if len(objects) > _MOST_LABELS:
+        objects = [item._replace(label="") for item in objects]
+    row = int(np.flatnonzero(manifest.image_id == int(batch["image_id"][index]))[0])
+    name = _file_name(read_example(manifest, row).features.feature)
+    # Masks are those of the valid part, which begins at the top left.
+    height, width = image.shape[:2]
+    objects = [item._replace(mask=_enlarged(item.mask, height, width)) for item in objects]
+    side = max(height, width)
+    drawn = draw_objects(image, objects, min(LONG_SIDE, max(side, _LEAST_SIDE)) / side)
+    return Picture(_jpeg(drawn), drawn.size, name, tuple(batch["original_size"][index].numpy().tolist()), kinds, "")
+
+
+def _enlarged(mask, height, width):
+    """A COCO RLE with the size of an image that begins with the mask's."""
+    if mask is None:
+        return None
+    whole = np.zeros((height, width), np.uint8, order="F")
+    whole[: mask["size"][0], : mask["size"][1]] = coco_mask.decode(mask)
+    return coco_mask.encode(whole)
 
 
 def _read(inspection, row):

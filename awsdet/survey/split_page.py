@@ -8,8 +8,10 @@ import numpy as np
 from awsdet.data.coco.categories import class_labels
 from awsdet.data.records import duplicates
 from awsdet.data.records.inspection import Inspection, percent, repeated
+from awsdet.runtime.errors import UserError
 from awsdet.survey import choice, histograms, oddities, page, pictures, recall
-from awsdet.survey.builder import AnchorRules
+from awsdet.survey.builder import AnchorRules, Training
+from awsdet.survey.first_batches import first_images
 
 GROUPS, PER_GROUP = 12, 4  # groups of duplicates that are shown, and images of each
 _THUMB = 480  # px, long side
@@ -42,12 +44,24 @@ def study(inspection, rules: AnchorRules) -> Studied:
     return Studied(inspection, cover, advice, alike, repeated(inspection.contents))
 
 
-def write(studied: Studied, folder: pathlib.Path, rules: AnchorRules, seed: int, home: str, progress) -> None:
-    """Writes the page and its pictures to an existing folder. home: address of the front page; progress: Progress."""
+def write(
+    studied: Studied,
+    folder: pathlib.Path,
+    rules: AnchorRules,
+    seed: int,
+    home: str,
+    progress,
+    training: Training | None = None,
+) -> None:
+    """Writes the page and its pictures to an existing folder.
+
+    home: address of the front page; progress: Progress; training: Training whose first images are shown, or None.
+    """
     inspection = studied.inspection
     usual = choice.usual_sections(inspection, studied.cover, seed)
     odd = oddities.odd_sections(inspection, studied.repeated)
-    links = [(home, "all splits"), *((f"#{key}", title) for key, title in _PARTS)]
+    parts = [part for part in _PARTS if training or part[0] != _TRAINING]
+    links = [(home, "all splits"), *((f"#{key}", title) for key, title in parts)]
     body = [
         f"<h1>{page.name(inspection.manifest.split)}</h1>",
         f'<p class="soft">{page.name(inspection.manifest.directory)}</p>',
@@ -56,6 +70,7 @@ def write(studied: Studied, folder: pathlib.Path, rules: AnchorRules, seed: int,
         _heading("pictures"),
         '<p class="soft">Dashed: crowd regions. Dotted: not trained on. A click shows a picture in full.</p>',
         *(_section(section, inspection, folder, progress) for section in usual),
+        *(_first_images(studied.inspection, training, folder) if training else ()),
         _heading("odd"),
         *(_section(section, inspection, folder, progress, "odd") for section in odd),
         "" if odd else "<p>Nothing was found.</p>",
@@ -84,8 +99,10 @@ def picture_count(studied: Studied, seed: int) -> int:
     return sum(len(section.shown) for section in [*usual, *odd])
 
 
+_TRAINING = "training"
 _PARTS = (
     ("pictures", "Pictures"),
+    (_TRAINING, "As training sees them"),
     ("odd", "Annotations that look wrong"),
     ("histograms", "Histograms"),
     ("anchors", "Anchors"),
@@ -134,6 +151,33 @@ def _section(section, inspection, folder, progress, kind=""):
         f'<h3>{page.text(section.title)}</h3><p class="soft">{page.text(section.text + more)}</p>'
         f'<div class="grid {kind}">{"".join(figures)}</div>'
     )
+
+
+def _first_images(inspection, training, folder):
+    """The part of what training sees, as a list of HTML."""
+    figures, problem = [], ""
+    try:
+        for number, (batch, index) in enumerate(first_images(inspection, training), start=1):
+            picture, name = pictures.of_batch(inspection, batch, index), f"{_TRAINING}-{number:02d}.jpg"
+            (folder / name).write_bytes(picture.jpeg)
+            height, width = batch["image"].shape[1:3]
+            facts = [
+                f"image {inspection.manifest.own_image_id(int(batch['image_id'][index]))}",
+                "{1} × {0} px".format(*picture.original),
+                "shown as {1} × {0} px".format(*batch["image_size"][index].numpy()) + f" of {width} × {height} px",
+                page.counted(sum(kind.count for kind in picture.kinds), "annotation"),
+            ]
+            figures.append(_figure(_image(name, picture), picture, facts, ""))
+    except UserError as error:
+        problem = page.note(page.text(error), bad=True)
+    text = (
+        f"The first images of a run with this config in one process (seed {training.seed}), with the boxes and masks "
+        "that it learns from. What is black at the right and at the bottom is padding."
+    )
+    return [
+        _heading(_TRAINING),
+        f'<p class="soft">{page.text(text)}</p>{problem}<div class="grid">{"".join(figures)}</div>',
+    ]
 
 
 def _image(file, picture):

@@ -16,7 +16,7 @@ from awsdet.data.records.inspection import inspect
 from awsdet.data.records.read import read_ground_truth
 from awsdet.detection.mask_areas import shares_inside
 from awsdet.evaluation.coco_metric import coco_metrics
-from awsdet.evaluation.pictures import true_mask
+from awsdet.inference.annotated import true_mask
 from awsdet.models.heads.mask_head import mask_targets
 
 HEIGHT, WIDTH = 48, 64

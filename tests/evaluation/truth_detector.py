@@ -12,7 +12,7 @@ from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import eval_dataset
 from awsdet.data.records.convert import convert
 from awsdet.detection.results import batch_results
-from awsdet.evaluation.pictures import true_mask
+from awsdet.inference.annotated import true_mask
 
 
 def shape_records(folder, images=14):
