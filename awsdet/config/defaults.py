@@ -238,6 +238,8 @@ def schedule():
             "decay_epochs": (8, 11),
             # Instead of decay_epochs: shares of the whole run after which the rate decays, as in 0.67,0.92. 0: off.
             "decay_shares": (0.0,),
+            # Instead of both: updates after which the rate decays, as in 12000,16000. 0: off.
+            "decay_updates": (0,),
             "decay_factor": 0.1,
             "final_ratio": 0.0,  # cosine: share of the peak learning rate that is left at the end
         }

@@ -217,6 +217,12 @@ _SCHEDULE = {
         words="shares that rise between 0 and 1, as in 0.67,0.92",
         fits=lambda shares: shares == (0.0,) or (shares[0] > 0 and shares[-1] < 1),
     ),
+    "decay_updates": Items(
+        Whole(0),
+        rising=True,
+        words="numbers of updates that rise, as in 12000,16000",
+        fits=lambda updates: updates == (0,) or updates[0] > 0,
+    ),
     "decay_factor": Number(0, 1, above=True),  # 0 would end all learning
     "final_ratio": _SHARE,
 }

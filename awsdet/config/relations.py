@@ -31,7 +31,7 @@ def notes(config: Any) -> Iterator[str]:
     """What is allowed between settings, but may not be meant: for a log."""
     data, schedule, train = config.data, config.schedule, config.train
     late = [epoch for epoch in schedule.decay_epochs if epoch >= train.epochs]
-    if schedule.name == "step" and late and not any(schedule.decay_shares):
+    if schedule.name == "step" and late and not any((*schedule.decay_shares, *schedule.decay_updates)):
         yield (
             f"schedule.decay_epochs has {_list(late)}, and training ends with epoch {train.epochs} (train.epochs): the "
             "learning rate does not fall there"
@@ -134,12 +134,20 @@ def _optimizer(optimizer):
         )
 
 
+def _schedule(schedule):
+    if any(schedule.decay_updates) and any(schedule.decay_shares):
+        yield (
+            f"schedule.decay_updates is {_list(schedule.decay_updates)} and schedule.decay_shares is "
+            f"{_list(schedule.decay_shares)}; only one of them can decide, so set the other to 0"
+        )
+
+
 def _train(train):
     if (train.box_ap_target or train.mask_ap_target) and not train.evaluate_every_epochs:
         yield "a train.…_ap_target needs evaluations: set train.evaluate_every_epochs to 1 or more"
 
 
-_SECTIONS = {"model": _model, "data": _data, "optimizer": _optimizer, "train": _train}
+_SECTIONS = {"model": _model, "data": _data, "optimizer": _optimizer, "schedule": _schedule, "train": _train}
 
 
 def _list(values):

@@ -33,6 +33,8 @@ def _step_decay(settings, warm_up, steps_per_epoch, total_steps, accumulate_step
     if any(settings.decay_shares):
         steps = [round(share * total_steps) for share in settings.decay_shares]
     boundaries = [step // accumulate_steps for step in steps]
+    if any(settings.decay_updates):
+        boundaries = settings.decay_updates
     return StepDecay(*warm_up, boundaries, settings.decay_factor)
 
 

@@ -197,6 +197,9 @@ def _decays(facts, peak):
         rates = (peak * schedule.decay_factor**number for number in range(1, len(reached) + 1))
         decays = [f"{rate:.3g} from {_at(facts, boundary)}" for rate, boundary in zip(rates, reached)]
         return f", then {', '.join(decays)}" if decays else ", then it stays"
+    if settings.name == "step" and any(settings.decay_updates):
+        updates = ", ".join(f"{update:,}" for update in settings.decay_updates)
+        return f", then times {settings.decay_factor:g} after each of the updates {updates}"
     if settings.name == "step" and not any(settings.decay_shares):
         epochs = ", ".join(map(str, settings.decay_epochs))
         return f", then times {settings.decay_factor:g} after each of the epochs {epochs}"

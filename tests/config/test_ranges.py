@@ -126,6 +126,7 @@ def test_an_override_out_of_range_changes_nothing(override, words):
         (("model.cascade.ious=0.5,0.6",), r"cascade.ious, box_stds, loss_weights have \[2, 3, 3\] entries"),
         (("model.backbone.name=resnet_v1d", "model.backbone.base_width=7"), "base_width is 7; resnet_v1d halves it"),
         (("model.fpn.name=hrfpn", "model.fpn.extra_convs=on_input"), "extra_convs is 'on_input'; hrfpn has none"),
+        (("schedule.decay_updates=3,5", "schedule.decay_shares=0.5"), "decay_updates is 3, 5 and .* is 0.5; only one"),
         (("model.rpn.negative_iou=0.8",), "rpn.negative_iou is 0.8, more than positive_iou, 0.7"),
         (("model.box_head.sample_size=3",), "box_head.positive_fraction is 0.25 of sample_size 3, which is less than"),
         (("optimizer.beta_2=0.9",), "optimizer.beta_2 is 0.9, but sgd has none"),

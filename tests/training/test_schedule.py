@@ -41,6 +41,14 @@ def test_decay_at_shares_of_the_run():
     assert build_schedule(settings(decay_shares=(0.0,)), 1.0, 10, 120).boundaries == [80, 110]
 
 
+def test_decay_at_updates():
+    """However long the run and its epochs are, and however many steps an update has."""
+    at = settings(warmup_steps=0, decay_updates=(12, 16))
+    for accumulate in (1, 4):
+        schedule = build_schedule(at, 1.0, steps_per_epoch=7, total_steps=1200, accumulate_steps=accumulate)
+        np.testing.assert_allclose(rates(schedule, 11, 12, 15, 16), [1, 0.1, 0.1, 0.01], rtol=1e-6)
+
+
 def test_each_name_has_its_schedule():
     made = {name: type(build_schedule(settings(name=name), 0.1, 5, 60)).__name__ for name in SCHEDULES}
     assert made == {"step": "StepDecay", "cosine": "Cosine"}
