@@ -84,10 +84,11 @@ def _check(config, overrides, flag_values):
     from awsdet.training.gpu_start import check_gpu
     from awsdet.training.inputs import prepare, with_start
     from awsdet.training.room import check_room
-    from awsdet.training.settings import log_notes
+    from awsdet.training.settings import log_notes, with_batch_size
 
     logging.set_verbosity(logging.WARNING)  # the run itself logs the rest
     count = max(1, flag_values.processes)
+    config = with_batch_size(config, count, flag_values.elastic)
     processes.check_gpus(flag_values.processes_per_host or count)
     inputs = prepare(config, flag_values.output, flag_values.resume, count, chief=False)
     inputs.folder.check_free()

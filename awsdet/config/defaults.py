@@ -170,7 +170,10 @@ def data():
             "train_split": "train",
             "eval_records": "",  # empty: the same folder as train_records
             "eval_split": "val",
-            "batch_size": 2,  # images per process
+            "batch_size": 2,  # images per process; 0: their share of global_batch_size
+            # Images per update, over all processes and accumulated steps; a run that has another number is refused.
+            # 0: whatever the processes make of batch_size.
+            "global_batch_size": 0,
             "eval_batch_size": 2,
             "max_long_side": 1333,  # px, in training and evaluation
             "eval_short_side": 800,  # px

@@ -81,6 +81,8 @@ def _model(model):
 
 def _data(data):
     has_range, crops = data.short_side_range != (0, 0), min(data.crop) < 1
+    if not data.batch_size and not data.global_batch_size:
+        yield "data.batch_size is 0; give the images per process, or data.global_batch_size, those of all"
     if data.canvas % data.pad_multiple:
         yield f"data.canvas is {data.canvas}; it must be a multiple of data.pad_multiple, {data.pad_multiple}"
     if data.canvas and has_range:

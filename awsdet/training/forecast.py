@@ -16,7 +16,7 @@ from awsdet.training.optimizer import peak_learning_rate
 from awsdet.training.parameters import part_of, parts_of
 from awsdet.training.run import Run
 from awsdet.training.schedule import Followed, build_schedule
-from awsdet.training.settings import check_settings, check_start
+from awsdet.training.settings import check_settings, check_start, with_batch_size
 from awsdet.training.steps import Steps
 from awsdet.training.summary import Facts
 from awsdet.training.transfer import take_weights
@@ -54,6 +54,7 @@ def of_config(config: Any, processes: int = 1) -> tuple[Facts, list[str]]:
     COCO's. Raises UserError for what would end the run at its start.
     """
     check_settings(config)
+    config = with_batch_size(config, processes)
     check_start(config)
     train = evaluation = steps = schedule = None
     names, accumulate = classes.COCO, config.train.accumulate_steps

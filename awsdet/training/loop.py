@@ -32,6 +32,7 @@ from awsdet.training.pretrained import Stopped
 from awsdet.training.profile import Profiling
 from awsdet.training.room import check_room
 from awsdet.training.saving import Saving
+from awsdet.training.settings import with_batch_size
 from awsdet.training.starting import Parts, begin, find_origin, own_folder, start_from_weights
 from awsdet.training.stop import StopFlag, StopTogether
 from awsdet.training.watch import Watch, expected_of
@@ -63,7 +64,9 @@ def train(config, output, world=None, resume=False, callbacks=(), dataset=None, 
 
     Raises UserError, on all ranks, for a mistake that the user can correct.
     """
-    parts = Parts(config, world or World(), resume, dataset)
+    world = world or World()
+    config = with_batch_size(config, world.size, world.elastic)
+    parts = Parts(config, world, resume, dataset)
     with StopFlag() as flag:
         parts.told = flag.is_set
         try:

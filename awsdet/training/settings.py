@@ -18,6 +18,39 @@ def check_settings(config):
     schedule.check_settings(config.schedule)
 
 
+def with_batch_size(config, processes, elastic=False):
+    """The config with the images per process, data.batch_size, that data.global_batch_size makes of it.
+
+    The config itself if it has none. Raises UserError if the processes cannot share these images evenly, if
+    data.batch_size says otherwise, or if the number of processes may change (elastic).
+    """
+    data, accumulate = config.data, config.train.accumulate_steps
+    whole = data.global_batch_size
+    if not whole:
+        return config
+    config_module.check(config)
+    parts = f"{processes} process(es) x {accumulate} step(s) per update"
+    if elastic:
+        raise UserError(
+            f"data.global_batch_size is {whole}, and an elastic run may not keep it; give data.batch_size, the images "
+            "per process, and data.global_batch_size=0"
+        )
+    if whole % (processes * accumulate):
+        raise UserError(
+            f"data.global_batch_size is {whole}, which {parts} cannot share evenly; start a number of processes that "
+            "divides it, or set train.accumulate_steps"
+        )
+    share = whole // (processes * accumulate)
+    if data.batch_size not in (0, share):
+        raise UserError(
+            f"data.global_batch_size is {whole}, but {parts} x {data.batch_size} images (data.batch_size) are "
+            f"{processes * accumulate * data.batch_size}; set data.batch_size={share}, or 0, which follows"
+        )
+    config = config.copy_and_resolve_references()
+    config.data.batch_size = share
+    return config
+
+
 def log_notes(config):
     """Logs what is allowed between settings, but may not be meant."""
     for note in config_module.notes(config):

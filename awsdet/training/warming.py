@@ -34,6 +34,7 @@ from awsdet.runtime.compute_cache import ComputeCache, Unusable
 from awsdet.runtime.stall import KeyValueStore
 from awsdet.runtime.version import __version__
 from awsdet.training.inputs import prepare
+from awsdet.training.settings import with_batch_size
 from awsdet.training.stop import StopFlag
 from awsdet.training.warm_meeting import Meeting
 
@@ -120,6 +121,9 @@ def warm_up(
     gpu = None if alone or not limits.warm_seconds else find_gpu()
     if gpu is None or not gpu.capability or not gpu_fit.compiles_first(gpu.capability):
         return Warmed(False, limits.stall_seconds)
+    config = with_batch_size(config, place.size, processes.is_elastic())
+    if config.data.global_batch_size:  # the child is alone, and cannot know its share
+        request = request._replace(overrides=(*request.overrides, f"data.batch_size={config.data.batch_size}"))
     store = None if processes.is_elastic() else KeyValueStore.find()
     meeting = Meeting(store, place.rank, place.size) if store else None
     with StopFlag() as flag:

@@ -139,6 +139,7 @@ def test_an_override_out_of_range_changes_nothing(override, words):
         (("train.box_ap_target=0.3", "train.evaluate_every_epochs=0"), "needs evaluations"),
         (("train.mask_ap_target=0.3", "model.detector=retinanet"), "needs masks, and retinanet has none"),
         (("data.canvas=1000",), "data.canvas is 1000; it must be a multiple of data.pad_multiple, 32"),
+        (("data.batch_size=0",), "data.batch_size is 0; give the images per process, or data.global_batch_size"),
         (("data.padded_sizes=800x1333",), "has the side 1333, and its sides must be multiples"),
         (("data.padded_sizes=0x1344",), "has the side 0, and its sides must be multiples"),
     ],
