@@ -61,6 +61,8 @@ def model():
             "min_size": 0.0,
             "pre_nms_train": 2000,  # per level
             "post_nms_train": 1000,  # per image
+            # How many of these remain of all images of a process together, in training (Detectron); 0: all.
+            "post_nms_batch": 0,
             "pre_nms_test": 1000,
             "post_nms_test": 1000,
         }

@@ -94,6 +94,7 @@ _MODEL = {
         "min_size": _FACTOR,
         "pre_nms_train": _COUNT,
         "post_nms_train": _COUNT,
+        "post_nms_batch": Whole(0),
         "pre_nms_test": _COUNT,
         "post_nms_test": _COUNT,
     },

@@ -253,7 +253,9 @@ def _rpn(model, common, pad_multiple):
         coder=BoxCoder(tuple(settings.box_stds)),
         box_loss=_box_loss(settings),
         class_loss_weight=settings.class_loss_weight,
-        training_proposals=ProposalRule(settings.pre_nms_train, settings.post_nms_train, **proposals),
+        training_proposals=ProposalRule(
+            settings.pre_nms_train, settings.post_nms_train, **proposals, batch=settings.post_nms_batch
+        ),
         test_proposals=ProposalRule(settings.pre_nms_test, settings.post_nms_test, **proposals),
         allowed_border=settings.allowed_border,
         pad_multiple=pad_multiple,

@@ -133,12 +133,15 @@ class ProposalRule:
         post_nms: K, number of best boxes of all levels together that remain.
         nms_iou: a box whose IoU with a better one of its level is above this is dropped.
         min_size: boxes must be wider and higher than this, in px.
+        batch: number of best boxes of all images together that remain; 0: all. Detectron counts so in training; the
+            paper and mmdetection count per image.
     """
 
     pre_nms: int
     post_nms: int
     nms_iou: float = 0.7
     min_size: float = 0.0
+    batch: int = 0
 
     def propose(self, output, anchors, image_size, coder):
         """The Proposals from an RPNOutput, without gradient.
@@ -165,8 +168,29 @@ class ProposalRule:
             max_output=self.post_nms,
             in_order=True,
         )
+        if self.batch:
+            kept = best_of_batch(kept, self.batch)
         scores = tf.where(kept.valid, tf.sigmoid(kept.scores), 0.0)
         return Proposals(kept.boxes, scores, kept.count, kept.valid)
+
+
+def best_of_batch(kept, limit):
+    """What `nms` kept, without the boxes that are not among the `limit` best of all images together.
+
+    The boxes of an image are ordered by score, so each image keeps its first ones. Of equal scores, that of the earlier
+    image is better.
+    """
+    images, places = tf.unstack(tf.shape(kept.scores))
+    scores = tf.reshape(tf.where(kept.valid, kept.scores, float("-inf")), [-1])
+    best = tf.math.top_k(scores, tf.minimum(limit, images * places))
+    # In float32, which is exact here: TensorFlow computes with int32 on the host, for which a GPU waits.
+    owner = tf.floor(tf.cast(best.indices, tf.float32) / tf.cast(places, tf.float32))
+    owner = tf.where(best.values > float("-inf"), owner, -1.0)
+    counts = tf.reduce_sum(tf.cast(owner == tf.range(tf.cast(images, tf.float32))[:, tf.newaxis], tf.float32), axis=1)
+    valid = tf.range(tf.cast(places, tf.float32)) < counts[:, tf.newaxis]
+    return kept._replace(
+        boxes=tf.where(valid[..., tf.newaxis], kept.boxes, 0.0), count=tf.cast(counts, tf.int32), valid=valid
+    )
 
 
 # -------------------------------------------------------------------------------------------------- targets and losses

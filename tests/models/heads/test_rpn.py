@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from awsdet.models.builder import build
-from awsdet.models.heads.rpn import RPNHead
+from awsdet.models.heads.rpn import RPNHead, best_of_batch
 from awsdet.models.layers.initializers import Initializers
+from awsdet.ops.nms import Kept
 from awsdet.weights import mmdet
 from tests.models.small_detectors import small_config
 
@@ -113,3 +114,21 @@ def test_other_anchors_of_a_cell_do_not_matter():
         found = head.at(pyramid, index)
     np.testing.assert_array_equal(found.logits, expected.logits)
     np.testing.assert_array_equal(tape.gradient(found.logits, head.logits.bias), [0, 2, 0])
+
+
+@pytest.mark.parametrize("limit", [1, 4, 7, 8, 9, 100])
+def test_best_of_all_images_together(limit):
+    """Against a plain sort. Scores fall and have ties; an image is full, one is empty; there are logits below zero."""
+    counts, places = [5, 0, 3], 5
+    rows = [[3.0, 1.0, 1.0, -2.0, -9.0], [0.0] * 5, [2.0, 1.0, -2.0, 0.0, 0.0]]
+    valid = np.arange(places) < np.array(counts)[:, np.newaxis]
+    boxes = np.where(valid[..., np.newaxis], np.random.default_rng(0).uniform(1, 9, (3, places, 4)), 0.0)
+    kept = Kept(None, tf.constant(rows), tf.constant(counts), tf.constant(boxes, tf.float32), None, tf.constant(valid))
+    ranked = sorted((-rows[i][j], i, j) for i in range(3) for j in range(counts[i]))[:limit]
+    wanted = [sum(i == image for _, i, _ in ranked) for image in range(3)]
+    for function in (best_of_batch, tf.function(best_of_batch)):
+        best = function(kept, limit)
+        assert best.count.numpy().tolist() == wanted and best.count.dtype == tf.int32
+        there = np.arange(places) < np.array(wanted)[:, np.newaxis]
+        np.testing.assert_array_equal(best.valid, there)
+        np.testing.assert_array_equal(best.boxes, np.where(there[..., np.newaxis], boxes.astype(np.float32), 0.0))
