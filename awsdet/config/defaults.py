@@ -275,6 +275,8 @@ def train():
             # How many evaluations there are at most, evenly spread over the run, each with a checkpoint; for many short
             # epochs. 0: no limit, and a checkpoint after each epoch.
             "max_evaluations": 0,
+            # Scores each evaluation with pycocotools too, and ends the run if a number differs by more than 1e-12.
+            "official_metric": False,
             "log_every_steps": 50,
             "log_metrics": False,  # show accuracies and the like in the log too; metrics.jsonl always has them
             "tensorboard": True,

@@ -241,6 +241,7 @@ _TRAIN = {
     "keep_best": Switch(),
     "evaluate_every_epochs": Whole(0),
     "max_evaluations": Whole(0),
+    "official_metric": Switch(),
     "log_every_steps": _COUNT,
     "log_metrics": Switch(),
     "tensorboard": Switch(),

@@ -19,6 +19,7 @@ from awsdet.data.reader.pipeline import broken_in_evaluation, eval_dataset
 from awsdet.data.records.manifest import class_difference
 from awsdet.data.records.read import read_ground_truth
 from awsdet.detection.results import coco_objects
+from awsdet.evaluation import official_metric
 from awsdet.evaluation.coco_metric import coco_metrics
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import write_json
@@ -29,7 +30,7 @@ _PASTE_THREADS = 2
 _BATCHES_WAITING = 8  # batches whose mask probabilities may be in memory at the same time
 
 
-def evaluate(detector, manifest, options, world, output=None):
+def evaluate(detector, manifest, options, world, output=None, official=False):
     """The COCO metrics of a detector on a split. Every rank calls it and gets the same numbers.
 
     Args:
@@ -39,13 +40,14 @@ def evaluate(detector, manifest, options, world, output=None):
       world: World.
       output: path of a JSON file in COCO's results format, which rank 0 writes; None: no file. Its image and category
         ids are those of the annotation file.
+      official: whether to score with pycocotools too; see `official_metric.check`.
 
     Returns:
       The dict of `coco_metrics`. It has no mask metrics if the detector or the records have no masks.
 
     Raises:
       UserError: the records have other classes than the detector or cannot be read.
-      RuntimeError: another rank failed, or an image was evaluated twice or not at all.
+      RuntimeError: another rank failed, an image was evaluated twice or not at all, or pycocotools has another score.
     """
     check_classes(detector.class_names, manifest)
     start = time.monotonic()
@@ -53,7 +55,9 @@ def evaluate(detector, manifest, options, world, output=None):
     parts = world.gather_objects(mine)
     logging.info("detected in %d images in %.1f s", manifest.num_images, time.monotonic() - start)
     images = [image for part in parts for image in part]
-    return world.broadcast_object(together(world, lambda: _score(images, manifest, output) if world.is_chief else None))
+    return world.broadcast_object(
+        together(world, lambda: _score(images, manifest, output, official) if world.is_chief else None)
+    )
 
 
 def check_classes(class_names, manifest, category_ids=None):
@@ -115,7 +119,7 @@ def _image_results(detector, outputs, place):
     return list(zip(place["image_id"].tolist(), found))
 
 
-def _score(images, manifest, output):
+def _score(images, manifest, output, official):
     images = sorted(images, key=lambda image: image[0])
     _check_complete([image_id for image_id, _ in images], manifest)
     results = [
@@ -128,7 +132,12 @@ def _score(images, manifest, output):
         write_json(output, [{**r, "image_id": manifest.own_image_id(r["image_id"])} for r in results])
         logging.info("wrote %d detections to %s", len(results), output)
     with_masks = manifest.has_masks and any(found.masks is not None for _, found in images)
-    return coco_metrics(read_ground_truth(manifest), results, with_masks)
+    truth = read_ground_truth(manifest)
+    metrics = coco_metrics(truth, results, with_masks)
+    if official:
+        official_metric.check(metrics, truth, results, with_masks)
+        logging.info("pycocotools gives the same numbers")
+    return metrics
 
 
 def _check_complete(image_ids, manifest):

@@ -53,7 +53,9 @@ class Evaluating(tf.keras.callbacks.Callback):
         run, folder = self._run, self._run.inputs.folder
         with averaged_weights(run.optimizer, run.detector.trainable_variables):
             options = reader_options(run.config.data)
-            self.metrics = evaluation.evaluate(run.detector, run.inputs.evaluation, options, run.world, folder.results)
+            official = run.config.train.official_metric
+            place = (run.inputs.evaluation, options, run.world, folder.results)
+            self.metrics = evaluation.evaluate(run.detector, *place, official)
         self._saving.wait()
         if run.world.is_chief:
             self._record()

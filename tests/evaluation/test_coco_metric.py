@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from awsdet.evaluation import official_metric
 from awsdet.evaluation.coco_metric import NUMBERS, coco_metrics
 from awsdet.evaluation.table import format_table
 from awsdet.runtime.errors import UserError
@@ -154,6 +155,29 @@ def test_equals_plain_pycocotools_on_coco(tmp_path):
         per_class = [row[f"{name}_ap"] for row in metrics["per_class"].values()]
         present = [ap for ap in per_class if ap >= 0]
         assert np.mean(present) == pytest.approx(plain.stats[0], abs=1e-9)
+
+
+def test_the_official_metric_is_the_same(capsys):
+    truth = small_truth()
+    results = as_results(truth, np.random.default_rng(8), jitter=3.0)
+    before = copy.deepcopy((truth, results))
+    metrics = coco_metrics(truth, results, with_masks=True)
+    official_metric.check(metrics, truth, results, with_masks=True)
+    assert (truth, results) == before and capsys.readouterr().out == ""
+    for name in ("box_ap_small", "mask_ar_large"):
+        with pytest.raises(RuntimeError, match=f"{name} is .*, and pycocotools has .*please report this"):
+            official_metric.check({**metrics, name: metrics[name] + 1e-11}, truth, results, with_masks=True)
+
+
+@pytest.mark.parametrize("with_masks", [False, True])
+@pytest.mark.parametrize("left", [0, 4])
+def test_the_official_metric_of_hard_cases(with_masks, left):
+    """Ids with gaps and an id 0, a crowd, an image and a class without objects; with and without detections."""
+    truth = small_truth()
+    results = [{**result, "mask_score": 1 - result["score"]} for result in as_results(truth)][:left]
+    metrics = coco_metrics(truth, results, with_masks)
+    assert official_metric.official_metrics(truth, results, with_masks).keys() == metrics.keys() - {"per_class"}
+    official_metric.check(metrics, truth, results, with_masks)
 
 
 def test_masks_are_ranked_by_their_own_score_and_boxes_by_theirs():
