@@ -12,7 +12,9 @@ from awsdet.weights import presets
 from awsdet.weights.catalogue import ENTRIES
 from tests.models.small_detectors import SMALL_SETTINGS
 
-PATHS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
+FOLDER = pathlib.Path(__file__).parents[2] / "configs"
+MLPERF_PATHS = sorted((FOLDER / "mlperf").glob("mask_rcnn_b*.py"))
+PATHS = sorted(FOLDER.glob("*.py")) + MLPERF_PATHS[:1]  # the others build the same detector
 NARROW = (
     *SMALL_SETTINGS,
     "model.backbone.branch_width=4",
@@ -55,3 +57,31 @@ def test_fine_tuning_starts_from_a_whole_detector_of_the_same_kind(path):
 
 def test_there_are_configs_for_fine_tuning():
     assert sum(path.stem.startswith("finetune") for path in PATHS) == 3
+
+
+# What MLPerf's reference has for each batch: rate, warm-up, its rise per update, decays, candidates.
+MLPERF = {
+    8: (0.01, 500, 2e-5, (144_000, 192_000), 1000),
+    48: (0.06, 625, 9.6e-5, (24_000, 32_000), 6000),
+    64: (0.08, 800, 1e-4, (18_000, 24_000), 6000),
+    96: (0.12, 625, 1.92e-4, (12_000, 16_000), 6000),
+    128: (0.16, 625, 2.56e-4, (9_000, 12_000), 6000),
+    256: (0.24, 1800, 1.33e-4, (5_625, 7_500), 6000),
+    272: (0.24, 1800, 1.33e-4, (5_294, 7_058), 6000),
+}
+
+
+@pytest.mark.parametrize("images", MLPERF)
+def test_mlperf_configs_have_the_hyper_parameters_of_the_reference(images):
+    config = config_lib.load(FOLDER / f"mlperf/mask_rcnn_b{images}.py")
+    schedule, rate = config.schedule, config.optimizer.learning_rate
+    rise = rate * (1 - schedule.warmup_ratio) / schedule.warmup_steps
+    found = (rate, schedule.warmup_steps, pytest.approx(rise, rel=1e-9), schedule.decay_updates)
+    assert (*found, config.model.rpn.post_nms_batch) == MLPERF[images]
+    assert config.data.global_batch_size == config.optimizer.base_batch == images and config.data.batch_size == 0
+    assert (config.data.short_sides, config.data.max_long_side, config.data.flip_probability) == ((800,), 1333, 0.5)
+    assert (config.train.box_ap_target, config.train.mask_ap_target) == (0.377, 0.339)
+
+
+def test_every_mlperf_config_is_tested():
+    assert {path.stem for path in MLPERF_PATHS} == {f"mask_rcnn_b{images}" for images in MLPERF}
