@@ -56,12 +56,15 @@ def _warm_up(config, flag_values, overrides, **warming):
 
 
 def _train(config, overrides, flag_values, world):
+    import psutil
+
     from awsdet.evaluation import format_table
     from awsdet.training.loop import train
 
     if world.is_chief:
         _log_idle(config, overrides)
-    outcome = train(config, flag_values.output, world, flag_values.resume)
+    begun = psutil.Process().create_time()  # with the imports, and with GPU kernels compiled first
+    outcome = train(config, flag_values.output, world, flag_values.resume, begun=begun)
     if outcome.metrics is not None:
         if world.is_chief:
             print(format_table(outcome.metrics), flush=True)

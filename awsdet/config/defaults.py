@@ -295,5 +295,11 @@ def train():
             # the ranks start; this is how long it may take, and the others wait (docs/gpu.md). 0: the ranks compile.
             "warm_seconds": 7200,
             "deterministic": False,
+            # File for the lines of an MLPerf result, and what its submission_… lines say (docs/mlperf.md). Empty: off.
+            "mlperf_log": "",
+            "mlperf_org": "not submitted",
+            "mlperf_platform": "not submitted",
+            "mlperf_division": "closed",  # or open
+            "mlperf_status": "research",  # or cloud, onprem, preview
         }
     )

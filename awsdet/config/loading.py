@@ -19,7 +19,7 @@ from awsdet.runtime.paths import WEIGHTS, given_path
 
 # What ml_collections says of a value of another type than the default's.
 _OTHER_TYPE = r"override field '(\w+)'.*?\. (.*) is of original type <class '(.+)'> and cannot .* type <class '(.+)'>"
-PATHS = ("data.train_records", "data.eval_records", "train.init_from")  # settings that are paths
+PATHS = ("data.train_records", "data.eval_records", "train.init_from", "train.mlperf_log")  # settings that are paths
 FROM_SCRATCH = "scratch"  # a train.init_from that means none at all, for SageMaker, whose settings cannot be empty
 
 
@@ -63,7 +63,8 @@ def _expand_paths(config):
     for key in PATHS:
         section, name = key.split(".")
         hint = WEIGHTS if key == "train.init_from" else ""
-        config[section][name] = given_path(config[section][name], f"--config.{key}", hint=hint)
+        written = key == "train.mlperf_log"
+        config[section][name] = given_path(config[section][name], f"--config.{key}", written, hint)
 
 
 def apply_override(config, override):

@@ -21,6 +21,7 @@ _NORM = Choice(("none", "batch_norm", "sync_batch_norm", "group_norm"))
 _COLOUR = Number(0, 5, hint="; it is a share, not a percentage")  # beyond it, pictures are white, black or two-coloured
 _JITTER = 10  # lengths; beyond it, hardly an object is seen in the canvas
 _PATH, _SPLIT = Text("a path"), Text("a name, without a slash", lambda text: text and "/" not in text)
+_WORDS = Text("a name", lambda text: text.strip())
 _SIZES = r"\s*\d{1,5}x\d{1,5}\s*(,\s*\d{1,5}x\d{1,5}\s*)*"
 
 
@@ -262,6 +263,11 @@ _TRAIN = {
     "stall_seconds": _COUNT,
     "warm_seconds": Whole(0),
     "deterministic": Switch(),
+    "mlperf_log": _PATH,
+    "mlperf_org": _WORDS,
+    "mlperf_platform": _WORDS,
+    "mlperf_division": Choice(("closed", "open")),
+    "mlperf_status": Choice(("cloud", "onprem", "preview", "research")),
 }
 RANGES = {
     "seed": Whole(0, 2**32 - 1),  # what NumPy takes

@@ -22,17 +22,19 @@ class Evaluating(tf.keras.callbacks.Callback):
         stop: StopTogether; if it has stopped the run, there is no time left to evaluate.
         writer: a tf.summary writer, or None.
         metrics: those of the checkpoint that the run goes on from, or None.
-        evaluated: function that is called, with the metrics, after each evaluation.
+        evaluated: function that is called, with the metrics, after each evaluation; begins: before each.
 
     Attributes: metrics, those of the last evaluation, or None.
     """
 
-    def __init__(self, run, saving, stop, writer=None, metrics=None, evaluated=lambda metrics: None):
+    def __init__(
+        self, run, saving, stop, writer=None, metrics=None, evaluated=lambda metrics: None, begins=lambda: None
+    ):
         super().__init__()
         self._run, self._saving, self._stop, self._writer = run, saving, stop, writer
         self._targets = {kind: run.config.train[f"{kind}_target"] for kind in ("box_ap", "mask_ap")}
         self._targets = {kind: target for kind, target in self._targets.items() if target}
-        self.metrics, self._evaluated = metrics, evaluated
+        self.metrics, self._evaluated, self._begins = metrics, evaluated, begins
 
     def due(self):
         """Whether there is to be an evaluation at the present step."""
@@ -51,6 +53,7 @@ class Evaluating(tf.keras.callbacks.Callback):
     def evaluate(self):
         """Evaluates now."""
         run, folder = self._run, self._run.inputs.folder
+        self._begins()
         with averaged_weights(run.optimizer, run.detector.trainable_variables):
             options = reader_options(run.config.data)
             official = run.config.train.official_metric

@@ -13,7 +13,7 @@ from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
 from awsdet.training import tracking
 from awsdet.training.run_folder import RunFolder
-from awsdet.training.settings import check_continues, check_settings, check_start
+from awsdet.training.settings import check_continues, check_mlperf_log, check_settings, check_start
 
 
 class Inputs(NamedTuple):
@@ -54,6 +54,7 @@ def with_start(inputs, config, resume, processes, elastic=False):
     `elastic`: whether the number of processes may change.
     """
     start = inputs.folder.find_start(resume)
+    check_mlperf_log(config.train.mlperf_log, start is not None, elastic, inputs.train is not None)
     if start is not None:
         images_per_step = config.data.batch_size * processes
         check_continues(read_info(start), config, inputs.class_names, inputs.images, images_per_step, elastic)

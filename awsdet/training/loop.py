@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import sys
+import time
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -28,6 +29,7 @@ from awsdet.training.failure import explain
 from awsdet.training.gpu_start import check_gpu
 from awsdet.training.inputs import prepare, with_start
 from awsdet.training.logs import Bar, Log
+from awsdet.training.mlperf_log import MlperfLog
 from awsdet.training.pretrained import Stopped
 from awsdet.training.profile import Profiling
 from awsdet.training.room import check_room
@@ -45,7 +47,7 @@ class Outcome(NamedTuple):
     metrics: dict | None  # of the last evaluation
 
 
-def train(config, output, world=None, resume=False, callbacks=(), dataset=None, class_names=None):
+def train(config, output, world=None, resume=False, callbacks=(), dataset=None, class_names=None, begun=None):
     """Trains a detector, evaluates it and keeps its checkpoints. Every rank calls this.
 
     Args:
@@ -58,6 +60,7 @@ def train(config, output, world=None, resume=False, callbacks=(), dataset=None, 
         dataset: a `tf.data.Dataset` of batches for this rank (see docs/data.md), to train on instead of
             config.data.train_records. It is one epoch, so its length must be known.
         class_names: of `dataset`; None: the class names of the evaluation records.
+        begun: when the process began, in seconds since 1970, for train.mlperf_log; None: now.
 
     Returns:
         Outcome, the same on all ranks.
@@ -66,7 +69,7 @@ def train(config, output, world=None, resume=False, callbacks=(), dataset=None, 
     """
     world = world or World()
     config = with_batch_size(config, world.size, world.elastic)
-    parts = Parts(config, world, resume, dataset)
+    parts = Parts(config, world, resume, dataset, begun or time.time())
     with StopFlag() as flag:
         parts.told = flag.is_set
         try:
@@ -101,20 +104,29 @@ def _in_world(parts, callbacks, flag):
     if parts.watch is None:
         parts.watch = _announce(parts, run, begins=origin.progress is None)
     watch = parts.watch if world.is_chief else None
+    mlperf = MlperfLog(run, parts.begun) if world.is_chief and run.config.train.mlperf_log else None
 
     def evaluated(metrics):
+        if mlperf is not None:
+            mlperf.evaluated(metrics, evaluating.met_target())
         if watch is not None:
             watch.evaluated(run.steps.step, metrics)
         if world.elastic:
             committing.commit(metrics)
 
-    evaluating = Evaluating(run, saving, stop, writer, metrics, evaluated)
+    begins = mlperf.evaluation_begins if mlperf else lambda: None
+    evaluating = Evaluating(run, saving, stop, writer, metrics, evaluated, begins)
     status = "FAILED"  # what MLflow is told
-    own = [run.steps, *_loggers(run, writer, watch), *([committing] if world.elastic else []), saving, evaluating]
+    own = [run.steps, *_loggers(run, writer, watch), *([committing] if world.elastic else []), saving]
+    own += [*([mlperf] if mlperf else []), evaluating]
     try:
         if world.elastic:
             committing.commit(metrics)
         if not (origin.progress and _evaluated_to_target(evaluating, saving)):
+            if mlperf is not None:
+                mlperf.start()
+            if run.config.train.mlperf_log:
+                world.barrier()  # no rank reads an image before the log says so
             _fit(run, batches, [*own, *callbacks, stop])
         outcome = _finish(run, saving, evaluating, stop)
         status = "KILLED" if stop.stopped else "FAILED" if outcome.exit_code else "FINISHED"
@@ -137,6 +149,8 @@ def _in_world(parts, callbacks, flag):
         world.failed("see its messages")
         return Outcome(1, None)
     finally:
+        if mlperf is not None and not stop.stopped:
+            mlperf.stop(evaluating.met_target())
         saving.settle()
         tracker, run.inputs.folder.tracker = run.inputs.folder.tracker, None
         if tracker is not None and status:

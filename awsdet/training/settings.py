@@ -1,12 +1,15 @@
 """Checks the settings of a run, and whether a run with these settings can go on from a checkpoint."""
 
 import json
+import os
 
 from absl import logging
 
 from awsdet import config as config_module
 from awsdet.data.records.manifest import class_difference
+from awsdet.runtime import mllog
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import check_writable
 from awsdet.training import schedule
 from awsdet.training.progress import Progress
 from awsdet.weights import named
@@ -49,6 +52,30 @@ def with_batch_size(config, processes, elastic=False):
     config = config.copy_and_resolve_references()
     config.data.batch_size = share
     return config
+
+
+def check_mlperf_log(path, goes_on, elastic, has_records):
+    """Raises UserError if the file of train.mlperf_log cannot hold the log of this run.
+
+    Args:
+        path: of the file; empty: there is to be none. goes_on: whether the run goes on from a checkpoint.
+        elastic: whether the number of processes may change. has_records: whether it trains on records.
+    """
+    if not path:
+        return
+    at = f"train.mlperf_log={path}"
+    if elastic:
+        raise UserError(
+            f"{at}: the batch and rank 0 of an elastic run may change, so it has no MLPerf log; leave it out"
+        )
+    if not has_records:
+        raise UserError(f"{at}: the log tells the number of images, which a dataset does not say; train on records")
+    check_writable(path, "config.train.mlperf_log")
+    begun = os.path.exists(path) and any(event.key == "run_start" for event in mllog.read(path))
+    if begun and not goes_on:
+        raise UserError(f"{at} has a run already, and each run needs a file of its own; name another, or remove it")
+    if goes_on and not begun:
+        raise UserError(f"{at} does not have the beginning of the run that goes on; set train.mlperf_log to empty")
 
 
 def log_notes(config):

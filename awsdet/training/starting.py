@@ -28,6 +28,7 @@ class Parts:
     Attributes:
         config, world, resume: of the run. dataset: of the user, or None.
         told: function that returns whether this process was told to stop.
+        begun: when the process began, in seconds since 1970.
         sources: digest of awsdet's sources at the start of the process; empty if the world is not elastic.
         inputs, detector: None until they are prepared. problem: why they could not be, in an elastic world.
         optimizer, schedule: None until the first world knows the schedule.
@@ -37,8 +38,8 @@ class Parts:
         commit: the last Commit of an elastic run, or None. token: of the lock of the run's folder, once it is known.
     """
 
-    def __init__(self, config, world, resume, dataset):
-        self.config, self.world, self.resume, self.dataset = config, world, resume, dataset
+    def __init__(self, config, world, resume, dataset, begun=0.0):
+        self.config, self.world, self.resume, self.dataset, self.begun = config, world, resume, dataset, begun
         self.timer = Timer()
         self.told = lambda: False
         self.sources = sources_digest() if world.elastic else ""

@@ -10,7 +10,7 @@ from awsdet.config import kinds, ranges, relations
 from awsdet.runtime.errors import UserError
 
 FAMILIES = ("mask_rcnn", "faster_rcnn", "retinanet", "mask_scoring_rcnn", "cascade_rcnn", "cascade_mask_rcnn")
-CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
+CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").rglob("*_*.py"))
 
 
 def leaves(node, prefix=""):
@@ -137,6 +137,7 @@ def test_an_override_out_of_range_changes_nothing(override, words):
             "and optimizer.weight_decay is 0; leave these",
         ),
         (("train.box_ap_target=0.3", "train.evaluate_every_epochs=0"), "needs evaluations"),
+        (("train.mlperf_log=log", "train.box_ap_target=0.3"), "mlperf_log needs both targets, whose time it tells"),
         (("train.mask_ap_target=0.3", "model.detector=retinanet"), "needs masks, and retinanet has none"),
         (("data.canvas=1000",), "data.canvas is 1000; it must be a multiple of data.pad_multiple, 32"),
         (("data.batch_size=0",), "data.batch_size is 0; give the images per process, or data.global_batch_size"),
