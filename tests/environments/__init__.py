@@ -8,10 +8,16 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def environment(name):
-    """The folder of an environment, by the name of its file in this folder. Skips the test if it was not made."""
+def place_of(name):
+    """The folder of an environment, by the name of its file in this folder; None if it was not made."""
     script = [ROOT / "scripts" / "setup_test_environments.sh", "--where", name]
     folder = subprocess.run(script, capture_output=True, text=True, check=True).stdout.strip()
-    if not folder:
+    return pathlib.Path(folder) if folder else None
+
+
+def environment(name):
+    """As `place_of`, but skips the test if there is none."""
+    place = place_of(name)
+    if place is None:
         pytest.skip(f"there is no environment {name}; scripts/setup_test_environments.sh {name} makes it")
-    return pathlib.Path(folder)
+    return place

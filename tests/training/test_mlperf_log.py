@@ -7,6 +7,7 @@ import pytest
 
 from awsdet import config as configuration
 from awsdet import evaluation
+from awsdet.mlperf.checkers import Checkers
 from awsdet.runtime import mllog
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
@@ -16,6 +17,7 @@ from awsdet.training.pace import Pace
 from awsdet.training.schedule import build_schedule
 from awsdet.training.settings import check_mlperf_log
 from awsdet.training.steps import Steps
+from tests.environments import place_of
 from tests.training.tiny_run import load_config
 
 TARGETS = ("train.box_ap_target=0.377", "train.mask_ap_target=0.339")
@@ -78,6 +80,14 @@ def test_the_log_of_a_run_that_meets_its_target(config_file, tmp_path, monkeypat
     assert scores[1] == (2, {"BBOX": 0.38, "SEGM": 0.34}) and at["run_stop"].metadata["status"] == "success"
     moments = [event.time_ms for event in events[1:]]
     assert moments == sorted(moments)
+    _complies(path)
+
+
+def _complies(path):
+    """MLPerf's checker has nothing against the log, if it is there."""
+    place = place_of("mlperf")
+    if place is not None:
+        assert Checkers(str(place / "bin/python")).compliance(path).faults == ()
 
 
 # ------------------------------------------------------------------------------------------ the callback, by its calls

@@ -1,0 +1,1 @@
+"""Checks MLPerf results with the checkers of MLCommons, and scores them."""
