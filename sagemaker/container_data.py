@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from container_base import JobFailed, awsdet, number, run_child, say
 
+from awsdet.runtime import archives
 from awsdet.runtime.errors import UserError
-from awsdet.sagemaker import archives
 
 DATA_CHANNELS = ("train", "val")
 KNOWN = (*DATA_CHANNELS, "weights", "config")

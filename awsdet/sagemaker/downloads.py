@@ -4,9 +4,10 @@ import pathlib
 import tempfile
 from typing import NamedTuple
 
+from awsdet.runtime import archives
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import written_aside
-from awsdet.sagemaker import archives, jobs, storage
+from awsdet.sagemaker import jobs, storage
 from awsdet.sagemaker.services import Absent, Clients
 
 # Archive of a job -> the folder that it is unpacked to, below that of the download; "" is that itself.

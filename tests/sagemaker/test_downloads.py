@@ -8,8 +8,9 @@ import urllib.request
 import pytest
 from botocore.stub import Stubber
 
+from awsdet.runtime import archives
 from awsdet.runtime.errors import UserError
-from awsdet.sagemaker import archives, downloads, jobs, services, storage
+from awsdet.sagemaker import downloads, jobs, services, storage
 from awsdet.sagemaker.request import create_training_job
 from awsdet.sagemaker.services import Absent
 from tests.sagemaker.aws import description, moto_server

@@ -6,8 +6,8 @@ import zipfile
 import pytest
 from ml_collections import config_dict
 
+from awsdet.runtime import archives
 from awsdet.runtime.errors import UserError
-from awsdet.sagemaker import archives
 from tests.sagemaker import fake_jobs  # noqa: F401, for the folder of the modules below
 
 import container_base  # isort: skip

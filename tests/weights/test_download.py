@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from awsdet.runtime import fetching
 from awsdet.runtime.errors import UserError
 from awsdet.weights import cache as cached
 from awsdet.weights import download
@@ -270,7 +271,7 @@ def test_a_full_disk_is_said_before_and_on_the_way(server, tmp_path, monkeypatch
         cache = Cache(folder, f"http://127.0.0.1:{server.server_port}")
         said = refusal(cache)
         assert re.search(r"it needs 3 MB, and .* has 1 MB left", said)
-        monkeypatch.setattr(download, "_MARGIN", -(2**30))
+        monkeypatch.setattr(fetching, "_MARGIN", -(2**30))
         assert f"no space is left in {folder}" in refusal(cache)
         assert names(cache) == []  # the disk is not left full
     finally:

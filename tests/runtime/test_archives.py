@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
+from awsdet.runtime import archives
 from awsdet.runtime.errors import UserError
-from awsdet.sagemaker import archives
 
 PLENTY = 10**9
 
