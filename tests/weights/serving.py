@@ -1,4 +1,4 @@
-"""A server on this machine that hands out one file, well or badly."""
+"""A server on this machine that hands out a file, or some, well or badly."""
 
 import contextlib
 import dataclasses
@@ -13,6 +13,7 @@ class Behaviour:
     """What the server does.
 
     Attributes:
+        content: of all paths. files: content by path; others are not found. ranges: whether it sends parts.
         cut: numbers of bytes after which it hangs up, one for each answer. code: answered to all requests.
         silent: it never answers. held: it answers once this is set. slow: seconds between two blocks.
     """
@@ -27,6 +28,7 @@ class Behaviour:
     held: threading.Event | None = None
     slow: float = 0.0
     length: bool = True
+    files: dict = dataclasses.field(default_factory=dict)
     asked: list = dataclasses.field(default_factory=list)
 
 
@@ -49,21 +51,26 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        content = does.files.get(self.path) if does.files else does.content
+        if content is None:
+            self.send_error(404)
+            return
         part = asked and does.ranges and self.headers.get("If-Range", does.etag) == does.etag
-        start = int(re.match(r"bytes=(\d+)-", asked)[1]) if part else 0
-        if start >= len(does.content):
+        start, last = re.match(r"bytes=(\d+)-(\d*)", asked).groups() if part else (0, "")
+        start, stop = int(start), min(int(last) + 1, len(content)) if last else len(content)
+        if start >= len(content):
             self.send_error(416)
             return
         self.send_response(206 if part else 200)
         self.send_header("ETag", does.etag)
         if part:
-            self.send_header("Content-Range", f"bytes {start}-{len(does.content) - 1}/{len(does.content)}")
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content)}")
         if does.length:
-            self.send_header("Content-Length", str(len(does.content) - start))
+            self.send_header("Content-Length", str(stop - start))
         self.end_headers()
-        end = does.cut.pop(0) if does.cut else len(does.content)
+        end = min(does.cut.pop(0) if does.cut else stop, stop)
         for at in range(start, end, 2**19):
-            self.wfile.write(does.content[at : min(at + 2**19, end)])
+            self.wfile.write(content[at : min(at + 2**19, end)])
             time.sleep(does.slow)
 
     def log_message(self, *_):
