@@ -17,7 +17,7 @@ from awsdet.runtime.errors import UserError
 
 _JSON_TYPES = {dict: "an object", type(None): "null", str: "text"}
 
-__all__ = ["CocoFile", "ImageEntry", "read_coco"]
+__all__ = ["CocoFile", "ImageEntry", "coco_of", "read_coco"]
 
 
 class CocoFile(NamedTuple):
@@ -43,6 +43,11 @@ def read_coco(path, anomalies, folder=None):
     """
     path = pathlib.Path(path)
     content, sha256 = read_json_file(path, anomalies)
+    return coco_of(path, content, sha256, anomalies, folder)
+
+
+def coco_of(path, content, sha256, anomalies, folder=None):
+    """The CocoFile of the content of the annotation file `path`, which has this SHA-256; see `read_coco`."""
     what = name_of_content(content)
     if what is not None:
         raise UserError(f"annotation file {path} {what}")

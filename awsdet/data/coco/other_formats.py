@@ -8,15 +8,16 @@ import re
 
 _LOOKED_AT = 200  # entries of a list that decide what it is
 _CONVERT = "convert it to COCO detection first"
-_VOC = f"is an XML file of Pascal VOC (one per image); {_CONVERT}"
+_WHOLE = "convert the whole data set with awsdet convert --dataset=FOLDER --from="
+_VOC = f"is an XML file of Pascal VOC (one per image); {_WHOLE}voc"
 _CVAT = "is an XML file of CVAT; export the task again as 'COCO 1.0'"
 _XML = f"is an XML file; {_CONVERT}"
 _HTML = "is a web page, not an annotation file; the download may have asked for a login"
 _LFS = "is a pointer of Git LFS, not the file itself; run git lfs pull"
 _LINES = f"holds one JSON value per line (JSON lines); {_CONVERT}"
 _GROUND_TRUTH = f"is a manifest of SageMaker Ground Truth (JSON lines); {_CONVERT}"
-_YOLO = f"is a text file of YOLO (class and box per line); {_CONVERT}"
-_YAML = f"is a YAML file such as YOLO's list of classes; {_CONVERT}"
+_YOLO = f"is a text file of YOLO (class and box per line); {_WHOLE}yolo"
+_YAML = f"is a YAML file such as YOLO's list of classes; {_WHOLE}yolo"
 _LABEL_MAP = "is a label map of the Object Detection API; it belongs beside its TFRecord shards"
 _CSV = f"is a table of comma-separated values; {_CONVERT}"
 
@@ -31,7 +32,7 @@ _NESTED = (
     "has its annotations inside the entries of its images; put them into one list 'annotations', each with the "
     "image_id of its image"
 )
-_LABELME = "is a labelme file (shapes of one image); convert the folder to one COCO file first, as labelme2coco does"
+_LABELME = f"is a labelme file (shapes of one image); {_WHOLE}labelme"
 _VIA = "is a project of the VGG Image Annotator; export it as COCO format ('Export Annotations (COCO format)')"
 _CREATE_ML = f"is a file of Create ML; {_CONVERT}"
 _LABEL_STUDIO = "is an export of Label Studio in its own JSON; export it again as 'COCO'"

@@ -21,11 +21,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from awsdet.data.coco.annotations import CocoFile, read_coco
+from awsdet.data.coco.annotations import CocoFile, coco_of, read_coco
 from awsdet.data.coco.anomalies import KINDS, Anomalies
 from awsdet.data.coco.files import find_file
 from awsdet.data.coco.json_file import too_deep
 from awsdet.data.coco.opening import MAX_MEGAPIXELS, check_megapixels, settle_pillow
+from awsdet.data.formats.translated import Translated
 from awsdet.data.records.manifest import (
     AWSDET,
     FORMAT,
@@ -62,11 +63,11 @@ class NothingToTrainOn(UserError):
 def convert(annotations, images, output, split, *, shards=0, workers=0, strict=False, max_megapixels=MAX_MEGAPIXELS):
     """Writes the split `split` of a COCO data set to the folder `output`. Returns its Manifest.
 
-    annotations: JSON file; images: folder that its file names are relative to; shards: number of shards (0: about 150
-    MB of images each); workers: processes (0: one per core); strict: raise instead of leaving anything out;
-    max_megapixels: larger images are left out. Raises UserError for inputs that cannot be used and for a full or
-    read-only disk, and NothingToTrainOn if no image can be used, or if the file has annotations but no object to train
-    on is left.
+    annotations: JSON file, or a Translated of another format; images: folder that its file names are relative to;
+    shards: number of shards (0: about 150 MB of images each); workers: processes (0: one per core); strict: raise
+    instead of leaving anything out; max_megapixels: larger images are left out. Raises UserError for inputs that cannot
+    be used and for a full or read-only disk, and NothingToTrainOn if no image can be used, or if the file has
+    annotations but no object to train on is left.
     """
     max_pixels = check_megapixels(max_megapixels)
     annotations, images, output = places(annotations, images, output)
@@ -85,8 +86,12 @@ class Part(NamedTuple):
 
 
 def places(annotations, images, output):
-    """The paths of the annotation file, of the folder of images, and of that to write to, checked. Raises UserError."""
-    annotations = pathlib.Path(given_path(annotations, "annotations"))
+    """The paths of the annotation file, of the folder of images, and of that to write to, checked. Raises UserError.
+
+    A Translated in place of the file stays what it is.
+    """
+    if not isinstance(annotations, Translated):
+        annotations = pathlib.Path(given_path(annotations, "annotations"))
     images = pathlib.Path(given_path(images, "images"))
     output = pathlib.Path(given_path(output, "output", written=True))
     if not images.is_dir():
@@ -101,7 +106,7 @@ def read(annotations, images, splits, strict):
         if not re.fullmatch(r"[\w.-]*[\w-][\w.-]*", split):  # "..": its files would be hidden
             raise UserError(f"split {split!r}: letters, digits, '_', '-' and '.' only, and not dots alone")
     found = Anomalies()
-    coco = read_coco(annotations, found, images)
+    coco = _coco(annotations, images, found)
     if not coco.images:
         reason = _reasons(found, "image_")
         what = f"no usable image: {reason}" if reason else "no images"
@@ -109,6 +114,14 @@ def read(annotations, images, splits, strict):
     if strict:
         found.refuse_skips()
     return coco, found
+
+
+def _coco(annotations, images, found):
+    if not isinstance(annotations, Translated):
+        return read_coco(annotations, found, images)
+    found.merge(annotations.found)
+    coco = coco_of(annotations, annotations.content, annotations.sha256(), found, images)
+    return coco._replace(unplaced=coco.unplaced + annotations.left_out)
 
 
 def write(parts, annotations, images, output, workers, strict, max_pixels, found):

@@ -30,7 +30,7 @@ JSON = {
     "nested_objects": (coco(images=[IMAGES[0], {**IMAGES[0], "id": 2, "objects": [BOX]}]), "inside the entries of its"),
     "results": ([{"image_id": 1, "category_id": 1, "score": 0.5, **BOX}], "results file .*give the annotation file"),
     "results_of_masks": ([{"image_id": 1, "category_id": 1, "score": 1, "segmentation": {}}], "COCO results file"),
-    "labelme": ({"version": "5", "shapes": [], "imagePath": "a.jpg", "imageData": None}, "labelme file"),
+    "labelme": ({"shapes": [], "imagePath": "a.jpg", "imageData": None}, "labelme file .*--from=labelme"),
     "via_project": ({"_via_settings": {}, "_via_img_metadata": {"a.jpg12": VIA}}, "VGG Image Annotator"),
     "via_annotations": ({"a.jpg12": VIA, "b.jpg7": {**VIA, "regions": {"0": {}}}}, "VGG Image Annotator"),
     "create_ml": ([{"image": "a.jpg", "annotations": [{"label": "cat", "coordinates": {}}]}], "Create ML"),
@@ -59,7 +59,7 @@ JSON = {
     "null": (coco(annotations=None), r"no list 'annotations' .'annotations' is null."),
 }
 TEXT = {
-    "voc": ('<?xml version="1.0"?>\n<annotation><object/></annotation>', "XML file of Pascal VOC"),
+    "voc": ('<?xml version="1.0"?>\n<annotation><object/></annotation>', "XML file of Pascal VOC .*--from=voc"),
     "voc_bare": ("<annotation>\n<folder>a</folder>", "XML file of Pascal VOC"),
     "cvat": ('<?xml version="1.0"?><annotations><version>1.1</version>', "CVAT"),
     "xml": ("<svg/>", "is an XML file"),
@@ -67,9 +67,9 @@ TEXT = {
     "lfs": ("version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
     "lines": ('{"image": "a.jpg"}\n{"image": "b.jpg"}\n', "one JSON value per line"),
     "ground_truth": ('{"source-ref": "s3://b/a.jpg"}\n{"source-ref": "s3://b/b.jpg"}', "SageMaker Ground Truth"),
-    "yolo": ("0 0.5 0.5 0.1 0.2\n12 0.25 0.5 1e-2 0.2\n", "text file of YOLO"),
+    "yolo": ("0 0.5 0.5 0.1 0.2\n12 0.25 0.5 1e-2 0.2\n", "text file of YOLO .*--from=yolo"),
     "yolo_polygon": ("0 0.5 0.5 0.1 0.2 0.3 0.3", "text file of YOLO"),
-    "yaml": ("# data\npath: ../x\nnames:\n  0: cat\n", "YAML file"),
+    "yaml": ("# data\npath: ../x\nnames:\n  0: cat\n", "YAML file .*--from=yolo"),
     "csv": ("filename,width,height,class,xmin\na.jpg,9,9,cat,1\n", "comma-separated"),
     "label_map": ("item {\n  id: 1\n  name: 'cat'\n}", "label map of the Object Detection API"),
 }
