@@ -72,6 +72,7 @@ setup(
         "numpy<2",  # TensorFlow 2.15's ABI
         "pillow",
         "pycocotools",
+        "pyyaml",
         "safetensors",
         "tensorflow-addons==0.23.0",
         "psutil",

@@ -1,20 +1,39 @@
-"""Writes a COCO data set as TFRecords: shards and a manifest that training and evaluation read.
+"""Writes a data set as TFRecords: shards and a manifest that training and evaluation read.
 
-With --holdout, the images of one file become two splits: one to train on, and one that is held out for evaluation; with
---test too, a third one is held out for the figures to report. To continue a conversion that was interrupted, give the
-same command again.
+    awsdet convert --annotations=FILE --images=DIR --split=train --output=DIR     a COCO detection file
+    awsdet convert --dataset=DIR --output=DIR                                     all splits of a COCO data set
+    awsdet convert --dataset=DIR --from=voc --output=DIR                          Pascal VOC, YOLO, labelme, mask images
+
+With --dataset, splits are found by the names of folders and lists; --split takes one of them, or names the split if the
+data set has none. With --holdout, the images of one split become two: one to train on, and one that is held out for
+evaluation; with --test too, a third one is held out for the figures to report. To continue a conversion that was
+interrupted, give the same command again.
 """
+
+import pathlib
 
 from absl import flags
 
 from awsdet.cli.arguments import define_max_megapixels, define_path
+from awsdet.data.formats.names import FORMATS
 from awsdet.runtime.errors import UserError
+
+_SHOWN = 8  # names of what is not used
 
 
 def define(flag_values):
     """Adds the flags of `awsdet convert`."""
     define_path("annotations", None, "COCO detection JSON file", flag_values)
     define_path("images", None, "folder that the file's image names are relative to", flag_values)
+    define_path("dataset", None, "folder of a data set, in place of --annotations and --images", flag_values)
+    flags.DEFINE_enum(
+        "from",
+        None,
+        list(FORMATS),
+        f"with --dataset: its format, if it is not COCO's ({'; '.join(FORMATS.values())})",
+        flag_values=flag_values,
+    )
+    define_path("classes", None, "with --from: file with the name of a class per line, in their order", flag_values)
     define_path("output", None, "folder to write the records to", flag_values, written=True)
     flags.DEFINE_string("split", None, "name of the split, such as train or val", flag_values=flag_values)
     flags.DEFINE_integer(
@@ -51,23 +70,43 @@ def define(flag_values):
 def run(flag_values, overrides):
     """Converts, and prints what was wrong in the annotations. Returns the exit code."""
     del overrides
-    for name in ("annotations", "images", "output", "split"):
-        if not flag_values[name].value:
-            raise UserError(f"--{name} is missing (see awsdet convert --help)")
+    _check(flag_values)
+    prepare()
+    options = {name: flag_values[name].value for name in ("shards", "workers", "strict", "max_megapixels")}
+    output, split = flag_values.output, flag_values.split
+    if not flag_values.dataset:
+        places = {split: (flag_values.annotations, flag_values.images)}
+    elif flag_values["from"].value:
+        places = _translated(flag_values)
+    else:
+        places = _found(flag_values)
+    if flag_values.holdout is not None:
+        if len(places) > 1:
+            raise UserError(
+                f"--holdout divides one split, and {flag_values.dataset} has {', '.join(places)}: choose one with "
+                "--split, or leave out --holdout"
+            )
+        ((split, place),) = places.items()
+        return _hold_out(flag_values, [*place, output, split], options)
+    for split, place in places.items():
+        write_split([*place, output, split], options)
+    return 0
+
+
+def prepare():
+    """Settles how a process of a command reads images. Call it before one is read."""
     from awsdet.data.coco.opening import settle_pillow
     from awsdet.runtime import gpus
 
     settle_pillow()
     gpus.hide()  # images are decoded on the CPU
-    options = {name: flag_values[name].value for name in ("shards", "workers", "strict", "max_megapixels")}
-    places = [flag_values[name].value for name in ("annotations", "images", "output", "split")]
-    if flag_values.holdout is not None:
-        return _hold_out(flag_values, places, options)
-    for name in ("seed", "holdout_split", "test"):
-        if flag_values[name].value is not None:
-            raise UserError(
-                f"--{name.replace('_', '-')} has no meaning without --holdout; leave it out, or add --holdout=0.1"
-            )
+
+
+def write_split(places, options):
+    """Converts one split and prints what was found and written.
+
+    places: annotations, images, output and split, as `data.records.convert.convert` takes them, and its `options`.
+    """
     from awsdet.data.records.convert import NothingToTrainOn, convert
 
     try:
@@ -76,8 +115,58 @@ def run(flag_values, overrides):
         _print_anomalies(error.anomalies)
         raise
     _print_anomalies(manifest.anomalies)
-    _print_split(manifest, flag_values.output)
-    return 0
+    _print_split(manifest, places[2])
+
+
+def _check(flag_values):
+    """Raises UserError for flags that are missing or do not go together."""
+
+    def given(*names):
+        return [f"--{name.replace('_', '-')}" for name in names if flag_values[name].value is not None]
+
+    if not flag_values.dataset:
+        for name in ("annotations", "images", "output", "split"):
+            if not flag_values[name].value:
+                raise UserError(f"--{name} is missing (see awsdet convert --help)")
+        for name in given("from", "classes"):
+            raise UserError(f"{name} goes with --dataset=DIR, the folder of the whole data set; give that")
+    else:
+        if not flag_values.output:
+            raise UserError("--output is missing (see awsdet convert --help)")
+        wrong = given("annotations") if flag_values["from"].value else given("annotations", "images", "classes")
+        for name in wrong:
+            raise UserError(f"{name} does not go with --dataset={flag_values.dataset}; leave one of the two out")
+    if flag_values.holdout is None:
+        for name in given("seed", "holdout_split", "test"):
+            raise UserError(f"{name} has no meaning without --holdout; leave it out, or add --holdout=0.1")
+
+
+def _found(flag_values):
+    """split -> (annotations, images) of a COCO data set, which it prints."""
+    from awsdet.data import layouts
+
+    found = layouts.find(pathlib.Path(flag_values.dataset), flag_values.split or None)
+    print(f"{found.root}: {found.layout}")
+    for split, place in found.splits.items():
+        print(f"  {split}: {place.annotations.relative_to(found.root)}, images in {place.images}")
+    if found.unused:
+        more = ", …" if len(found.unused) > _SHOWN else ""
+        print(f"  not used: {', '.join(found.unused[:_SHOWN])}{more}")
+    return found.splits
+
+
+def _translated(flag_values):
+    """split -> (annotations, images) of a data set of another format, which it prints."""
+    from awsdet.data.formats.reading import translate
+
+    images, classes = (pathlib.Path(v) if (v := flag_values[name].value) else None for name in ("images", "classes"))
+    form, dataset = flag_values["from"].value, pathlib.Path(flag_values.dataset)
+    found = translate(form, dataset, images, classes, flag_values.split or None)
+    print(f"{dataset}: {FORMATS[form].partition(':')[0]}")
+    for split, one in found.items():
+        sizes = [len(one.content[key]) for key in ("images", "annotations", "categories")]
+        print(f"  {split}: {sizes[0]:,} images, {sizes[1]:,} objects of {sizes[2]} classes, from {one.path}")
+    return {split: (one, one.images) for split, one in found.items()}
 
 
 def _hold_out(flag_values, places, options):

@@ -33,6 +33,7 @@ PACKAGES = {
     "absl-py": "",
     "pillow": "",
     "safetensors": "",
+    "pyyaml": "",
     "tqdm": "",
 }
 INSTRUCTION_SETS = ("avx", "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "amx_bf16")

@@ -13,7 +13,7 @@ from awsdet.runtime.errors import UserError
 from awsdet.weights.cache import Cache
 
 FLAGS = {
-    "convert": {"annotations", "images", "output"},
+    "convert": {"annotations", "images", "dataset", "classes", "output"},
     "inspect": {"records", "draw", "config"},
     "shapes": {"output"},
     "train": {"config", "output"},
