@@ -22,7 +22,8 @@ from awsdet.runtime.errors import UserError
 
 # Command -> one line for the overview. They are here so that the overview need not load the commands and TensorFlow.
 COMMANDS = {
-    "convert": "COCO annotations and images to TFRecords",
+    "convert": "COCO annotations and images to TFRecords; also Pascal VOC, YOLO, labelme and mask images",
+    "download": "fetch COCO, check it, unpack it, and convert it",
     "inspect": "verify records and show what is in them",
     "shapes": "generate a built-in data set: geometric shapes, or photos of things",
     "train": "train a detector",

@@ -14,6 +14,7 @@ from awsdet.weights.cache import Cache
 
 FLAGS = {
     "convert": {"annotations", "images", "dataset", "classes", "output"},
+    "download": {"folder"},
     "inspect": {"records", "draw", "config"},
     "shapes": {"output"},
     "train": {"config", "output"},
