@@ -4,7 +4,7 @@ import codecs
 import os
 import pathlib
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from PIL import Image
 
@@ -13,6 +13,7 @@ from awsdet.data.coco.images import ORIENTATION
 from awsdet.data.coco.opening import FORMATS, PNG_HEADER, png_header
 from awsdet.data.formats.names import SPLITS
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.progress import Progress
 
 SUFFIXES = frozenset(
     (
@@ -85,6 +86,14 @@ def walk(folder: pathlib.Path, suffixes: Iterable[str]) -> Iterator[pathlib.Path
         for name in sorted(files):
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
                 yield pathlib.Path(place, name)
+
+
+def counted(items: Sequence, what: str) -> Iterator:
+    """The items of a list, with a line of progress that begins with `what`."""
+    with Progress(len(items), what, "files") as progress:
+        for item in items:
+            yield item
+            progress.add()
 
 
 class Images:

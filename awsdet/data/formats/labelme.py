@@ -16,10 +16,21 @@ from typing import NamedTuple
 import numpy as np
 
 from awsdet.data.coco.anomalies import shown_value
+from awsdet.data.coco.images import MAX_PIXELS
 from awsdet.data.coco.numerals import finite_numbers
-from awsdet.data.formats.folders import Images, Unreadable, decoded, one_split, posix, read_bytes, upright_size, walk
+from awsdet.data.formats.folders import (
+    Images,
+    Unreadable,
+    counted,
+    decoded,
+    one_split,
+    posix,
+    read_bytes,
+    upright_size,
+    walk,
+)
 from awsdet.data.formats.number_images import numbers_of
-from awsdet.data.formats.translated import Collector, Shape, Translated, from_box, from_pixels, from_polygons
+from awsdet.data.formats.translated import Collector, Shape, Translated, from_box, from_numbers, from_polygons
 from awsdet.runtime.errors import UserError
 
 _CORNERS = 64  # of the polygon that stands for a circle
@@ -111,16 +122,13 @@ def _joined(pieces):
     outline = from_polygons(polygons)
     if all(piece.is_box for piece in pieces):
         return from_box(*outline.box)
-    masks = (
-        [from_pixels(np.logical_or.reduce([p.pixels for p in pieces if p.pixels is not None]))]
-        if any(piece.pixels is not None for piece in pieces)
-        else []
-    )
+    masks = [piece.pixels for piece in pieces if piece.pixels is not None]
     if not masks:
         return outline
+    mask = from_numbers(np.logical_or.reduce(masks).astype(np.uint8))[1]
     if not polygons:
-        return masks[0]
-    return Shape(None, None, [masks[0].segmentation, *outline.segmentation])  # its box is made from both
+        return mask
+    return Shape(None, None, [mask.segmentation, *outline.segmentation])  # its box is made from both
 
 
 def _piece(shape, size):
@@ -153,6 +161,8 @@ def _mask(text, points, size):
     """The Piece of a PNG in base64, whose upper left corner is the first point."""
     if size is None or not isinstance(text, str):
         return "a mask without its pixels or its image"
+    if size[0] * size[1] > MAX_PIXELS:
+        return "a mask of an image that is too large"
     try:
         part = numbers_of(base64.b64decode(text, validate=True)) != 0
     except (binascii.Error, ValueError, Unreadable) as error:
@@ -173,7 +183,7 @@ def _label(shape):
 def _read_all(folder):
     """All JSON files of a folder: name without suffix -> File, or the Unreadable that says why not."""
     found = {}
-    for path in walk(folder, (".json",)):
+    for path in counted(list(walk(folder, (".json",))), f"reading {folder.name}"):
         stem = path.relative_to(folder).with_suffix("").as_posix()
         try:
             found[stem] = _file(read_bytes(path))

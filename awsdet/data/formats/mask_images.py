@@ -16,9 +16,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from awsdet.data.formats.folders import SUFFIXES, Images, Unreadable, one_split, split_folders, upright_size, walk
+from awsdet.data.formats.folders import (
+    SUFFIXES,
+    Images,
+    Unreadable,
+    counted,
+    one_split,
+    split_folders,
+    upright_size,
+    walk,
+)
 from awsdet.data.formats.number_images import read_numbers
-from awsdet.data.formats.translated import Collector, Translated, from_pixels
+from awsdet.data.formats.translated import Collector, Translated, from_numbers
 from awsdet.runtime.errors import UserError
 
 ONLY = "object"  # the class if no list of classes is given
@@ -126,7 +135,7 @@ def _collect(folder, pairs, classes):
     if not pairs.masks:
         raise UserError(f"{folder} has no mask that belongs to an image: masks/NAME.png belongs to images/NAME.jpg")
     collector = Collector(folder, pairs.images.folder, dict(enumerate(classes, 1)))
-    for name in pairs.images.names:
+    for name in counted(pairs.images.names, f"reading {folder.name}"):
         size = upright_size(pairs.images.folder / name)
         number = collector.add_image(name, size)
         if name not in pairs.masks:
@@ -148,13 +157,12 @@ def _add(collector, image, size, mask, name):
     except Unreadable as error:
         collector.leave_out("mask_image", f"{name}: {error}")
         return
-    numbers = np.unique(values[values != 0])
-    if len(numbers) > _MOST or (mask.is_object and not len(numbers)):
-        what = f"it has {len(numbers)} numbers, more than objects" if len(numbers) else "it has no pixel that is not 0"
+    count = len(np.unique(values[values != 0]))
+    if count > _MOST or (mask.is_object and not count):
+        what = f"it has {count} numbers, more than objects" if count else "it has no pixel that is not 0"
         collector.leave_out("mask_image", f"{name}: {what}")
         return
-    for pixels in [values != 0] if mask.is_object else (values == number for number in numbers):
-        shape = from_pixels(pixels)
-        if size is not None and pixels.shape != size:  # in other pixels, its box would lie elsewhere
+    for shape in from_numbers((values != 0).astype(np.uint8) if mask.is_object else values).values():
+        if size is not None and values.shape != size:  # in other pixels, its box would lie elsewhere
             shape = shape._replace(box=None, area=None)
         collector.add_object(image, mask.category, shape)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from awsdet.data.coco.anomalies import Anomalies
 
@@ -120,13 +119,32 @@ def from_polygons(polygons: Sequence[list[float]]) -> Shape:
     return Shape(box, sum(map(_area, polygons)), [list(polygon) for polygon in polygons])
 
 
-def from_pixels(pixels: np.ndarray) -> Shape:
-    """An object that covers the true pixels of a bool array [height, width], one at least."""
-    counts = coco_mask.encode(np.asfortranarray(pixels, np.uint8))["counts"].decode()
-    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-    x, y = int(columns[0]), int(rows[0])
-    box = [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y]
-    return Shape(box, int(pixels.sum()), {"size": list(pixels.shape), "counts": counts})
+def from_numbers(values: np.ndarray) -> dict[int, Shape]:
+    """The objects of a mask of numbers, an int array [height, width] in which 0 is no object: number -> Shape.
+
+    All run lengths come from one pass over the pixels, since there may be thousands of objects.
+    """
+    height, width = values.shape
+    flat = values.ravel(order="F")  # COCO's run lengths go down the columns
+    starts = np.flatnonzero(np.concatenate(([True], flat[1:] != flat[:-1])))
+    lengths, numbers = np.diff(np.append(starts, flat.size)), flat[starts]
+    order = np.argsort(numbers, kind="stable")
+    found, first = np.unique(numbers[order], return_index=True)
+    runs = zip(np.split(starts[order], first[1:]), np.split(lengths[order], first[1:]))
+    return {int(number): _of_runs(*run, height, width) for number, run in zip(found, runs) if number}
+
+
+def _of_runs(starts, lengths, height, width):
+    """The Shape of the pixels of some runs, ordered by their places in the columns one after the other."""
+    ends = starts + lengths
+    counts = np.stack([starts - np.append(0, ends[:-1]), lengths], axis=1).ravel().tolist()
+    counts += [height * width - int(ends[-1])] if ends[-1] < height * width else []
+    left, right = int(starts[0]) // height, int(ends[-1] - 1) // height
+    top, bottom = int((starts % height).min()), int(((ends - 1) % height).max())
+    if (starts // height != (ends - 1) // height).any():  # a run goes on in the next column
+        top, bottom = 0, height - 1
+    box = [left, top, right + 1 - left, bottom + 1 - top]
+    return Shape(box, int(lengths.sum()), {"size": [height, width], "counts": counts})
 
 
 def _area(polygon):

@@ -10,13 +10,12 @@ import re
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-import numpy as np
-
 from awsdet.data.coco.numerals import finite_number
 from awsdet.data.formats.folders import (
     SUFFIXES,
     Images,
     Unreadable,
+    counted,
     lines_of,
     posix,
     read_bytes,
@@ -26,7 +25,7 @@ from awsdet.data.formats.folders import (
 )
 from awsdet.data.formats.names import SPLITS
 from awsdet.data.formats.number_images import read_numbers
-from awsdet.data.formats.translated import Collector, Shape, Translated, from_box, from_pixels
+from awsdet.data.formats.translated import Collector, Shape, Translated, from_box, from_numbers
 from awsdet.data.formats.xml_tree import parse
 from awsdet.runtime.errors import UserError
 
@@ -117,7 +116,7 @@ class _Split:
         masks = self._masks(collector, stem, len(file.objects))
         for index, one in enumerate(file.objects, 1):
             name = f"{stem}.xml, object {index}"
-            shape = self._shape(one, masks.get(index))
+            shape = self._shape(one, masks.get(index, Shape(None, None)))
             if self._from_zero and 0.0 in one.corners[:2]:
                 collector.found.add("box_from_zero", name)
             if one.difficult:
@@ -126,8 +125,7 @@ class _Split:
                 collector.leave_out("object_unread", f"{name}: <{tag}>", objects=0)
             collector.add_object(number, one.name, shape, crowd=one.difficult)
 
-    def _shape(self, one, pixels):
-        mask = from_pixels(pixels) if pixels is not None else Shape(None, None)
+    def _shape(self, one, mask):
         if len(one.corners) != 4 or not all(isinstance(corner, float) for corner in one.corners):
             return mask._replace(box=one.corners)
         left, top, right, bottom = one.corners
@@ -137,20 +135,20 @@ class _Split:
         return mask._replace(box=box.box, area=box.area if mask.area is None else mask.area)
 
     def _masks(self, collector, stem, count):
-        """The pixels of each object of an image that has some: number -> bool array [height, width]."""
+        """The masks of the objects of an image: number -> Shape."""
         path = self._folders.masks / f"{stem}.png"
         if not path.is_file():
             return {}
         try:
-            values = read_numbers(path)
+            masks = from_numbers(read_numbers(path))
         except Unreadable as error:
             collector.found.add("mask_image", f"{path.name}: {error}")
             return {}
-        numbers = [int(value) for value in np.unique(values) if value not in (0, _BORDER)]
-        for number in numbers:
+        masks.pop(_BORDER, None)
+        for number in masks:
             if number > count:
                 collector.found.add("mask_image", f"{path.name}: its value {number} is that of no object")
-        return {number: values == number for number in numbers if number <= count}
+        return masks
 
 
 def _places(dataset, images, split):
@@ -216,7 +214,7 @@ def _stem(line):
 def _read_all(folders):
     """All XML files of a data set: name without suffix -> File, or the Unreadable that says why not."""
     found = {}
-    for path in walk(folders.annotations, (".xml",)):
+    for path in counted(list(walk(folders.annotations, (".xml",))), "reading XML"):
         stem = path.relative_to(folders.annotations).with_suffix("").as_posix()
         try:
             found[stem] = _file(parse(read_bytes(path)))

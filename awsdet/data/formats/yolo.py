@@ -9,7 +9,7 @@ import pathlib
 
 from awsdet.data.coco.anomalies import shown_value
 from awsdet.data.coco.numerals import finite_numbers
-from awsdet.data.formats.folders import Unreadable, posix, read_text, upright_size
+from awsdet.data.formats.folders import Unreadable, counted, posix, read_text, upright_size
 from awsdet.data.formats.translated import Collector, Shape, Translated, from_box, from_polygons
 from awsdet.data.formats.yolo_lists import NOT_LABELS, DataSet, read_data_set
 from awsdet.runtime.errors import UserError
@@ -33,8 +33,8 @@ def _collect(data_set: DataSet, split: str, images: list[pathlib.Path]) -> Trans
             f"no image of {split} has a label file: {images[0]} would have {labels[images[0]]}; is the folder of "
             "labels missing?"
         )
-    for path, label in labels.items():
-        _add(collector, data_set.root, path, label)
+    for path in counted(images, f"reading {split}"):
+        _add(collector, data_set.root, path, labels[path])
     known = set(labels.values())
     for folder in sorted({label.parent for label in labels.values() if label.parent.is_dir()}):
         for label in sorted(folder.glob("*.txt")):
