@@ -121,7 +121,7 @@ def verify(folder: pathlib.Path, archive: Archive) -> Verified:
         sound = not problem
         lines.append(f"{archive.part}: {path} {'is not right: ' + problem if problem else 'is right by its MD5'}")
         if sound:
-            entries = unpacking.entries_of(path, archive)
+            entries = unpacking.directory_of(path, archive).entries
     if listed.is_file():
         entries = _listed(listed)
     if not (folder / archive.folder).is_dir():

@@ -31,6 +31,14 @@ class Entry(NamedTuple):
     crc: int
 
 
+class Directory(NamedTuple):
+    """What an archive holds: the files in its one folder, the names of others, and the bytes of all."""
+
+    entries: list[Entry]
+    outside: list[str]
+    size: int
+
+
 class Checked(NamedTuple):
     """What is wrong with unpacked files: names. right: how many have the bytes of the archive."""
 
@@ -49,10 +57,11 @@ def is_unpacked(folder: pathlib.Path, archive: Archive) -> bool:
     return list_path(folder, archive).is_file() and (folder / archive.folder).is_dir()
 
 
-def entries_of(path: pathlib.Path, archive: Archive) -> list[Entry]:
-    """The files that an archive holds, by its directory. Nothing is unpacked.
+def directory_of(path: pathlib.Path, archive: Archive) -> Directory:
+    """What an archive holds. Nothing is unpacked.
 
-    Raises UserError if it is damaged, holds a path that is not in its one folder, or would unpack to far too much.
+    Raises UserError if it is damaged, holds a path that leads out of it, has no file in its folder, or would unpack to
+    far too much.
     """
     try:
         with zipfile.ZipFile(path) as opened:
@@ -60,43 +69,43 @@ def entries_of(path: pathlib.Path, archive: Archive) -> list[Entry]:
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
         raise UserError(f"{path} is damaged or no zip file ({error}); remove it, and it is fetched anew") from error
     for entry in found:
-        parts = entry.filename.split("/")
-        inside = parts[0] == archive.folder and len(parts) > 1
-        if not inside or ".." in parts or "\\" in entry.filename:
-            raise UserError(
-                f"{path} holds the path {entry.filename!r}, which is not in {archive.folder}/; it is not unpacked"
-            )
+        name = entry.filename
+        if name.startswith("/") or ".." in name.split("/") or "\\" in name:
+            raise UserError(f"{path} holds the path {name!r}, which leads out of the archive; it is not unpacked")
     size = sum(entry.file_size for entry in found)
     if size > 2 * archive.unpacked:
         raise UserError(
             f"{path} would unpack to {size} bytes, and about {archive.unpacked} were expected; it is not unpacked"
         )
-    return [Entry(entry.filename, entry.file_size, entry.CRC) for entry in found if not entry.is_dir()]
+    files = [Entry(entry.filename, entry.file_size, entry.CRC) for entry in found if not entry.is_dir()]
+    inside = [entry for entry in files if entry.name.startswith(f"{archive.folder}/")]
+    if not inside:
+        raise UserError(f"{path} holds no file in {archive.folder}/; it is not unpacked")
+    return Directory(inside, [entry.name for entry in files if not entry.name.startswith(f"{archive.folder}/")], size)
 
 
 def unpack(path: pathlib.Path, archive: Archive, folder: pathlib.Path) -> int:
-    """Unpacks the file `path` to the folder of the data set. Returns the number of files.
+    """Unpacks the file `path` to the folder of the data set. Returns the number of files in its one folder.
+
+    What else it holds is left out, which a warning says.
 
     Raises UserError for an archive that is damaged or holds what is refused, and if there is no room; OSError if the
     disk refuses.
     """
-    entries = entries_of(path, archive)
-    size = sum(entry.size for entry in entries)
+    entries, outside, size = directory_of(path, archive)
+    if outside:
+        words = "%s holds %d file(s) outside %s/, such as %s; they are left out"
+        logging.warning(words, path, len(outside), archive.folder, outside[0])
     aside = folder / f"{ASIDE}{archive.part}"
     remove(aside)
     check_room(folder, size, f"the files of {path.name}")
     aside.mkdir()
     try:
-        with Progress(len(entries), f"unpacking {path.name}", "files") as progress:
-            shown = 0
-
-            def tell(files):
-                nonlocal shown
-                progress.add(files - shown)
-                shown = files
-
-            done = archives.extract(path, aside, size, tell)
-        if done.files != len(entries) or done.size != size:
+        count = len(entries) + len(outside)
+        logging.info("unpacking %s: %d files", path.name, count)
+        words = f"unpacking {path.name}: %d files so far"
+        done = archives.extract(path, aside, size, lambda files: logging.info(words, files))
+        if done.files != count or done.size != size:
             raise UserError(f"{path} does not hold what its directory says; remove it, and it is fetched anew")
         logging.info("writing the files of %s to the disk", path.name)
         os.sync()  # much faster than file by file, of which there may be 118,000

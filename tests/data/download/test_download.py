@@ -197,12 +197,12 @@ def test_a_server_that_stops_sending_ends_in_one_line(bring, server):
 @pytest.mark.parametrize(
     "files, words",
     [
-        ([("../x", b"1")], "holds the path '../x', which is not in val2017/; it is not unpacked"),
-        ([("val2017/../../x", b"1")], "holds the path 'val2017/../../x', which is not in val2017/"),
-        ([("/etc/x", b"1")], "holds the path '/etc/x', which is not"),
-        ([("val2017/a", b"1"), ("other/a", b"1")], "holds the path 'other/a', which is not in val2017/"),
-        ([("val2017", b"1")], "holds the path 'val2017', which is not in val2017/"),
-        ([("val2017\\a", b"1")], "which is not in val2017/"),
+        ([("../x", b"1")], "holds the path '../x', which leads out of the archive; it is not unpacked"),
+        ([("val2017/../../x", b"1")], "holds the path 'val2017/../../x', which leads out"),
+        ([("/etc/x", b"1")], "holds the path '/etc/x', which leads out"),
+        ([("other/a", b"1")], "holds no file in val2017/; it is not unpacked"),
+        ([("val2017", b"1")], "holds no file in val2017/"),
+        ([("val2017\\a", b"1")], "which leads out of the archive"),
         ([("val2017/a", bytes(20_001))], "would unpack to 20001 bytes, and about 10000 were expected"),
         ([("val2017/a", b"1"), ("val2017/a", b"2")], "which is there already; pack it once"),
     ],
@@ -213,6 +213,14 @@ def test_an_archive_that_is_up_to_something_is_refused(bring, server, monkeypatc
     code, _, error = bring("--parts=val")
     assert code == 2 and words in error
     assert tree(tmp_path / "set") == {"archives/val2017.zip"} and not (tmp_path / "x").exists()
+
+
+def test_what_an_archive_holds_besides_is_left_out_with_a_word(bring, server, monkeypatch, tmp_path, caplog):
+    serve(server, monkeypatch, zipped([*FILES["val"], ("__MACOSX/x", b"1")]))
+    assert bring("--parts=val", "--no-convert")[0] == 0
+    assert "val2017.zip holds 1 file(s) outside val2017/, such as __MACOSX/x; they are left out" in caplog.text
+    assert tree(tmp_path / "set") == {"val2017/0.jpg", "val2017/1.jpg", ".download/val.json"}
+    assert bring("--parts=val", "--verify")[0] == 0
 
 
 def serve(server, monkeypatch, content):
