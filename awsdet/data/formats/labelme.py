@@ -26,6 +26,7 @@ from awsdet.data.formats.folders import (
     one_split,
     posix,
     read_bytes,
+    split_folders,
     upright_size,
     walk,
 )
@@ -65,7 +66,8 @@ def translate(
     order, or None: the labels that occur, sorted. Raises UserError.
     """
     places = one_split(dataset, split)
-    files = {one: _read_all(folder) for one, folder in places.items()}
+    # Of all splits, since the classes are those of the whole data set.
+    files = {one: _read_all(folder) for one, folder in {**split_folders(dataset), **places}.items()}
     read = [file for found in files.values() for file in found.values() if isinstance(file, File)]
     labels = {label for file in read for shape in file.shapes if isinstance(label := _label(shape), str)}
     names = classes or sorted(labels - set(_NO_OBJECTS))

@@ -81,6 +81,7 @@ def translate(
     return {
         one: _Split(folders, files[folders], from_zero).collect(stems, categories)
         for one, (folders, stems) in places.items()
+        if split in (None, one)
     }
 
 
@@ -152,7 +153,10 @@ class _Split:
 
 
 def _places(dataset, images, split):
-    """split -> (Folders, names of its images without suffix, or None: all that have an XML file)."""
+    """split -> (Folders, names of its images without suffix, or None: all that have an XML file).
+
+    `split` is one of them. The others are there for the names of the classes, which are those of the whole data set.
+    """
     root = _root(dataset)
     if root is None:
         flat = split_folders(dataset)
@@ -161,8 +165,7 @@ def _places(dataset, images, split):
             raise UserError(f"{dataset} has no folder of the split {split}, but {', '.join(flat)}")
         if not flat and not split and any(walk(dataset, (".xml",))):
             raise UserError(f"{dataset} has no ImageSets and no folders train, val, test; name the split with --split")
-        flat = {one: flat[one] for one in ([split] if split else flat)} if flat else {split: dataset}
-        return {one: (_folders(folder, images), None) for one, folder in flat.items()}
+        return {one: (_folders(folder, images), None) for one, folder in (flat or {split: dataset}).items()}
     folders = _folders(root, images)
     lists = _lists(folders.lists)
     if not lists:

@@ -4,6 +4,7 @@ import os
 from typing import NamedTuple
 
 from awsdet.data.coco.opening import MAX_MEGAPIXELS, check_megapixels
+from awsdet.data.formats.translated import Translated
 from awsdet.data.records import holdout as rules
 from awsdet.data.records import overlap
 from awsdet.data.records.convert import Part, places, read, write
@@ -33,7 +34,7 @@ class HeldOut(NamedTuple):
 
 
 def convert_held_out(
-    annotations: str | os.PathLike,
+    annotations: str | os.PathLike | Translated,
     images: str | os.PathLike,
     output: str | os.PathLike,
     split: str,

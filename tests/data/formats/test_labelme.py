@@ -200,3 +200,5 @@ def test_splits_are_folders_with_the_same_classes(files):
     assert list(found) == ["train", "test"]
     assert found["train"].content["categories"] == found["test"].content["categories"]
     assert found["test"].content["annotations"][0]["category_id"] == 1
+    alone = labelme.translate(folder, None, None, "train")
+    assert list(alone) == ["train"] and alone["train"].content == found["train"].content

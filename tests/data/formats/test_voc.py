@@ -199,10 +199,12 @@ def test_folders_of_splits_and_flat_folders(files):
     """As Roboflow has them, images beside XML files."""
     content = {
         f"{split}/{split}.{suffix}": data
-        for split in ("train", "valid")
-        for suffix, data in (("jpg", picture()), ("xml", xml(("cat", 2, 3, 5, 6))))
+        for split, name in (("train", "dog"), ("valid", "cat"))
+        for suffix, data in (("jpg", picture()), ("xml", xml((name, 2, 3, 5, 6))))
     }
     folder = files(content)
+    alone = voc.translate(folder, None, None, "val")
+    assert list(alone) == ["val"] and [c["name"] for c in alone["val"].content["categories"]] == ["cat", "dog"]
     assert {split: one.content["images"] for split, one in voc.translate(folder, None, None, None).items()} == {
         "train": [entry(1, "train.jpg")],
         "val": [entry(1, "valid.jpg")],
