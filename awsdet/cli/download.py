@@ -30,7 +30,7 @@ def define(flag_values):
     """Adds the flags of `awsdet download`."""
     flags.DEFINE_string("name", None, f"data set: {', '.join(DATA_SETS)}", flag_values=flag_values)
     define_path("folder", None, "DIR: folder to write the data set to", flag_values, written=True)
-    flags.DEFINE_list("parts", [], "only these, as in val,annotations; all if not given", flag_values=flag_values)
+    flags.DEFINE_list("parts", None, "only these, as in val,annotations; all if not given", flag_values=flag_values)
     flags.DEFINE_string(
         "from",
         "",
@@ -57,7 +57,7 @@ def run(flag_values, overrides):
     if not flag_values.folder:
         raise UserError(f"the folder is missing: awsdet download {data_set.name} DIR (see awsdet download --help)")
     folder = pathlib.Path(flag_values.folder)
-    wanted = fetching.chosen(data_set, flag_values.parts)
+    wanted = fetching.chosen(data_set, flag_values.parts or ())
     if flag_values.verify:
         return _verify(flag_values, folder, wanted)
     check_folder(folder, "folder")

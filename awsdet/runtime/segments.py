@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from absl import logging
 
-from awsdet.runtime.fetching import PATIENCE, Patience, Wanted, fetch
+from awsdet.runtime.fetching import PATIENCE, Cancelled, Patience, Wanted, fetch
 from awsdet.runtime.files import flush
 from awsdet.runtime.http_get import FetchFailed, NoRanges
 
@@ -98,14 +98,18 @@ class _Plan:
 
     def fetch(self, part, patience, stop, counter):
         """Fetches a segment. Does nothing more for a file of which the server sends no segments."""
-        if self._refused.is_set():
+        if self._refused.is_set() or stop.is_set():
             return
         try:
-            fetch(part, patience, stop.is_set, counter.meter(part.path))
+            with contextlib.suppress(Cancelled):  # what stopped it says more
+                fetch(part, patience, stop.is_set, counter.meter(part.path))
         except NoRanges as error:
             if not self._refused.is_set():
                 logging.info("%s: fetching it over one connection", error)
             self._refused.set()
+        except BaseException:
+            stop.set()  # at once, before another segment is begun
+            raise
 
     def finish(self, patience, counter):
         """Puts the segments together and checks the file. Fetches it as a whole if there are none."""

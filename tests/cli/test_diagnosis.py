@@ -9,7 +9,7 @@ from awsdet.runtime.gpu_fit import Gpu
 
 GOOD = {"tensorflow-cpu": "2.15.1", "keras": "2.15.0", "tensorflow-addons": "0.23.0", "horovod": "0.28.1"}
 GOOD |= {"numpy": "1.26.4", "pycocotools": "2.0.8", "ml-collections": "1.1.0", "absl-py": "2.1.0", "pillow": "11.0.0"}
-GOOD |= {"safetensors": "0.8.0", "tqdm": "4.70.1"}
+GOOD |= {"pyyaml": "6.0.3", "safetensors": "0.8.0", "tqdm": "4.70.1"}
 CPU_BUILD = {"cuda": "", "gpus": []}
 ONE_GPU = {"cuda": "12.2", "gpus": [["NVIDIA A10G", [8, 6]]]}
 FEATURES = {"gloo": True, "mpi": False, "nccl": False}

@@ -102,7 +102,16 @@ def test_the_first_final_failure_ends_all(server, wanted, change, words):
     server.does = Behaviour(**{"files": CONTENT, **change})
     with pytest.raises(FetchFailed, match=words):
         fetch_all(wanted, 2, lambda count: None, HASTY._replace(seconds=0.2), SEGMENT)
-    assert len(server.does.asked) <= 6  # of 18 segments
+    assert len(server.does.asked) <= 4  # of 18 segments, two at a time, twice at most
+
+
+def test_a_server_that_stops_sending_is_asked_again(server, wanted):
+    server.does.stall = 40_000
+    bring(wanted[2:], patience=HASTY._replace(seconds=0.2))
+    assert [asked for _, asked in server.does.asked] == [None, "bytes=40000-", "bytes=80000-"]
+    server.does.stall = 0
+    with pytest.raises(FetchFailed, match="no answer in time"):
+        fetch_all(wanted[1:2], 1, lambda count: None, HASTY._replace(seconds=0.2), SEGMENT)
 
 
 def test_a_file_that_changes_between_segments_is_noticed(server, wanted):

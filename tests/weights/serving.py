@@ -15,6 +15,7 @@ class Behaviour:
     Attributes:
         content: of all paths. files: content by path; others are not found. ranges: whether it sends parts.
         cut: numbers of bytes after which it hangs up, one for each answer. code: answered to all requests.
+        stall: bytes of an answer after which it sends nothing more, and keeps the connection.
         silent: it never answers. held: it answers once this is set. slow: seconds between two blocks.
     """
 
@@ -24,6 +25,7 @@ class Behaviour:
     cut: list = dataclasses.field(default_factory=list)
     code: int = 0
     location: str = ""
+    stall: int | None = None
     silent: bool = False
     held: threading.Event | None = None
     slow: float = 0.0
@@ -68,6 +70,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if does.length:
             self.send_header("Content-Length", str(stop - start))
         self.end_headers()
+        if does.stall is not None:
+            self.wfile.write(content[start : min(start + does.stall, stop)])
+            self.server.over.wait(5)
+            return
         end = min(does.cut.pop(0) if does.cut else stop, stop)
         for at in range(start, end, 2**19):
             self.wfile.write(content[at : min(at + 2**19, end)])

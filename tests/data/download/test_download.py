@@ -353,13 +353,6 @@ def test_the_table_of_coco_is_sound():
     assert {split.images for split in one.splits} <= {archive.folder for archive in one.archives}
 
 
-def test_the_script_needs_a_folder():
-    script = ROOT / "scripts" / "download_coco.sh"
-    for arguments in ([], ["--verify"]):
-        done = subprocess.run([script, *arguments], capture_output=True, text=True, check=False)
-        assert done.returncode == 2 and "usage: " in done.stderr
-
-
 def test_nothing_but_the_conversion_needs_tensorflow(tmp_path):
     code = "import sys; from awsdet.cli.main import main; print(main(sys.argv[1:]), 'tensorflow' in sys.modules)"
     arguments = [sys.executable, "-c", code, "download", "coco2017", tmp_path, "--verify"]
