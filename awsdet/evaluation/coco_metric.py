@@ -13,14 +13,11 @@ A number that does not exist, because there is no object of that size, is -1, as
 """
 
 import numpy as np
-from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import Params
 
 from awsdet.data.coco.categories import class_labels
-from awsdet.data.coco.ids import in_order
-from awsdet.data.coco.rle import to_rle
-from awsdet.evaluation.coco_scores import Objects, score
-from awsdet.runtime.errors import UserError
+from awsdet.evaluation.coco_scores import score
+from awsdet.evaluation.sides import Places, box_sides, mask_sides
 
 # In the order of COCOeval.stats.
 NUMBERS = (
@@ -38,7 +35,6 @@ NUMBERS = (
     "ar_large",
 )
 ABSENT = -1.0
-_DECODED = 128  # masks whose decoded runs are in memory at the same time
 
 
 def coco_metrics(ground_truth, results, with_masks):
@@ -66,77 +62,15 @@ def coco_metrics(ground_truth, results, with_masks):
     per_class = {name: {"objects": 0} for name in names.values()}
     for annotation in ground_truth["annotations"]:
         per_class[names[annotation["category_id"]]]["objects"] += not annotation.get("iscrowd", 0)
-    place = _Places(ground_truth)
+    place = Places(ground_truth)
     results = [r for r in results if r["category_id"] in names]  # as COCOeval does
     metrics = {}
-    for name, sides in [("box", _boxes), ("mask", _masks)][: 2 if with_masks else 1]:
-        truth, crowd, found, scores = sides(place, results)
-        scored = score(truth, crowd, found, scores, len(names))
+    for name, sides in [("box", box_sides), ("mask", mask_sides)][: 2 if with_masks else 1]:
+        scored = score(*sides(place, results), len(names))
         metrics.update(zip((f"{name}_{number}" for number in NUMBERS), _numbers(scored)))
         for index, category_id in enumerate(place.categories):
             per_class[names[category_id]][f"{name}_ap"] = _mean(scored.precision[:, :, index, 0])
     return {**metrics, "per_class": per_class}
-
-
-class _Places:
-    """The positions of images and categories when sorted by id, as COCOeval sorts them."""
-
-    def __init__(self, ground_truth):
-        self.images = in_order({image["id"] for image in ground_truth["images"]})
-        self.categories = in_order({category["id"] for category in ground_truth["categories"]})
-        self.sizes = {image["id"]: (image.get("height"), image.get("width")) for image in ground_truth["images"]}
-        self._image = {number: i for i, number in enumerate(self.images)}
-        self._category = {number: i for i, number in enumerate(self.categories)}
-        self.annotations = [a for a in ground_truth["annotations"] if a["image_id"] in self._image]
-        self.crowd = np.array([bool(a.get("iscrowd", 0)) for a in self.annotations], bool)
-        self.areas = np.array([a["area"] for a in self.annotations], np.float64)
-
-    def objects(self, entries, areas, shapes):
-        """Makes Objects from dicts with image_id and category_id. Raises ValueError if an image does not exist."""
-        unknown = {e["image_id"] for e in entries} - self._image.keys()
-        if unknown:
-            raise ValueError(f"results for images that the ground truth does not have: ids {sorted(unknown)[:5]}")
-        images = np.array([self._image[e["image_id"]] for e in entries], np.int64)
-        classes = np.array([self._category[e["category_id"]] for e in entries], np.int64)
-        return Objects(images, classes, areas, shapes)
-
-
-def _boxes(place, results):
-    """The arguments (truth, crowd, found, scores) of `score` for boxes."""
-    truth = np.array([a["bbox"] for a in place.annotations], np.float64).reshape(-1, 4)
-    found = np.array([r["bbox"] for r in results], np.float64).reshape(-1, 4)
-    scores = np.array([r["score"] for r in results], np.float64)
-    areas = found[:, 2] * found[:, 3]
-    return (
-        place.objects(place.annotations, place.areas, truth),
-        place.crowd,
-        place.objects(results, areas, found),
-        scores,
-    )
-
-
-def _masks(place, results):
-    """The arguments (truth, crowd, found, scores) of `score` for masks."""
-    truth = [_true_mask(a, place.sizes[a["image_id"]]) for a in place.annotations]
-    found = [r["segmentation"] for r in results]
-    scores = np.array([r.get("mask_score", r["score"]) for r in results], np.float64)
-    # In parts, because decoded runs are large.
-    parts = [coco_mask.area(found[i : i + _DECODED]) for i in range(0, len(found), _DECODED)]
-    areas = np.concatenate([np.zeros(0), *parts])
-    return (
-        place.objects(place.annotations, place.areas, truth),
-        place.crowd,
-        place.objects(results, areas, found),
-        scores,
-    )
-
-
-def _true_mask(annotation, size):
-    try:
-        return to_rle(annotation["segmentation"], size)
-    except (ValueError, OverflowError) as error:
-        name = f"annotation {annotation.get('id')} of image {annotation['image_id']}"
-        raise UserError(f"the mask of {name} cannot be used: {error}; convert the annotations again") from None
 
 
 def _numbers(scored):

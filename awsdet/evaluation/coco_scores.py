@@ -100,11 +100,11 @@ def score(truth, crowd, found, scores, num_classes):
 
 
 def _sort(truth, crowd, found, scores, params):
-    order, rank = _ranked(found, scores)
+    order, rank = ranked(found, scores)
     order, rank = (part[rank < params.maxDets[-1]] for part in (order, rank))
-    found = _take(found, order)
+    found = take(found, order)
     truth_order = np.lexsort((truth.images, truth.classes))
-    truth, crowd = _take(truth, truth_order), crowd[truth_order]
+    truth, crowd = take(truth, truth_order), crowd[truth_order]
     ranges = np.asarray(params.areaRng)
     ignored = crowd[:, None] | _outside(truth.areas, ranges)
     return _Sorted(truth, crowd, ignored, found, scores[order], rank, _outside(found.areas, ranges))
@@ -155,7 +155,7 @@ def _fill(result, k, objects, hit, counted, rank, params):
             result.precision[t, : len(reached), k, a] = envelope[reached]
 
 
-def _ranked(found, scores):
+def ranked(found, scores):
     """Sorts by class, image and falling score. Returns (order, rank of each one within its image and class)."""
     order = np.lexsort((-scores, found.images, found.classes))
     images, classes = found.images[order], found.classes[order]
@@ -165,7 +165,8 @@ def _ranked(found, scores):
     return order, places - np.maximum.accumulate(np.where(first, places, 0))
 
 
-def _take(objects, order):
+def take(objects, order):
+    """The Objects at the positions `order`."""
     shapes = objects.shapes
     shapes = shapes[order] if isinstance(shapes, np.ndarray) else [shapes[i] for i in order.tolist()]
     return Objects(objects.images[order], objects.classes[order], objects.areas[order], shapes)
