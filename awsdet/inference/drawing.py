@@ -28,6 +28,12 @@ class DrawnObject(NamedTuple):
     mask: dict | None = None  # COCO RLE of the image's size
     outline: str = "solid"  # or dashed, dotted
     short: str = ""  # a label of Latin letters, if no font has those of `label`; empty: the number of the class
+    color: tuple | None = None  # red, green, blue; None: that of the class
+
+    @property
+    def paint(self):
+        """The colour that it is drawn in."""
+        return class_color(self.class_index) if self.color is None else self.color
 
 
 def detected_objects(found, class_names, score_threshold=0.0):
@@ -90,7 +96,7 @@ def draw_objects(image, objects, scale=1.0):
     canvas = ImageDraw.Draw(picture)
     line = max(2, round(max(size) / 400))
     for item in objects:
-        _outline(canvas, _scaled_box(item.box, scale, size), class_color(item.class_index), line, item.outline)
+        _outline(canvas, _scaled_box(item.box, scale, size), item.paint, line, item.outline)
     letters = min(20, max(11, max(size) / 45))
     for item in objects:
         if item.label:
@@ -129,7 +135,7 @@ def side_by_side(rows, panel_side=480):
 
 def _tint(picture, item):
     mask = Image.fromarray(coco_mask.decode(item.mask) * np.uint8(round(255 * _MASK_OPACITY)))
-    picture.paste(class_color(item.class_index), (0, 0), mask.resize(picture.size, Image.Resampling.BILINEAR))
+    picture.paste(item.paint, (0, 0), mask.resize(picture.size, Image.Resampling.BILINEAR))
 
 
 def _scaled_box(box, scale, size):
@@ -177,7 +183,7 @@ def _write_label(canvas, item, box, size, letters):
     width, height = right - left + 4, bottom - top + 4
     x = max(0, min(box[0], size[0] - width))
     y = box[1] - height if box[1] >= height else box[1]
-    color = class_color(item.class_index)
+    color = item.paint
     canvas.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
     dark = (299 * color[0] + 587 * color[1] + 114 * color[2]) / 1000 < 140
     canvas.text((x + 2 - left, y + 2 - top), text, fill=(255, 255, 255) if dark else (0, 0, 0), font=font)

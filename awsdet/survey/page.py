@@ -74,14 +74,16 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def page(title: str, links: Iterable, body: str) -> str:
-    """A complete page. links: (address, HTML) of the line at the top; body: HTML."""
+def page(title: str, links: Iterable, body: str, mark: str = MARK, style: str = "") -> str:
+    """A complete page. links: (address, HTML) of the line at the top; body: HTML; mark: the element that says which
+    command wrote it; style: more CSS.
+    """
     line = "".join(f'<a href="{text(address)}">{label}</a>' for address, label in links)
     return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{MARK}\n'
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">{mark}\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
+        f"<title>{text(title)}</title><style>{_STYLE}{style}</style></head>\n<body>\n"
         f"{f'<nav>{line}</nav>' if line else ''}\n{body}\n</body></html>\n"
     )
 

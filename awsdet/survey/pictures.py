@@ -50,14 +50,14 @@ class Picture(NamedTuple):
 
 def plain(inspection, row, long_side):
     """The Picture of an image without annotations, `long_side` px large at most."""
-    features, image, problem = _read(inspection, row)
+    features, image, problem = read_picture(inspection.manifest, row)
     drawn = draw_objects(image, [], min(1.0, long_side / max(image.shape[:2])))
-    return Picture(_jpeg(drawn), drawn.size, _file_name(features), image.shape[:2], [], problem)
+    return Picture(jpeg(drawn), drawn.size, _file_name(features), image.shape[:2], [], problem)
 
 
 def draw(inspection, shown: Shown) -> Picture:
     """The Picture of an image with its annotations. Raises UserError if its record is broken."""
-    features, image, problem = _read(inspection, shown.row)
+    features, image, problem = read_picture(inspection.manifest, shown.row)
     annotations = record_annotations(features, inspection.manifest, shown.row)
     first = int(np.searchsorted(inspection.contents.row, shown.row))
     marked = [int(position) - first for position in shown.marked]
@@ -73,10 +73,10 @@ def draw(inspection, shown: Shown) -> Picture:
     kinds = _kinds([annotation.class_index for annotation in annotations], names)
     file_name, original = _file_name(features), image.shape[:2]
     if shown.zoom:
-        image, objects = _window(image, objects)
+        image, objects = window(image, objects)
     side = max(image.shape[:2])
     drawn = draw_objects(image, objects, min(LONG_SIDE, max(side, _LEAST_SIDE)) / side)
-    return Picture(_jpeg(drawn), drawn.size, file_name, original, kinds, problem)
+    return Picture(jpeg(drawn), drawn.size, file_name, original, kinds, problem)
 
 
 def of_batch(inspection, batch, index) -> Picture:
@@ -94,7 +94,7 @@ def of_batch(inspection, batch, index) -> Picture:
     objects = [item._replace(mask=_enlarged(item.mask, height, width)) for item in objects]
     side = max(height, width)
     drawn = draw_objects(image, objects, min(LONG_SIDE, max(side, _LEAST_SIDE)) / side)
-    return Picture(_jpeg(drawn), drawn.size, name, tuple(batch["original_size"][index].numpy().tolist()), kinds, "")
+    return Picture(jpeg(drawn), drawn.size, name, tuple(batch["original_size"][index].numpy().tolist()), kinds, "")
 
 
 def _enlarged(mask, height, width):
@@ -106,9 +106,8 @@ def _enlarged(mask, height, width):
     return coco_mask.encode(whole)
 
 
-def _read(inspection, row):
-    """(features, uint8 [H, W, 3], what is wrong with the image) of a record."""
-    manifest = inspection.manifest
+def read_picture(manifest, row):
+    """(features, uint8 [H, W, 3], what is wrong with the image) of record `row`. Raises UserError if it is broken."""
     features = read_example(manifest, row).features.feature
     try:
         return features, decode_image(features["image/encoded"].bytes_list.value[0]).numpy(), ""
@@ -154,8 +153,8 @@ def _kinds(classes, names):
     ]
 
 
-def _window(image, objects):
-    """(the part of an image around its first object, the objects in it, moved)."""
+def window(image, objects):
+    """(the part of an image [H, W, 3] around its first DrawnObject, the objects in it, moved)."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = np.clip(objects[0].box, 0, [width, height, width, height])
     side = max(_SURROUNDINGS * max(x2 - x1, y2 - y1), _LEAST_WINDOW)
@@ -180,7 +179,8 @@ def _span(centre, side, limit):
     return first, first + side
 
 
-def _jpeg(picture: Image.Image):
+def jpeg(picture: Image.Image, quality: int = _QUALITY) -> bytes:
+    """The picture as JPEG."""
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=_QUALITY)
+    picture.save(out, "JPEG", quality=quality)
     return out.getvalue()

@@ -82,7 +82,7 @@ def test_a_small_object_is_enlarged_with_its_surroundings(train):
 def test_windows_lie_in_the_image(box):
     image = np.arange(50 * 100 * 3, dtype=np.uint8).reshape(50, 100, 3)
     mask = coco_mask.encode(np.asfortranarray(np.ones((50, 100), np.uint8)))
-    window, objects = pictures._window(image, [DrawnObject(box, "x", 0, mask), DrawnObject((0, 0, 100, 50), "y", 1)])
+    window, objects = pictures.window(image, [DrawnObject(box, "x", 0, mask), DrawnObject((0, 0, 100, 50), "y", 1)])
     assert 0 < window.shape[0] <= 50 and 0 < window.shape[1] <= 100
     for item in objects:
         if item.mask is not None:
@@ -94,7 +94,7 @@ def test_a_window_moves_boxes_and_cuts_masks():
     bitmap = np.zeros((200, 300), np.uint8)
     bitmap[100:110, 150:170] = 1
     item = DrawnObject((150, 100, 170, 110), "x", 0, coco_mask.encode(np.asfortranarray(bitmap)))
-    window, (moved, *others) = pictures._window(image, [item, DrawnObject((0, 0, 9, 9), "far away", 1)])
+    window, (moved, *others) = pictures.window(image, [item, DrawnObject((0, 0, 9, 9), "far away", 1)])
     assert window.shape[:2] == (80, 80) and not others
     assert moved.box == (30, 35, 50, 45)
     cut = coco_mask.decode(moved.mask)
