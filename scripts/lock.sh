@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes requirements-cpu.lock and requirements-gpu.lock from requirements.txt: every package that either build needs, with
 # its version and hashes, for Python 3.10 and 3.11. Run it after a change of requirements.txt; it installs nothing here.
-# Writes tests/environments/*.txt too, see scripts/setup_test_environments.sh.
+# Writes tests/environments/*.txt too, see scripts/setup_test_environments.sh; but for analysis.txt, which is kept by hand.
 #
 #   scripts/lock.sh             versions that are locked and still fit stay
 #   scripts/lock.sh --upgrade   every package at its newest version

@@ -27,6 +27,7 @@ FLOORS = {
     "awsdet.weights": 3,
     "awsdet.models": 4,
     "awsdet.inference": 5,
+    "awsdet.analysis": 6,
     "awsdet.evaluation": 6,
     "awsdet.launch": 6,
     "awsdet.mlperf": 6,
@@ -217,7 +218,8 @@ def test_only_the_config_folder_knows_ml_collections():
 CONFIG_WORDS = {"config", "settings", "data_config", "model_config", "rule"}
 # Everything below the training loop, but for the builders, which turn a config into values.
 WITHOUT_CONFIG = tuple(
-    f"awsdet.{name}" for name in ("ops", "detection", "data", "weights", "models", "inference", "evaluation", "survey")
+    f"awsdet.{name}"
+    for name in ("ops", "detection", "data", "weights", "models", "inference", "evaluation", "survey", "analysis")
 )
 
 
