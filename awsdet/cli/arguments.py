@@ -11,7 +11,8 @@ from awsdet.runtime.paths import given_path
 def parse(name, flag_values, arguments, positional):
     """Sets the flags. Returns the overrides, `--config.key=value` on the command line, as strings "key=value".
 
-    `positional`: names of the flags that take the arguments without a name, in this order.
+    `positional`: names of the flags that take the arguments without a name, in this order; the last takes all that are
+    left if it is a flag of several values.
     """
     overrides, plain = split_overrides(arguments)
     if overrides and "config" not in flag_values:
@@ -23,6 +24,14 @@ def parse(name, flag_values, arguments, positional):
     except (flags.Error, ValueError) as error:  # ValueError for --noNAME=value
         raise UserError(f"{' '.join(str(error).split())} (see awsdet {name} --help)") from error
     _refuse_endless(name, flag_values)
+    several = positional[-1] if positional and isinstance(flag_values[positional[-1]], flags.MultiFlag) else None
+    if several:
+        first = len(positional) - 1
+        flag_values[several].value = [
+            *(flag_values[several].value or []),
+            *(flag_values[several].parser.parse(value) for value in left_over[first:]),
+        ]
+        positional, left_over = positional[:-1], left_over[:first]
     for flag, value in zip(positional, left_over):
         if flag_values[flag].present:
             raise UserError(f"{flag} is given twice: {flag_values[flag].value} and {value}")
@@ -55,6 +64,13 @@ class _PathParser(flags.ArgumentParser):
 def define_path(name, default, text, flag_values, **options):
     """Adds a flag whose value is a path. text: its help; options: see `given_path`."""
     flags.DEFINE(_PathParser(name, **options), name, default, text, flag_values)
+
+
+def define_paths(name, text, flag_values, **options):
+    """Adds a flag that may be given several times, whose values are paths; else as `define_path`."""
+    flags.DEFINE_multi(
+        _PathParser(name, **options), flags.ArgumentSerializer(), name, None, text, flag_values=flag_values
+    )
 
 
 def define_check(flag_values, verb):

@@ -2,9 +2,9 @@
 
 Each command is a module of this folder. Its docstring is its help text, `define(flag_values)` adds its flags, and
 `run(flag_values, overrides)` does the work and returns the exit code: 0 done, 1 failed, 2 a mistake of the user.
-If it has a tuple `POSITIONAL`, the arguments without a flag's name are the values of those flags. If it has a function
-`split(arguments)`, only the first of the two lists that it returns are its own arguments; `run` gets the second one
-instead of the overrides.
+If it has a tuple `POSITIONAL`, the arguments without a flag's name are the values of those flags; the last of them
+takes all that are left if it is a flag of several values. If it has a function `split(arguments)`, only the first of
+the two lists that it returns are its own arguments; `run` gets the second one instead of the overrides.
 """
 
 import difflib
@@ -28,6 +28,7 @@ COMMANDS = {
     "shapes": "generate a built-in data set: geometric shapes, or photos of things",
     "train": "train a detector",
     "evaluate": "COCO metrics of a checkpoint",
+    "plot": "draw the losses and AP of runs over their steps",
     "predict": "detect objects in images or folders",
     "launch": "start train, evaluate or selftest on many hosts",
     "sagemaker": "train on SageMaker: start, follow, describe and stop jobs, fetch results",

@@ -19,6 +19,7 @@ FLAGS = {
     "shapes": {"output"},
     "train": {"config", "output"},
     "evaluate": {"checkpoint", "records", "output"},
+    "plot": {"run", "output"},
     "predict": {"checkpoint", "input", "output", "draw"},
     "weights": {"input", "output", "config"},
     "selftest": {"json"},
@@ -39,8 +40,9 @@ def values_of(command, *arguments):
 @pytest.mark.parametrize("command, flag", CASES)
 def test_every_path_flag_knows_the_home_folder_and_refuses_addresses(monkeypatch, command, flag):
     monkeypatch.setenv("HOME", "/home/me")
-    assert values_of(command, f"--{flag}=~/runs [1]")[flag].value == "/home/me/runs [1]"
-    assert values_of(command, f"--{flag}", "-x").__getattr__(flag) == "-x"
+    several = flag == "run"  # a flag that may be given more than once
+    assert values_of(command, f"--{flag}=~/runs [1]")[flag].value in ("/home/me/runs [1]", ["/home/me/runs [1]"])
+    assert values_of(command, f"--{flag}", "-x").__getattr__(flag) == (["-x"] if several else "-x")
     spelled = flag.replace("_", "-")
     with pytest.raises(UserError, match=f"^--{spelled}=s3://bucket/x is an address"):
         values_of(command, f"--{spelled}=s3://bucket/x")
