@@ -67,32 +67,40 @@ def _check(flag_values):
 
 
 def _prepare(flag_values, chief):
-    """(detector, manifest, ReaderOptions, description of the checkpoint). chief: whether this rank writes the file."""
+    """What `prepare` returns. chief: whether this rank writes the file."""
+    from awsdet.runtime.files import check_writable
+
+    if flag_values.output and chief:
+        check_writable(flag_values.output, "output")
+    return prepare(flag_values.checkpoint, flag_values.records, flag_values.split, flag_values.batch_size)
+
+
+def prepare(path, records, split="", batch_size=0):
+    """(detector, manifest, ReaderOptions, description of the checkpoint) of a checkpoint and a split of records.
+
+    split: empty: the checkpoint's eval_split; batch_size: images per process, 0: the checkpoint's. Raises UserError.
+    """
     from awsdet.data.reader.builder import reader_options
     from awsdet.data.records.class_lists import fitted
     from awsdet.evaluation import check_classes
     from awsdet.inference import checkpoint
     from awsdet.inference.fast_convolutions import use_fast_convolutions
-    from awsdet.runtime.files import check_writable
 
-    if flag_values.output and chief:
-        check_writable(flag_values.output, "output")
-    detector, info = checkpoint.load(flag_values.checkpoint)
+    detector, info = checkpoint.load(path)
     use_fast_convolutions(detector)
     data = info["config"].data
-    manifest = _manifest(flag_values, data.eval_split)
+    manifest = _manifest(records, split or data.eval_split)
     manifest = fitted(manifest, info["class_names"], info["category_ids"])
     check_classes(detector.class_names, manifest, info["category_ids"])
-    data.eval_batch_size = flag_values.batch_size or data.eval_batch_size
+    data.eval_batch_size = batch_size or data.eval_batch_size
     return detector, manifest, reader_options(data), f"{info['path']} (step {info['step']})"
 
 
-def _manifest(flag_values, default):
+def _manifest(records, split):
     from awsdet.data.records.read import NoSuchSplit, read_manifest
 
-    split = flag_values.split or default
     try:
-        return read_manifest(flag_values.records, split)
+        return read_manifest(records, split)
     except NoSuchSplit as error:
         cure = f"; --split names the one to evaluate on, and awsdet convert --split={split} makes it"
         holds = " (--test=0.1 beside --holdout=0.1 holds it out of one annotation file)" if split == "test" else ""

@@ -28,6 +28,7 @@ COMMANDS = {
     "shapes": "generate a built-in data set: geometric shapes, or photos of things",
     "train": "train a detector",
     "evaluate": "COCO metrics of a checkpoint",
+    "analyse": "show why a detector loses points: kinds of errors, curves, pictures",
     "plot": "draw the losses and AP of runs over their steps",
     "predict": "detect objects in images or folders",
     "launch": "start train, evaluate or selftest on many hosts",

@@ -19,6 +19,7 @@ FLAGS = {
     "shapes": {"output"},
     "train": {"config", "output"},
     "evaluate": {"checkpoint", "records", "output"},
+    "analyse": {"checkpoint", "results", "records", "output", "annotations"},
     "plot": {"run", "output"},
     "predict": {"checkpoint", "input", "output", "draw"},
     "weights": {"input", "output", "config"},
