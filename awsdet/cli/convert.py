@@ -193,7 +193,7 @@ def _hold_out(flag_values, places, options):
     count = sum(manifest.num_images for manifest in done.manifests)
     for manifest in held_out:
         held, name = manifest.num_images, f" as {manifest.split}" if done.test else ""
-        print(f"held out{name}: {held} of {count} images ({100 * held / count:.1f} %), by name, seed {holdout.seed}")
+        print(f"held out: {held} of {count} images ({100 * held / count:.1f} %){name}, by name, seed {holdout.seed}")
     if done.copies:
         print(
             f"kept on one side: {done.copies} image(s) that look like copies of another one (same name or same bytes)"

@@ -265,8 +265,8 @@ def test_three_splits_of_one_file(own_set, tmp_path, capsys):
     said = capsys.readouterr().out
     parts = [held_ids(records, split) for split in ("train", "val", "test")]
     assert set.union(*parts) == set(range(24)) and sum(map(len, parts)) == 24
-    assert f"held out as val: {len(parts[1])} of 24 images" in said
-    assert f"held out as test: {len(parts[2])} of 24 images" in said
+    for split, part in zip(("val", "test"), parts[1:]):
+        assert f"held out: {len(part)} of 24 images ({100 * len(part) / 24:.1f} %) as {split}, by name" in said
     assert "test: " in said and "test has no object of owl: too few images show them\n" in said  # two photos show it
     before = {path.name: path.read_bytes() for path in records.iterdir()}
     assert main([*command, "--test=0.2"]) == 0
