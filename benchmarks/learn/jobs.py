@@ -103,14 +103,15 @@ def run(job, data):
             cpu += _segment(job, job.commands[number > 0], stop, progress)
     wall = time.monotonic() - begin
     score = [sys.executable, str(PROGRAMS / "learn_score.py"), str(data), str(job.folder)]
-    _checked(subprocess.run(score, **_options(job)).returncode, job)
+    checked(subprocess.run(score, **options(job)).returncode, job)
     shutil.rmtree(job.folder / "run", ignore_errors=True)
     figures = {"wall": wall, "cpu": cpu, "stops": stops}
     (job.folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     print(f"{job.name}: {wall:.0f} s", flush=True)
 
 
-def _options(job):
+def options(job):
+    """Arguments of subprocess for a process of a Job: its output goes to the log in `job.folder`."""
     environment = {**os.environ, **measure.ENVIRONMENT, "PYTHONPATH": str(measure.ROOT)}
     log = (job.folder / "log.txt").open("ab")
     return {"cwd": measure.ROOT, "env": environment, "stdout": log, "stderr": subprocess.STDOUT}
@@ -118,7 +119,7 @@ def _options(job):
 
 def _segment(job, command, stop, progress):
     """Runs a process, to step `stop` if it is given. Returns its processor seconds, with those of its children."""
-    process = subprocess.Popen([str(part) for part in command], **_options(job))
+    process = subprocess.Popen([str(part) for part in command], **options(job))
     done = 0
     try:
         while True:
@@ -137,11 +138,12 @@ def _segment(job, command, stop, progress):
     finally:
         if process.returncode is None:
             process.terminate()
-    _checked(process.returncode, job)
+    checked(process.returncode, job)
     return usage.ru_utime + usage.ru_stime
 
 
-def _checked(code, job):
+def checked(code, job):
+    """Raises UserError, with the end of the log, if an exit code is not 0."""
     if code:
         lines = (job.folder / "log.txt").read_text(errors="replace").strip().splitlines()
         raise UserError(f"{job.name} failed with exit code {code}; {job.folder}/log.txt ends with: {lines[-1:]}")

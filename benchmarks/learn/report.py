@@ -13,7 +13,7 @@ def tables(systems, thresholds):
     header = ["system", "box AP", "mask AP", "img/s", "peak MB", "CPU s per image"]
     header += [f"s (CPU s) to box AP {threshold:g}" for threshold in thresholds]
     rows = [[name, *_cells(runs, thresholds)] for name, runs in systems.items()]
-    parts = [_table(header, rows)]
+    parts = [table(header, rows)]
     parts.append(f"AP is the mean of {_count(systems)} at the last evaluation, and ± half of its spread over them.")
     return "\n\n".join(parts)
 
@@ -85,10 +85,11 @@ def variants_table(base, variants):
         same = len(run.steps) == len(base.steps)
         difference = f"{curves.largest_difference(base, run):.2%}" if same else "other steps"
         rows.append([name, *aps, difference, f"{curves.images_per_second(run):.1f}"])
-    return _table(header, rows)
+    return table(header, rows)
 
 
-def _table(header, rows):
+def table(header, rows):
+    """A table in Markdown. rows: lists of cells, each as long as `header`."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
@@ -99,17 +100,17 @@ def same_table(found):
     shares = found["mask_targets"]
     return "\n\n".join(
         [
-            _table(["quantity", "largest difference / largest value"], rows),
+            table(["quantity", "largest difference / largest value"], rows),
             f"Pixels of mask targets on another side of 1/2 than ours: {shares['own']:.1%} with torchvision's own, "
             f"{shares['unshifted']:.1%} with unshifted ones.",
         ]
     )
 
 
-def put_into(text, figures):
-    """The text of docs/learning.md with `figures` between its marks. Raises ValueError if they are missing."""
+def put_into(text, figures, name="docs/learning.md"):
+    """The text of a page, `name`, with `figures` between its marks. Raises ValueError if they are missing."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"docs/learning.md lacks the marks {BEGIN} and {END}")
+        raise ValueError(f"{name} lacks the marks {BEGIN} and {END}")
     return f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}"
