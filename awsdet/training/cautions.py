@@ -35,6 +35,15 @@ def cautions(config: Any, manifest: Manifest | None, class_names: Sequence[str],
         yield from _no_masks(config, manifest)
 
 
+def short_run(warm_up: float, total: int) -> Iterator[str]:
+    """The line for a run of `total` steps that ends within its warm-up, which takes `warm_up` steps."""
+    if warm_up >= total:
+        yield (
+            f"the run has {total:,} step{'s' * (total != 1)}, and the learning rate rises for {warm_up:,.0f}, so it "
+            "never reaches its full value; set a smaller --config.schedule.warmup_steps, or train for longer"
+        )
+
+
 def _rate(config, images):
     """Of NovoGrad and LAMB nothing is said: there is no recipe of COCO to compare with."""
     settings, family = config.optimizer, getattr(config_module, config.model.detector, None)

@@ -9,7 +9,7 @@ from awsdet.data.reader.builder import reader_options
 from awsdet.data.reader.pipeline import steps_per_epoch
 from awsdet.models import builder
 from awsdet.training import factors
-from awsdet.training.cautions import cautions
+from awsdet.training.cautions import cautions, short_run
 from awsdet.training.first_losses import FirstLoss, first_losses
 from awsdet.training.inputs import prepare
 from awsdet.training.optimizer import peak_learning_rate
@@ -88,8 +88,10 @@ def of_config(config: Any, processes: int = 1) -> tuple[Facts, list[str]]:
         start=start,
         factors=[one.text for one in reached if not one.idle],
     )
-    idle = (one.text for one in reached if one.idle)
-    return facts, [*config_module.notes(config), *idle, *cautions(config, train, names, images * accumulate)]
+    said = [*config_module.notes(config), *(one.text for one in reached if one.idle)]
+    if steps is not None:
+        said += short_run(config.schedule.warmup_steps * accumulate, steps.total)
+    return facts, [*said, *cautions(config, train, names, images * accumulate)]
 
 
 def _start(detector, value):

@@ -22,7 +22,7 @@ from awsdet.runtime.progress import clock
 from awsdet.runtime.together import together
 from awsdet.runtime.world import HostsChanged, LeftOut, RunFailed, World
 from awsdet.training import forecast, optimizer, settings, summary, tracking
-from awsdet.training.cautions import cautions
+from awsdet.training.cautions import cautions, short_run
 from awsdet.training.committing import Committing
 from awsdet.training.evaluating import Evaluating
 from awsdet.training.failure import explain
@@ -199,7 +199,7 @@ def _announce(parts, run, begins):
         for label, text in summary.lines(forecast.of_run(run, expected.first)):
             logging.info("%s: %s", label, text)
         known = (run.inputs.train, run.inputs.class_names, run.pace.images_per_update)
-        for line in cautions(run.config, *known):
+        for line in [*short_run(expected.warm_up, run.steps.total), *cautions(run.config, *known)]:
             logging.warning("%s", line)
     return Watch(expected)
 

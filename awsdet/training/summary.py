@@ -86,11 +86,11 @@ def _data(facts):
     empty = int((train.num_objects == 0).sum())
     left_out = "are left out" if not settings.keep_empty else "have no object"
     counts = train.annotations
-    objects = f"{counts.objects:,} objects" if counts else f"{int(train.num_objects.sum()):,} boxes"
-    text = f"{train.num_images:,} images of {train.split} ({empty:,} {left_out})"
-    text += f", {objects} of {facts.num_classes} class{'es' if facts.num_classes != 1 else ''}"
+    objects = _counted(counts.objects, "object") if counts else _counted(int(train.num_objects.sum()), "box")
+    text = f"{_counted(train.num_images, 'image')} of {train.split} ({empty:,} {left_out})"
+    text += f", {objects} of {_counted(facts.num_classes, 'class')}"
     held_out = facts.evaluation
-    return text + (f"; {held_out.num_images:,} images of {held_out.split} to evaluate" if held_out else "")
+    return text + (f"; {_counted(held_out.num_images, 'image')} of {held_out.split} to evaluate" if held_out else "")
 
 
 def _images(facts):
@@ -161,7 +161,7 @@ def millions(count: int) -> str:
 
 def _length(facts):
     steps = facts.steps
-    each = f"{facts.images} images per step ({_counted(facts.processes, 'process')})"
+    each = f"{_counted(facts.images, 'image')} per step ({_counted(facts.processes, 'process')})"
     if facts.accumulate > 1:
         each += f", {facts.accumulate} steps and {facts.images * facts.accumulate} images per update"
     if steps is None:
@@ -252,7 +252,7 @@ def _ordinal(count):
 
 
 def _counted(count, noun):
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    plural = f"{noun}es" if noun.endswith(("s", "x")) else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
 
 

@@ -10,7 +10,7 @@ import pytest
 from awsdet import config as config_module
 from awsdet.data.records.convert import convert
 from awsdet.data.records.read import read_manifest
-from awsdet.training.cautions import cautions
+from awsdet.training.cautions import cautions, short_run
 
 CONFIGS = sorted(pathlib.Path("configs").glob("*.py"))
 
@@ -90,6 +90,12 @@ def test_rates_of_adamw_that_recipes_have(rate, most):
 def test_batch_norm_of_few_images(changes, images, words):
     said = list(cautions(config_module.load("configs/mask_rcnn_r50_fpn_1x.py", changes), None, ["one"], images))
     assert len(said) == bool(words) and all(words in line for line in said)
+
+
+@pytest.mark.parametrize("warm_up, total, words", [(500, 501, ""), (500, 500, "has 500 steps"), (50, 1, "has 1 step,")])
+def test_a_run_that_ends_within_its_warm_up(warm_up, total, words):
+    said = list(short_run(warm_up, total))
+    assert len(said) == bool(words) and all(words in line and "warmup_steps" in line for line in said)
 
 
 def test_a_quarter_of_the_usual_rate_is_usual():

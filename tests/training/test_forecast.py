@@ -33,6 +33,9 @@ def test_it_tells_what_the_run_tells(config_file, tmp_path):
         in text["data"]
     )
     assert any("the learning rate is 0.04 for 4 images" in line for line in cautions)
+    assert not any("the learning rate rises for" in line for line in cautions)
+    _, cautions = of_config(load_config(config_file, "train.max_steps=3", "schedule.warmup_steps=4"))
+    assert "the run has 3 steps, and the learning rate rises for 4, so it" in cautions[0] + cautions[1]
 
 
 def test_rules(config_file):

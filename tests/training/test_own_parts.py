@@ -69,6 +69,7 @@ def test_metrics_are_logged_on_request_and_what_the_run_will_do(config_file, tmp
         "train.log_metrics=true",
         "optimizer.learning_rate=0.0025",
         "schedule.decay_epochs=1",
+        "schedule.warmup_steps=1",
         "model.backbone.norm=group_norm",
     )
     loop.train(load_config(config_file, *QUICK, *changes), tmp_path / "run")
