@@ -16,13 +16,15 @@ def test_doctor_of_this_machine(capsys):
 
 
 def test_doctor_of_a_config(capsys):
-    changes = ("data.train_records=", "optimizer.name=sgd", "optimizer.learning_rate=1")
+    changes = ("data.train_records=", "optimizer.name=sgd", "optimizer.learning_rate=1", "schedule.decay_epochs=3")
     given = [f"--config.{change}" for change in changes]
     assert cli.main(["doctor", "--config=configs/shapes_mask_rcnn.py", *given]) == 0
     out = capsys.readouterr().out
     for words in ("mask_rcnn, float32, 2.", "rising to 1 by step 50", "not known without records", "box head"):
         assert words in out, out
-    assert "Look at:\n- the learning rate is 1 for 8 images per update, 100 times" in out
+    idle, rate = out.partition("Look at:\n- ")[2].split("\n- ")
+    assert idle == "--config.schedule.decay_epochs does nothing: schedule.name is cosine; its rate falls to final_ratio"
+    assert rate.startswith("the learning rate is 1 for 8 images per update, 100 times")
     assert max(map(len, out.splitlines())) <= 120
 
 

@@ -24,10 +24,11 @@ def check(config_file, tmp_path, capsys):
 
 
 def test_a_run_that_can_start(check, config_file, tmp_path, caplog):
-    code, out, _ = check("--processes=2")
+    code, out, _ = check("--processes=2", "--config.data.jitter_scales=0.5,1")
     assert code == 0 and out == f"{config_file}: ready for 2 process(es)\n"
     assert list(tmp_path.iterdir()) == []
     assert "decay_epochs has 8, 11, and training ends with epoch 2" in caplog.text
+    assert "--config.data.jitter_scales does nothing: data.canvas is 0" in caplog.text
 
 
 def full_disk(monkeypatch):
