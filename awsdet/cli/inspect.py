@@ -20,10 +20,8 @@ def define(flag_values):
     define_path("records", None, "folder with the records", flag_values)
     flags.DEFINE_string("split", "", "split to read; empty: all of them", flag_values=flag_values)
     define_path("draw", "", "folder for the web pages; open its index.html", flag_values, written=True)
-    text = (
-        "config file whose sizes and anchors the objects are compared with, and whose training is shown; empty: with "
-    )
-    text += "--draw, Mask R-CNN R50 1x"
+    text = "config file whose sizes and anchors the objects are compared with and, with --draw, whose augmentation is "
+    text += "shown; empty: with --draw, the anchors of Mask R-CNN R50 1x"
     define_path("config", "", text, flag_values)
     flags.DEFINE_integer(
         "seed", 1, "with --draw: of the random choice of images", flag_values=flag_values, lower_bound=0

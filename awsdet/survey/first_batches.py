@@ -16,10 +16,10 @@ SHOWN = 12  # images
 def first_images(inspection: Inspection, training: Training) -> Iterator[tuple[dict, int]]:
     """(batch, index in it) of the first images of a run in one process, SHOWN at most.
 
-    Raises UserError, with what a run would say, if it would not begin, or if a record cannot be read.
+    Raises UserError if a run would not begin or would break off: with what it would say, or with what is broken.
     """
     if inspection.faults:
-        raise UserError("the records are broken, so a run would not begin")
+        raise UserError("the records are broken, so none is shown; run awsdet convert again")
     left = SHOWN
     try:
         for batch in _batches(inspection.manifest, training):
