@@ -42,6 +42,12 @@ def test_worst_images():
     assert missed.tolist() == [True, True, False, False]  # the wrong class has too low a score to stand for the object
 
 
+def test_a_wrong_class_and_the_object_that_is_found_later_are_one_fault():
+    pairs, matches, found = looked_at(small([(0, 0, A)], [(0, 1, A, 0.9), (0, 0, A, 0.2)]))
+    assert [one.counts for one in worst_images(pairs, matches, found, 0.5)] == [{"Cls": 1}]
+    assert [one.counts for one in worst_images(pairs, matches, found, 0.95)] == [{"Late": 1}]
+
+
 def test_suspects():
     pairs, matches, found = looked_at(given())
     listed = suspects(pairs, matches, found, 0.1)

@@ -65,6 +65,7 @@ def html(report, manifest):
 def test_the_page_is_whole_and_needs_nothing_else(html):
     page = Page(html)
     assert page.unclosed == [] and MARK in html[:2000] and "script-src 'none'" in html
+    assert "prefers-color-scheme: dark" in html and "@media print" in html and ".pairs {" in html
     tags = {tag for tag, _ in page.elements}
     assert not tags & {"script", "link", "iframe", "object", "form"} and not re.search(r"url\(|@import", html)
     addresses = [a[key] for _, a in page.elements for key in ("src", "href") if a.get(key)]
