@@ -117,7 +117,7 @@ if [[ $code = 2 ]]; then # nothing has run
     exit 2
 fi
 if ! grep -qs '"status": "success"' "$log"; then
-    echo "$0: no result: the target was not met (the messages are above); the log is $log" >&2
+    echo "$0: no result: the target was not met, or the run was stopped (see above); the log is $log" >&2
     exit 1
 fi
 echo "RESULT,OBJECT_DETECTION,,$seconds,${DGXSYSTEM:-$(hostname)},$started"

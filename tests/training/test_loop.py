@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from awsdet import evaluation
 from awsdet.data.records.convert import convert
 from awsdet.data.records.read import read_manifest
 from awsdet.inference import checkpoint
 from awsdet.models import builder
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
-from awsdet.training import loop, watch
+from awsdet.training import loop
 from awsdet.training.inputs import prepare
 from awsdet.training.run_folder import RunFolder
 from awsdet.training.settings import check_continues
@@ -99,24 +98,6 @@ def test_run_killed_while_it_evaluated_catches_up(finished_run, config_file, tmp
     outcome = loop.train(config, run, World(), resume=True)
     assert outcome == loop.Outcome(1, finished_run[1].metrics) and "without meeting the target" in log.text
     assert checkpoint.read_info(newest)["metrics"] == finished_run[1].metrics
-
-
-def test_run_stops_at_the_evaluation_that_meets_the_target(config_file, tmp_path, log, monkeypatch):
-    """The evaluations are replaced by numbers that a learning detector would have."""
-    answers, faster = [{"box_ap": 0.0}, {"box_ap": 0.5}], []
-    monkeypatch.setattr(watch, "_ZEROS", 1)  # so that the run is watched with the log's numbers and these
-    monkeypatch.setattr(watch, "_FAR", 1.0)
-    monkeypatch.setattr(evaluation, "evaluate", lambda *_: answers.pop(0))
-    monkeypatch.setattr(loop, "use_fast_convolutions", faster.append)
-    changes = ("train.evaluate_every_epochs=1", "train.epochs=5", "train.pictures=0", "train.box_ap_target=0.4")
-    outcome = loop.train(load_config(config_file, *QUICK, *changes), tmp_path / "run", World())
-    assert outcome == loop.Outcome(0, {"box_ap": 0.5})
-    steps = [line["step"] for line in logged_lines(tmp_path / "run") if "loss" in line]
-    assert steps == [1, 2, 3, 4, 5, 6]  # 2 epochs of 5
-    assert "time to train" in log.text and len(faster) == 1
-    assert log.text.count("box AP was exactly 0") == 1 and log.text.count(" at the first step, and a new head") == 2
-    best = RunFolder(tmp_path / "run").checkpoints.best()
-    assert best.name == "step-00000006" and checkpoint.read_info(best)["metrics"] == outcome.metrics
 
 
 @pytest.mark.parametrize("epochs, mask_ap, exit_code", [(2, 0.1, 1), (5, 0.5, 0)])

@@ -7,18 +7,20 @@ import pytest
 
 from awsdet import config as configuration
 from awsdet import evaluation
+from awsdet.inference import checkpoint
 from awsdet.mlperf.checkers import Checkers
 from awsdet.runtime import mllog
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
-from awsdet.training import loop
+from awsdet.training import loop, watch
 from awsdet.training.mlperf_log import MlperfLog
 from awsdet.training.pace import Pace
+from awsdet.training.run_folder import RunFolder
 from awsdet.training.schedule import build_schedule
 from awsdet.training.settings import check_mlperf_log
 from awsdet.training.steps import Steps
 from tests.environments import place_of
-from tests.training.tiny_run import load_config
+from tests.training.tiny_run import load_config, logged_lines
 
 TARGETS = ("train.box_ap_target=0.377", "train.mask_ap_target=0.339")
 # The batch and the candidates are given as in configs/mlperf; each evaluation is scored by pycocotools too.
@@ -30,21 +32,30 @@ SETTINGS = (
 )
 
 
-def test_the_log_of_a_run_that_meets_its_target(config_file, tmp_path, monkeypatch, log):
-    """The second evaluation is given the numbers of a detector that has learnt."""
-    path, begun, seen = tmp_path / "result_0.txt", time.time() - 5, []
-
-    def evaluate(*arguments):
-        metrics = real(*arguments)
-        seen.append(metrics["box_ap"])
-        return metrics if len(seen) == 1 else {**metrics, "box_ap": 0.38, "mask_ap": 0.34}
-
+def test_run_stops_at_the_evaluation_that_meets_the_target_and_its_log_says_so(config_file, tmp_path, monkeypatch, log):
+    """The AP of the evaluations is replaced by that of a learning detector."""
+    path, begun, faster = tmp_path / "result_0.txt", time.time() - 5, []
+    answers = [{"box_ap": 0.0, "mask_ap": 0.01}, {"box_ap": 0.38, "mask_ap": 0.34}]
+    monkeypatch.setattr(watch, "_ZEROS", 1)  # so that the run is watched with the log's numbers and these
+    monkeypatch.setattr(watch, "_FAR", 1.0)
     real = evaluation.evaluate
-    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: {**real(*arguments), **answers.pop(0)})
+    monkeypatch.setattr(loop, "use_fast_convolutions", faster.append)
     mllog.append(path, "cache_clear", True)  # as scripts/run_and_time.sh does
     config = load_config(config_file, *SETTINGS, f"train.mlperf_log={path}")
     outcome = loop.train(config, tmp_path / "run", World(), begun=begun)
-    assert outcome.exit_code == 0 and log.text.count("pycocotools gives the same numbers") == 2
+    assert outcome.exit_code == 0 and (outcome.metrics["box_ap"], outcome.metrics["mask_ap"]) == (0.38, 0.34)
+    steps = [line["step"] for line in logged_lines(tmp_path / "run") if "loss" in line]
+    assert steps == [1, 2, 3, 4, 5, 6]  # 2 epochs of 5
+    assert "time to train" in log.text and len(faster) == 1
+    assert log.text.count("box AP was exactly 0") == 1 and log.text.count(" at the first step, and a new head") == 2
+    best = RunFolder(tmp_path / "run").checkpoints.best()
+    assert best.name == "step-00000006" and checkpoint.read_info(best)["metrics"] == outcome.metrics
+    assert log.text.count("pycocotools gives the same numbers") == 2
+    _is_whole(path, begun)
+
+
+def _is_whole(path, begun):
     events = mllog.read(path)
     keys, at = [event.key for event in events], {event.key: event for event in events}
     begin = keys.index("run_start")
@@ -76,8 +87,8 @@ def test_the_log_of_a_run_that_meets_its_target(config_file, tmp_path, monkeypat
     blocks = [event.metadata for event in events if event.key == "block_start"]
     assert [(block["first_epoch_num"], block["epoch_count"]) for block in blocks] == [(1, 1), (2, 1)]
     scores = [(event.metadata["epoch_num"], event.value) for event in events if event.key == "eval_accuracy"]
-    assert scores[0] == (1, {"BBOX": seen[0], "SEGM": pytest.approx(0, abs=0.2)})
-    assert scores[1] == (2, {"BBOX": 0.38, "SEGM": 0.34}) and at["run_stop"].metadata["status"] == "success"
+    assert scores == [(1, {"BBOX": 0.0, "SEGM": 0.01}), (2, {"BBOX": 0.38, "SEGM": 0.34})]
+    assert at["run_stop"].metadata["status"] == "success"
     moments = [event.time_ms for event in events[1:]]
     assert moments == sorted(moments)
     _complies(path)

@@ -116,7 +116,7 @@ def test_other_anchors_of_a_cell_do_not_matter():
     np.testing.assert_array_equal(tape.gradient(found.logits, head.logits.bias), [0, 2, 0])
 
 
-@pytest.mark.parametrize("limit", [1, 4, 7, 8, 9, 100])
+@pytest.mark.parametrize("limit", [1, 4, 7, 100])
 def test_best_of_all_images_together(limit):
     """Against a plain sort. Scores fall and have ties; an image is full, one is empty; there are logits below zero."""
     counts, places = [5, 0, 3], 5
