@@ -27,7 +27,7 @@ def main(flags):
     library.PATH = pathlib.Path(os.environ["AWSDET_OPERATORS"])
     hollow = counter.Hollow()
     inject(hollow, flags.work, flags.batch)
-    model, batch, moved = scene.detector(flags.precision, flags.detector), scene.batch(flags.batch), []
+    model, batch, moved = scene.detector(flags.precision, flags.detector, flags.optimizer), scene.batch(flags.batch), []
     if flags.work == "train":
         function, arguments = scene.training_step(model, moved if flags.host_shapes else None), [batch]
     else:
@@ -83,4 +83,5 @@ if __name__ == "__main__":
     parser.add_argument("--host_shapes", action="store_true", help="see scene.training_step")
     parser.add_argument("--precision", default="mixed_bfloat16")
     parser.add_argument("--detector", default="mask_rcnn", help="a family of awsdet.config")
+    parser.add_argument("--optimizer", default="sgd", help="optimizer.name")
     main(parser.parse_args())

@@ -6,7 +6,7 @@ OTHER = "other"
 
 # The first pattern that is found in the name decides. Gradients bear the names of what they are the gradients of.
 _PARTS = (
-    ("update", r"^(SGD|update|global_norm|AwsdetGlobalNorm|AwsdetSgd)"),
+    ("update", r"^(SGD|AdamW|update|global_norm|AwsdetGlobalNorm|AwsdetSgd)"),
     ("images", r"^images"),
     ("stem, layer1", r"backbone\.(conv1|stem|layer1)|^backbone/(Pad|MaxPool)"),
     ("layer2", r"backbone\.layer2"),

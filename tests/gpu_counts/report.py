@@ -38,11 +38,13 @@ class Case(NamedTuple):
     precision: str
     capability: int  # compute capability of the GPU, times 10
     detector: str = "mask_rcnn"  # a family of awsdet.config
+    optimizer: str = "sgd"
 
     @property
     def title(self):
         """For a reader."""
         what = "training step" if self.work == "train" else "detection"
+        what += "" if self.optimizer == "sgd" else f" with {self.optimizer}"
         capability = f"{self.capability // 10}.{self.capability % 10}"
         return f"{self.detector}, {what}, batch {self.batch}, {self.precision}, compute capability {capability}"
 
@@ -50,6 +52,7 @@ class Case(NamedTuple):
         """Runs the counting program. Returns its result, a dict (see `count.summary`)."""
         command = [sys.executable, "-m", "tests.gpu_counts.count", self.work]
         command += [f"--batch={self.batch}", f"--precision={self.precision}", f"--detector={self.detector}"]
+        command += [f"--optimizer={self.optimizer}"]
         command += ["--host_shapes"] if host_shapes else []
         environment = {**os.environ, "AWSDET_HOLLOW_CAPABILITY": str(self.capability)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -80,8 +83,8 @@ def main(flags):
 
 
 def _case(work, text):
-    batch, precision, capability, *detector = text.split(":")
-    return Case(work, int(batch), precision, int(capability), *detector)
+    batch, precision, capability, *others = text.split(":")
+    return Case(work, int(batch), precision, int(capability), *others)
 
 
 _COLUMNS = (
@@ -113,7 +116,7 @@ def _table(result):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], prog="scripts/gpu_counts.sh")
-    case = "BATCH:PRECISION:CAPABILITY[:DETECTOR]"
+    case = "BATCH:PRECISION:CAPABILITY[:DETECTOR[:OPTIMIZER]]"
     parser.add_argument("--train", nargs="*", default=DEFAULT_TRAIN, metavar=case, help="training steps to count")
     parser.add_argument("--detect", nargs="*", default=DEFAULT_DETECT, metavar=case, help="detections to count")
     parser.add_argument("--operations", action="store_true", help="list the launches of each operation")

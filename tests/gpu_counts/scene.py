@@ -15,10 +15,11 @@ CORNERS = 12  # of each object's polygon
 NUM_CLASSES = 80
 
 
-def detector(precision, family="mask_rcnn"):
-    """A detector with ResNet-50 FPN and the optimizer of its config, ready to train. `family`: see `awsdet.config`."""
+def detector(precision, family="mask_rcnn", optimizer="sgd"):
+    """A detector with ResNet-50 FPN, ready to train. family: see `awsdet.config`. optimizer: optimizer.name."""
     config = getattr(config_lib, family)()
     config.model.precision = precision
+    config.optimizer.name = optimizer
     model = build(config, [f"class {i}" for i in range(NUM_CLASSES)])
     model.compile(build_optimizer(config.optimizer, 0.02, precision))
     return model

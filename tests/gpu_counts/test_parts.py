@@ -19,6 +19,8 @@ from tests.gpu_counts import parts
         ("gradient_tape/AwsdetRoiAlignGrad:AwsdetRoiAlignGrad", "box head"),
         ("gradient_tape/AwsdetRoiAlignGrad_1:AwsdetRoiAlignGrad", "mask head"),
         ("roi_head.mask_head/roi_head.mask_head.convs.0.conv/Conv2D:Conv2D", "mask head"),
+        ("update/AdamW/AwsdetAdamwUpdate:AwsdetAdamwUpdate", "update"),
+        ("AdamW/AdamW/AssignAddVariableOp:AssignAddVariableOp", "update"),
         ("AddN_3:AddN", parts.OTHER),
     ],
 )
