@@ -80,8 +80,17 @@ def read_classes(path: pathlib.Path) -> list[str]:
 
 
 def walk(folder: pathlib.Path, suffixes: Iterable[str]) -> Iterator[pathlib.Path]:
-    """The files with one of these suffixes in a folder and those below it, ordered by path, without hidden ones."""
+    """The files with one of these suffixes in a folder and those below it, ordered by path, without hidden ones.
+
+    Links are followed; a folder that they lead to once more is passed over.
+    """
+    seen = set()
     for place, inner, files in os.walk(folder, followlinks=True):
+        state = os.stat(place)
+        if (state.st_dev, state.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
@@ -136,6 +145,8 @@ def _key(stem):
 
 def upright_size(path: pathlib.Path) -> tuple[int, int] | None:
     """Height and width of an image file as it is seen, turned as its EXIF tag says; None if it cannot be read."""
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         with Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN or not Image.init()]) as image:
             width, height = image.size

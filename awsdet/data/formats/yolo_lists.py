@@ -116,6 +116,10 @@ def _images(path, content, key):
         if not isinstance(entry, str):
             raise UserError(f"{path}: {key} must name folders or lists of images")
         place = _place(path, content.get("path"), entry, key)
+        if place.resolve() in path.resolve().parent.parents:  # such as "/", from a mistyped path
+            raise UserError(
+                f"{path}: {key} is {entry}, a folder that holds the whole data set; name that of the images"
+            )
         images += walk(place, SUFFIXES) if place.is_dir() else _listed(place)
     return list(dict.fromkeys(images))
 

@@ -147,6 +147,12 @@ LAUGHS = "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nnames: {0: *c}\ntrain: imag
         ("names: [cat]\ntrain: images", "val", "has no split val; it names train"),
         ("names: [cat]\ntrain: gone", None, "train is gone, and neither "),
         ("names: [cat]\ntrain: 3", None, "train must name folders or lists of images"),
+        (
+            "names: [cat]\ntrain: \\",
+            None,
+            "train is \\, a folder that holds the whole data set; name that of the images",
+        ),
+        ("names: [cat]\ntrain: [images, ../]", None, "train is ../, a folder that holds the whole data set"),
         ("names: [cat]\ntrain: empty", None, "train (empty) has no image"),
         ("names: [cat\ntrain: images", None, "cannot be read as YAML: "),
         (
