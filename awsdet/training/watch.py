@@ -28,7 +28,8 @@ _ZEROS = 3  # evaluations
 _OF_OBJECTS = {
     "rpn_box_loss": "no anchor was matched to an object: awsdet inspect --draw=DIR --config=FILE shows which objects "
     "have one",
-    "box_loss": "no object was trained on: look at data.crop, data.min_visible and the boxes that awsdet inspect draws",
+    "box_loss": "no object was trained on: awsdet inspect --draw=DIR --config=FILE shows the first images as training "
+    "sees them, after data.crop and data.min_visible",
     "mask_loss": "no object with a mask was trained on: awsdet inspect counts them; --config.model.detector="
     "faster_rcnn does without masks",
 }
