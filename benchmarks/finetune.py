@@ -26,7 +26,7 @@ from benchmarks.tune.config import STEPS
 DOCS = measure.ROOT / "docs/recipes.md"
 COCO = measure.ROOT.parent / "shared/data/coco_tiny"
 START = "start"  # the folder of the detector that all candidates go on from
-CONTENDERS = 2  # candidates, the best on photos, that are tried on COCO's objects too
+CONTENDERS = 2  # of the candidates that are better on photos, as many are tried on COCO's objects too
 TINY_STEPS = 4
 
 
@@ -34,9 +34,8 @@ def main(flags):
     flags.output.mkdir(parents=True, exist_ok=True)
     prepare(flags)
     val = {runs.PHOTOS: scores_of(runs.PHOTOS, flags.only, flags)}
-    best = sorted(val[runs.PHOTOS], key=lambda name: -report.mean(val[runs.PHOTOS][name]))
     if flags.coco:
-        names = [NOW, *[name for name in best if name != NOW][:CONTENDERS]]
+        names = [NOW, *report.contenders(val[runs.PHOTOS])[:CONTENDERS]]
         val[runs.OBJECTS] = scores_of(runs.OBJECTS, names, flags)
     choice = report.chosen(val)
     test = {data: {name: tested(data, name, flags) for name in dict.fromkeys([NOW, choice])} for data in val}

@@ -20,6 +20,7 @@ def candidates(short_side):
     shorter = recipe.train.max_steps * recipe.data.batch_size / (steps * config.data.batch_size)
     return {
         NOW: {},
+        "a quarter of the rate": {"optimizer.learning_rate": rate / 4},
         "half the rate": {"optimizer.learning_rate": rate / 2},
         "twice the rate": {"optimizer.learning_rate": 2 * rate},
         "four times the rate": {"optimizer.learning_rate": 4 * rate},
