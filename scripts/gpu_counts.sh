@@ -70,7 +70,8 @@ export PYTHONPATH=$overlay:$tensorflow LD_LIBRARY_PATH=$out/hollow
 export AWSDET_OPERATORS=$build/libawsdet_ops.so
 export TF_CPP_MIN_LOG_LEVEL=3 TF_CUDNN_USE_FRONTEND=0 TF_CUDNN_USE_AUTOTUNE=0 TF_FORCE_GPU_ALLOW_GROWTH=true
 if [ "$counted" != "$root" ]; then
-    .venv/bin/python -m tests.gpu_counts.report --no-budgets --host-shapes "$@"
+    cd "$overlay" # -m looks for packages in the present folder first
+    "$root/.venv/bin/python" -m tests.gpu_counts.report --no-budgets --host-shapes "$@"
 elif [ $# != 0 ]; then
     .venv/bin/python -m tests.gpu_counts.report "$@"
 else

@@ -20,6 +20,7 @@ DEFAULT_TRAIN = (
     "2:mixed_bfloat16:90",
     "8:mixed_bfloat16:90",
     "2:mixed_float16:80",
+    "2:mixed_float16:80:mask_rcnn:adamw",
     "2:mixed_bfloat16:90:cascade_mask_rcnn",
     "2:mixed_bfloat16:90:retinanet",
 )

@@ -60,7 +60,7 @@ def main(counts):
 
 def records(folder):
     """Makes records of as many classes as are counted. Returns their folder."""
-    shapes.generate(folder, train_images=2, val_images=1, image_size=64, seed=1)
+    shapes.generate(folder, train_images=2, val_images=1, test_images=0, image_size=64, seed=1)
     for split in ("train", "val"):
         annotations = folder / "annotations" / f"instances_{split}.json"
         content = json.loads(annotations.read_text())
