@@ -32,7 +32,7 @@ def get_config():
 
 def make_records(folder, train_images=6, val_images=5):
     """Records of the built-in shapes, splits train and val. Returns their folder."""
-    shapes.generate(folder, train_images=train_images, val_images=val_images, image_size=64, seed=3)
+    shapes.generate(folder, train_images=train_images, val_images=val_images, test_images=0, image_size=64, seed=3)
     records = folder / "records"
     for split in ("train", "val"):
         annotations = folder / "annotations" / f"instances_{split}.json"

@@ -25,7 +25,7 @@ def test_options_are_the_settings():
 @pytest.mark.parametrize(
     "changes, cure",
     [
-        ({"batch_size": 0}, "must be 1 or more"),
+        ({"batch_size": -1}, "must be 0 or more"),
         ({"reader_threads": -1}, "must be between 0 and 4096"),
         ({"pad_multiple": 0}, "multiple of 32"),
         ({"pad_multiple": 48}, "multiple of 32 between 32 and 65504, as in 32, 64 or 128"),
