@@ -8,6 +8,9 @@ The JSON has four parts:
 - "skipped": images that could not be read, links that lead nowhere, folders that may not be read or are met under a
   second name, each with its reason. If an image may have been lost, the exit code is 1;
 - "other_files": how many files there are that are no images, by suffix.
+
+--format=msrcnn writes the JSON of MindSpore's Mask Scoring R-CNN instead: a dict from the path of an image to its
+objects. It has no place for images that could not be read; these are only named in the log.
 """
 
 import pathlib
@@ -35,6 +38,13 @@ def define(flag_values):
         lower_bound=0.0,
         upper_bound=1.0,
     )
+    flags.DEFINE_enum(
+        "format",
+        "awsdet",
+        ["awsdet", "msrcnn"],
+        "of the JSON: the one described above, or that of MindSpore's Mask Scoring R-CNN",
+        flag_values=flag_values,
+    )
     define_max_megapixels(flag_values)
     flags.DEFINE_float(
         "draw_threshold",
@@ -56,6 +66,7 @@ def run(flag_values, overrides):
     from awsdet.inference import checkpoint, predict
     from awsdet.inference.fast_convolutions import use_fast_convolutions
     from awsdet.inference.find_images import find_images
+    from awsdet.inference.msrcnn import write_msrcnn
     from awsdet.runtime import processes
     from awsdet.runtime.files import check_folder, check_writable
 
@@ -79,7 +90,10 @@ def run(flag_values, overrides):
         world.close()
     skipped = unread + [{"image": _name(path, root), "reason": reason} for path, reason, _ in found.skipped]
     classes = info["class_names"], info["category_ids"]
-    predict.write_predictions(flag_values.output, entries, skipped, *classes, found.others)
+    if flag_values["format"].value == "msrcnn":
+        write_msrcnn(flag_values.output, entries, root, info["category_ids"])
+    else:
+        predict.write_predictions(flag_values.output, entries, skipped, *classes, found.others)
     if remarks.counts:
         logging.info("found in the images:\n%s", remarks.table())
     return _summary(entries, unread, found, flag_values)

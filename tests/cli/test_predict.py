@@ -63,6 +63,15 @@ def test_objects_of_a_high_score_are_counted(folder, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines() == [f"0 objects in 2 images -> {output}"]
 
 
+def test_the_json_of_mindspores_model(folder, tmp_path):
+    output = tmp_path / "out.json"
+    assert cli.main(arguments(folder, output, format="msrcnn")) == 0
+    images = json.loads(output.read_text())
+    assert set(images) == {f"{folder}/images/a.png", f"{folder}/images/deeper/b.bmp"}
+    found = images[f"{folder}/images/a.png"]["predictions"][0]
+    assert {"bbox", "class", "mask", "score"} <= set(found) and found["class"]["category_id"] in (3, 17, 90)
+
+
 def test_a_broken_image_is_named_and_the_rest_done(folder, tmp_path, capsys):
     images = tmp_path / "images"
     images.mkdir()
