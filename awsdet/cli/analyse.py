@@ -81,8 +81,8 @@ def _report(flag_values, manifest, parents, results, source):
     from awsdet.analysis.report import analyse
     from awsdet.analysis.report_json import report_json
     from awsdet.analysis.report_page import picture_count, report_page
-    from awsdet.analysis.results import read_results
     from awsdet.data.records.read import read_ground_truth
+    from awsdet.evaluation.results_file import read_results
     from awsdet.runtime.progress import Progress
 
     truth = read_ground_truth(manifest)

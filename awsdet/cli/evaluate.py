@@ -1,7 +1,7 @@
 """Computes the COCO metrics of a checkpoint on records, with several processes if horovodrun or mpirun starts it.
 
 Prints the COCO table of boxes and masks, and one row per class. Every image counts exactly once, whatever the number of
-processes.
+processes. With --results the detections come from a file, whoever wrote it, and nothing is detected.
 """
 
 from absl import flags, logging
@@ -14,9 +14,10 @@ from awsdet.runtime.errors import UserError
 def define(flag_values):
     """Adds the flags of `awsdet evaluate`."""
     define_path("checkpoint", None, "a checkpoint, or a run folder: its best checkpoint, or its newest", flag_values)
+    define_path("results", "", "instead of a checkpoint: detections in COCO's results format", flag_values)
     define_path("records", None, "folder with the records", flag_values)
     flags.DEFINE_string(
-        "split", "", "split of the records; empty: the checkpoint's eval_split", flag_values=flag_values
+        "split", "", "split of the records; empty: the checkpoint's eval_split, or val", flag_values=flag_values
     )
     text = "JSON file to write, in COCO's results format; its folder is made if needed"
     define_path("output", "", text, flag_values, written=True)
@@ -33,9 +34,15 @@ def define(flag_values):
 def run(flag_values, overrides):
     """Evaluates and prints the tables. Returns the exit code."""
     del overrides
-    for name in ("checkpoint", "records"):
+    if flag_values.results and flag_values.checkpoint:
+        raise UserError(
+            "--results are what a checkpoint has found, so --checkpoint does nothing; leave one of them out"
+        )
+    for name in ("records",) if flag_values.results else ("checkpoint", "records"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet evaluate --help)")
+    if flag_values.results:
+        return _of_results(flag_values)
     if flag_values.check:
         return _check(flag_values)
     return run_on_all(lambda world: _evaluate(flag_values, world))
@@ -53,6 +60,29 @@ def _evaluate(flag_values, world):
         print(format_table(metrics))
         if flag_values.output:
             print(f"\nDetections in COCO's results format: {flag_values.output}")
+    return 0
+
+
+def _of_results(flag_values):
+    """Prints the tables of a file of detections. Returns 0."""
+    for name in ("output", "batch_size", "check"):
+        if flag_values[name].value:
+            raise UserError(f"--{name} does nothing with --results, which nothing is detected for; leave it out")
+    from awsdet.data.records.read import read_ground_truth
+    from awsdet.evaluation import coco_metrics, format_table
+    from awsdet.evaluation.results_file import read_results
+    from awsdet.runtime import gpus
+
+    gpus.hide()  # nothing is computed on one
+    manifest = _manifest(flag_values.records, flag_values.split or "val")
+    truth = read_ground_truth(manifest)
+    numbers = {manifest.own_image_id(number): number for number in manifest.image_id.tolist()}
+    results = read_results(flag_values.results, truth, numbers)
+    with_masks = manifest.has_masks and any("segmentation" in one for one in results)
+    logging.info(
+        "scoring %d detections on the %d images of split %s", len(results), manifest.num_images, manifest.split
+    )
+    print(format_table(coco_metrics(truth, results, with_masks)))
     return 0
 
 

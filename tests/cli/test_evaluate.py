@@ -41,6 +41,26 @@ def test_table_and_results(folder, capsys, monkeypatch):
         assert tuple(result["segmentation"]["size"]) == sizes[result["image_id"]]
         assert result["category_id"] in manifest.category_ids
 
+    assert cli.main(["evaluate", f"--results={results}", f"--records={folder / 'records'}"]) == 0
+    assert capsys.readouterr().out.rstrip() == out.rpartition("\n\nDetections in")[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--checkpoint=run"], "--checkpoint does nothing"),
+        (["--output=x.json"], "--output does nothing with --results"),
+        (["--check"], "--check does nothing with --results"),
+        (["--split=test"], "no split test; it has val"),
+        ([], "results nothing.json does not exist; give a file in COCO's results format"),
+    ],
+)
+def test_mistakes_beside_results(folder, flags, words, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", "--results=nothing.json", f"--records={folder / 'records'}", *flags]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and words in said[0]
+
 
 @pytest.mark.parametrize(
     ("changed", "words"),

@@ -18,7 +18,7 @@ FLAGS = {
     "inspect": {"records", "draw", "config"},
     "shapes": {"output"},
     "train": {"config", "output"},
-    "evaluate": {"checkpoint", "records", "output"},
+    "evaluate": {"checkpoint", "results", "records", "output"},
     "analyse": {"checkpoint", "results", "records", "output", "annotations"},
     "plot": {"run", "output"},
     "predict": {"checkpoint", "input", "output", "draw"},

@@ -5,7 +5,7 @@ import json
 import pytest
 from pycocotools import mask as coco_mask
 
-from awsdet.analysis.results import read_results
+from awsdet.evaluation.results_file import read_results
 from awsdet.runtime.errors import UserError
 from tests.analysis.scene import HEIGHT, WIDTH, ellipse, small
 
