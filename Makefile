@@ -46,7 +46,7 @@ $(SHAPES)/records/test.manifest.json: | $(SHAPES)/records/val.manifest.json
 	$(call CONVERT,test)
 
 test: lint ## run the style checks and all tests
-	python -m pytest -q -n 5 --dist worksteal -rs --durations=40 $(ARGS)
+	python -m pytest -q -n 4 --dist worksteal -rs --durations=40 $(ARGS)
 
 test-sanitize: setup ## build the operators with AddressSanitizer and UBSan and run their tests
 	scripts/test_sanitize.sh $(ARGS)
