@@ -44,6 +44,11 @@ class Places:
         classes = np.array([self._category[e["category_id"]] for e in entries], np.int64)
         return Objects(images, classes, areas, shapes)
 
+    def sides(self, results, truth, found, areas, scores):
+        """The Sides of results with the shapes `found`, their areas and scores; `truth`: shapes of the annotations."""
+        true, detected = self.objects(self.annotations, self.areas, truth), self.objects(results, areas, found)
+        return Sides(true, self.crowd, detected, scores)
+
 
 def box_sides(place, results):
     """The Sides of boxes: `place` is Places of the ground truth, `results` a list of dicts as `coco_metrics` takes."""
@@ -51,12 +56,7 @@ def box_sides(place, results):
     found = np.array([r["bbox"] for r in results], np.float64).reshape(-1, 4)
     scores = np.array([r["score"] for r in results], np.float64)
     areas = found[:, 2] * found[:, 3]
-    return Sides(
-        place.objects(place.annotations, place.areas, truth),
-        place.crowd,
-        place.objects(results, areas, found),
-        scores,
-    )
+    return place.sides(results, truth, found, areas, scores)
 
 
 def mask_sides(place, results):
@@ -67,12 +67,7 @@ def mask_sides(place, results):
     # In parts, because decoded runs are large.
     parts = [coco_mask.area(found[i : i + _DECODED]) for i in range(0, len(found), _DECODED)]
     areas = np.concatenate([np.zeros(0), *parts])
-    return Sides(
-        place.objects(place.annotations, place.areas, truth),
-        place.crowd,
-        place.objects(results, areas, found),
-        scores,
-    )
+    return place.sides(results, truth, found, areas, scores)
 
 
 def _true_mask(annotation, size):

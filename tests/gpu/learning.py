@@ -46,7 +46,7 @@ def run(device, clock, plan=None):
 
 
 def judge(records, plan):
-    """The Outcome of a training run; `records` are the lines of its metrics.jsonl."""
+    """Judges a training run by the lines of its metrics.jsonl, `records`. Returns its Outcome."""
     evaluated = [record for record in records if MEASURES[0] in record]
     if not evaluated:
         return judged({}, [failure("evaluation", "the run ended without one")])

@@ -17,7 +17,7 @@ class Outcome(NamedTuple):
 
 
 def judged(figures, failures, left_out=()):
-    """The Outcome of a part that ran to its end. It passed if it checked something and `failures` is empty."""
+    """Judges a part that ran to its end: it passed if it checked something and nothing failed. Returns its Outcome."""
     if not failures and not figures and left_out:
         return Outcome(SKIPPED, left_out[0], figures, (), tuple(left_out))
     if not failures:
