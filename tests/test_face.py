@@ -243,7 +243,7 @@ def test_class_names_that_are_no_list_of_names_are_refused(names):
 
 def test_build_makes_a_keras_model():
     config = awsdet.configs.faster_rcnn()
-    config.model.backbone.base_width = 4
+    config.model.backbone.update(depth=14, base_width=4)
     config.model.fpn.channels = config.model.rpn.channels = config.model.box_head.channels = 8
     config.data.update(eval_short_side=64, max_long_side=96)
     detector = awsdet.build(config, ["one", "two"])

@@ -38,7 +38,7 @@ if "draw" not in _flags_of("inspect"):  # this part of it is made elsewhere
         commands[:] = [[a for a in c if c[1] != "inspect" or not a.startswith("--draw=")] for c in commands]
 NARROW = [  # and of few operations, since most of the time goes into making graphs
     *("model.detector=retinanet", "model.fpn.extra_convs=on_input", "model.retina_head.convs=1"),
-    *("model.retina_head.channels=8", "model.fpn.channels=8", "model.backbone.base_width=4"),
+    *("model.retina_head.channels=8", "model.fpn.channels=8", "model.backbone.base_width=4", "model.backbone.depth=14"),
     *("data.short_sides=64", "data.eval_short_side=64", "optimizer.name=sgd", "optimizer.learning_rate=0.001"),
     *("data.batch_size=2", "data.eval_batch_size=1", "train.pictures=0"),
 ]

@@ -15,7 +15,7 @@ def model():
     model.backbone = ConfigDict(
         {
             "name": "resnet",  # or resnet_v1d (deep stem, average-pool shortcuts), hrnet (has no depth and style)
-            "depth": 50,  # 50, 101 or 152
+            "depth": 50,  # 14, 26, 50, 101 or 152; 14 and 26 are for trials and small devices
             "style": "pytorch",  # stride on the 3x3 convolution (also called v1b); caffe: on the first 1x1
             "base_width": 64,  # channels of the stem; stages have 4, 8, 16 and 32 times as many
             "groups": 1,  # of the 3x3 convolutions; more than 1 makes a ResNeXt

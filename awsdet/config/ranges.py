@@ -66,7 +66,7 @@ _MODEL = {
     "image": {"mean": Items(Number(), count=3), "std": Items(_POSITIVE, count=3), "bgr": Switch()},
     "backbone": {
         "name": Name(),
-        "depth": Choice((50, 101, 152)),
+        "depth": Choice((14, 26, 50, 101, 152)),
         "style": Choice(("pytorch", "caffe")),
         "base_width": _CHANNELS,
         "groups": _COUNT,

@@ -11,7 +11,7 @@ from awsdet import config as config_module
 from awsdet.runtime.errors import UserError
 from awsdet.weights.load import Weights
 
-_DEPTHS = {6: 50, 23: 101, 36: 152}  # blocks in the third stage -> depth of the ResNet
+_DEPTHS = {1: 14, 2: 26, 6: 50, 23: 101, 36: 152}  # blocks in the third stage -> depth of the ResNet
 _NORMS = {"bn": "batch_norm", "gn": "group_norm"}  # last part of the name -> setting
 _RETINA_SHAPES = 9  # anchors per cell: 3 sizes x 3 ratios
 

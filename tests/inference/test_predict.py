@@ -18,7 +18,7 @@ CLASSES, IDS = ("cat", "dog", "bird"), (3, 17, 90)
 @pytest.fixture(scope="module")
 def config():
     config = mask_rcnn()
-    config.model.backbone.base_width = 4
+    config.model.backbone.update(depth=14, base_width=4)
     config.model.fpn.channels = config.model.rpn.channels = config.model.mask_head.channels = 8
     config.model.box_head.channels = 16
     config.model.box_head.max_detections = 5

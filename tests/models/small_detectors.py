@@ -8,6 +8,7 @@ from awsdet.data.reader.make_batch import make_batch
 from awsdet.models.builder import build
 
 SMALL_SETTINGS = (
+    "model.backbone.depth=14",
     "model.backbone.base_width=8",
     "model.fpn.channels=16",
     "model.rpn.channels=16",

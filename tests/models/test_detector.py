@@ -251,7 +251,7 @@ def test_finding_nothing_is_no_error():
 
 
 def test_settings_outside_their_choices_are_named():
-    with pytest.raises(UserError, match="model.backbone.depth is 18; it must be one of 50, 101, 152"):
+    with pytest.raises(UserError, match="model.backbone.depth is 18; it must be one of 14, 26, 50, 101, 152"):
         small_detector("model.backbone.depth=18")
     with pytest.raises(UserError, match="model.precision"):
         small_detector("model.precision=half")

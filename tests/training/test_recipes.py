@@ -24,7 +24,8 @@ PER_EPOCH = IMAGES // BATCH
 SMALL = (
     *("data.max_long_side=160", "data.eval_short_side=96", f"data.batch_size={BATCH}", "data.reader_threads=1"),
     "data.flip_probability=0",
-    *("model.backbone.base_width=8", "model.backbone.frozen_stages=-1", "model.backbone.norm=batch_norm"),
+    *("model.backbone.depth=14", "model.backbone.base_width=8", "model.backbone.frozen_stages=-1"),
+    "model.backbone.norm=batch_norm",
     *("model.fpn.channels=16", "model.rpn.channels=16", "model.rpn.pre_nms_train=100", "model.rpn.post_nms_train=60"),
     *("model.box_head.channels=32", "model.box_head.sample_size=64", "model.box_head.finest_scale=14"),
     *("model.mask_head.channels=8", "model.mask_head.convs=1"),

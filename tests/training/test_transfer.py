@@ -173,8 +173,8 @@ def test_a_backbone_alone(tmp_path, log):
 @pytest.mark.parametrize(
     "theirs, ours, reason",
     [
-        ("model.backbone.depth=101", "seed=1", r"the model has no backbone.layer3.\d+.bn1.bias"),
-        ("seed=1", "model.backbone.depth=101", "it has no backbone.layer3.10.bn1.bias"),
+        ("model.backbone.depth=26", "seed=1", "the model has no backbone.layer1.1.bn1.bias"),
+        ("seed=1", "model.backbone.depth=26", "it has no backbone.layer1.1.bn1.bias"),
         ("model.backbone.base_width=4", "model.backbone.base_width=8", r"\(4, 3, 7, 7\), and \(8, 3, 7, 7\)"),
         ("seed=1", "model.backbone.norm=group_norm", "it has no backbone.gn1.weight"),
         ("model.backbone.style=caffe", "seed=1", "style=pytorch; add --config.model.backbone.style=caffe$"),

@@ -61,7 +61,8 @@ def steps_of(config, detector, count):
 def test_first_losses_of_a_detector_that_gets_other_pixels(config_file, tmp_path, warnings, std, count):
     """Fixed norms that expect numbers of the size of 1, as pretrained ones do, and get some hundreds of times that."""
     fixed = ("model.backbone.norm=frozen_batch_norm", "train.allow_random_frozen=true", "model.detector=retinanet")
-    fixed += ("model.backbone.norm_affine_trainable=false",)  # otherwise each block starts as its shortcut
+    # Deep, since the numbers grow from block to block; otherwise each block would start as its shortcut.
+    fixed += ("model.backbone.depth=50", "model.backbone.norm_affine_trainable=false")
     overrides = (*fixed, f"model.image.std={std},{std},{std}", "model.fpn.extra_convs=on_input")
     config, detector, judge = judged_by(config_file, tmp_path, *overrides)
     before = len(warnings())

@@ -17,7 +17,7 @@ def get_config():
     config.data.update(train_records={records!r}, batch_size=2, eval_batch_size=2, reader_threads=1)
     config.data.update(short_sides=(64,), eval_short_side=64, max_long_side=96)
     model = config.model
-    model.backbone.update(base_width=4, frozen_stages=-1, norm="batch_norm")
+    model.backbone.update(depth=14, base_width=4, frozen_stages=-1, norm="batch_norm")
     model.fpn.update(channels=8)
     model.anchors.scales = (4.0,)
     model.rpn.update(channels=8, sample_size=32, pre_nms_train=50, post_nms_train=20, pre_nms_test=50, post_nms_test=20)

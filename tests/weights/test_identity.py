@@ -17,7 +17,10 @@ OPTIONS = {
 }
 KINDS = {name: (name, ()) for name in DETECTORS}
 KINDS.update({name: ("faster_rcnn", OPTIONS[name]) for name in BACKBONES if name != "resnet"})
-KINDS["caffe"] = ("faster_rcnn", ("model.backbone.style=caffe", "model.image.bgr=true", "model.image.std=1,1,1"))
+KINDS["caffe"] = (
+    "faster_rcnn",
+    ("model.backbone.style=caffe", "model.backbone.depth=26", "model.image.bgr=true", "model.image.std=1,1,1"),
+)
 KINDS["resnext"] = ("faster_rcnn", ("model.backbone.groups=4", "model.backbone.width_per_group=4"))
 KINDS["norms and convolutions"] = (
     "mask_rcnn",

@@ -10,7 +10,8 @@ import tensorflow as tf
 from awsdet.models.layers.chain import Chain
 from awsdet.models.layers.conv import conv_maker
 
-BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+# 14 and 26 are not the paper's: one and two bottlenecks per stage, as others who have them count (timm's resnet26).
+BLOCKS = {14: (1, 1, 1, 1), 26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 STYLES = ("pytorch", "caffe")
 
 
@@ -68,7 +69,7 @@ class Bottleneck(tf.keras.layers.Layer):
 
 
 class ResNet(tf.keras.layers.Layer):
-    """ResNet-50, 101 or 152 without its classifier.
+    """ResNet-14, 26, 50, 101 or 152 without its classifier.
 
     Args:
         depth, style, base_width, groups, width_per_group, frozen_stages, norm, norm_affine_trainable: see

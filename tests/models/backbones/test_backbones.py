@@ -68,6 +68,16 @@ def test_equals_pytorch(name):
     assert np.linalg.norm(gradient - theirs) < 1e-3 * np.linalg.norm(theirs)
 
 
+@pytest.mark.parametrize("depth, parameters", [(26, 13_946_176), (50, 23_508_032)])
+def test_sizes_are_those_of_others(depth, parameters):
+    """timm's resnet26 and torchvision's resnet50 without the 2,049,000 parameters of their classifiers."""
+    model = config_lib.mask_rcnn().model
+    model.backbone.depth = depth
+    backbone = build_backbone(model.backbone, initializers=Initializers(1), dtype="float32")
+    statistics = (".mean:0", ".variance:0")
+    assert sum(v.shape.num_elements() for v in backbone.variables if not v.name.endswith(statistics)) == parameters
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_trains_and_detects_in_low_precision(name):
     """The loss is near that in float32, and every variable gets a finite gradient. Eager, since tracing is slow."""
