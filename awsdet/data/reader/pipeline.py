@@ -203,11 +203,13 @@ def _loader(manifest, parse):
 def _read(manifest, rows, size, parse, threads):
     """The dataset of batches of `size` images that `parse` makes of `rows` (see `_batches`)."""
     load = _loader(manifest, parse)
+    # What depends on tensors is written with tf.cond: autograph would take a second, and convert nothing.
+    make = tf.autograph.experimental.do_not_convert(lambda rows: load(rows, size))
     # The images of a batch are decoded side by side, then resized one after the other.
     calls = 1 + -(-(threads or usable_cores()) // size)
     dataset = (
         tf.data.Dataset.from_tensor_slices(rows)
-        .map(lambda rows: load(rows, size), num_parallel_calls=calls, deterministic=True)
+        .map(make, num_parallel_calls=calls, deterministic=True)
         .prefetch(PREFETCH)
     )
     options = tf.data.Options()
