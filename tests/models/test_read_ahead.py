@@ -130,22 +130,29 @@ def test_the_compiled_step_takes_such_batches():
 def test_fit_trains_on_the_same_batches_in_the_same_steps():
     """Whether an epoch ends the data, breaks it off, or goes on in it: all that Keras does with iterators."""
 
-    def weights(ahead, **options):
-        detector = small_detector(detector="retinanet")
-        detector.compile("sgd")
-        data = tf.data.Dataset.from_tensors(batch_of(TWO_IMAGES)).concatenate(
-            tf.data.Dataset.from_tensors(batch_of(TWO_IMAGES, seed=1))
-        )
+    data = tf.data.Dataset.from_tensors(batch_of(TWO_IMAGES)).concatenate(
+        tf.data.Dataset.from_tensors(batch_of(TWO_IMAGES, seed=1))
+    )
+
+    def detector(ahead):
+        made = small_detector(detector="retinanet")
+        made.compile("sgd")
         if ahead:
-            detector.train_function = TimedSteps(detector.train_step, False, ahead=ReadAhead("CPU:0"))
+            made.train_function = TimedSteps(made.train_step, False, ahead=ReadAhead("CPU:0"))
+        return made
+
+    def trained(detector, **options):
         losses = []
         watch = tf.keras.callbacks.LambdaCallback(on_batch_end=lambda _, logs: losses.append(logs["loss"]))
+        detector.set_weights(start)
         detector.fit(data.repeat(2), epochs=2, verbose=0, callbacks=[watch], **options)
         assert isinstance(detector.train_function, TimedSteps)
         return [*losses, *detector.get_weights()]
 
+    plain, ahead = detector(False), detector(True)
+    start = plain.get_weights()
     for options in ({}, {"steps_per_epoch": 1}):
-        plain, ahead = weights(False, **options), weights(True, **options)
-        assert len(plain) == len(ahead)
-        for first, second in zip(plain, ahead):
+        wanted, found = trained(plain, **options), trained(ahead, **options)
+        assert len(wanted) == len(found) and not np.array_equal(wanted[-1], start[-1])
+        for first, second in zip(wanted, found):
             np.testing.assert_array_equal(first, second)
