@@ -31,6 +31,7 @@ FLOORS = {
     "awsdet.evaluation": 6,
     "awsdet.launch": 6,
     "awsdet.mlperf": 6,
+    "awsdet.replay": 6,
     "awsdet.sagemaker": 6,
     "awsdet.survey": 6,
     "awsdet.training": 6,

@@ -245,7 +245,7 @@ class Detector(tf.keras.Model):
             losses, metrics = self._losses_and_metrics(batch)
             total = tf.add_n(list(losses.values()))
             scaled = self.optimizer.get_scaled_loss(total) if update.scales_loss(self.optimizer) else total
-        finite = self._assert_finite(losses, batch)
+        finite = self._assert_finite({**losses, **update.scale_of(self.optimizer)}, batch)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables)
         # Without objects a loss still has gradients of zero: every rank must reduce the same tensors at every step.
@@ -264,7 +264,7 @@ class Detector(tf.keras.Model):
         with tf.control_dependencies([] if alone and at_once else checked):
             gradients = [tf.identity(g) for g in gradients]
         gradients, factor = update.unscaled(self.optimizer, gradients, variables)
-        norm = self._update(gradients, factor, variables, batch, checked)
+        norm = self._update(gradients, factor, variables, losses, batch, checked)
         self.step.assign_add(1)
         return {"loss": total, **losses, "gradient_norm": norm, **metrics}
 
@@ -282,23 +282,23 @@ class Detector(tf.keras.Model):
     def _check(self, data):
         check_batch(_batch_of(data), self.num_classes, self.needs_masks)
 
-    def _update(self, gradients, factor, variables, batch, checked):
+    def _update(self, gradients, factor, variables, losses, batch, checked):
         """Averages `factor` * gradients over the ranks and applies them; with accumulation, every accumulate_steps
         steps. Returns the norm. `checked`: the operations that check the losses."""
         if self.accumulate_steps == 1:
-            return self._apply(gradients, factor, variables, batch, checked)
+            return self._apply(gradients, factor, variables, losses, batch, checked)
         with tf.name_scope("update"):
             accumulate(self._accumulated, gradients, factor / self._accumulation.share)
 
         def apply():
-            norm = self._apply([v.read_value() for v in self._accumulated], 1.0, variables, batch, [])
+            norm = self._apply([v.read_value() for v in self._accumulated], 1.0, variables, losses, batch, [])
             with tf.control_dependencies([norm]):
                 set_zero(self._accumulated)
             return norm
 
         return tf.cond(self._accumulation.completes(self.step), apply, lambda: global_norm(self._accumulated))
 
-    def _apply(self, gradients, factor, variables, batch, checked):
+    def _apply(self, gradients, factor, variables, losses, batch, checked):
         half = self.compression == "fp16"
         if half and update.scales_loss(self.optimizer):
             # What is sent must fit float16 without the loss scale.
@@ -307,10 +307,13 @@ class Detector(tf.keras.Model):
         with tf.name_scope("update"):
             norm = factor * global_norm(gradients)
             # A finite loss may have a gradient that is not finite, and a ReLU then hides weights that became NaN, so
-            # the run ends here. The update does not wait for the check: on the device it depends on the norm itself. A
-            # loss scale expects such gradients and skips their update.
+            # the run ends here. An update at once does not wait for the check: on the device it depends on the norm
+            # itself. A loss scale expects such gradients and skips their update.
             if not update.scales_loss(self.optimizer):
-                self._assert_finite({"gradient_norm": norm}, batch, checked)
+                finite = self._assert_finite({**losses, "gradient_norm": norm}, batch, checked)
+                if finite is not None and not update.at_once(self.optimizer, variables):
+                    with tf.control_dependencies([finite]):  # such an optimizer applies what it gets
+                        gradients = [tf.identity(g) for g in gradients]
             done = update.apply(self.optimizer, gradients, variables, norm, factor=factor, clip_norm=self.clip_norm)
             with tf.control_dependencies(done):
                 return tf.identity(norm)

@@ -1,9 +1,17 @@
 """The functions that Keras' `fit` and `evaluate` call at each step. They take the batch outside the graph."""
 
 import time
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+
+
+class Refused(NamedTuple):
+    """A batch in which a check of the step found a loss or gradient that is not finite; spec: of its dataset."""
+
+    batch: dict
+    spec: Any
 
 
 class TimedSteps:
@@ -19,19 +27,24 @@ class TimedSteps:
         check: function of a batch that raises an error if the step cannot take it.
         ahead: ReadAhead; None if batches are taken when they are needed.
 
-    Attributes: data_seconds, the time spent waiting for batches so far.
+    Attributes: data_seconds, the time spent waiting for batches so far; refused, the Refused of the step that failed,
+        or None.
     """
 
     def __init__(self, step, eagerly, kind=lambda: None, check=lambda batch: None, ahead=None):
         self._step, self._eagerly, self._kind, self._check, self._compiled = step, eagerly, kind, check, {}
         self._take = ahead.take if ahead else _take
-        self.data_seconds = 0.0
+        self.data_seconds, self.refused = 0.0, None
 
     def __call__(self, iterator):
         batch, waited = self._take(iterator)
         self.data_seconds += waited
         self._check(batch)
-        return self.compiled(iterator.element_spec)(batch)
+        try:
+            return self.compiled(iterator.element_spec)(batch)
+        except tf.errors.InvalidArgumentError:
+            self.refused = Refused(batch, iterator.element_spec)
+            raise
 
     def compiled(self, element_spec):
         """The compiled step for batches of a dataset with this element_spec."""

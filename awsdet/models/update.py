@@ -8,6 +8,11 @@ def scales_loss(optimizer) -> bool:
     return isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
 
 
+def scale_of(optimizer):
+    """{"loss_scale": the scale of the loss}, to be reported beside the losses; {} if it is not scaled."""
+    return {"loss_scale": optimizer.loss_scale} if scales_loss(optimizer) else {}
+
+
 def at_once(optimizer, variables):
     """The optimizer if it can change all variables in one operation, by its method `update`; None if it cannot.
 

@@ -11,7 +11,7 @@ from awsdet.training.optimizer import peak_learning_rate
 _NO_ROOM = ("No space left on device", "Disk quota exceeded")
 
 
-def explain(error, config, world, images, broken=lambda: None, manifest=None):
+def explain(error, config, world, images, broken=lambda: None, manifest=None, save=lambda text: ""):
     """Logs what a TensorFlow error in the training step means; raises it again if that is not known.
 
     Args:
@@ -21,12 +21,14 @@ def explain(error, config, world, images, broken=lambda: None, manifest=None):
         images: per update, over all ranks.
         broken: function that looks for a record that cannot be read, and returns what is wrong with it, or None.
         manifest: Manifest of the training records, which knows the images' own ids; None if there is none.
+        save: function of the text of the error that saves a step whose loss or gradient is not finite, and returns a
+            line that says where.
 
     Raises UserError if a record cannot be read.
     """
     text = getattr(error, "message", "") or ""
     if "non-finite loss" in text:
-        logging.error("%s", non_finite_report(text, config, images, manifest))
+        logging.error("%s\n%s", non_finite_report(text, config, images, manifest), save(text))
     elif "Horovod" in text or "horovod" in text:
         logging.error(
             "rank %d: the exchange with the other ranks failed because one of them ended; see its messages before this "

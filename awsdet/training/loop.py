@@ -17,6 +17,7 @@ from awsdet.data.reader.builder import reader_options
 from awsdet.inference.checkpoint import read_info
 from awsdet.inference.fast_convolutions import use_fast_convolutions
 from awsdet.models import builder
+from awsdet.replay.saving import save_failed_step
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.progress import clock
 from awsdet.runtime.together import together
@@ -140,7 +141,8 @@ def _in_world(parts, callbacks, flag):
             raise
         try:
             broken = functools.partial(batches.broken, run.steps.mark.position)
-            explain(error, run.config, world, run.pace.images_per_update, broken, run.inputs.train)
+            save = functools.partial(save_failed_step, run)
+            explain(error, run.config, world, run.pace.images_per_update, broken, run.inputs.train, save)
         except UserError as unreadable:
             if not world.is_chief:  # it says nothing else
                 logging.error("rank %d: %s", world.rank, unreadable)

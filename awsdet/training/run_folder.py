@@ -5,6 +5,7 @@ config.json      all settings of the run
 versions.json    software and machine of the run     tensorboard/     events
 metrics.jsonl    one JSON object per line            results.json     detections of the last evaluation (COCO)
 profile/         trace and table of some steps       examples.png     predictions beside ground truth
+failed/          steps whose loss was not finite, each of the rank that wrote it (see awsdet.replay.failed_step)
 """
 
 import contextlib
@@ -43,6 +44,7 @@ class RunFolder:
         self.checkpoints = Checkpoints(self.path / "checkpoints", keep_last)
         self.results, self.examples = self.path / "results.json", self.path / "examples.png"
         self.tensorboard, self.profile = self.path / "tensorboard", self.path / "profile"
+        self.failed = self.path / "failed"
         self._metrics, self._lock = self.path / "metrics.jsonl", self.path / "run.lock"
         self._ownership, self._made, self.tracker = None, [], None
 

@@ -19,6 +19,11 @@ class Snapshot:
         with tf.device("CPU:0"):
             self._values = {name: tf.identity(variable) for name, variable in variables.items()}
 
+    @property
+    def bytes(self):
+        """How many bytes the values have."""
+        return sum(value.shape.num_elements() * value.dtype.size for value in self._values.values())
+
     def put_back(self, variables):
         """Sets the variables, a dict as that of the constructor, to the values."""
         for name, variable in variables.items():

@@ -22,6 +22,7 @@ FLAGS = {
     "analyse": {"checkpoint", "results", "records", "output", "annotations"},
     "plot": {"run", "output"},
     "predict": {"checkpoint", "input", "output", "draw"},
+    "replay": {"step"},
     "weights": {"input", "output", "config"},
     "selftest": {"json"},
     "doctor": {"config", "output"},

@@ -14,6 +14,7 @@ from awsdet.data.records.convert import convert
 from awsdet.data.records.read import read_manifest
 from awsdet.inference import checkpoint
 from awsdet.models import builder
+from awsdet.replay.failed_step import read as read_failed_step
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
 from awsdet.training import loop
@@ -251,6 +252,9 @@ def test_loss_that_is_not_finite_stops_the_run(config_file, tmp_path, log):
     assert len(images) == 2 and all(image.isdigit() for image in images)
     for path in RunFolder(tmp_path / "run").checkpoints.all():  # those before the step that failed
         assert checkpoint.read_info(path)["step"] < 6
+    (failed,) = (tmp_path / "run" / "failed").iterdir()
+    assert report.endswith(f"awsdet replay {failed}")
+    assert [str(one) for one in read_failed_step(failed).report.image_ids] == images
 
 
 def test_a_record_that_cannot_be_read_is_named(config_file, training_folder, tmp_path):
