@@ -51,7 +51,9 @@ def coco_metrics(ground_truth, results, with_masks):
     Returns:
       dict of name -> float, with the names above. Its key per_class has a dict of class name -> {"box_ap", "mask_ap"
       (with masks), "objects" (their number, without crowd regions)}, in the order of the categories. A name that
-      several categories have is followed by the category id.
+      several categories have is followed by the category id. Its key curves has a dict of "box_ap50", "box_ap75" and,
+      with masks, "mask_ap50", "mask_ap75" -> the 101 precisions, to four digits, at recall 0, 0.01, … 1, the mean over
+      the classes that have objects; their mean is the number of that name. It is empty if no class has an object.
 
     Raises:
       UserError: a mask of the ground truth that does not fit its image.
@@ -64,27 +66,43 @@ def coco_metrics(ground_truth, results, with_masks):
         per_class[names[annotation["category_id"]]]["objects"] += not annotation.get("iscrowd", 0)
     place = Places(ground_truth)
     results = [r for r in results if r["category_id"] in names]  # as COCOeval does
-    metrics = {}
+    metrics, curves = {}, {}
     for name, sides in [("box", box_sides), ("mask", mask_sides)][: 2 if with_masks else 1]:
         scored = score(*sides(place, results), len(names))
         metrics.update(zip((f"{name}_{number}" for number in NUMBERS), _numbers(scored)))
+        curves.update(_curves(name, scored))
         for index, category_id in enumerate(place.categories):
             per_class[names[category_id]][f"{name}_ap"] = _mean(scored.precision[:, :, index, 0])
-    return {**metrics, "per_class": per_class}
+    return {**metrics, "per_class": per_class, "curves": curves}
 
 
 def _numbers(scored):
     """The values of NUMBERS, in that order."""
-    settings = Params("bbox")
-    at = [int(np.flatnonzero(np.isclose(settings.iouThrs, iou))[0]) for iou in (0.5, 0.75)]
     precision, recall = scored.precision[..., 0], scored.recall
     return [
         _mean(precision),
-        *(_mean(precision[threshold]) for threshold in at),
+        *(_mean(precision[threshold]) for threshold in _thresholds().values()),
         *(_mean(scored.precision[..., area]) for area in (1, 2, 3)),
         *(_mean(recall[:, :, 0, limit]) for limit in (0, 1, 2)),
         *(_mean(recall[:, :, area, -1]) for area in (1, 2, 3)),
     ]
+
+
+def _thresholds():
+    """Name of an AP at one IoU -> the number of this IoU."""
+    ious = Params("bbox").iouThrs
+    return {name: int(np.flatnonzero(np.isclose(ious, iou))[0]) for name, iou in (("ap50", 0.5), ("ap75", 0.75))}
+
+
+def _curves(kind, scored):
+    """The curves of `coco_metrics`."""
+    found = {}
+    for name, threshold in _thresholds().items():
+        precision = scored.precision[threshold, :, :, 0]
+        there = precision[:, precision[0] > ABSENT]  # a class without objects has none at any recall
+        if there.size:
+            found[f"{kind}_{name}"] = there.mean(axis=1).round(4).tolist()
+    return found
 
 
 def _mean(values):

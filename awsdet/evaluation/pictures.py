@@ -14,14 +14,27 @@ _SCORE_THRESHOLD = 0.5  # of the detections that are drawn
 
 
 def draw_examples(detector, manifest, options, path, count=8):
-    """Draws the objects that a detector finds in `count` images of a split beside the true ones. One process calls it.
+    """Writes the picture of `examples` as a PNG. `path`: of the file; the other arguments are those of `examples`."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = examples(detector, manifest, options, count)
+    with written_aside(path) as aside:
+        picture.save(aside, format="PNG")
+    logging.info("drew %d images beside their ground truth: %s", min(count, manifest.num_images), path)
+
+
+def examples(detector, manifest, options, count=8):
+    """A picture of the objects that a detector finds in the first `count` images of a split, beside the true ones.
+
+    One process calls it.
 
     Args:
       detector: Detector.
       manifest: Manifest of the split.
       options: ReaderOptions.
-      path: the PNG to write.
       count: number of images; all of them if the split has fewer.
+
+    Returns an RGB Pillow image.
     """
     rows, labels = [], class_labels(detector.class_names, manifest.category_ids)
     for batch in eval_dataset(manifest, options, rank=0, world_size=1):
@@ -31,11 +44,7 @@ def draw_examples(detector, manifest, options, path, count=8):
         rows += [_row(batch, index, found[index], labels) for index in range(len(sizes))]
         if len(rows) >= count:
             break
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as aside:
-        side_by_side(rows[:count]).save(aside, format="PNG")
-    logging.info("drew %d images beside their ground truth: %s", len(rows[:count]), path)
+    return side_by_side(rows[:count])
 
 
 def _row(batch, index, found, class_names):

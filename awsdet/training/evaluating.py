@@ -5,7 +5,7 @@ from absl import logging
 
 from awsdet import evaluation
 from awsdet.data.reader.builder import reader_options
-from awsdet.training.logs import write_scalars
+from awsdet.training import board
 from awsdet.training.optimizer import averaged_weights
 
 
@@ -59,6 +59,7 @@ class Evaluating(tf.keras.callbacks.Callback):
             official = run.config.train.official_metric
             place = (run.inputs.evaluation, options, run.world, folder.results)
             self.metrics = evaluation.evaluate(run.detector, *place, official)
+            board.write_pictures(self._writer, run)
         self._saving.wait()
         if run.world.is_chief:
             self._record()
@@ -72,7 +73,7 @@ class Evaluating(tf.keras.callbacks.Callback):
         record = {"step": run.steps.step, "epoch": run.steps.epoch, "seconds": run.timer.seconds(), **self.metrics}
         folder.log(record)
         if self._writer is not None:
-            write_scalars(self._writer, "evaluation/", record)
+            board.write_evaluation(self._writer, record)
         logging.info("evaluation at step %d: %s", run.steps.step, self.summary())
 
     def met_target(self):

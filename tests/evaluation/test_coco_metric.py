@@ -106,12 +106,22 @@ def test_truth_as_detections_is_perfect_and_the_input_is_left_alone():
     assert metrics["per_class"]["dog"]["objects"] == 1  # the crowd is no object
 
 
+def test_the_mean_of_a_curve_is_its_ap():
+    truth = small_truth()
+    results = as_results(truth, np.random.default_rng(3), jitter=4.0)
+    metrics = coco_metrics(truth, results, with_masks=True)
+    assert set(metrics["curves"]) == {"box_ap50", "box_ap75", "mask_ap50", "mask_ap75"}
+    for name, curve in metrics["curves"].items():
+        assert len(curve) == 101 and np.all(np.diff(curve) <= 0)
+        assert np.mean(curve) == pytest.approx(metrics[name], abs=1e-4)
+
+
 def test_no_detections_and_boxes_only():
     truth = small_truth()
     metrics = coco_metrics(truth, [], with_masks=True)
     assert metrics["box_ap"] == metrics["mask_ap"] == 0
     metrics = coco_metrics(truth, as_results(truth), with_masks=False)
-    assert set(metrics) == {f"box_{n}" for n in NUMBERS} | {"per_class"}
+    assert set(metrics) == {f"box_{n}" for n in NUMBERS} | {"per_class", "curves"}
 
 
 def test_no_objects_at_all():
@@ -176,7 +186,10 @@ def test_the_official_metric_of_hard_cases(with_masks, left):
     truth = small_truth()
     results = [{**result, "mask_score": 1 - result["score"]} for result in as_results(truth)][:left]
     metrics = coco_metrics(truth, results, with_masks)
-    assert official_metric.official_metrics(truth, results, with_masks).keys() == metrics.keys() - {"per_class"}
+    assert official_metric.official_metrics(truth, results, with_masks).keys() == metrics.keys() - {
+        "per_class",
+        "curves",
+    }
     official_metric.check(metrics, truth, results, with_masks)
 
 

@@ -61,6 +61,10 @@ def test_tensorboard_shows_losses_and_metrics(finished_run):
         ("train/learning_rate", 6),
         ("evaluation/box_ap", 3),
         ("evaluation/mask_ap", 6),
+        ("classes_mask_ap/circle", 6),
+        ("evaluation/precision over recall", 6),
+        ("evaluation/predictions and ground truth", 3),
+        ("evaluation/predictions and ground truth", 6),
     } <= points
 
 
