@@ -271,6 +271,7 @@ def train():
             "commit_every_steps": 100,
             "keep_last": 3,
             "keep_best": True,
+            "keep_best_count": 1,  # with keep_best: how many of the best, as checkpoints/best, best-2, best-3, …
             "evaluate_every_epochs": 1,  # 0: never
             # How many evaluations there are at most, evenly spread over the run, each with a checkpoint; for many short
             # epochs. 0: no limit, and a checkpoint after each epoch.

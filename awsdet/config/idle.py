@@ -99,5 +99,6 @@ _REASONS = (
         ),
     ),
     ("schedule.final_ratio", _if(lambda config: config.schedule.name == "step", "schedule.name is step, not cosine")),
+    ("train.keep_best_count", _if(lambda config: not config.train.keep_best, "train.keep_best is False")),
     ("schedule.warmup_ratio", _if(lambda config: not config.schedule.warmup_steps, "schedule.warmup_steps is 0")),
 )

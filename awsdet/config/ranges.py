@@ -240,6 +240,7 @@ _TRAIN = {
     "commit_every_steps": Whole(0),
     "keep_last": _COUNT,
     "keep_best": Switch(),
+    "keep_best_count": _COUNT,
     "evaluate_every_epochs": Whole(0),
     "max_evaluations": Whole(0),
     "official_metric": Switch(),

@@ -4,6 +4,7 @@
         checkpoint.json                      config, classes, step, metrics, versions, sizes of the files
         state.index, state.data-…            tensors by name: variables of the detector and of its optimizer
     <run>/checkpoints/best -> step-00001234  a link, so that it changes in one instant
+    <run>/checkpoints/best-2, best-3, …      the next best, if a run keeps more than one (train.keep_best_count)
 
 A tensor has the name of its variable ("backbone.conv1.kernel"), so the files do not depend on how the objects of a
 detector are nested. A run that averages its weights (EMA) stores the averages too, as "backbone.conv1.kernel/average".
@@ -13,6 +14,7 @@ Nothing in a checkpoint is unpickled.
 import contextlib
 import json
 import pathlib
+import re
 
 import tensorflow as tf
 from absl import logging
@@ -70,7 +72,7 @@ def find(path):
         )
     if (path / INFO).is_file():
         read_info(path)
-        if not _whole(path):
+        if not is_whole(path):
             raise UserError(
                 f"checkpoint {path} is damaged: its files are not those that {INFO} lists; take another one"
             )
@@ -84,7 +86,7 @@ def find(path):
 
 def whole(root):
     """Paths of the whole checkpoints in a folder, oldest first; damaged ones are named in the log and left out."""
-    return [path for path in sorted(pathlib.Path(root).glob(f"{PREFIX}*")) if _whole(path)]
+    return [path for path in sorted(pathlib.Path(root).glob(f"{PREFIX}*")) if is_whole(path)]
 
 
 def newest(root):
@@ -95,8 +97,20 @@ def newest(root):
 
 def best(root):
     """Path of the best checkpoint in a folder, or None."""
-    link = pathlib.Path(root) / BEST
-    return link.resolve() if _whole(link) else None
+    link = best_link(root, 1)
+    return link.resolve() if is_whole(link) else None
+
+
+def best_link(root, place):
+    """Path of the link to the best checkpoint in a folder (`place` 1), the second best (2), and so on."""
+    return pathlib.Path(root) / (BEST if place == 1 else f"{BEST}-{place}")
+
+
+def best_links(root):
+    """Paths of the links to the best checkpoints in a folder, the best first."""
+    named = ((path, re.fullmatch(rf"{BEST}(?:-(\d+))?", path.name)) for path in pathlib.Path(root).glob(f"{BEST}*"))
+    places = {path: int(match[1] or 1) for path, match in named if match}
+    return sorted(places, key=places.get)
 
 
 def read_info(path):
@@ -163,7 +177,7 @@ def damage_named(path):
         raise UserError(f"checkpoint {path} does not hold the model that its config describes: {reason}") from error
 
 
-def _whole(path):
+def is_whole(path):
     """Whether a folder holds every file that its checkpoint.json lists; logs what is wrong."""
     if not (path / INFO).is_file():
         return False

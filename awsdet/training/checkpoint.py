@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from awsdet.inference import checkpoint
-from awsdet.inference.checkpoint import BEST, FORMAT, INFO, PREFIX, STATE, State, assign, damage_named, name_of
+from awsdet.inference.checkpoint import FORMAT, INFO, PREFIX, STATE, State, assign, damage_named, name_of
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_at_once, remove_leftovers, write_json, written_aside
 from awsdet.training.optimizer import state_variables
@@ -26,17 +26,22 @@ class Checkpoints:
 
     Args:
         root: the folder `checkpoints` of a run; need not exist.
-        keep_last: how many to keep, besides the best.
+        keep_last: how many of the newest to keep.
+        keep_best: how many of the best to keep besides; see `choose_best`.
     """
 
-    def __init__(self, root, keep_last=3):
-        self.root, self.keep_last = pathlib.Path(root), keep_last
+    def __init__(self, root, keep_last=3, keep_best=1):
+        self.root, self.keep_last, self.keep_best = pathlib.Path(root), keep_last, keep_best
         self._pool = self._writing = None
 
     def clean(self):
-        """Removes files that a killed process had written or removed only in part."""
+        """Removes files that a killed process had written or removed only in part, and completes the links to the best.
+
+        They may also be more or fewer than the run kept before.
+        """
         for folder in (self.root, *self.paths()):
             remove_leftovers(folder)
+        self._link_best()
 
     def paths(self):
         """Paths of all checkpoints, whole or not."""
@@ -112,21 +117,41 @@ class Checkpoints:
             write_json(path / INFO, {**info, "metrics": metrics}, indent=1)
 
     def choose_best(self):
-        """Links `best` to the checkpoint of the highest mask AP, or box AP if there are no masks."""
-        scores = {path: _score(checkpoint.read_info(path).get("metrics")) for path in self.all()}
-        # Of equally good ones the newest; never one without metrics.
-        path = max((path for path in scores if scores[path] is not None), key=lambda path: (scores[path], path.name))
-        # If copying the run has turned the link into a folder, this replaces the folder.
-        with written_aside(self.root / BEST) as aside:
-            aside.symlink_to(path.name)
+        """Links `best` to the checkpoint of the highest mask AP, or box AP if there are no masks.
+
+        If more than one is kept, `best-2`, `best-3`, … link to those that follow it. What is not linked, and not among
+        the newest, is dropped.
+        """
+        self._link_best()
         self._drop_old()
+
+    def _link_best(self):
+        scores = {path: _score(checkpoint.read_info(path).get("metrics")) for path in self.all()}
+        evaluated = [path for path in scores if scores[path] is not None]
+        # Of equally good ones the newer is the better.
+        ranked = sorted(evaluated, key=lambda path: (scores[path], path.name), reverse=True)[: self.keep_best]
+        for place, path in enumerate(ranked, start=1):
+            link = checkpoint.best_link(self.root, place)
+            if link.is_symlink() and link.resolve() == path.resolve():
+                continue
+            # If copying the run has turned the link into a folder, this replaces the folder.
+            with written_aside(link) as aside:
+                aside.symlink_to(path.name)
+        if ranked:
+            for link in checkpoint.best_links(self.root)[len(ranked) :]:
+                remove_at_once(link)
 
     def _drop_old(self):
         """Deletes all but the last few and the best; each disappears in one instant."""
-        best = self.best()
+        best = {link.resolve() for link in checkpoint.best_links(self.root) if checkpoint.is_whole(link)}
         for path in self.paths()[: -self.keep_last]:
-            if path.resolve() != best:
+            if path.resolve() not in best:
                 remove_at_once(path)
+
+
+def best_to_keep(train):
+    """How many of the best checkpoints a run keeps; `train`: config.train."""
+    return train.keep_best_count if train.keep_best else 0
 
 
 def state_of(detector, optimizer, accumulated=True):

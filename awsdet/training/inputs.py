@@ -12,6 +12,7 @@ from awsdet.inference.checkpoint import read_info
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
 from awsdet.training import tracking
+from awsdet.training.checkpoint import best_to_keep
 from awsdet.training.run_folder import RunFolder
 from awsdet.training.settings import check_continues, check_mlperf_log, check_settings, check_start
 
@@ -40,7 +41,7 @@ def prepare(config, output, resume, processes, chief=True, dataset=None, class_n
     train_manifest, images = (None, 0) if dataset is not None else _training_records(config)
     train_manifest, eval_manifest = _evaluation_records(config, train_manifest)
     names, ids = _classes(train_manifest, eval_manifest, class_names)
-    folder = RunFolder(output, config.train.keep_last)
+    folder = RunFolder(output, config.train.keep_last, best_to_keep(config.train))
     inputs = Inputs(train_manifest, eval_manifest, names, ids, images, folder, None)
     if not chief:
         return inputs

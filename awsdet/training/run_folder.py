@@ -34,14 +34,14 @@ class RunFolder:
 
     Args:
         path: the folder; need not exist.
-        keep_last: checkpoints to keep, besides the best.
+        keep_last, keep_best: how many of the newest and of the best checkpoints to keep.
 
     Attributes: tracker, a Tracker that gets all records too, or None.
     """
 
-    def __init__(self, path, keep_last=3):
+    def __init__(self, path, keep_last=3, keep_best=1):
         self.path = pathlib.Path(given_path(path, "output", written=True))
-        self.checkpoints = Checkpoints(self.path / "checkpoints", keep_last)
+        self.checkpoints = Checkpoints(self.path / "checkpoints", keep_last, keep_best)
         self.results, self.examples = self.path / "results.json", self.path / "examples.png"
         self.tensorboard, self.profile = self.path / "tensorboard", self.path / "profile"
         self.failed = self.path / "failed"

@@ -11,6 +11,7 @@ from awsdet.data.reader.pipeline import trainable_records
 from awsdet.data.reader.sizes import resize_plan
 from awsdet.data.records.manifest import Manifest
 from awsdet.training import schedule as schedules
+from awsdet.training.checkpoint import best_to_keep
 from awsdet.training.evaluating import evaluation_due
 from awsdet.training.first_losses import FirstLoss
 from awsdet.training.parameters import Part
@@ -221,7 +222,8 @@ def _evaluations(facts):
     evaluated, saved = due_steps(steps, train)
     text = f"{_counted(len(evaluated), 'time')}, first at step {evaluated[0]:,}" if evaluated else "never"
     text += f"; {_counted(saved, 'checkpoint')}, of which the last {train.keep_last}"
-    return text + (" and the best are kept" if train.keep_best and evaluated else " are kept")
+    count = best_to_keep(train) if evaluated else 0
+    return text + (f" and the best{f' {count}' if count > 1 else ''}" if count else "") + " are kept"
 
 
 def due_steps(steps: Steps, train: Any) -> tuple[list, int]:

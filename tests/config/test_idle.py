@@ -51,6 +51,7 @@ def said(family, *overrides):
             ("schedule.decay_shares=0.5", "schedule.decay_epochs=3"),
             "decay_shares is set; --config.schedule.decay_",
         ),
+        (MASK, ("train.keep_best=false", "train.keep_best_count=3"), "train.keep_best is False"),
         (MASK, ("schedule.final_ratio=0.1",), "schedule.name is step, not cosine"),
         (MASK, ("schedule.warmup_steps=0", "schedule.warmup_ratio=0.1"), "schedule.warmup_steps is 0"),
     ],

@@ -152,6 +152,35 @@ def test_keeps_the_last_and_the_best(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
 
 
+def linked(root):
+    return {link.name: link.resolve().name for link in checkpoint.best_links(root)}
+
+
+def test_keeps_several_of_the_best(tmp_path):
+    """Ranked by the metric, the newer of two that are equal first; a resumed run may keep more or fewer."""
+    checkpoints = Checkpoints(tmp_path, keep_last=1, keep_best=3)
+    model, its_optimizer = model_and_optimizer()
+    checkpoints.save(model, its_optimizer, {"step": 0, "metrics": None})
+    for step, ap in enumerate([0.3, 0.1, 0.4, 0.2, 0.3, 0.0], start=1):
+        path = checkpoints.save(model, its_optimizer, {"step": step, "metrics": None})
+        checkpoints.record_metrics(path, {"box_ap": 1 - ap, "mask_ap": ap})
+        checkpoints.choose_best()
+    checkpoints.save(model, its_optimizer, {"step": 7, "metrics": None})  # it has no metric yet
+    best = {"best": "step-00000003", "best-2": "step-00000005", "best-3": "step-00000001"}
+    assert linked(tmp_path) == best
+    assert {path.name for path in checkpoints.all()} == {*best.values(), "step-00000007"}
+    assert checkpoint.find(tmp_path / "best-2").resolve().name == "step-00000005"
+
+    (tmp_path / "best-2").unlink()  # a kill may come between two links
+    Checkpoints(tmp_path, keep_last=1, keep_best=3).clean()
+    assert linked(tmp_path) == best
+    fewer = Checkpoints(tmp_path, keep_last=1, keep_best=1)
+    fewer.clean()
+    fewer.save(model, its_optimizer, {"step": 8, "metrics": None})
+    assert linked(tmp_path) == {"best": "step-00000003"}
+    assert [path.name for path in fewer.all()] == ["step-00000003", "step-00000008"]
+
+
 def test_best_survives_a_copy_that_follows_links(tmp_path):
     checkpoints = Checkpoints(tmp_path / "run", keep_last=1)
     model, its_optimizer = model_and_optimizer()
@@ -189,7 +218,7 @@ sys.path.insert(0, {repository!r})
 from tests.training.test_checkpoint import model_and_optimizer
 from awsdet.training.checkpoint import Checkpoints
 model, optimizer = model_and_optimizer()
-checkpoints = Checkpoints(sys.argv[1], keep_last=2)
+checkpoints = Checkpoints(sys.argv[1], keep_last=2, keep_best=3)
 print("ready", flush=True)
 for step in range(10**6):
     path = checkpoints.save(model, optimizer, {{"step": step, "metrics": {{"box_ap": step % 7}}}})
@@ -209,6 +238,7 @@ def test_a_kill_at_any_instant_leaves_whole_checkpoints(tmp_path):
             os.kill(process.pid, signal.SIGSTOP)
             assert checkpoints.best() is not None and len(checkpoints.all()) >= 1
             assert all(checkpoint.read_info(path)["files"] for path in checkpoints.all())
+            assert all(map(checkpoint.is_whole, checkpoint.best_links(tmp_path)))
             os.kill(process.pid, signal.SIGCONT)
             signal.sigtimedwait([], pause)
         process.kill()

@@ -45,6 +45,9 @@ def test_what_does_not_fit_is_told_before_a_run(detector, tmp_path, monkeypatch,
     check_room(folder, detector, config)
     assert "4 more checkpoints need about " in caplog.text and "train.keep_last=2" in caplog.text
     caplog.clear()
+    check_room(folder, detector, small_config("train.keep_best_count=5", "train.keep_last=2", detector="faster_rcnn"))
+    assert "8 more checkpoints need about " in caplog.text and "train.keep_best_count=5" in caplog.text
+    caplog.clear()
     folder.checkpoints.root.mkdir()
     (folder.checkpoints.root / "step-00000001").mkdir()  # a resumed run replaces it
     check_room(folder, detector, config)
