@@ -35,6 +35,7 @@ COMMANDS = {
     "replay": "run a step again whose loss was not finite, and find the first such number",
     "launch": "start train, evaluate or selftest on many hosts",
     "sagemaker": "train on SageMaker: start, follow, describe and stop jobs, fetch results",
+    "config": "translate a YAML config of MindSpore; print a setting of a config",
     "weights": "convert weights of other systems, export those of a run",
     "mlperf": "check and score the results of MLPerf runs",
     "selftest": "measure how fast the processes of a run exchange gradients, and check the sums",

@@ -17,7 +17,7 @@ from awsdet.config.families import (
 from awsdet.config.fine_tuning import fine_tune
 from awsdet.config.frozen import frozen_at_random
 from awsdet.config.large_scale_jitter import large_scale_jitter
-from awsdet.config.loading import apply_override, from_json, load, to_json
+from awsdet.config.loading import apply_override, from_json, load, setting, to_json
 from awsdet.config.recipes import multi_scale, resnet_strikes_back
 from awsdet.config.relations import notes
 
@@ -39,5 +39,6 @@ __all__ = [
     "notes",
     "resnet_strikes_back",
     "retinanet",
+    "setting",
     "to_json",
 ]

@@ -92,6 +92,15 @@ def apply_override(config, override):
     node[name] = value
 
 
+def setting(config, key):
+    """The value of the setting `key`, as in "train.epochs". Raises UserError if there is none of this name."""
+    if key not in flat_keys(config):
+        raise UserError(_unknown_key(config, key, key))
+    for name in key.split("."):
+        config = config[name]
+    return config
+
+
 def to_json(config):
     """The config as a JSON text; `from_json` reads it back."""
     return json.dumps(config.to_dict(), indent=2, sort_keys=True)
@@ -141,7 +150,7 @@ def _parse(key, text, default):
 
 
 def _unknown_key(config, missing, key):
-    known = list(_flat_keys(config))
+    known = list(flat_keys(config))
     leaf = key.rpartition(".")[2]
     by_initials = [k for k in known if "".join(word[0] for word in k.rpartition(".")[2].split("_")) == leaf]  # lr
     by_leaf = [k for k in known if k.rpartition(".")[2] == leaf]
@@ -150,10 +159,11 @@ def _unknown_key(config, missing, key):
     return f"unknown config key {missing}{hint}"
 
 
-def _flat_keys(config, prefix=""):
+def flat_keys(config, prefix=""):
+    """Names of all settings of a ConfigDict, as in "train.epochs"."""
     for name, value in config.items():
         if isinstance(value, ConfigDict):
-            yield from _flat_keys(value, f"{prefix}{name}.")
+            yield from flat_keys(value, f"{prefix}{name}.")
         else:
             yield prefix + name
 

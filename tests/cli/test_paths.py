@@ -23,6 +23,7 @@ FLAGS = {
     "plot": {"run", "output"},
     "predict": {"checkpoint", "input", "output", "draw"},
     "replay": {"step"},
+    "config": {"input", "output"},
     "weights": {"input", "output", "config"},
     "selftest": {"json"},
     "doctor": {"config", "output"},
