@@ -101,6 +101,15 @@ def setting(config, key):
     return config
 
 
+def flat_keys(config, prefix=""):
+    """Names of all settings of a ConfigDict, as in "train.epochs"."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from flat_keys(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
 def to_json(config):
     """The config as a JSON text; `from_json` reads it back."""
     return json.dumps(config.to_dict(), indent=2, sort_keys=True)
@@ -157,15 +166,6 @@ def _unknown_key(config, missing, key):
     near = by_initials or by_leaf or difflib.get_close_matches(key, known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"unknown config key {missing}{hint}"
-
-
-def flat_keys(config, prefix=""):
-    """Names of all settings of a ConfigDict, as in "train.epochs"."""
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            yield from flat_keys(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name
 
 
 def _line_in(error, path):

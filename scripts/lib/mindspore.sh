@@ -11,9 +11,10 @@ read_arguments() {
     for argument in "$@"; do
         case $argument in
             --help | -h) echo "$usage"; exit 0 ;;
-            --config.model.detector=*) fail "$argument: the name of an experiment tells its detector; set it in CONFIG" ;;
             --config.*=* | --resume)
                 [[ $flags = train ]] || fail "unknown argument $argument; $usage"
+                [[ $argument != --config.model.detector=* ]] ||
+                    fail "$argument: the name of an experiment tells its detector; set it in CONFIG"
                 extra+=("$argument") ;;
             -*) fail "unknown argument $argument; $usage" ;;
             *) positional+=("$argument") ;;
@@ -27,11 +28,10 @@ read_arguments() {
 # Sets `records` to those of a data set, which are made if needed. $1: name of the argument; $2: its value, a folder with
 # labels.json and data/, or with records; $3: name of the split.
 find_records() {
-    local folder
-    if compgen -G "$2/*.manifest.json" >/dev/null; then
-        records=$2
-        return
-    fi
+    local folder manifest
+    for manifest in "$2"/*.manifest.json; do
+        [[ ! -e $manifest ]] || { records=$2; return; }
+    done
     [[ -f $2/labels.json && -d $2/data ]] || fail "$1 $2 holds neither labels.json and data/ nor records of awsdet convert"
     folder=$(cd -- "$2" && pwd)
     # The name tells data sets apart that lie in folders of one name. A second call keeps what is there.
@@ -53,8 +53,9 @@ find_run() {
     esac
     run=$2/$(date +%y%m%d)_${name}_$3
     if [[ " ${extra[*]-} " == *" --resume "* ]]; then
-        found=$(compgen -G "$2/[0-9][0-9][0-9][0-9][0-9][0-9]_${name}_$3" | sort | tail -n 1) || :
-        run=${found:-$run}
+        for found in "$2"/[0-9][0-9][0-9][0-9][0-9][0-9]_"${name}_$3"; do # the dates rise
+            [[ ! -d $found ]] || run=$found
+        done
     fi
 }
 

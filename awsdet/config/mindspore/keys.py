@@ -32,8 +32,8 @@ class Unsupported(NamedTuple):
 Rule = Callable[[Any, dict[str, Any]], Became | Idle | Unsupported]
 
 
-def _becomes(*settings: str, note: str = "") -> Rule:
-    return lambda value, values: Became({setting: value for setting in settings}, note)
+def _becomes(setting: str, note: str = "") -> Rule:
+    return lambda value, values: Became({setting: value}, note)
 
 
 def _only(wanted: Any, why: str) -> Rule:
@@ -74,20 +74,25 @@ def _channels_of(key: str) -> Rule:
 
 
 def detector_of(values: dict[str, Any]) -> str:
-    """model.detector: the files of all of these detectors say mask_rcnn, and their sections tell the rest."""
-    sections = {key.partition(".")[0] for key in values}
-    if "mask_iou_head" in sections:
+    """model.detector. Files of Mask Scoring R-CNN say mask_rcnn too, and have a section more."""
+    if _has_section("mask_iou_head", values):
         return "mask_scoring_rcnn"
-    return "mask_rcnn" if "mask_head" in sections else "faster_rcnn"
+    return "faster_rcnn" if values.get("detector") == "faster_rcnn" else "mask_rcnn"
+
+
+def _has_section(name, values):
+    return any(key.startswith(f"{name}.") for key in values)
 
 
 def _detector(value, values):
     if value not in ("mask_rcnn", "ms_rcnn", "mask_scoring_rcnn", "faster_rcnn"):
         return Unsupported("its keys are not known; start from a config in configs/")
+    if value == "faster_rcnn" and (_has_section("mask_head", values) or _has_section("mask_iou_head", values)):
+        return Unsupported("the file has a section for masks too; leave out one of the two")
+    if value in ("ms_rcnn", "mask_scoring_rcnn") and not _has_section("mask_iou_head", values):
+        return Unsupported("the file has no mask_iou_head; add it, or say mask_rcnn")
     found = detector_of(values)
-    if value == "faster_rcnn" and found != value:
-        return Unsupported("the file has a mask_head too; leave out one of the two")
-    return Became({"model.detector": found}, "as the sections of the file tell" if found != value else "")
+    return Became({"model.detector": found}, "the file has a mask_iou_head" if found != value else "")
 
 
 def _backbone_type(value, values):
@@ -230,6 +235,12 @@ def _side(value, values):
     settings = {"data.max_long_side": long, "data.short_sides": [short], "data.eval_short_side": short}
     lying = "; they turn with the image, theirs do not" if long > short else ""
     return Became(settings, f"the sides that an image fits into{lying}")
+
+
+def _save_every(value, values):
+    if value == 0:
+        return Became({"train.checkpoint_every_steps": 0}, "at the end of each epoch only")
+    return Became({"train.checkpoint_every_steps": value, "train.log_every_steps": value})
 
 
 def _keep_best(value, values):
@@ -375,7 +386,7 @@ _RULES: dict[str, Rule] = {
     "to_rgb": _to_rgb,
     "flip_ratio": _becomes("data.flip_probability"),
     "expand_ratio": _off("images are not put on larger canvases; set it to 0"),
-    "save_every": _becomes("train.checkpoint_every_steps", "train.log_every_steps"),
+    "save_every": _save_every,
     "keep_checkpoint_max": _becomes("train.keep_last"),
     "keep_best_checkpoints_max": _keep_best,
 }
