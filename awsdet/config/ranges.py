@@ -243,6 +243,7 @@ _TRAIN = {
     "keep_best_count": _COUNT,
     "evaluate_every_epochs": Whole(0),
     "max_evaluations": Whole(0),
+    "score_aside_from": Whole(0),
     "official_metric": Switch(),
     "log_every_steps": _COUNT,
     "log_metrics": Switch(),

@@ -1,5 +1,7 @@
 """Evaluation over all ranks: each rank detects objects in its share of the images, and rank 0 scores all of them.
 
+`evaluate` does both. `detect` leaves the scoring to its caller, who may have it done elsewhere.
+
 Masks become run-length codes in a thread, while the next batch is in the network. So masks of the size of an image are
 neither kept in memory nor sent to rank 0. The batches are the same for any number of ranks, only dealt out, and the
 results are sorted by image. So the metrics do not depend on the number of ranks.
@@ -8,7 +10,6 @@ results are sorted by image. So the metrics do not depend on the number of ranks
 import collections
 import concurrent.futures
 import itertools
-import pathlib
 import time
 
 from absl import logging
@@ -18,11 +19,9 @@ from awsdet.data.reader.broken import FAILURES
 from awsdet.data.reader.pipeline import broken_in_evaluation, eval_dataset
 from awsdet.data.records.manifest import class_difference
 from awsdet.data.records.read import read_ground_truth
-from awsdet.detection.results import coco_objects
-from awsdet.evaluation import official_metric
-from awsdet.evaluation.coco_metric import coco_metrics
+from awsdet.evaluation.detections import Detections, join, pack, unpack
+from awsdet.evaluation.scoring import Truth, score
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.files import write_json
 from awsdet.runtime.progress import Progress
 from awsdet.runtime.together import together
 
@@ -49,15 +48,32 @@ def evaluate(detector, manifest, options, world, output=None, official=False):
       UserError: the records have other classes than the detector or cannot be read.
       RuntimeError: another rank failed, an image was evaluated twice or not at all, or pycocotools has another score.
     """
+    return score_on_chief(detect(detector, manifest, options, world), manifest, world, output, official)
+
+
+def detect(detector, manifest, options, world) -> Detections:
+    """The Detections of a detector in all images of a split, on all ranks. Arguments and errors: see `evaluate`."""
     check_classes(detector.class_names, manifest)
     start = time.monotonic()
-    mine = together(world, lambda: _detect(detector, manifest, options, world))
-    parts = world.gather_objects(mine)
+    mine = together(world, lambda: pack(_detect(detector, manifest, options, world)))
+    detections = join(world.gather_objects(mine))
     logging.info("detected in %d images in %.1f s", manifest.num_images, time.monotonic() - start)
-    images = [image for part in parts for image in part]
-    return world.broadcast_object(
-        together(world, lambda: _score(images, manifest, output, official) if world.is_chief else None)
-    )
+    _check_complete(detections.image_ids.tolist(), manifest)
+    return detections
+
+
+def score_on_chief(detections, manifest, world, output=None, official=False):
+    """The metrics of Detections, on all ranks, which wait for rank 0. Arguments and errors: see `evaluate`."""
+
+    def scored():
+        return score(unpack(detections), truth_of(manifest), output, official) if world.is_chief else None
+
+    return world.broadcast_object(together(world, scored))
+
+
+def truth_of(manifest) -> Truth:
+    """The ground truth of a split, read from its records. Raises UserError if they cannot be read."""
+    return Truth(read_ground_truth(manifest), manifest.has_masks, manifest.image_ids)
 
 
 def check_classes(class_names, manifest, category_ids=None):
@@ -117,27 +133,6 @@ def _batches(dataset, manifest, options, world):
 def _image_results(detector, outputs, place):
     found = detector.results(outputs, place["image_size"], place["original_size"])
     return list(zip(place["image_id"].tolist(), found))
-
-
-def _score(images, manifest, output, official):
-    images = sorted(images, key=lambda image: image[0])
-    _check_complete([image_id for image_id, _ in images], manifest)
-    results = [
-        {"image_id": image_id, **entry}
-        for image_id, found in images
-        for entry in coco_objects(found, manifest.category_ids)
-    ]
-    if output:
-        pathlib.Path(output).parent.mkdir(parents=True, exist_ok=True)
-        write_json(output, [{**r, "image_id": manifest.own_image_id(r["image_id"])} for r in results])
-        logging.info("wrote %d detections to %s", len(results), output)
-    with_masks = manifest.has_masks and any(found.masks is not None for _, found in images)
-    truth = read_ground_truth(manifest)
-    metrics = coco_metrics(truth, results, with_masks)
-    if official:
-        official_metric.check(metrics, truth, results, with_masks)
-        logging.info("pycocotools gives the same numbers")
-    return metrics
 
 
 def _check_complete(image_ids, manifest):

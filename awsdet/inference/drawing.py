@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco_mask
 
 from awsdet.data.coco.images import as_array
-from awsdet.detection.results import Found
+from awsdet.detection.found import Found
 from awsdet.inference.fonts import font_for
 
 _MASK_OPACITY = 0.45
@@ -37,7 +37,7 @@ class DrawnObject(NamedTuple):
 
 
 def detected_objects(found, class_names, score_threshold=0.0):
-    """The DrawnObjects of a `detection.results.Found`, each labelled with its class and score."""
+    """The DrawnObjects of a `detection.found.Found`, each labelled with its class and score."""
     masks = found.masks or [None] * len(found.boxes)
     return [
         DrawnObject(
@@ -60,7 +60,7 @@ def draw(image: Any, found: Found, score_threshold: float = 0.5, scale: float = 
 
     Args:
       image: the image that was given to `find`: a path, an array or a Pillow image.
-      found: detection.results.Found.
+      found: detection.found.Found.
       score_threshold: objects with a lower score are not drawn; 0 to 1.
       scale: enlargement of the picture, more than 0.
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from awsdet.data.coco.images import MAX_PIXELS, read_image
-from awsdet.detection.results import Found, coco_objects
+from awsdet.detection.found import Found, coco_objects
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import write_json
 

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from awsdet.data.coco.images import as_array
 from awsdet.data.reader.sizes import InputSize
+from awsdet.detection.found import Found
 from awsdet.detection.pixels import Pixels
-from awsdet.detection.results import Found, batch_results
+from awsdet.detection.results import batch_results
 from awsdet.models import update
 from awsdet.models.accumulation import Accumulation
 from awsdet.models.batch_check import check_batch
@@ -79,7 +80,7 @@ class Detector(tf.keras.Model):
             image: path of an image file, uint8 RGB array [H, W, 3] or [H, W], or a Pillow image.
             score_threshold: objects below it are left out, in addition to those below the detector's own threshold.
 
-        Returns a `detection.results.Found` in pixels of the image, turned upright as its EXIF tag says. Raises
+        Returns a `detection.found.Found` in pixels of the image, turned upright as its EXIF tag says. Raises
         UserError for a file that is not a complete image, ValueError for a threshold outside 0 … 1.
         """
         if not 0 <= score_threshold <= 1:

@@ -28,11 +28,13 @@ class Checkpoints:
         root: the folder `checkpoints` of a run; need not exist.
         keep_last: how many of the newest to keep.
         keep_best: how many of the best to keep besides; see `choose_best`.
+
+    Attributes: held, path of one that is kept too, since its score is still to come; or None.
     """
 
     def __init__(self, root, keep_last=3, keep_best=1):
         self.root, self.keep_last, self.keep_best = pathlib.Path(root), keep_last, keep_best
-        self._pool = self._writing = None
+        self._pool = self._writing = self.held = None
 
     def clean(self):
         """Removes files that a killed process had written or removed only in part, and completes the links to the best.
@@ -46,6 +48,10 @@ class Checkpoints:
     def paths(self):
         """Paths of all checkpoints, whole or not."""
         return sorted(self.root.glob(f"{PREFIX}*"))
+
+    def path_of(self, step):
+        """Path of the checkpoint of a step, whether there is one or not."""
+        return self.root / f"{PREFIX}{step:08d}"
 
     def all(self):
         """Paths of the whole checkpoints, oldest first; damaged ones are named in the log and left out."""
@@ -73,7 +79,7 @@ class Checkpoints:
         and raises what `wait` raises.
         """
         self.wait()
-        path = self.root / f"{PREFIX}{info['step']:08d}"
+        path = self.path_of(info["step"])
         snapshot = Snapshot(state_of(detector, optimizer))
         self._pool = self._pool or concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._writing = self._pool.submit(self._write, path, snapshot, info)
@@ -145,7 +151,13 @@ class Checkpoints:
         """Deletes all but the last few and the best; each disappears in one instant."""
         best = {link.resolve() for link in checkpoint.best_links(self.root) if checkpoint.is_whole(link)}
         for path in self.paths()[: -self.keep_last]:
-            if path.resolve() not in best:
+            if path != self.held and path.resolve() not in best:
+                remove_at_once(path)
+
+    def drop_after(self, step):
+        """Deletes the checkpoints of later steps, newest first."""
+        for path in reversed(self.paths()):
+            if path > self.path_of(step):
                 remove_at_once(path)
 
 

@@ -40,6 +40,8 @@ from awsdet.training.starting import Parts, begin, find_origin, own_folder, star
 from awsdet.training.stop import StopFlag, StopTogether
 from awsdet.training.watch import Watch, expected_of
 
+_STOP_SECONDS = 10.0  # for an outstanding score after SIGTERM, which leaves little time; the run that goes on has more
+
 
 class Outcome(NamedTuple):
     """How a run ended."""
@@ -97,33 +99,42 @@ def _in_world(parts, callbacks, flag):
         own_folder(parts)
     origin = find_origin(parts)
     run, batches = begin(parts, origin)
-    metrics = origin.progress.at(run.pace, world.size).metrics if origin.progress else None
     writer = _open_folder(run)
-    saving = Saving(run, _saved(run, origin))
+    saved, metrics = _saved(run, origin)
+    saving = Saving(run, saved)
     committing = Committing(run, saving, parts.keep)
-    stop = StopTogether(run.steps, world, lambda: flag.is_set() or saving.failed)
+    stop = StopTogether(
+        run.steps,
+        world,
+        told=lambda: flag.is_set() or saving.failed,
+        arrived=lambda: evaluating.arrived(),
+        collect=lambda: evaluating.collect(),
+    )
     if parts.watch is None:
         parts.watch = _announce(parts, run, begins=origin.progress is None)
     watch = parts.watch if world.is_chief else None
     mlperf = MlperfLog(run, parts.begun) if world.is_chief and run.config.train.mlperf_log else None
 
-    def evaluated(metrics):
+    def evaluated(metrics, where, aside):
         if mlperf is not None:
-            mlperf.evaluated(metrics, evaluating.met_target())
+            mlperf.evaluated(metrics, evaluating.met_target(), aside)
         if watch is not None:
-            watch.evaluated(run.steps.step, metrics)
-        if world.elastic:
+            watch.evaluated(where.step, metrics)
+        if world.elastic and not aside:
             committing.commit(metrics)
 
-    begins = mlperf.evaluation_begins if mlperf else lambda: None
-    evaluating = Evaluating(run, saving, stop, writer, metrics, evaluated, begins)
+    begins = mlperf.evaluation_begins if mlperf else lambda aside: None
+    waits = any(world.gather_objects(bool(callbacks)))
+    evaluating = Evaluating(run, saving, stop, writer, metrics, evaluated, begins, waits)
     status = "FAILED"  # what MLflow is told
     own = [run.steps, *_loggers(run, writer, watch), *([committing] if world.elastic else []), saving]
     own += [*([mlperf] if mlperf else []), evaluating]
     try:
         if world.elastic:
             committing.commit(metrics)
-        if not (origin.progress and _evaluated_to_target(evaluating, saving)):
+        if origin.progress:
+            evaluating.resume()
+        if not evaluating.met_target():
             if mlperf is not None:
                 mlperf.start()
             if run.config.train.mlperf_log:
@@ -151,6 +162,7 @@ def _in_world(parts, callbacks, flag):
         world.failed("see its messages")
         return Outcome(1, None)
     finally:
+        evaluating.close()
         if mlperf is not None and not stop.stopped:
             mlperf.stop(evaluating.met_target())
         saving.settle()
@@ -207,15 +219,17 @@ def _announce(parts, run, begins):
 
 
 def _saved(run, origin):
-    """(step, path) of the checkpoint of the step that the run goes on from, or None; the path on the chief only."""
+    """(step of the checkpoint of the step that the run goes on from, or None; the metrics of this step, or None)."""
     if origin.progress is None:
-        return None
-    path = None
+        return None, None
+    metrics, info = origin.progress.at(run.pace, run.world.size).metrics, None
     if run.world.is_chief:
         path = run.inputs.folder.checkpoints.newest() if origin.committed else run.inputs.start
-        if path is not None and read_info(path)["step"] != run.steps.step:
-            path = None
-    return (run.steps.step, path) if run.world.broadcast_object(path is not None) else None
+        info = read_info(path) if path is not None else None
+    step, scored = run.world.broadcast_object((info["step"], info["metrics"]) if info else (None, None))
+    if step != run.steps.step:
+        return None, metrics
+    return step, metrics or scored  # a commit does not know a score that arrived after it
 
 
 def _open_folder(run):
@@ -231,16 +245,6 @@ def _open_folder(run):
 
 
 # ----------------------------------------------------------------------------------------------------------- on the way
-
-
-def _evaluated_to_target(evaluating, saving):
-    """Whether a resumed run has already met its target. If it was killed before an evaluation, evaluates first."""
-    if not evaluating.due():
-        return False
-    if evaluating.metrics is None:
-        saving.save()  # does nothing if there is a checkpoint of this step
-        evaluating.evaluate()
-    return evaluating.met_target()
 
 
 def _loggers(run, writer, watch):
@@ -289,17 +293,21 @@ def _fit(run, batches, callbacks):
 
 
 def _finish(run, saving, evaluating, stop):
-    saving.save()  # does nothing if the last step was saved
+    if not evaluating.met_target():
+        saving.save()  # does nothing if the last step was saved
     saving.wait()
-    metrics = evaluating.metrics
+    evaluating.collect(_STOP_SECONDS if stop.stopped else None)
+    metrics, step = evaluating.metrics, evaluating.undone_to or run.steps.step
     if stop.stopped:
-        logging.info("stopped by SIGTERM and saved at step %d; go on with --resume", run.steps.step)
+        later = evaluating.outstanding
+        rest = f", which first has the evaluation at step {later.step} scored" if later else ""
+        logging.info("stopped by SIGTERM and saved at step %d; go on with --resume%s", step, rest)
         run.world.barrier()
         return Outcome(0, metrics)
     _draw(run)
     run.world.barrier()  # a rank that ended early would disturb exchanges between the others
     train, seconds = run.config.train, run.timer.seconds()
-    logging.info("done: step %d after %s", run.steps.step, clock(seconds))
+    logging.info("done: step %d after %s", step, clock(seconds))
     if not (train.box_ap_target or train.mask_ap_target):
         return Outcome(0, metrics)
     target = f"box AP {train.box_ap_target}, mask AP {train.mask_ap_target}"

@@ -59,18 +59,20 @@ class MlperfLog(tf.keras.callbacks.Callback):
         if self._run.steps.at_epoch_end:
             self._end("epoch", epoch_num=epoch + 1)
 
-    def evaluation_begins(self) -> None:
-        """An evaluation begins."""
+    def evaluation_begins(self, aside: bool = False) -> None:
+        """An evaluation begins; with it the block ends if training goes on meanwhile (`aside`)."""
         self._begin("eval", self._epochs(), epoch_num=self._epochs())
+        if aside:
+            self._end_block()
 
-    def evaluated(self, metrics: dict[str, Any], met: bool) -> None:
+    def evaluated(self, metrics: dict[str, Any], met: bool, aside: bool = False) -> None:
         """An evaluation is over, and with it the block; the run too, if its target is `met`."""
+        number = self._open.get("eval", self._epochs())
         accuracy = {"BBOX": metrics["box_ap"], "SEGM": metrics["mask_ap"]}
-        self._write("eval_accuracy", accuracy, epoch_num=self._epochs())
-        self._end("eval", epoch_num=self._epochs())
-        first = self._open.get("block")
-        if first is not None:
-            self._end("block", first_epoch_num=first)
+        self._write("eval_accuracy", accuracy, epoch_num=number)
+        self._end("eval", epoch_num=number)
+        if not aside:
+            self._end_block()
         if met:
             self.stop(met)
 
@@ -92,6 +94,11 @@ class MlperfLog(tf.keras.callbacks.Callback):
     def _end(self, kind, **metadata):
         self._open.pop(kind, None)
         self._write(f"{kind}_stop", kind=mllog.END, **metadata)
+
+    def _end_block(self):
+        first = self._open.get("block")
+        if first is not None:
+            self._end("block", first_epoch_num=first)
 
     def _epochs(self):
         """The number of epochs done; whole but for a run that ends within one."""

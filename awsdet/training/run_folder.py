@@ -6,6 +6,7 @@ versions.json    software and machine of the run     tensorboard/     events
 metrics.jsonl    one JSON object per line            results.json     detections of the last evaluation (COCO)
 profile/         trace and table of some steps       examples.png     predictions beside ground truth
 failed/          steps whose loss was not finite, each of the rank that wrote it (see awsdet.replay.failed_step)
+scoring/         see awsdet.evaluation.score_files: while the score of an evaluation is outstanding
 """
 
 import contextlib
@@ -19,6 +20,7 @@ import socket
 import tensorflow as tf
 
 from awsdet import config as config_module
+from awsdet.evaluation.score_files import ScoreFiles
 from awsdet.runtime import owner
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import check_folder, remove_leftovers, write_json, write_text
@@ -45,6 +47,7 @@ class RunFolder:
         self.results, self.examples = self.path / "results.json", self.path / "examples.png"
         self.tensorboard, self.profile = self.path / "tensorboard", self.path / "profile"
         self.failed = self.path / "failed"
+        self.scoring = ScoreFiles(self.path / "scoring")
         self._metrics, self._lock = self.path / "metrics.jsonl", self.path / "run.lock"
         self._ownership, self._made, self.tracker = None, [], None
 
@@ -145,10 +148,21 @@ class RunFolder:
     def _open(self, config, step):
         self.path.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.path)
+        remove_leftovers(self.scoring.folder)
         self.checkpoints.clean()
         write_text(self.path / "config.json", config_module.to_json(config) + "\n")
         write_json(self.path / "versions.json", versions(), indent=2)
-        kept = [line for line in self._metric_lines() if json.loads(line)["step"] <= step] if step else []
+        outstanding = self.scoring.evaluated()  # its line is written again, if it was written before the run ended
+        self.rewind(step, None if outstanding is None else outstanding.step)
+
+    def rewind(self, step, unscored=None):
+        """Drops lines of metrics.jsonl: those after a step, all if it is 0, and the evaluation's at step `unscored`."""
+        records = [(json.loads(line), line) for line in self._metric_lines()] if step else []
+        kept = [
+            line
+            for record, line in records
+            if record["step"] <= step and not (record["step"] == unscored and "box_ap" in record)
+        ]
         write_text(self._metrics, "".join(f"{line}\n" for line in kept))
 
     def log(self, record):

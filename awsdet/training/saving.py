@@ -14,7 +14,7 @@ class Saving(tf.keras.callbacks.Callback):
 
     Args:
         run: Run.
-        saved: (step, path) of the checkpoint that the run goes on from, or None.
+        saved: step of the checkpoint that the run goes on from, or None.
     """
 
     _supports_tf_logs = True
@@ -23,11 +23,6 @@ class Saving(tf.keras.callbacks.Callback):
         super().__init__()
         self._run, self._saved = run, saved
         self._checkpoints = run.inputs.folder.checkpoints
-
-    @property
-    def path(self):
-        """Path of the last checkpoint; None on all ranks but the chief."""
-        return self._saved[1]
 
     @property
     def failed(self):
@@ -47,24 +42,32 @@ class Saving(tf.keras.callbacks.Callback):
         """Begins to write a checkpoint, unless there is one of this step. Raises UserError, on all ranks, if the
         checkpoint before could not be written."""
         step = self._run.steps.step
-        if self._saved and self._saved[0] == step:
+        if self._saved == step:
             return
         _share_statistics(self._run.detector, self._run.world)
-        self._saved = (step, together(self._run.world, self._begin))
+        together(self._run.world, self._begin)
+        self._saved = step
 
     def wait(self):
         """Waits until the checkpoint is complete. Raises UserError, on all ranks, if it could not be written."""
         together(self._run.world, self._checkpoints.wait)
+
+    def rewind(self, step):
+        """Removes the checkpoints after a step of which there is one. Raises what `wait` raises."""
+        self.wait()
+        if self._run.world.is_chief:
+            self._checkpoints.drop_after(step)
+        self._saved = step
 
     def settle(self):
         """As `wait`, but raises nothing: for a run that is ending with another error."""
         self._checkpoints.settle()
 
     def _begin(self):
-        """On the chief, begins to write a checkpoint and returns its path; on other ranks returns None."""
+        """On the chief, begins to write a checkpoint."""
         run = self._run
         if not run.world.is_chief:
-            return None
+            return
         run.inputs.folder.check_owned()
         info = {
             **run.progress().as_info(),
@@ -75,7 +78,7 @@ class Saving(tf.keras.callbacks.Callback):
             "config": run.config.to_dict(),
             "versions": versions(),
         }
-        return self._checkpoints.begin(run.detector, run.optimizer, info)
+        self._checkpoints.begin(run.detector, run.optimizer, info)
 
 
 def checkpoint_due(steps, train):

@@ -22,18 +22,20 @@ class StopTogether(tf.keras.callbacks.Callback):
         steps: Steps.
         world: World.
         told: function that returns whether this process was told to stop, for example by SIGTERM.
+        arrived: function that returns whether a score is there; collect: function that takes it, called on all ranks.
 
     In an elastic world they also agree on when to let hosts join or leave: at the next update of the weights. This then
-    raises HostsChanged on all ranks.
+    raises HostsChanged on all ranks. And they agree on when to take a score that another process has computed.
 
     Attributes: stopped, whether the run was ended because a rank was told to stop.
     """
 
     _supports_tf_logs = True
 
-    def __init__(self, steps, world, told):
+    def __init__(self, steps, world, told, arrived=lambda: False, collect=lambda: None):
         super().__init__()
         self._steps, self._world, self._told = steps, world, told
+        self._arrived, self._collect = arrived, collect
         self._next, self._asked_step, self._asked_at = steps.step + 1, steps.step, time.perf_counter()
         self.stopped = self._hosts_changed = False
 
@@ -43,7 +45,7 @@ class StopTogether(tf.keras.callbacks.Callback):
             self.ask()
         if self._steps.step >= self._steps.total:
             self.model.stop_training = True
-        elif self._hosts_changed and not self.stopped and self._steps.at_update:
+        elif self._hosts_changed and not self.model.stop_training and self._steps.at_update:
             raise HostsChanged
 
     def on_epoch_end(self, epoch, logs=None):
@@ -51,14 +53,17 @@ class StopTogether(tf.keras.callbacks.Callback):
         self.ask()
 
     def ask(self):
-        """Sets `stopped` and ends `fit` if any rank has been told to stop. All ranks call it at the same step."""
+        """Sets `stopped` and ends `fit` if any rank has been told to stop; takes a score that is there.
+
+        All ranks call it at the same step.
+        """
         if self._world.size == 1:
             self.stopped = self.stopped or self._told()
-            self._hosts_changed = self._world.hosts_changed
+            self._hosts_changed, arrived = self._world.hosts_changed, self._arrived()
         else:
             seconds = (time.perf_counter() - self._asked_at) / max(1, self._steps.step - self._asked_step)
-            mine = [float(self._told()), float(self._world.hosts_changed), seconds]
-            told, changed, seconds = self._world.sum(tf.constant(mine), "stop").numpy()
+            mine = [float(self._told()), float(self._world.hosts_changed), float(self._arrived()), seconds]
+            told, changed, arrived, seconds = self._world.sum(tf.constant(mine), "stop").numpy()
             self.stopped = self.stopped or told > 0
             self._hosts_changed = changed > 0
             pause = _AGREE_SECONDS / max(float(seconds) / self._world.size, 1e-6)
@@ -66,6 +71,8 @@ class StopTogether(tf.keras.callbacks.Callback):
             self._asked_step, self._asked_at = self._steps.step, time.perf_counter()
         if self.stopped:
             self.model.stop_training = True
+        if arrived:
+            self._collect()
 
 
 class StopFlag:

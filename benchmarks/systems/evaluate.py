@@ -39,7 +39,8 @@ class Stages:
 
 def ours(truth, batch, stages):
     """AP of boxes and masks by our functions, called as `awsdet.evaluation.evaluate` calls them."""
-    from awsdet.detection.results import batch_results, coco_objects
+    from awsdet.detection.found import coco_objects
+    from awsdet.detection.results import batch_results
     from awsdet.evaluation import coco_metrics
     from awsdet.ops import library
 

@@ -3,7 +3,8 @@
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from awsdet.detection.results import batch_results, coco_objects
+from awsdet.detection.found import coco_objects
+from awsdet.detection.results import batch_results
 
 
 def image_results(outputs, index, image_size, original_size, *thresholds, **named):

@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from awsdet.data.records.convert import convert
 from awsdet.evaluation import check_classes, draw_examples, evaluate, format_table
 from awsdet.evaluation.coco_metric import coco_metrics
+from awsdet.evaluation.detections import Detections, pack, unpack
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
 from tests.evaluation.truth_detector import TruthDetector, shape_records, small_reader_options
@@ -121,7 +122,7 @@ def test_an_image_id_that_comes_twice_is_an_error(truth, manifest):
 def test_a_rank_that_leaves_images_out_is_an_error(truth, manifest):
     class Forgetful(World):
         def gather_objects(self, item):
-            return [item[:-2] if isinstance(item, list) else item]
+            return [pack(list(unpack(item))[:-2]) if isinstance(item, Detections) else item]
 
     with pytest.raises(RuntimeError, match="2 images missing"):
         evaluate(truth, manifest, small_reader_options(), Forgetful())

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from awsdet.detection.results import Found
+from awsdet.detection.found import Found
 from awsdet.inference.drawing import DrawnObject, class_color, detected_objects, draw, draw_objects, side_by_side
 
 
