@@ -44,24 +44,27 @@ def _names(paths):
 def read_curves(folder) -> dict:
     """Field -> list of (step, value) of a run folder.
 
-    A resumed run may have written a step twice: the later line counts, and earlier ones of later steps do not. Values
-    that are no finite number, and -1 (COCO's sign for what does not exist), are left out.
+    A resumed run may have written a step twice: the later line counts, and earlier ones of later steps do not. The line
+    of an evaluation may come some steps late, so it only replaces other evaluations. Values that are no finite number,
+    and -1 (COCO's sign for what does not exist), are left out.
     """
     path = pathlib.Path(folder) / FILE
     if not pathlib.Path(folder).is_dir():
         raise UserError(f"run {folder} {why_no_folder(folder)}; give the folder of a run, its --output")
     if not path.is_file():
         raise UserError(f"{folder} holds no {FILE}; give the folder of a run, its --output")
-    records = []
+    steps, evaluations = [], []
     text = path.read_text(errors="replace")
     lines = text[: text.rfind("\n") + 1].splitlines()  # the last line may be half written
     for number, line in enumerate(lines, start=1):
         record = _record(line, path, number)
-        while records and records[-1]["step"] > record["step"]:  # written before the run went back
-            records.pop()
-        records.append(record)
+        own, others = (evaluations, []) if "box_ap" in record else (steps, evaluations)
+        for records in (own, others):
+            while records and records[-1]["step"] > record["step"]:  # written before the run went back
+                records.pop()
+        own.append(record)
     curves = {}
-    for record in records:
+    for record in sorted([*steps, *evaluations], key=lambda record: record["step"]):
         for name, value in record.items():
             if name != "step" and _is_value(name, value):
                 curves.setdefault(name, {})[record["step"]] = float(value)

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 
-from absl import logging
+from absl import flags, logging
 
 from awsdet.evaluation.score_files import ScoreFiles
 from awsdet.launch.orphans import end_with_parent
@@ -30,6 +30,7 @@ def main():
         return "the process that started this one has ended"
     os.nice(_NICE)
     gc.disable()  # it would visit the dicts of all detections again and again; there are no circles among them
+    flags.FLAGS(sys.argv[:1])  # without flags, absl would begin with a warning
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
     logging.get_absl_handler().setFormatter(None)  # the parent says the rest

@@ -81,7 +81,8 @@ class Evaluating(tf.keras.callbacks.Callback):
     def resume(self):
         """Evaluates if the run that goes on from here was killed before it did, or takes up an outstanding score."""
         self._outstanding.resume()
-        if self.due() and self.metrics is None and self.outstanding is None:
+        detected = self.outstanding is not None and self.outstanding.step == self._run.steps.step
+        if self.due() and self.metrics is None and not detected:
             self._saving.save()  # does nothing if there is a checkpoint of this step
             self.evaluate()
 
@@ -90,7 +91,8 @@ class Evaluating(tf.keras.callbacks.Callback):
         self.collect()
         if self.met_target():
             return
-        run, aside = self._run, self._scores_aside()
+        run = self._run
+        aside = not self._waits and scored_aside(run.steps, run.config.train, run.inputs.evaluation.num_images)
         where = Evaluated(run.steps.step, run.steps.epoch)
         self._begins(aside)
         official = run.config.train.official_metric
@@ -134,12 +136,6 @@ class Evaluating(tf.keras.callbacks.Callback):
         kinds = [kind for kind in ("box", "mask") if f"{kind}_ap" in self.metrics]
         return ", ".join(f"{kind} AP {self.metrics[f'{kind}_ap']:.4f}" for kind in kinds)
 
-    def _scores_aside(self):
-        fewest, run = self._run.config.train.score_aside_from, self._run
-        if self._waits or not fewest or run.steps.step == run.steps.total:  # at the end, nothing would go on
-            return False
-        return run.inputs.evaluation.num_images >= fewest
-
     def _take(self, metrics, where, aside):
         self.metrics = metrics
         if self._run.world.is_chief:
@@ -180,3 +176,9 @@ def evaluation_due(steps, train):
     if train.max_evaluations and not steps.at_share(train.max_evaluations):
         return False
     return steps.step == steps.total or (steps.step > 0 and steps.epoch % every == 0)
+
+
+def scored_aside(steps, train, images):
+    """Whether training goes on while an evaluation of so many images, at the present step, is scored. At the end of
+    the run nothing would go on."""
+    return steps.step < steps.total and 0 < train.score_aside_from <= images
