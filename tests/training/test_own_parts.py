@@ -22,10 +22,8 @@ def test_users_callbacks_see_the_metrics_and_stop_the_run(config_file, tmp_path,
             seen.append((epoch, logs["box_ap"], float(logs["loss"])))
             self.model.stop_training = True
 
-    changes = ("train.evaluate_every_epochs=1", "train.epochs=5", "train.pictures=0")
-    outcome = loop.train(
-        load_config(config_file, *QUICK, *changes, "train.score_aside_from=1"), tmp_path / "run", callbacks=[Own()]
-    )
+    changes = ("train.evaluate_every_epochs=1", "train.epochs=5", "train.pictures=0", "train.score_aside_from=1")
+    outcome = loop.train(load_config(config_file, *QUICK, *changes), tmp_path / "run", callbacks=[Own()])
     assert outcome.exit_code == 0 and [(epoch, ap) for epoch, ap, _ in seen] == [(0, 0.25)]
     assert [path.name for path in RunFolder(tmp_path / "run").checkpoints.all()] == ["step-00000003"]
 

@@ -7,6 +7,7 @@ import signal
 import pytest
 import tensorflow as tf
 
+from awsdet import evaluation
 from awsdet.evaluation.score_process import ScoreProcess
 from awsdet.inference import checkpoint
 from awsdet.runtime.world import World
