@@ -2,8 +2,8 @@
 # sources this file and calls `read_arguments`.
 source "$(dirname "${BASH_SOURCE[0]}")/train.sh"
 
-# Sets `positional` and `extra`: the arguments, and the flags that may stand among them. $1, $2: fewest and most arguments;
-# $3: flags that are allowed, as a pattern of case.
+# Sets `positional` and `extra`: the arguments, and the flags that stand among them. $1, $2: fewest and most arguments; $3: train if
+# --resume and --config.KEY=VALUE are allowed.
 read_arguments() {
     local least=$1 most=$2 flags=$3 argument
     shift 3
