@@ -246,6 +246,7 @@ class Detector(tf.keras.Model):
             losses, metrics = self._losses_and_metrics(batch)
             total = tf.add_n(list(losses.values()))
             scaled = self.optimizer.get_scaled_loss(total) if update.scales_loss(self.optimizer) else total
+        losses = {"loss": total, **losses}
         finite = self._assert_finite({**losses, **update.scale_of(self.optimizer)}, batch)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables)
@@ -267,7 +268,7 @@ class Detector(tf.keras.Model):
         gradients, factor = update.unscaled(self.optimizer, gradients, variables)
         norm = self._update(gradients, factor, variables, losses, batch, checked)
         self.step.assign_add(1)
-        return {"loss": total, **losses, "gradient_norm": norm, **metrics}
+        return {**losses, "gradient_norm": norm, **metrics}
 
     @tf.autograph.experimental.do_not_convert
     def test_step(self, data):
@@ -315,7 +316,9 @@ class Detector(tf.keras.Model):
                 if finite is not None and not update.at_once(self.optimizer, variables):
                     with tf.control_dependencies([finite]):  # such an optimizer applies what it gets
                         gradients = [tf.identity(g) for g in gradients]
-            done = update.apply(self.optimizer, gradients, variables, norm, factor=factor, clip_norm=self.clip_norm)
+            # A loss that is not finite may have gradients that are, and the weights are to stay those that led to it.
+            options = {"factor": factor, "clip_norm": self.clip_norm, "loss": losses["loss"]}
+            done = update.apply(self.optimizer, gradients, variables, norm, **options)
             with tf.control_dependencies(done):
                 return tf.identity(norm)
 

@@ -46,7 +46,7 @@ def unscaled(optimizer, gradients, variables):
     return optimizer.get_unscaled_gradients(gradients), 1.0
 
 
-def apply(optimizer, gradients, variables, norm, *, factor=1.0, clip_norm=0.0):
+def apply(optimizer, gradients, variables, norm, *, factor=1.0, clip_norm=0.0, loss=0.0):
     """One update by `factor` * gradients, whose global norm is `norm`.
 
     If the norm is not finite, a loss scale is lowered and the variables stay as they are; they also stay if all are
@@ -54,6 +54,7 @@ def apply(optimizer, gradients, variables, norm, *, factor=1.0, clip_norm=0.0):
 
     Args:
         clip_norm: the largest norm; 0: gradients are not clipped.
+        loss: float32 scalar; if it is not finite, an update at once is left out as if the norm were not.
 
     Returns a list for `tf.control_dependencies`.
     """
@@ -65,7 +66,7 @@ def apply(optimizer, gradients, variables, norm, *, factor=1.0, clip_norm=0.0):
         return [] if done is None else [done]
     if clip_norm:
         factor *= clip_norm * tf.minimum(1.0 / norm, 1.0 / clip_norm)  # as tf.clip_by_global_norm does
-    finite = tf.math.is_finite(norm)
+    finite = tf.math.is_finite(norm + loss)
     done = inner.update(gradients, variables, factor, finite)
     if scales_loss(optimizer):
         follow_overflow(optimizer, finite)

@@ -35,7 +35,6 @@ class Report(NamedTuple):
     terms: dict[str, float]  # the losses, float32; gradient_norm if that failed; loss_scale if there is one
     step: int
     rank: int
-    image_ids: list[int]  # of the records; [-1] if the batch has none
 
 
 class FailedStep(NamedTuple):
@@ -52,8 +51,8 @@ class FailedStep(NamedTuple):
 def read_report(text: str) -> Report:
     """The Report in the text of the error that the training step raised."""
     fields = dict(re.findall(r"\[(\w+)=\] \[([^\]]*)\]", text[text.index("non-finite loss") :]))
-    step, rank, ids = (fields.pop(name) for name in ("step", "rank", "image_id"))
-    return Report({n: float(v) for n, v in fields.items()}, int(step), int(rank), [int(one) for one in ids.split()])
+    step, rank, _ = (fields.pop(name) for name in ("step", "rank", "image_id"))
+    return Report({name: float(value) for name, value in fields.items()}, int(step), int(rank))
 
 
 def write(root, report: Report, refused, state, info: dict) -> pathlib.Path:
@@ -64,7 +63,7 @@ def write(root, report: Report, refused, state, info: dict) -> pathlib.Path:
         report: Report.
         refused: `keras_steps.Refused`.
         state: Snapshot of the variables.
-        info: JSON-ready dict for failed.json: config, class_names, versions, and what else a reader may want to know.
+        info: JSON-ready dict for failed.json: image_ids, processes, learning_rate, class_names, config, versions.
 
     Raises OSError, tf.errors.OpError or UserError if it cannot be written, TypeError for a batch of other kinds.
     """
@@ -97,7 +96,7 @@ def read(path) -> FailedStep:
         if info["format"] != FORMAT:
             raise UserError(f"{path} is of another version of awsdet: {INFO} does not say {FORMAT!r}")
         terms = {name: float(text) for name, text in info["terms"].items()}
-        report = Report(terms, int(info["step"]), int(info["rank"]), info["image_ids"])
+        report = Report(terms, int(info["step"]), int(info["rank"]))
         with np.load(path / BATCH, allow_pickle=False) as arrays:
             batch = batch_of(arrays, info["batch"])
         spec, settings, _ = spec_of(info["batch"]), json.dumps(info["config"]), info["class_names"]

@@ -34,8 +34,8 @@ class Size(NamedTuple):
 
     @property
     def part(self) -> str:
-        """The part of the model that it belongs to: the innermost of our layers, or the step of the computation."""
-        return part_of(self.name)
+        """The part of the model that it belongs to, as `part_of` says; "gradient of" it in the backward pass."""
+        return ("gradient of " if _GRADIENT.match(self.name) else "") + part_of(self.name)
 
 
 class Sizes:

@@ -19,7 +19,7 @@ def report(failed: FailedStep, precision: str = "") -> Iterator[str]:
     found, info, model = failed.report, failed.info, failed.config.model
     yield (
         f"step {found.step} of rank {found.rank}, {info['processes']} process(es): {model.detector} in "
-        f"{model.precision}, learning rate {info['learning_rate']:.3g}, images {', '.join(info['own_image_ids'])}"
+        f"{model.precision}, learning rate {info['learning_rate']:.3g}, images {', '.join(info['image_ids'])}"
     )
     rerun = Rerun(failed, precision)
     outcome = rerun.step()
@@ -28,6 +28,7 @@ def report(failed: FailedStep, precision: str = "") -> Iterator[str]:
     yield ""
     if outcome.finite:
         yield "The step is healthy here: all losses and gradients are finite."
+        yield from _elsewhere(failed)
     else:
         yield from _first(rerun, outcome)
     if not outcome.finite and rerun.precision != "float32":
@@ -78,12 +79,27 @@ def _norms(config):
     return {part.norm for part in (model.backbone, model.fpn, model.box_head, model.mask_head)}
 
 
+def _elsewhere(failed):
+    """Where the gradients came from that this rank and step do not have."""
+    if "gradient_norm" not in failed.report.terms:
+        return
+    if failed.info["processes"] > 1:
+        yield "The gradients of the run were the mean over all ranks: replay the folders of the others."
+    if failed.config.train.accumulate_steps > 1:
+        yield "The gradients of the run were the mean over the steps of an update: an earlier one may be the cause."
+
+
 def _first(rerun, outcome):
     """Where the first number that is not finite appears."""
     losses = {name: value for name, value in outcome.terms.items() if name != "gradient_norm"}
     in_gradients = bool(np.isfinite(list(losses.values())).all())
     trace = rerun.trace(in_gradients)
     results = [number for number in trace.results.values() if not trace.sizes[number].finite]
+    if not results and in_gradients:
+        largest = max(trace.results, key=lambda name: trace.sizes[trace.results[name]].largest)
+        size = trace.sizes[trace.results[largest]].largest
+        yield f"Each gradient is finite, but their norm is too large for float32: that of {largest} is up to {size:.3g}"
+        return
     if not results:
         yield (
             "With the size of each tensor computed beside them, all losses and gradients are finite: the sums of "
@@ -132,10 +148,9 @@ def _table(trace: Trace, way):
     for number, size in enumerate(trace.sizes):
         if size.kind in ("ReadVariableOp", "Placeholder", "Const"):
             continue
-        name = ("gradient of " if "gradient_tape" in size.name else "") + size.part
-        largest, bad = rows.get(name, (0.0, False))
-        rows[name] = max(largest, size.largest if size.finite else 0.0), bad or number in way
-        start = name if start is None and number in way else start
+        largest, bad = rows.get(size.part, (0.0, False))
+        rows[size.part] = max(largest, size.largest if size.finite else 0.0), bad or number in way
+        start = size.part if start is None and number in way else start
     names = [name for name in rows if name == start or not name.endswith(OUTSIDE)]
     start = names.index(start)
     low = max(0, start - _BEFORE)
@@ -158,7 +173,7 @@ def _in_float32(failed, precision):
 
 
 def _data(failed, rerun, outcome):
-    names, classes = failed.info["own_image_ids"], len(failed.info["class_names"])
+    names, classes = failed.info["image_ids"], len(failed.info["class_names"])
     faults = data_faults(failed.batch, names, classes)
     yield from faults[: 2 * _NAMED]
     if len(faults) > 2 * _NAMED:

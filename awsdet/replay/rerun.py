@@ -103,7 +103,7 @@ class Rerun:
             return Outcome({name: value for name, value in terms.items() if name != "loss_scale"}, False)
         finally:
             self._load()
-        wanted = [name for name in logs if name.endswith("_loss") or name == "gradient_norm"]
+        wanted = [name for name in logs if name.endswith("loss") or name == "gradient_norm"]
         terms = {name: float(logs[name]) for name in wanted}
         return Outcome(terms, bool(np.isfinite(list(terms.values())).all()))
 

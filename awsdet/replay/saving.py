@@ -34,21 +34,28 @@ def save_failed_step(run, text: str) -> str:
 
 
 def _save(run, text):
-    report, detector, manifest = read_report(text), run.detector, run.inputs.train
+    report, detector, refused = read_report(text), run.detector, run.detector.train_function.refused
     if run.world.is_chief:
         state = state_of(detector, run.optimizer)
     else:  # that of the optimizer is the same on all ranks
         state = {name_of(variable): variable for variable in detector.variables}
-    known = manifest is not None and manifest.image_ids
     info = {
-        "own_image_ids": [str(manifest.own_image_id(one)) if known else str(one) for one in report.image_ids],
+        "image_ids": _image_ids(refused.batch, run.inputs.train),
         "processes": run.world.size,
         "learning_rate": float(run.schedule(_updates(run, report.step))),
         "class_names": list(run.inputs.class_names),
         "config": run.config.to_dict(),
         "versions": versions(),
     }
-    return write(run.inputs.folder.failed, report, detector.train_function.refused, Snapshot(state), info)
+    return write(run.inputs.folder.failed, report, refused, Snapshot(state), info)
+
+
+def _image_ids(batch, manifest):
+    """How the user calls the images of a batch: a list of strings."""
+    if "image_id" not in batch:
+        return [f"{place} of the batch" for place in range(int(batch["image"].shape[0]))]
+    ids = batch["image_id"].numpy().tolist()
+    return [str(manifest.own_image_id(one)) if manifest is not None and manifest.image_ids else str(one) for one in ids]
 
 
 def _updates(run, step):

@@ -32,6 +32,16 @@ def step_of(optimizer, variables, clip_norm=0.0):
     return step
 
 
+@pytest.mark.parametrize("loss", [np.inf, np.nan])
+def test_a_loss_that_is_not_finite_changes_nothing(loss):
+    """Its gradients may be finite all the same, as of |x| at infinity."""
+    optimizer, variable = SGD(0.1, 0.9), tf.Variable([1.0, 2.0])
+    for value in (loss, 3.0):
+        before = variable.numpy()
+        update.apply(optimizer, [tf.constant([0.5, 0.5])], [variable], tf.constant(0.7), loss=tf.constant(value))
+        assert np.array_equal(before, variable) == (value is loss)
+
+
 def step_of_keras(optimizer, variables):
     @tf.function(autograph=False)
     def step(gradients):

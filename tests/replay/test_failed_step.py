@@ -15,7 +15,7 @@ from awsdet.replay.saving import save_failed_step
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.world import World
 from awsdet.training.checkpoint import state_of
-from awsdet.training.failure import explain
+from awsdet.training.failure import explain, non_finite_report
 from awsdet.training.inputs import Inputs
 from awsdet.training.optimizer import build_optimizer, create_slots
 from awsdet.training.pace import Pace
@@ -27,23 +27,31 @@ from tests.models.small_detectors import TWO_IMAGES, batch_of, small_config
 NAMES = ["a", "b", "c"]
 
 
-@pytest.fixture(scope="module")
-def failing(tmp_path_factory):
-    """(Run that has just failed because a weight is NaN, text of the error, Snapshot of its state before)."""
-    config = small_config(detector="faster_rcnn")
+def failing_run(folder, change, *overrides):
+    """(Run that has just failed because of `change`, a function of its detector; text of the error; state before)."""
+    config = small_config(*overrides, detector="faster_rcnn")
     detector = build(config, NAMES)
     optimizer = build_optimizer(config.optimizer, 0.01)
     detector.compile(optimizer)
     create_slots(optimizer, detector.trainable_variables)
     good = Snapshot(state_of(detector, optimizer))
-    bias = detector.roi_heads.stages[0].box_head.logits.bias
-    bias.assign(tf.tensor_scatter_nd_update(bias, [[2]], [np.nan]))
+    change(detector)
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         detector.fit(tf.data.Dataset.from_tensors(batch_of(TWO_IMAGES)), verbose=0)
-    folder = RunFolder(tmp_path_factory.mktemp("run"))
-    inputs = Inputs(None, None, NAMES, (1, 2, 3), 0, folder, None)
+    inputs = Inputs(None, None, NAMES, (1, 2, 3), 0, RunFolder(folder), None)
     parts = (config, inputs, World(), detector, optimizer, None, None, Pace(2, 1, 1.0), None, lambda updates: 0.01)
     return Run(*parts, elastic=False), caught.value.message, good
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory):
+    """What `failing_run` returns for a weight that is NaN."""
+
+    def change(detector):
+        bias = detector.roi_heads.stages[0].box_head.logits.bias
+        bias.assign(tf.tensor_scatter_nd_update(bias, [[2]], [np.nan]))
+
+    return failing_run(tmp_path_factory.mktemp("run"), change)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +78,26 @@ def test_the_cause_is_a_weight_of_a_checkpoint(failed, capsys):
     assert "of any one of them is not finite either" in text and "data: no box without area" in text
 
 
+def test_the_cause_is_a_gradient_beyond_float32(tmp_path, capsys):
+    """Features are as much larger as the weights that read them are smaller: the loss does not see it."""
+
+    def change(detector):
+        head = detector.roi_heads.stages[0].box_head
+        head.fc2.kernel.assign(head.fc2.kernel * 1e6)
+        for reader in (head.logits, head.deltas):
+            reader.kernel.assign(reader.kernel / 1e6)
+
+    run, text, _ = failing_run(tmp_path, change, "model.box_head.class_loss_weight=2e36")
+    assert "the gradient is not finite" in non_finite_report(text, run.config, 2)
+    save_failed_step(run, text)
+    assert cli.main(["replay", str(run.inputs.folder.failed / "step-00000000-rank-0")]) == 0
+    text = capsys.readouterr().out
+    assert "The losses are those of the run, bit for bit." in text and "gradient_norm" in text
+    assert "not finite: gradients of " in text and "roi_head.bbox_head.fc_cls" in text
+    row = next(line for line in text.splitlines() if "<- first that is not finite" in line)
+    assert row.startswith("  gradient of ")
+
+
 def test_a_healthy_step_is_called_so(failed, capsys):
     assert cli.main(["replay", "--step", str(failed[1])]) == 0
     text = capsys.readouterr().out
@@ -79,7 +107,7 @@ def test_a_healthy_step_is_called_so(failed, capsys):
 
 def test_all_tensors_come_back(failed):
     step = read(failed[0])
-    assert step.report.image_ids == [100, 101] and np.isnan(step.report.terms["class_loss"])
+    assert step.info["image_ids"] == ["100", "101"] and np.isnan(step.report.terms["class_loss"])
     wanted = batch_of(TWO_IMAGES)
     tf.nest.assert_same_structure(step.batch, wanted, expand_composites=True)
     pairs = zip(*(tf.nest.flatten(batch, expand_composites=True) for batch in (step.batch, wanted)))

@@ -59,7 +59,7 @@ def test_a_gradient_that_is_not_finite_while_the_loss_is():
     sizes, (loss, gradient) = traced(function, [weight], np.float32([1, 1]))
     assert sizes[loss].finite and not sizes[gradient].finite
     (source,) = origins(sizes, [loss, gradient])
-    assert sizes[source].kind == "SqrtGrad" and sizes[source].part == "head.norm"
+    assert sizes[source].kind == "SqrtGrad" and sizes[source].part == "gradient of head.norm"
 
 
 def test_tensors_without_elements_are_finite():
