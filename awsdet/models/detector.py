@@ -256,7 +256,7 @@ class Detector(tf.keras.Model):
             raise ValueError(f"no loss depends on {', '.join(missing)}")
         # Values that are not finite must not reach another rank or a variable. Computing the gradients does not wait
         # for the check, which runs on the host; neither does an update that is made at once, which the device itself
-        # leaves out if the norm is not finite.
+        # leaves out if the norm or the loss is not finite.
         alone = self.accumulate_steps == 1 and not self.world.exchanges
         checked = [] if finite is None else [finite]
         at_once = update.at_once(self.optimizer, variables)

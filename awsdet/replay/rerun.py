@@ -15,8 +15,6 @@ from awsdet.replay.origin import Size, Sizes
 from awsdet.runtime.world import World
 from awsdet.training.optimizer import build_optimizer, create_slots
 
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-
 
 class Outcome(NamedTuple):
     """What a step gave. terms: the losses and gradient_norm, float32, as far as it got; finite: whether all are."""
@@ -37,7 +35,7 @@ class Rerun:
 
     Args:
         failed: FailedStep.
-        precision: one of PRECISIONS; "" for that of the run.
+        precision: a value of model.precision; "" for that of the run.
 
     Attributes: detector; precision; neutral, the names of live batch norms whose stored statistics were not finite.
     """
