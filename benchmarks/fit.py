@@ -1,6 +1,7 @@
 """Times `fit` as `awsdet train` runs it, beside a bare loop over the same compiled step, in turns in one process.
 
     python benchmarks/fit.py [--model M] [--dtype D] [--size 256] [--batch 2] [--load L] [--steps N] [--json FILE]
+    python benchmarks/fit.py --evaluations [--val 400] [--cycles 2] [--model M] [--steps N] [--json FILE]
 
 The models are `shapes`, the small model of `make train` with a short step, and `r50`, Mask R-CNN R50-FPN with few
 steps. Both train on generated records, with the logs and checkpoints of their configs. An epoch has `--steps` steps
@@ -8,9 +9,13 @@ steps. Both train on generated records, with the logs and checkpoints of their c
 surrounds it counts most. No other system is measured. For whole steps, CPU is the time of all threads; for the parts
 around them it is that of the thread that runs the loop. The last line ends with our images per second for the larger
 model.
+
+With --evaluations it shows instead what an evaluation of `--val` images costs the small model's training, if training
+waits for the score, and if another process scores, in turns within one run.
 """
 
 import pathlib
+import statistics
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -24,6 +29,9 @@ STEP_MS, EPOCH, LOG_EVERY = 100, COCO_TRAIN // 16, 50
 
 
 def main(flags):
+    if flags.evaluations:
+        measure.write_json(flags.json, evaluations(flags))
+        return
     figures = {}
     for model in [flags.model] if flags.model else ["shapes", "r50"]:
         given = [f"--{name}={getattr(flags, name)}" for name in ("size", "batch", "steps") if getattr(flags, name)]
@@ -33,6 +41,32 @@ def main(flags):
     measure.write_json(flags.json, figures)
     last = figures[model]
     print(f"{model} img/s {last['batch'] / last['wall']['fit'] * 1e3:.3f}")
+
+
+def evaluations(flags):
+    """Measures and prints what an evaluation costs; see `benchmarks/systems/awsdet_evaluations.py`. Returns it."""
+    given = [f"--{name}={getattr(flags, name)}" for name in ("size", "batch", "steps") if getattr(flags, name)]
+    given += [f"--model={flags.model or 'shapes'}", f"--dtype={flags.dtype or 'float32'}"]
+    given += [f"--val={flags.val}", f"--cycles={flags.cycles}"]
+    figure = measure.run(["benchmarks/systems/awsdet_evaluations.py", *given])
+    wall, cpu = (
+        {mode: statistics.median(period[i] for period in periods) for mode, periods in figure["periods"].items()}
+        for i in range(2)
+    )
+    names = {"none": "no evaluation", "waits": "training waits for the score", "aside": "another process scores"}
+    rows = [
+        [names[mode], f"{wall[mode]:.2f}", f"{wall[mode] - wall['none']:.2f}", f"{cpu[mode] - cpu['none']:.2f}"]
+        for mode in names
+    ]
+    measure.table(rows, ["an epoch, and an evaluation", "s", "s more than none", "CPU s more"])
+    for name, words in (("detect", "detection and gathering"), ("score_on_chief", "scoring, if training waits")):
+        print(f"{words}: {statistics.median(figure['parts'][name]):.2f} s")
+    costs = [wall[mode] - wall["none"] for mode in ("waits", "aside")]
+    print(
+        f"{figure['images']} images after {figure['steps_per_epoch']} steps: another process makes an evaluation cost "
+        f"{costs[1] / costs[0]:.2f} of what it costs if training waits"
+    )
+    return figure
 
 
 def report(model, figure):
@@ -82,4 +116,7 @@ if __name__ == "__main__":
     parser = measure.parser(__doc__, sizes="128 and 256", batches="8 and 2")
     parser.add_argument("--model", choices=("shapes", "r50"), help="only this one, not both")
     parser.add_argument("--steps", type=int, help="steps per epoch")
+    parser.add_argument("--evaluations", action="store_true", help="what an evaluation costs training")
+    parser.add_argument("--val", type=int, default=400, help="images of such an evaluation")
+    parser.add_argument("--cycles", type=int, default=2, help="how often each way is measured")
     main(parser.parse_args())

@@ -141,7 +141,7 @@ class Measured:
 
 def measured(flags, folder):
     """Runs `fit`. Returns a dict of figures; times are in ms per step, as Clock divides them."""
-    config = _config(flags, folder)
+    config = run_config(flags, folder, VAL_IMAGES)
     loop._fit = measured_fit = Measured(flags.load)
     outcome = loop.train(config, folder / "run")
     if outcome.exit_code:
@@ -170,11 +170,11 @@ def measured(flags, folder):
     }
 
 
-def _config(flags, folder):
+def run_config(flags, folder, val_images):
     """Makes the records. Returns the ConfigDict of the run."""
     file, batch, size, steps, epochs = MODELS[flags.model]
     batch, size, steps = flags.batch or batch, flags.size or size, flags.steps or steps
-    shapes.generate(folder, train_images=batch * steps, val_images=VAL_IMAGES, test_images=0, image_size=size)
+    shapes.generate(folder, train_images=batch * steps, val_images=val_images, test_images=0, image_size=size)
     for split in ("train", "val"):
         truth, images = folder / "annotations" / f"instances_{split}.json", folder / "images" / split
         convert(truth, images, folder / "records", split, shards=1, workers=1)
