@@ -37,6 +37,15 @@ def test_a_resumed_run_has_no_doubled_points(tmp_path):
     assert found["loss"][1] == (20, 0.2) and found["box_ap"] == [(20, 0.5)]
 
 
+def test_the_line_of_an_evaluation_may_come_late(tmp_path):
+    records = [*losses(10, 20, 30), {"step": 20, "box_ap": 0.25}, *losses(40, 50), {"step": 40, "box_ap": 0.5}]
+    found = read_curves(write(tmp_path / "run", records))
+    assert [step for step, _ in found["loss"]] == [10, 20, 30, 40, 50]
+    assert found["box_ap"] == [(20, 0.25), (40, 0.5)]
+    found = read_curves(write(tmp_path / "again", [*records, *losses(30, value=4), *losses(35)]))  # it went back
+    assert found["loss"][2:] == [(30, 4 / 30), (35, 1 / 35)] and found["box_ap"] == [(20, 0.25)]
+
+
 @pytest.mark.parametrize(
     "content, words",
     [

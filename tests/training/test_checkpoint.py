@@ -181,6 +181,22 @@ def test_keeps_several_of_the_best(tmp_path):
     assert [path.name for path in fewer.all()] == ["step-00000003", "step-00000008"]
 
 
+def test_one_whose_score_is_still_to_come_is_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_last=1)
+    model, its_optimizer = model_and_optimizer()
+    checkpoints.held = checkpoints.path_of(1)
+    for step in (1, 2, 3):
+        checkpoints.save(model, its_optimizer, {"step": step, "metrics": None})
+    assert checkpoints.all() == [checkpoints.path_of(1), checkpoints.path_of(3)]
+    checkpoints.record_metrics(checkpoints.held, {"box_ap": 0.5})
+    checkpoints.held = None
+    checkpoints.choose_best()
+    checkpoints.save(model, its_optimizer, {"step": 4, "metrics": None})
+    assert checkpoints.all() == [checkpoints.path_of(1), checkpoints.path_of(4)]
+    checkpoints.drop_after(1)
+    assert checkpoints.all() == [checkpoints.path_of(1)] and checkpoints.best() == checkpoints.path_of(1)
+
+
 def test_best_survives_a_copy_that_follows_links(tmp_path):
     checkpoints = Checkpoints(tmp_path / "run", keep_last=1)
     model, its_optimizer = model_and_optimizer()

@@ -176,6 +176,24 @@ def test_an_evaluation_that_was_killed_begins_once(tmp_path):
     assert keys(tmp_path / "log").count("eval_start") == 1
 
 
+def test_a_score_that_arrives_within_the_next_epoch(tmp_path):
+    """Its block ends when training goes on; the accuracy belongs to the epoch that was evaluated, also after a kill."""
+    run = run_at(tmp_path / "log")
+    log = MlperfLog(run, begun=1.0)
+    log.start()
+    go(log, run, 0)
+    log.evaluation_begins(aside=True)
+    log.on_epoch_begin(1)
+    run.steps.step = 5
+    log = MlperfLog(run, begun=2.0)
+    log.evaluated({"box_ap": 0.4, "mask_ap": 0.4}, met=True, aside=True)
+    end = ["eval_start", "block_stop", "block_start", "epoch_start", "eval_accuracy", "eval_stop", "run_stop"]
+    assert keys(tmp_path / "log")[-7:] == end
+    events = mllog.read(tmp_path / "log")
+    assert {event.metadata["epoch_num"] for event in events if event.key.startswith("eval_")} == {1}
+    assert [event.metadata["first_epoch_num"] for event in events if event.key == "block_start"] == [1, 2]
+
+
 def test_blocks_last_until_the_next_evaluation(tmp_path):
     run = run_at(tmp_path / "log", 0, "train.evaluate_every_epochs=3")
     log = MlperfLog(run, begun=1.0)
