@@ -164,7 +164,9 @@ class Evaluating(tf.keras.callbacks.Callback):
         if run.world.is_chief:
             checkpoint.restore(folder.checkpoints.path_of(where.step), run.detector, run.optimizer, not run.elastic)
             folder.rewind(where.step)
-            logging.info("the target was met at step %d; the %d steps since are undone", where.step, done - where.step)
+            logging.info(
+                "the target was met at step %d; what followed is undone: %d step(s)", where.step, done - where.step
+            )
         self.undone_to = where.step
 
 

@@ -4,6 +4,7 @@ What it is computed from lies in the run's folder until the result has been take
 however it ends, the run that goes on from it takes the score up.
 """
 
+import contextlib
 from typing import Any
 
 from absl import logging
@@ -25,7 +26,7 @@ class Outstanding:
     def __init__(self, run: Run):
         self._run, self._files = run, run.inputs.folder.scoring
         self._process: ScoreProcess | None = None
-        self._has_truth = False
+        self._has_truth = self._wrote = False
         self.evaluated: Evaluated | None = None
 
     def begin(self, detections: Detections, evaluated: Evaluated) -> bool:
@@ -66,10 +67,12 @@ class Outstanding:
         if self._process is not None:
             self._process.end()
             self._process = None
-        if self._run.world.is_chief and self.evaluated is None:
-            self._files.remove()
+        if self._wrote and self.evaluated is None:
+            with contextlib.suppress(OSError):  # it would hide how the run ended
+                self._files.remove()
 
     def _begin(self, detections, evaluated):
+        self._wrote = True
         if not self._has_truth:  # the same for each evaluation
             truth = evaluation.truth_of(self._run.inputs.evaluation)
         try:
@@ -91,7 +94,7 @@ class Outstanding:
         self._process = ScoreProcess(self._files, folder.results, self._run.config.train.official_metric)
 
     def _left(self):
-        evaluated = self._files.evaluated()
+        self._wrote, evaluated = True, self._files.evaluated()
         if evaluated is None:
             return None
         checkpoints = self._run.inputs.folder.checkpoints

@@ -152,6 +152,8 @@ class RunFolder:
         self.checkpoints.clean()
         write_text(self.path / "config.json", config_module.to_json(config) + "\n")
         write_json(self.path / "versions.json", versions(), indent=2)
+        if not step:
+            self.scoring.remove()  # of a run whose checkpoints somebody has removed
         outstanding = self.scoring.evaluated()  # its line is written again, if it was written before the run ended
         self.rewind(step, None if outstanding is None else outstanding.step)
 

@@ -102,7 +102,9 @@ def test_the_evaluated_checkpoint_meets_the_target_and_the_steps_since_are_undon
     changes = ("train.box_ap_target=0.4", "train.keep_last=9", "train.pictures=1")
     outcome = train(config_file, tmp_path, 1, *changes)
     assert outcome.exit_code == 0 and outcome.metrics["box_ap"] == 0.5
-    assert "the target was met at step 2; the 1 steps since are undone" in log.text and "done: step 2 " in log.text
+    assert (
+        "the target was met at step 2; what followed is undone: 1 step(s)" in log.text and "done: step 2 " in log.text
+    )
     folder = RunFolder(tmp_path)
     assert [path.name for path in folder.checkpoints.all()] == ["step-00000001", "step-00000002"]
     assert folder.checkpoints.best() == folder.checkpoints.newest()
