@@ -68,8 +68,7 @@ class Outstanding:
             self._process.end()
             self._process = None
         if self._wrote and self.evaluated is None:
-            with contextlib.suppress(OSError):  # it would hide how the run ended
-                self._files.remove()
+            self._clear()
 
     def _begin(self, detections, evaluated):
         self._wrote = True
@@ -83,15 +82,19 @@ class Outstanding:
             self._start(evaluated)
         except OSError as error:
             logging.warning("no process can be had that scores (%s), so all ranks wait for rank 0 to do it", error)
-            self._files.remove()
-            self._has_truth = False
+            self._clear()
             return False
         return True
 
     def _start(self, evaluated):
         folder = self._run.inputs.folder
-        folder.checkpoints.held = folder.checkpoints.path_of(evaluated.step)
         self._process = ScoreProcess(self._files, folder.results, self._run.config.train.official_metric)
+        folder.checkpoints.held = folder.checkpoints.path_of(evaluated.step)
+
+    def _clear(self):
+        self._has_truth = False
+        with contextlib.suppress(OSError):  # how the run goes on, or ended, does not depend on it
+            self._files.remove()
 
     def _left(self):
         self._wrote, evaluated = True, self._files.evaluated()

@@ -3,12 +3,16 @@
 import functools
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
 
 from awsdet import evaluation
+from awsdet.evaluation.detections import pack
+from awsdet.evaluation.score_files import Evaluated, ScoreFiles
 from awsdet.evaluation.score_process import ScoreProcess
+from awsdet.evaluation.scoring import Truth
 from awsdet.inference import checkpoint
 from awsdet.runtime.world import World
 from awsdet.training import loop, outstanding
@@ -116,6 +120,17 @@ def test_the_evaluated_checkpoint_meets_the_target_and_the_steps_since_are_undon
     lines = (tmp_path / "metrics.jsonl").read_bytes()
     assert train(config_file, tmp_path, 1, *changes, resume=True) == outcome  # it has nothing left to do
     assert (tmp_path / "metrics.jsonl").read_bytes() == lines
+
+
+def test_where_nothing_can_be_written_rank_0_scores_itself(tmp_path, monkeypatch, log):
+    (tmp_path / "file").touch()
+    folder = SimpleNamespace(scoring=ScoreFiles(tmp_path / "file" / "scoring"))
+    run = SimpleNamespace(world=World(), inputs=SimpleNamespace(folder=folder, evaluation=None))
+    monkeypatch.setattr(evaluation, "truth_of", lambda manifest: Truth({}, False, {}))
+    score = outstanding.Outstanding(run)
+    assert not score.begin(pack([]), Evaluated(3, 1)) and score.evaluated is None
+    assert "Not a directory" in log.text and "all ranks wait for rank 0 to do it" in log.text
+    score.close()
 
 
 @pytest.mark.parametrize(
