@@ -7,6 +7,7 @@ flushed to disk and renamed, so a kill at any moment leaves only whole checkpoin
 import concurrent.futures
 import contextlib
 import pathlib
+import threading
 
 import tensorflow as tf
 from absl import logging
@@ -35,6 +36,8 @@ class Checkpoints:
     def __init__(self, root, keep_last=3, keep_best=1):
         self.root, self.keep_last, self.keep_best = pathlib.Path(root), keep_last, keep_best
         self._pool = self._writing = self.held = None
+        # A score may arrive while a checkpoint is written, and both drop old ones: while the links change, none may go.
+        self._dropping = threading.Lock()
 
     def clean(self):
         """Removes files that a killed process had written or removed only in part, and completes the links to the best.
@@ -111,7 +114,8 @@ class Checkpoints:
                     snapshot.write(str(aside / STATE))
                     files = {file.name: file.stat().st_size for file in sorted(aside.iterdir())}
                     write_json(aside / INFO, {"format": FORMAT, **info, "files": files}, indent=1)
-                self._drop_old()
+                with self._dropping:
+                    self._drop_old()
         except UserError as error:
             logging.error("%s", error)  # now, though the run learns of it at its next step
             raise
@@ -128,8 +132,9 @@ class Checkpoints:
         If more than one is kept, `best-2`, `best-3`, … link to those that follow it. What is not linked, and not among
         the newest, is dropped.
         """
-        self._link_best()
-        self._drop_old()
+        with self._dropping:
+            self._link_best()
+            self._drop_old()
 
     def _link_best(self):
         scores = {path: _score(checkpoint.read_info(path).get("metrics")) for path in self.all()}

@@ -1,5 +1,6 @@
 """Checkpoints: they are whole or absent; the newest and the best are found; those of other models are refused."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from awsdet import config as base
 from awsdet.inference import checkpoint
 from awsdet.inference.load import load
 from awsdet.runtime.errors import UserError
+from awsdet.training import checkpoint as written
 from awsdet.training import optimizer
 from awsdet.training.checkpoint import Checkpoints, restore, state_of
 from awsdet.training.snapshot import Snapshot
@@ -195,6 +198,36 @@ def test_one_whose_score_is_still_to_come_is_kept(tmp_path):
     assert checkpoints.all() == [checkpoints.path_of(1), checkpoints.path_of(4)]
     checkpoints.drop_after(1)
     assert checkpoints.all() == [checkpoints.path_of(1)] and checkpoints.best() == checkpoints.path_of(1)
+
+
+def test_a_score_that_arrives_while_a_checkpoint_is_written_loses_none_of_the_best(tmp_path, monkeypatch):
+    """The second best is for a moment neither `best`, as it was, nor `best-2`, which it becomes."""
+    checkpoints = Checkpoints(tmp_path, keep_last=1, keep_best=2)
+    model, its_optimizer = model_and_optimizer()
+    for step, ap in enumerate([0.1, 0.2, 0.3], start=1):
+        path = checkpoints.save(model, its_optimizer, {"step": step, "metrics": {"box_ap": ap}})
+        if step < 3:
+            checkpoints.choose_best()
+    assert linked(tmp_path) == {"best": "step-00000002", "best-2": "step-00000001"}
+    write, slow = written.written_aside, [tmp_path / "best-2"]
+
+    @contextlib.contextmanager
+    def slowly(path):
+        with write(path) as aside:
+            yield aside
+            if path in slow:
+                slow.remove(path)
+                checkpoints.begin(model, its_optimizer, {"step": 4, "metrics": None})
+                while not (tmp_path / "step-00000004").exists():
+                    time.sleep(0.01)
+                time.sleep(0.3)  # enough to drop old ones, if nothing keeps it from that
+
+    monkeypatch.setattr(written, "written_aside", slowly)
+    checkpoints.held = path
+    checkpoints.choose_best()
+    checkpoints.wait()
+    assert not slow and linked(tmp_path) == {"best": "step-00000003", "best-2": "step-00000002"}
+    assert [path.name for path in checkpoints.all()] == [f"step-0000000{step}" for step in (2, 3, 4)]
 
 
 def test_best_survives_a_copy_that_follows_links(tmp_path):
