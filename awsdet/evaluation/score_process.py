@@ -62,8 +62,8 @@ class ScoreProcess:
     def result(self, seconds: float | None = None) -> dict[str, Any] | None:
         """The metrics, for which it waits; None if they are not there within so many seconds.
 
-        If the child failed, or used no processor for a minute, this process computes the score itself; for its errors
-        see `ScoreFiles.score`.
+        If the child failed, or used no processor for a minute, this process computes the score itself, unless it is
+        given a time; for its errors see `ScoreFiles.score`.
         """
         problem = self._wait(seconds)
         if problem is None:
@@ -76,6 +76,9 @@ class ScoreProcess:
                 return metrics
             except (OSError, ValueError) as error:
                 problem = f"it left no result ({error})"
+        if seconds is not None:
+            logging.warning("the process that scores failed: %s; there is no time to repeat that", problem)
+            return None
         logging.warning("the process that scores failed: %s; rank 0 repeats that itself", problem)
         return self._files.score(self._output, self._official)
 

@@ -117,6 +117,13 @@ def test_if_it_fails_this_process_does_its_work(scored, tmp_path, caplog, monkey
     assert process.done()
 
 
+def test_if_it_fails_while_time_is_short_nobody_does_its_work(scored, caplog):
+    """After SIGTERM the run that goes on has the score computed."""
+    process = ScoreProcess(scored[0], None, official=False, child=("sh", "-c", "kill -15 $$"))
+    assert process.result(seconds=10) is None
+    assert "ended by signal 15, SIGTERM" in caplog.text and "there is no time to repeat that" in caplog.text
+
+
 def test_a_mistake_in_the_ground_truth_is_told_as_ever(scored, tmp_path):
     files, _, _ = scored
     other = ScoreFiles(tmp_path / "scoring")
