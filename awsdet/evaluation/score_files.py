@@ -47,9 +47,14 @@ class ScoreFiles:
         with written_aside(self._detections) as aside, aside.open("wb") as file:
             np.savez(file, evaluated=np.array(evaluated, np.int64), **arrays)
 
+    @property
+    def detected(self) -> bool:
+        """Whether there are detections."""
+        return self._detections.is_file()
+
     def evaluated(self) -> Evaluated | None:
         """Where the detections belong; None if there are none. Raises UserError if they cannot be read."""
-        if not self._detections.is_file():
+        if not self.detected:
             return None
         return Evaluated(*map(int, self._read()["evaluated"]))
 

@@ -67,7 +67,8 @@ class Outstanding:
         if self._process is not None:
             self._process.end()
             self._process = None
-        if self._wrote and self.evaluated is None:
+        # If a rank was lost while they agreed on a score, `evaluated` does not tell of it, but its files are there.
+        if self._wrote and not self._files.detected:
             self._clear()
 
     def _begin(self, detections, evaluated):
@@ -103,6 +104,7 @@ class Outstanding:
         checkpoints = self._run.inputs.folder.checkpoints
         if evaluated.step > self._run.steps.step or checkpoints.path_of(evaluated.step) not in checkpoints.all():
             self._files.discard()  # it is evaluated again, or there is nothing left that the score could belong to
+            checkpoints.held = None
             return None
         logging.info("the evaluation at step %d was not scored yet; this is done now", evaluated.step)
         self._start(evaluated)

@@ -19,6 +19,8 @@ from awsdet.training import loop, outstanding
 from awsdet.training.evaluating import scored_aside
 from awsdet.training.run_folder import RunFolder
 from awsdet.training.steps import Steps
+from tests.evaluation.truth_detector import shape_records
+from tests.training.test_checkpoint import model_and_optimizer
 from tests.training.tiny_run import load_config, logged_lines
 
 # Three epochs of two steps, evaluated at steps 2, 4 and 6; the last one is never scored aside.
@@ -131,6 +133,43 @@ def test_where_nothing_can_be_written_rank_0_scores_itself(tmp_path, monkeypatch
     assert not score.begin(pack([]), Evaluated(3, 1)) and score.evaluated is None
     assert "Not a directory" in log.text and "all ranks wait for rank 0 to do it" in log.text
     score.close()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run at step 3 that has a checkpoint of step 2, as far as Outstanding knows it."""
+    folder = RunFolder(tmp_path / "run")
+    folder.checkpoints.save(*model_and_optimizer(), {"step": 2, "metrics": None})
+    inputs = SimpleNamespace(folder=folder, evaluation=shape_records(tmp_path))
+    config = SimpleNamespace(train=SimpleNamespace(official_metric=False))
+    return SimpleNamespace(inputs=inputs, config=config, steps=SimpleNamespace(step=3), world=World())
+
+
+def test_a_rank_that_is_lost_takes_no_score_along(run, monkeypatch):
+    """The ranks may lose one of them while they agree on the score that they take up."""
+    monkeypatch.setattr(outstanding, "ScoreProcess", functools.partial(ScoreProcess, child=("sleep", "100")))
+    run.inputs.folder.scoring.folder.mkdir()
+    run.inputs.folder.scoring.write_detections(pack([]), Evaluated(2, 1))
+
+    class Lost(World):
+        def broadcast_object(self, item, root=0):
+            raise RuntimeError("a rank is lost")
+
+    ours = outstanding.Outstanding(SimpleNamespace(**{**vars(run), "world": Lost()}))
+    with pytest.raises(RuntimeError, match="a rank is lost"):
+        ours.resume()
+    ours.close()
+    again = outstanding.Outstanding(run)
+    again.resume()
+    assert again.evaluated == Evaluated(2, 1) and run.inputs.folder.checkpoints.held.name == "step-00000002"
+    again.close()
+
+
+def test_without_a_process_nothing_is_held(run, monkeypatch, log):
+    monkeypatch.setattr(outstanding, "ScoreProcess", functools.partial(ScoreProcess, child=("/nowhere/python",)))
+    assert not outstanding.Outstanding(run).begin(pack([]), Evaluated(2, 1))
+    assert "no process can be had that scores" in log.text
+    assert run.inputs.folder.checkpoints.held is None and not run.inputs.folder.scoring.folder.exists()
 
 
 @pytest.mark.parametrize(
