@@ -145,7 +145,7 @@ def test_classes_that_do_not_fit_their_number(changed):
         ({"lr": 10**400}, "optimizer.learning_rate must be a number"),
         ({"img_mean": [1, 2]}, "img_mean is [1, 2]: model.image.mean is"),
         ({"img_mean": ["a", "b", "c"]}, "model.image.mean must be a list of numbers"),
-        ({"backbone.depth": 34}, "backbone.depth is 34: model.backbone.depth is 34; it must be one of 50, 101, 152"),
+        ({"backbone.depth": 34}, "backbone.depth is 34: model.backbone.depth is 34; it must be one of 14, 26, 50"),
         ({"backbone.style": 7}, "model.backbone.style must be a text"),
         ({"divider": 48}, "divider is 48: data.pad_multiple is 48; it must be a multiple of 32"),
         ({"epoch_size": None, "train_cfg.rpn.assigner.neg_iou_thr": 0.9}, "model.rpn.negative_iou is 0.9, more than"),
