@@ -178,10 +178,11 @@ LAUGHS = "a: &a {x: 1, y: 2, z: 3}\n" + "".join(
         ("lr: 2026-99-99\n", "cannot be read as YAML"),
         ("a: &a {b: *a}\n", "lies too deep"),
         (LAUGHS, "more than 2,000 keys"),
+        ("lr: &a [*a]\n", "lr has more than 2,000 values"),
         (b"\xff\xfe\xfd", "cannot be read as YAML"),
         ("x" * (2**20 + 1), "too many for a config"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_files_that_are_no_config(tmp_path, text, words):
     path = tmp_path / "bad.yaml"

@@ -67,6 +67,19 @@ def _flatten(path, tree, prefix, values, depth):
         elif key in values:
             raise UserError(f"{path}: {key} is given twice, by its name and by its section; leave one of them out")
         else:
+            _check_size(path, key, value)
             values[key] = value
         if len(values) > _MOST_KEYS:
             raise UserError(f"{path} has more than {_MOST_KEYS:,} keys; a config of MindSpore has about 130")
+
+
+def _check_size(path, key, value):
+    """Raises UserError for a list with too many values, counted at all depths."""
+    waiting, count = [value], 0
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, (list, tuple, dict)):
+            waiting += inner.values() if isinstance(inner, dict) else inner
+            count += len(inner)
+        if count > _MOST_KEYS:
+            raise UserError(f"{path}: {key[:60]} has more than {_MOST_KEYS:,} values; a config of MindSpore has few")
