@@ -2,7 +2,7 @@
 
     awsdet replay runs/mine/failed/step-00001234-rank-0
 
-A run that fails so saves the step and names the folder. The step runs on this machine, in one process: with the same
+A run that fails in this way saves the step and names its folder. The step runs on this machine, in one process: with the same
 batch, weights and random keys. Nothing is written.
 """
 
