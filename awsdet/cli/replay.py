@@ -2,8 +2,8 @@
 
     awsdet replay runs/mine/failed/step-00001234-rank-0
 
-A run that fails in this way saves the step and names its folder. The step runs on this machine, in one process: with the same
-batch, weights and random keys. Nothing is written.
+A run that fails in this way saves the step and names its folder. The step runs on this machine, in one process: with
+the same batch, weights and random keys. Nothing is written.
 """
 
 from absl import flags

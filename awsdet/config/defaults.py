@@ -276,9 +276,9 @@ def train():
             # How many evaluations there are at most, evenly spread over the run, each with a checkpoint; for many short
             # epochs. 0: no limit, and a checkpoint after each epoch.
             "max_evaluations": 0,
-            # An evaluation of so many images or more is scored by another process while training goes on; for the score of
-            # the last one the run waits. The metrics arrive some steps later, and belong to the evaluated step. 0: it
-            # always waits.
+            # An evaluation of so many images or more is scored by another process while training goes on; for the score
+            # of the last one the run waits. The metrics arrive some steps later, and belong to the evaluated step. 0:
+            # training always waits.
             "score_aside_from": 500,
             # Scores each evaluation with pycocotools too, and ends the run if a number differs by more than 1e-12.
             "official_metric": False,
