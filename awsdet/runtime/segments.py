@@ -136,6 +136,7 @@ class _Plan:
             )
         self._joined.replace(self._wanted.path)
         flush(self._wanted.path.parent)
+        self._drop()  # a segment that was put in stays if the call ends before its removal
 
     def _begin(self):
         """How many bytes are put together already: those of whole segments."""

@@ -95,6 +95,13 @@ def test_another_file_is_refused_and_not_gone_on_with(server, wanted, tmp_path):
     bring(wanted[:1])
 
 
+@pytest.mark.parametrize("begin, end", [(0, 100_000), (1_000_000, 1_000_100)])
+def test_no_segment_stays_that_was_put_in_before_a_kill(server, wanted, tmp_path, begin, end):
+    (tmp_path / ".large.joined").write_bytes(CONTENT["/large"][:end])
+    (tmp_path / f".large.{begin // SEGMENT:04d}-{SEGMENT}").write_bytes(CONTENT["/large"][begin:end])
+    bring(wanted[:1])
+
+
 @pytest.mark.parametrize(
     "change, words", [({"files": {"/x": b""}}, "answers 404"), ({"silent": True}, "no answer in time")]
 )
