@@ -106,9 +106,9 @@ def _pairs_of_folders(folder, classes):
     """The Pairs of a folder that has a folder per image."""
     pairs = Pairs(Images(folder), {}, [])
     for masks in sorted(folder.glob("*/masks")):
-        found = sorted((masks.parent / "images").glob("*"))
+        found = list(walk(masks.parent / "images", SUFFIXES))
         if len(found) != 1:
-            raise UserError(f"{masks.parent / 'images'} must hold one image; it holds {len(found)} files")
+            raise UserError(f"{masks.parent / 'images'} must hold one image; it holds {len(found)}")
         image = found[0].relative_to(folder).as_posix()
         pairs.masks[image] = [MaskFile(p, True, _class_of(p.stem, classes)) for p in walk(masks, SUFFIXES)]
     if not pairs.masks:

@@ -83,7 +83,8 @@ def test_a_file_per_object_names_its_class(files, same_records):
 
 def test_a_folder_per_image(files):
     mask = numbers(marked((255, 5, 5, 10, 10)))
-    folder = files({"x1/images/x1.png": picture(kind="PNG"), "x1/masks/p.png": mask, "x1/masks/q.png": mask})
+    masks = {"x1/masks/p.png": mask, "x1/masks/q.png": mask}
+    folder = files({"x1/images/x1.png": picture(kind="PNG"), "x1/images/.DS_Store": "", **masks})
     found = one(folder)
     assert found.content["images"] == [entry(1, "x1/images/x1.png")] and not found.found.counts
     assert [a["bbox"] for a in found.content["annotations"]] == [[5, 5, 10, 10]] * 2
@@ -130,7 +131,7 @@ def test_a_mask_of_another_size_is_no_mask_and_gives_no_box(files, same_records)
         (
             {"x/masks/a.png": "", "x/images/a.jpg": "", "x/images/b.jpg": ""},
             {},
-            "must hold one image; it holds 2 files",
+            "must hold one image; it holds 2",
         ),
         ({"masks/a.png": "", "images/a.jpg": ""}, {"split": None}, "name the split that all of it is with --split"),
     ],
