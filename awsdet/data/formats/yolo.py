@@ -9,7 +9,7 @@ import pathlib
 
 from awsdet.data.coco.anomalies import shown_value
 from awsdet.data.coco.numerals import finite_numbers
-from awsdet.data.formats.folders import Unreadable, counted, posix, read_text, upright_size
+from awsdet.data.formats.folders import SUFFIXES, Unreadable, counted, posix, read_text, upright_size
 from awsdet.data.formats.translated import Collector, Shape, Translated, from_box, from_polygons
 from awsdet.data.formats.yolo_lists import NOT_LABELS, DataSet, read_data_set
 from awsdet.runtime.errors import UserError
@@ -36,11 +36,23 @@ def _collect(data_set: DataSet, split: str, images: list[pathlib.Path]) -> Trans
     for path in counted(images, f"reading {split}"):
         _add(collector, data_set.root, path, labels[path])
     known = set(labels.values())
-    for folder in sorted({label.parent for label in labels.values() if label.parent.is_dir()}):
-        for label in sorted(folder.glob("*.txt")):
-            if label not in known and label.name.lower() not in NOT_LABELS:
-                collector.found.add("file_without_image", os.path.relpath(label, data_set.root))
+    for label in _beside(labels):
+        if label not in known and label.name.lower() not in NOT_LABELS:
+            collector.found.add("file_without_image", os.path.relpath(label, data_set.root))
     return collector.translated()
+
+
+def _beside(labels):
+    """Text files in the folders of some label files, but for those of other images, which may be of another split.
+
+    labels: image -> its label file.
+    """
+    folders = {}
+    for image, label in labels.items():
+        folders.setdefault(label.parent, set()).add(image.parent)
+    for folder, places in sorted(folders.items()):
+        stems = {path.stem for place in places for path in place.glob("*") if path.suffix.lower() in SUFFIXES}
+        yield from (label for label in sorted(folder.glob("*.txt")) if label.stem not in stems)
 
 
 def label_path(image: pathlib.Path) -> pathlib.Path:

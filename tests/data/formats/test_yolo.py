@@ -48,6 +48,19 @@ def test_a_data_set_gives_the_records_of_a_coco_file(files, same_records):
     }
 
 
+def test_labels_of_another_split_have_their_images(files):
+    """As of Darknet, whose splits are lists of images in one folder."""
+    content = {f"{folder}/{name}": what for name in "ab" for folder, what in (("images", ""), ("labels", "0 0 0 1 1"))}
+    content = {f"{name}.{'txt' if what else 'jpg'}": what for name, what in content.items()}
+    lists = {"train.txt": "images/a.jpg", "val.txt": "images/b.jpg", "labels/gone.txt": ""}
+    folder = files({"data.yaml": "names: [cat]\ntrain: train.txt\nval: val.txt\n", **content, **lists})
+    for split in (None, "val"):
+        found = yolo.translate(folder, None, split)
+        assert [one.found.examples for one in found.values()] == [{"file_without_image": ["labels/gone.txt"]}] * len(
+            found
+        )
+
+
 def test_lines_that_are_no_objects_are_counted(files, same_records):
     lines = (
         "0 0.5 0.5 0.5 0.5",
