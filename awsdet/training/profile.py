@@ -107,7 +107,9 @@ class Profiling(tf.keras.callbacks.Callback):
             self._end()
 
     def on_train_end(self, logs=None):
-        """Says so if there was nothing to trace."""
+        """Ends a trace that is not at its end, as of a run that is stopped. Says so if there was nothing to trace."""
+        if self._began is not None:
+            self._end()
         if not self._done and self._steps.step == self._steps.total:
             logging.warning(
                 "train.profile_steps is %d,%d, and this part of the run had no step %d: nothing was profiled",

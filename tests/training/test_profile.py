@@ -1,5 +1,7 @@
 """Which parts and operations a trace names, and what the table says of them; test_loop has a real run with one."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from awsdet.training import profile
@@ -101,6 +103,18 @@ def test_steps_that_never_come_are_named(tmp_path, log):
         log.clear()
         profile.Profiling(steps, (2, 3), tmp_path).on_train_end()
         assert ("train.profile_steps is 2,3, and this part of the run had no step 2" in log.text) == said
+
+
+def test_a_run_that_is_stopped_keeps_its_trace(tmp_path, log):
+    steps = Steps(1, per_epoch=9, total=9)
+    profiling = profile.Profiling(steps, (2, 8), tmp_path)
+    profiling.set_model(SimpleNamespace(train_function=SimpleNamespace(data_seconds=0.0)))
+    profiling.on_train_batch_begin(0)
+    steps.on_train_batch_end(0)
+    profiling.on_train_batch_end(0, {})
+    assert not (tmp_path / "table.txt").exists()
+    profiling.on_train_end()
+    assert (tmp_path / "table.txt").read_text().startswith("Steps 2 to 2 on rank 0 took ")
 
 
 def test_a_folder_without_a_trace(tmp_path):
