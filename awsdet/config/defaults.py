@@ -290,7 +290,7 @@ def train():
             "mlflow": "",
             "mlflow_experiment": "awsdet",
             # The first and the last step, counted from 1, that TensorFlow's profiler traces on rank 0, as in 100,110;
-            # docs/performance.md. 0, 0: none.
+            # docs/following.md. 0, 0: none.
             "profile_steps": (0, 0),
             "pictures": 8,  # images drawn beside their ground truth at the end
             "box_ap_target": 0.0,  # stop once this and mask_ap_target are met; 0: no target
