@@ -147,8 +147,8 @@ class RunFolder:
 
     def _open(self, config, step):
         self.path.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(self.path)
-        remove_leftovers(self.scoring.folder)
+        for folder in (self.path, self.scoring.folder, self.failed):
+            remove_leftovers(folder)
         self.checkpoints.clean()
         write_text(self.path / "config.json", config_module.to_json(config) + "\n")
         write_json(self.path / "versions.json", versions(), indent=2)

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from awsdet.config import mask_rcnn
 from awsdet.runtime.errors import UserError
 from awsdet.training import starting
 from awsdet.training.loop import train
@@ -51,6 +52,16 @@ def test_a_run_that_lost_its_folder_is_told(tmp_path):
     first.release()
     second.check_owned()
     second.release()
+
+
+def test_a_new_run_takes_over_nothing_that_another_left(tmp_path):
+    """Somebody removed the checkpoints of a run whose score was outstanding; a rank was killed in a failed step."""
+    half = tmp_path / "failed" / ".aside-step-00000007-rank-5.12345678"
+    half.mkdir(parents=True)
+    (tmp_path / "scoring").mkdir()
+    (tmp_path / "scoring" / "detections.npz").write_bytes(b"of another run")
+    RunFolder(tmp_path).open(mask_rcnn(), 0)
+    assert not half.exists() and not (tmp_path / "scoring").exists()
 
 
 @pytest.mark.parametrize("gone", ["lock", "folder"])
