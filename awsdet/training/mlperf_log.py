@@ -79,6 +79,9 @@ class MlperfLog(tf.keras.callbacks.Callback):
     def stop(self, met: bool) -> None:
         """The run is over. Does nothing if that has been said, or if the run never began."""
         if self._started and not self._stopped:
+            if "epoch" in self._open:  # a score that came late met the target
+                self._end("epoch", epoch_num=self._open["epoch"])
+            self._end_block()
             self._write("run_stop", kind=mllog.END, status="success" if met else "aborted")
             self._stopped = True
 
