@@ -26,6 +26,7 @@ from awsdet.runtime.room import check_room
 
 INFO, BATCH = "failed.json", "batch.npz"
 FORMAT = "awsdet failed step 1"
+_COPY = "copy the whole folder again"
 KEPT = 2  # folders per rank; a run that is resumed again and again must not fill the disk
 
 
@@ -95,6 +96,9 @@ def read(path) -> FailedStep:
         info = json.loads((path / INFO).read_text())
         if info["format"] != FORMAT:
             raise UserError(f"{path} is of another version of awsdet: {INFO} does not say {FORMAT!r}")
+        for name in (BATCH, f"{STATE}.index", f"{STATE}.data-00000-of-00001"):
+            if not (path / name).is_file():
+                raise UserError(f"{path} lacks {name}: {_COPY}")
         terms = {name: float(text) for name, text in info["terms"].items()}
         report = Report(terms, int(info["step"]), int(info["rank"]))
         with np.load(path / BATCH, allow_pickle=False) as arrays:
@@ -103,7 +107,8 @@ def read(path) -> FailedStep:
     except UserError:
         raise
     except Exception as error:  # a damaged file can cause any error in the readers
-        raise UserError(f"{path} is damaged ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise UserError(f"{path} is damaged ({reason}): {_COPY}") from error
     return FailedStep(path, info, report, config_module.from_json(settings), batch, spec)
 
 

@@ -152,6 +152,15 @@ def test_a_damaged_folder_ends_in_one_line(failed, tmp_path, name, capsys):
     assert len(said) == 1 and str(folder) in said[0]
 
 
+@pytest.mark.parametrize("name", [BATCH, "state.index", "state.data-00000-of-00001"])
+def test_a_file_that_was_not_copied_is_named(failed, tmp_path, name):
+    for path in failed[0].iterdir():
+        if path.name != name:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match=f"lacks {name}: copy the whole folder again"):
+        read(tmp_path)
+
+
 def test_what_cannot_be_saved_hides_nothing(failing, tmp_path, caplog):
     run, text, _ = failing
     (tmp_path / "failed").touch()  # a file where the folder would be
