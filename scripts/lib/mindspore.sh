@@ -43,6 +43,7 @@ find_records() {
 # to the newest of this name. $1: CONFIG; $2: TRAIN_OUT; $3: BRIEF.
 find_run() {
     local detector name found
+    [[ -n $3 ]] || fail "BRIEF is empty; it is a part of the name of the experiment"
     [[ $3 != */* ]] || fail "BRIEF $3 has a slash; it is a part of the name of a folder"
     detector=$(awsdet config "$1" --get=model.detector) || exit
     case $detector in
@@ -62,7 +63,7 @@ find_run() {
 # Trains and does not return. $1: processes; then CONFIG TRAIN_DATA VAL_DATA TRAIN_OUT BRIEF [PRETRAINED].
 train() {
     local processes=$1 config=$2 train_records run arguments
-    [[ ${7:-} != *.ckpt ]] || fail "PRETRAINED $7 is a checkpoint of MindSpore, which awsdet cannot read"
+    [[ ${7:-} != *.ckpt ]] || fail "PRETRAINED $7 is a checkpoint of MindSpore, which awsdet cannot read; leave it out, or name one of awsdet weights --list, or a file of docs/weights.md"
     find_run "$config" "$5" "$6"
     if [[ $config = *.yaml || $config = *.yml ]]; then
         awsdet config "$config" "$run/$(basename -- "${config%.*}").py" || exit

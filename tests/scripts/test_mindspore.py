@@ -40,6 +40,7 @@ def call(folder, script, *arguments):
         ("run_standalone_train.sh", ["none.yaml", "train", "val", "out", "brief"], "CONFIG none.yaml is no file"),
         ("run_standalone_train.sh", [CONFIG, "t", "v", "out", "b", "--batch=2"], "unknown argument --batch=2"),
         ("run_standalone_train.sh", [CONFIG, "t", "v", "out", "b", "--config.model.detector=x"], "set it in CONFIG"),
+        ("run_standalone_train.sh", [CONFIG, "t", "v", "out", ""], "BRIEF is empty"),
         ("run_standalone_train.sh", [CONFIG, "t", "v", "out", "b/c"], "BRIEF b/c has a slash"),
         (
             "run_standalone_train.sh",
