@@ -88,7 +88,7 @@ def write(root, report: Report, refused, state, info: dict) -> pathlib.Path:
 
 
 def read(path) -> FailedStep:
-    """The FailedStep in a folder. Raises UserError if there is none, or if it is damaged."""
+    """The FailedStep in a folder. Raises UserError if there is none, or if it is damaged; PermissionError."""
     path = pathlib.Path(given_path(path, "step"))
     if not (path / INFO).is_file():
         raise UserError(f"{path} holds no failed step; give a folder RUN/failed/step-…, which a failed run names")
@@ -104,7 +104,7 @@ def read(path) -> FailedStep:
         with np.load(path / BATCH, allow_pickle=False) as arrays:
             batch = batch_of(arrays, info["batch"])
         spec, settings, _ = spec_of(info["batch"]), json.dumps(info["config"]), info["class_names"]
-    except UserError:
+    except (UserError, PermissionError):  # a file that may not be read is not damaged
         raise
     except Exception as error:  # a damaged file can cause any error in the readers
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

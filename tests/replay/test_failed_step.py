@@ -1,6 +1,7 @@
 """The folder of a failed step: written, read, and run again."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -159,6 +160,16 @@ def test_a_file_that_was_not_copied_is_named(failed, tmp_path, name):
             (tmp_path / path.name).write_bytes(path.read_bytes())
     with pytest.raises(UserError, match=f"lacks {name}: copy the whole folder again"):
         read(tmp_path)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(failed, tmp_path, capsys):
+    for path in failed[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / BATCH).chmod(0)
+    if os.access(tmp_path / BATCH, os.R_OK):
+        pytest.skip("root may read everything")
+    assert cli.main(["replay", str(tmp_path)]) == 2
+    assert f"{tmp_path / BATCH}: Permission denied; " in capsys.readouterr().err
 
 
 def test_what_cannot_be_saved_hides_nothing(failing, tmp_path, caplog):
