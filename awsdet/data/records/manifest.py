@@ -103,9 +103,11 @@ def progress_folder(directory, split):
 
 
 def read_json(path):
-    """The dict in a JSON file; raises UserError if there is none."""
+    """The dict in a JSON file. Raises UserError if there is none, PermissionError if it may not be read."""
     try:
         return dict(json.loads(pathlib.Path(path).read_text()))
+    except PermissionError:  # another conversion would not help
+        raise
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"cannot read {path}: {error}; run awsdet convert again") from None
 
