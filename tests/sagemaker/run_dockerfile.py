@@ -176,6 +176,8 @@ def try_image(image):
     (image.root / "etc" / "hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()}\n")  # Docker writes one too
     image.run([*image.entrypoint, "awsdet", "--help"], check=True, stdout=subprocess.DEVNULL)
     image.run([*image.entrypoint, "awsdet", "doctor"], check=False)
+    script = image.run([*image.entrypoint, "scripts/run_and_time.sh"], check=False, stderr=subprocess.PIPE, text=True)
+    assert script.returncode == 2 and "usage: " in script.stderr, script.stderr
     ml = image.root / "opt" / "ml"
     shutil.rmtree(ml, ignore_errors=True)
     code = image.run([*image.entrypoint, "train"], check=False).returncode
