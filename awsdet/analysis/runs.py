@@ -69,7 +69,9 @@ def read_curves(folder) -> dict:
             if name != "step" and _is_value(name, value):
                 curves.setdefault(name, {})[record["step"]] = float(value)
     if not curves:
-        raise UserError(f"run {folder} has written no figures to {FILE} yet; wait for its first line")
+        raise UserError(
+            f"run {folder} has written no figures to {FILE} yet; wait for it, or see in its log why it ended"
+        )
     return {name: list(points.items()) for name, points in curves.items()}
 
 

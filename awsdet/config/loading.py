@@ -164,7 +164,7 @@ def _unknown_key(config, missing, key):
     by_initials = [k for k in known if "".join(word[0] for word in k.rpartition(".")[2].split("_")) == leaf]  # lr
     by_leaf = [k for k in known if k.rpartition(".")[2] == leaf]
     near = by_initials or by_leaf or difflib.get_close_matches(key, known, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = f"; did you mean {near[0]}?" if near else f"; keys begin with {', '.join(config)}"
     return f"unknown config key {missing}{hint}"
 
 

@@ -174,7 +174,10 @@ def damage_named(path):
         yield
     except (ValueError, tf.errors.OpError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"checkpoint {path} does not hold the model that its config describes: {reason}") from error
+        raise UserError(
+            f"checkpoint {path} does not hold the model that its config describes: {reason}; "
+            "copy it again, or take another one"
+        ) from error
 
 
 def is_whole(path):
