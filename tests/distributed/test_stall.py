@@ -106,7 +106,7 @@ STALL = """
 
 @pytest.mark.parametrize("how, who, complaint", [("sleep", 1, "waiting"), ("stop", 0, "silent")])
 def test_stalled_rank_ends_the_job_with_its_name(horovodrun, how, who, complaint):
-    done = horovodrun(2, STALL.format(how=how, who=who), timeout=60)
+    done = horovodrun(2, STALL.format(how=how, who=who), timeout=200)
     assert done.code != 0
     assert f"rank {who} (" in done.output and complaint in done.output and "Ending the job" in done.output
     assert "ended well" not in done.output
@@ -133,7 +133,7 @@ PAUSE = """
 
 def test_rank_that_is_slow_is_named_and_may_go_on(horovodrun):
     """tests/cluster has the same with processes that are frozen for a while, also that of rank 0."""
-    done = horovodrun(2, PAUSE, timeout=90)
+    done = horovodrun(2, PAUSE, timeout=200)
     assert done.code == 0 and done.output.count("ended well") == 2
     lines = [line for line in done.output.splitlines() if "rank 1 (" in line]
     assert len(lines) == 2 and "has kept the other ranks waiting for" in lines[0] and lines[1].endswith("goes on")
