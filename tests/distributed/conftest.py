@@ -31,7 +31,7 @@ def horovodrun(tmp_path):
     flags: of horovodrun. Without --gloo it would load TensorFlow a second time, to see whether Horovod has MPI.
     """
 
-    def run(processes, program, timeout=120, flags=("--gloo",)):
+    def run(processes, program, timeout=400, flags=("--gloo",)):
         if isinstance(program, str):
             path = tmp_path / "program.py"
             path.write_text(textwrap.dedent(program))

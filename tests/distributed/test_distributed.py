@@ -55,7 +55,7 @@ EXCHANGES = """
 
 
 def test_exchanges_of_two_processes_until_one_crashes(horovodrun):
-    done, halves = horovodrun(2, EXCHANGES, timeout=100), []
+    done, halves = horovodrun(2, EXCHANGES, timeout=300), []
     for rank in range(2):
         results = json.loads(done.lines(rank)[-1])
         assert "3 processes were requested but 2 are running" in results["wrong size"]
