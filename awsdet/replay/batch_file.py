@@ -7,11 +7,13 @@ and the ends of its rows on each level, "masks.polygons.splits0", "masks.polygon
 import numpy as np
 import tensorflow as tf
 
+from awsdet.runtime.nested import flat
+
 
 def arrays_of(batch) -> dict[str, np.ndarray]:
     """The arrays of a batch: a dict, nested to any depth, of tensors and ragged tensors."""
     arrays = {}
-    for name, value in _leaves(batch):
+    for name, value in flat(batch):
         if isinstance(value, tf.RaggedTensor):
             arrays[name] = value.flat_values.numpy()
             for level, splits in enumerate(value.nested_row_splits):
@@ -36,7 +38,7 @@ def batch_of(arrays, kinds):
 def kinds_of(spec) -> dict[str, dict]:
     """JSON-ready dict of the kinds of a batch, by name. Raises TypeError for other than tensors, plain or ragged."""
     kinds = {}
-    for name, part in _leaves(spec):
+    for name, part in flat(spec):
         if not isinstance(part, (tf.TensorSpec, tf.RaggedTensorSpec)):
             raise TypeError(f"{name} of the batch is a {type(part).__name__}")
         shape = None if part.shape.rank is None else list(part.shape)
@@ -65,14 +67,6 @@ def repeated(batch, index):
         name: repeated(value, index) if isinstance(value, dict) else tf.gather(value, [index] * int(value.shape[0]))
         for name, value in batch.items()
     }
-
-
-def _leaves(nested, prefix=""):
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _put(nested, name, value):

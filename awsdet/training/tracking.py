@@ -19,6 +19,7 @@ from absl import logging
 
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import write_json
+from awsdet.runtime.nested import flat
 
 FILE = "mlflow.json"  # in the folder of a run: the address and the run's id there
 _ARTIFACTS = ("config.json", "versions.json", "metrics.jsonl", "results.json", "examples.png")
@@ -73,15 +74,6 @@ def _run_id(client, folder, config, address, experiment, step):
         client.log_batch(run_id, params=settings[first : first + _AT_ONCE])
     client.set_tag(run_id, "folder", str(folder.resolve()))
     return run_id
-
-
-def flat(settings, prefix=""):
-    """Yields (key, value) of nested settings, with keys as on the command line."""
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def metrics_of(record):

@@ -1,4 +1,4 @@
-"""YAML configs of MindSpore's Mask Scoring R-CNN: what becomes of each key, and what is refused."""
+"""Tests of the translation of MindSpore's YAML configs: what each key becomes, and which files are refused."""
 
 import copy
 import pathlib
