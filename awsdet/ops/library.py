@@ -1,5 +1,7 @@
 """The shared library of compiled operators; it is loaded by the first call of one of them."""
 
+import contextlib
+import contextvars
 import ctypes
 import functools
 import pathlib
@@ -11,13 +13,31 @@ from awsdet.runtime.errors import UserError
 PATH = pathlib.Path(__file__).with_name("libawsdet_ops.so")
 BUILD_COMMAND = "make ops"
 
+# What `load` returns instead, while `replaced` is active in this thread.
+_REPLACEMENT = contextvars.ContextVar("operators", default=None)
 
-@functools.cache
+
 def load():
     """The module with one Python function an operator.
 
     Raises UserError where the library is missing or was built for another TensorFlow.
     """
+    return _REPLACEMENT.get() or _compiled()
+
+
+@contextlib.contextmanager
+def replaced(functions):
+    """A context in which graphs are made of other operators. `functions`: a module with functions named as the
+    operators, `awsdet_nms` and so on, that take the same arguments by name and return the same."""
+    token = _REPLACEMENT.set(functions)
+    try:
+        yield
+    finally:
+        _REPLACEMENT.reset(token)
+
+
+@functools.cache
+def _compiled():
     if not PATH.is_file():
         raise UserError(f"the compiled operators are missing ({PATH}); build them with:  {BUILD_COMMAND}")
     try:
@@ -33,7 +53,7 @@ def built_for():
 
     Raises UserError as load() does.
     """
-    load()
+    _compiled()
     words = ctypes.CDLL(str(PATH)).awsdet_built_for
     words.restype = ctypes.c_char_p
     return words().decode()
