@@ -4,6 +4,8 @@ import pathlib
 
 from absl import logging
 
+from awsdet.export import contract
+from awsdet.export.exported import Exported
 from awsdet.inference import checkpoint
 from awsdet.inference.fast_convolutions import use_fast_convolutions
 from awsdet.models import builder
@@ -15,17 +17,20 @@ from awsdet.weights import load as weights_lib
 from awsdet.weights.infer import infer
 
 
-def load(path: str | pathlib.Path) -> Detector:
+def load(path: str | pathlib.Path) -> Detector | Exported:
     """A detector that is ready to find objects: `load("runs/mine").find("cat.jpg")`.
 
     Args:
-        path: a run folder, for its best checkpoint; one of its checkpoints; or a file with the weights of a whole
+        path: a run folder, for its best checkpoint; one of its checkpoints; a model that `awsdet export` wrote, which
+            is an `export.exported.Exported` with the same `find`; or a file with the weights of a whole
             detector, exported by `awsdet weights` or written by another system (see docs/weights.md). Such a file does
             not say at what size images are searched: `input_size` is that of the default config.
 
     Raises UserError if there is none of these, or the weights are not those of a whole detector.
     """
     path = given_path(path, "path", hint=WEIGHTS)
+    if contract.find(path) is not None:
+        return Exported(path)
     if pathlib.Path(path).is_file():
         detector = _of_weights(path)
     else:

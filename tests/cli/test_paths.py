@@ -22,6 +22,7 @@ FLAGS = {
     "analyse": {"checkpoint", "results", "records", "output", "annotations"},
     "plot": {"run", "output"},
     "predict": {"checkpoint", "input", "output", "draw"},
+    "export": {"checkpoint", "output", "images"},
     "replay": {"step"},
     "config": {"input", "output"},
     "weights": {"input", "output", "config"},

@@ -1,0 +1,1 @@
+"""Trained detectors as models that run without awsdet."""

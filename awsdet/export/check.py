@@ -1,0 +1,77 @@
+"""Compares an exported model with the detector that it came from, object by object."""
+
+from typing import NamedTuple
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+BOX, SCORE, MASK = 0.05, 1e-4, 0.999  # px, difference, share of the pixels of an object's box that agree
+
+
+class Difference(NamedTuple):
+    """What was compared, and the largest differences over all objects."""
+
+    images: int
+    objects: int
+    boxes: float  # px
+    scores: float
+    masks: float | None  # the least share of equal pixels, of those that either mask has; None: nothing to compare
+    unmatched: int  # objects that only one of the two found, and whose score does not explain it
+
+    def holds(self):
+        """Whether the model gives the detector's numbers."""
+        return (
+            self.boxes <= BOX
+            and self.scores <= SCORE
+            and (self.masks is None or self.masks >= MASK)
+            and not self.unmatched
+        )
+
+
+def compare(detector, exported, images, least_score):
+    """The Difference of two that have `find`, on `images`, arrays uint8 [H, W, 3].
+
+    `least_score`: the detector's threshold. An object within SCORE of it, or of the last of a full list, may be found
+    by one alone.
+    """
+    count, boxes, scores, masks, unmatched = 0, [0.0], [0.0], [], 0
+    for image in images:
+        ours, theirs = detector.find(image), exported.find(image)
+        pairs, left = _pairs(ours, theirs)
+        edge = max(least_score, *(min(found.scores, default=0.0) for found in (ours, theirs))) + SCORE
+        unmatched += sum(score > edge for score in left)
+        count += len(pairs)
+        for mine, other in pairs:
+            boxes.append(float(np.abs(ours.boxes[mine] - theirs.boxes[other]).max()))
+            scores.append(float(abs(ours.scores[mine] - theirs.scores[other])))
+            if ours.masks is not None and theirs.masks is not None:
+                masks.append(_agreement(ours.masks[mine], theirs.masks[other]))
+    return Difference(len(images), count, max(boxes), max(scores), min(masks, default=None), int(unmatched))
+
+
+def _pairs(ours, theirs):
+    """[(index, index)] of the same objects, and the scores of those without a partner."""
+    free, pairs, left = list(range(len(theirs.scores))), [], []
+    for mine in range(len(ours.scores)):
+        same = [other for other in free if theirs.classes[other] == ours.classes[mine]]
+        apart = [np.abs(theirs.boxes[other] - ours.boxes[mine]).max() for other in same]
+        if same and min(apart) < 1.0:
+            other = same[int(np.argmin(apart))]
+            free.remove(other)
+            pairs.append((mine, other))
+        else:
+            left.append(ours.scores[mine])
+    return pairs, left + [theirs.scores[other] for other in free]
+
+
+def _agreement(mask, other):
+    """The share of equal pixels among the pixels of the masks' common frame."""
+    one, two = (coco_mask.decode(part).astype(bool) for part in (mask, other))
+    either = one | two
+    if not either.any():
+        return 1.0
+    rows, columns = np.flatnonzero(either.any(axis=1)), np.flatnonzero(either.any(axis=0))
+    frame = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    wrong = np.count_nonzero(one[frame] != two[frame])
+    # One pixel of a small mask may lie on the threshold itself.
+    return 1.0 if wrong <= 1 else 1.0 - wrong / either[frame].size

@@ -1,0 +1,102 @@
+"""`awsdet export`, from a checkpoint to detections in a process that has no awsdet."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import awsdet
+from awsdet.cli import main as cli
+from awsdet.export import contract
+from awsdet.export.export import CheckFailed, export
+from tests.evaluation.saved_checkpoint import save_checkpoint
+
+# What a user of TensorFlow alone does. Imports of awsdet fail, as where it is not installed.
+ALONE = """
+import json, sys
+sys.modules["awsdet"] = None
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+data = tf.io.read_file(sys.argv[2])
+found = model.signatures["serving_default"](image_bytes=tf.stack([data, data]))
+print(json.dumps({name: value.numpy().astype(str if name == "class_names" else float).tolist()
+                  for name, value in found.items() if name != "masks"}))
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A folder with a run, an image, and the model that was exported from the run."""
+    folder = tmp_path_factory.mktemp("export")
+    save_checkpoint(folder / "run", ("cat", "dog", "bird"), (3, 17, 90))
+    random = np.random.default_rng(2)
+    small = Image.fromarray(random.integers(0, 255, (6, 8, 3), np.uint8)).resize((140, 90), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    small.save(folder / "turned.jpg", exif=exif.tobytes(), quality=90)
+    arguments = ["export", f"--checkpoint={folder / 'run'}", f"--output={folder / 'models'}"]
+    assert cli.main([*arguments, f"--images={folder / 'turned.jpg'}"]) == 0
+    return folder
+
+
+def test_a_process_without_awsdet_finds_the_same(exported):
+    command = [sys.executable, "-c", ALONE, exported / "models/1", exported / "turned.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=exported)
+    assert done.returncode == 0, done.stderr[-2000:]
+    outputs = json.loads(done.stdout.splitlines()[-1])
+    found = awsdet.load(exported / "run").find(exported / "turned.jpg")
+    count = len(found.scores)
+    assert count > 0 and outputs["count"] == [count, count]
+    assert outputs["image_size"] == [[140, 90]] * 2
+    for index in range(2):
+        np.testing.assert_allclose(outputs["boxes"][index][:count], found.boxes, atol=0.05)
+        np.testing.assert_allclose(outputs["scores"][index][:count], found.scores, atol=1e-4)
+        assert outputs["class_names"][index][:count] == found.names
+
+
+def test_the_folder_tells_what_it_is(exported):
+    info = contract.read_info(exported / "models/1")
+    assert (info["class_names"], info["category_ids"]) == (["cat", "dog", "bird"], [3, 17, 90])
+    assert info["check"]["objects"] > 0 and info["check"]["unmatched"] == 0
+    assert "cat, dog, bird" in (exported / "models/1" / contract.CARD).read_text()
+
+
+def test_loaded_by_its_folder_or_number(exported):
+    loaded = awsdet.load(exported / "models")
+    found = loaded.find(exported / "turned.jpg", score_threshold=0.3)
+    assert loaded.class_names == ("cat", "dog", "bird") and all(found.scores >= 0.3)
+    with pytest.raises(ValueError, match="score_threshold is 2"):
+        loaded.find(exported / "turned.jpg", score_threshold=2)
+
+
+def test_a_failed_check_leaves_nothing(exported, monkeypatch, tmp_path):
+    """What is written is the right model; that its numbers are wrong is made so by the limit."""
+    monkeypatch.setattr(
+        "awsdet.export.export.save", lambda _, folder, *__: shutil.copytree(exported / "models/1", folder)
+    )
+    monkeypatch.setattr("awsdet.export.check.SCORE", -1.0)
+    monkeypatch.setattr("awsdet.export.export._drawn", lambda: [np.zeros((64, 64, 3), np.uint8)])
+    with pytest.raises(CheckFailed):
+        export(exported / "run", tmp_path / "models")
+    assert not list((tmp_path / "models").iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments,named",
+    [
+        ([], "--checkpoint is missing"),
+        (["--checkpoint=/nowhere", "--output=models"], "/nowhere does not exist"),
+        (["--checkpoint={run}", "--output=models", "--images=/no.jpg"], "cannot read image /no.jpg"),
+        (["--checkpoint={run}", "--output=models", "--masks=half"], "--masks=half"),
+    ],
+)
+def test_mistakes_are_named(exported, capsys, arguments, named):
+    arguments = [one.replace("{run}", str(exported / "run")) for one in arguments]
+    arguments = [one.replace("=models", f"={exported / 'other'}") for one in arguments]
+    assert cli.main(["export", *arguments]) == 2
+    assert named in capsys.readouterr().err
+    assert not (exported / "other").exists()
