@@ -63,6 +63,7 @@ setup(
         "Topic :: Scientific/Engineering :: Image Recognition",
     ],
     packages=find_packages(include=["awsdet", "awsdet.*"]),
+    package_data={"awsdet.serve": ["page.html"]},
     ext_modules=[Extension("awsdet.ops.libawsdet_ops", sources=[])],
     cmdclass={"build_ext": BuildOps},
     python_requires=">=3.10,<3.12",

@@ -34,6 +34,7 @@ FLOORS = {
     "awsdet.mlperf": 6,
     "awsdet.replay": 6,
     "awsdet.sagemaker": 6,
+    "awsdet.serve": 6,
     "awsdet.survey": 6,
     "awsdet.training": 6,
     "awsdet.cli": 7,

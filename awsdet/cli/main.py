@@ -33,6 +33,7 @@ COMMANDS = {
     "plot": "draw the losses and AP of runs over their steps",
     "predict": "detect objects in images or folders",
     "export": "write a detector as a SavedModel that runs without awsdet",
+    "serve": "answer requests over HTTP with an exported detector",
     "replay": "run a step again whose loss was not finite, and find the first such number",
     "launch": "start train, evaluate or selftest on many hosts",
     "sagemaker": "train on SageMaker: start, follow, describe and stop jobs, fetch results",

@@ -23,6 +23,7 @@ FLAGS = {
     "plot": {"run", "output"},
     "predict": {"checkpoint", "input", "output", "draw"},
     "export": {"checkpoint", "output", "images"},
+    "serve": {"model"},
     "replay": {"step"},
     "config": {"input", "output"},
     "weights": {"input", "output", "config"},

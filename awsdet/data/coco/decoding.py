@@ -3,9 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-# What TensorFlow's decoders take of an image: so many pixels, and of a JPEG so many bytes when it is decoded, which are
-# 178.9 million pixels in colour.
-MOST_PIXELS = 2**29 - 1
+# What TensorFlow's decoder takes of a JPEG when it is decoded: 178.9 million pixels in colour. For others see
+# opening.MOST_PIXELS.
 MOST_JPEG_BYTES = 2**29 - 1
 
 

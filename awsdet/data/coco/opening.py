@@ -1,7 +1,7 @@
 """From a file to a Pillow image: what the file is, how large it is, and whether it is whole.
 
 Only formats of the list below are tried. Others that Pillow knows run a program (EPS) or have no signature by which
-they could be told from damaged data.
+they could be told from damaged data. It needs no TensorFlow.
 """
 
 import io
@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from PIL import Image, TiffImagePlugin
 
-from awsdet.data.coco.decoding import MOST_PIXELS
 from awsdet.runtime.errors import UserError
 
 MAX_MEGAPIXELS = 250  # the default limit: 750 MB of decoded pixels, and some images are decoded at the same time
+MOST_PIXELS = 2**29 - 1  # of an image, which is what TensorFlow's decoders take
 MOST_MEGAPIXELS = MOST_PIXELS // 1_000_000
 FORMATS = (
     *("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "AVIF"),

@@ -19,10 +19,9 @@ from PIL import Image
 
 from awsdet.data.coco.anomalies import Anomalies
 from awsdet.data.coco.cleaning import MIN_SIDE, Annotation
-from awsdet.data.coco.decoding import MOST_PIXELS
 from awsdet.data.coco.ids import is_int64, numbered
 from awsdet.data.coco.masks import run_lengths
-from awsdet.data.coco.opening import ImageRefused, open_image
+from awsdet.data.coco.opening import MOST_PIXELS, ImageRefused, open_image
 from awsdet.data.records import class_lists, label_map
 from awsdet.data.records.manifest import (
     API,

@@ -1,0 +1,104 @@
+"""Answers requests over HTTP with an exported detector: on a desk, for a test, or as a SageMaker endpoint.
+
+The server takes the requests of TensorFlow Serving (POST /v1/models/NAME:predict) and of SageMaker (POST /invocations),
+and has a page at / that shows what is found in an image which is dropped there. It listens only on this machine unless
+--host says otherwise. Ctrl-C or SIGTERM ends it, after the requests that run. docs/serving.md has examples.
+"""
+
+import os
+import sys
+
+from absl import flags
+
+from awsdet.cli.arguments import define_path
+from awsdet.runtime.errors import UserError
+from awsdet.serve.limits import Limits
+
+_DEFAULTS = Limits()
+_SAGEMAKER_MODEL = "/opt/ml/model"
+_SAGEMAKER_PORT = 8080
+
+
+def define(flag_values):
+    """Adds the flags of `awsdet serve`."""
+    define_path("model", "", "an exported model: what awsdet export wrote, or one of its versions", flag_values)
+    flags.DEFINE_string(
+        "name", "", "of the model, in addresses; without it, the name it was exported under", flag_values=flag_values
+    )
+    flags.DEFINE_string(
+        "host", "127.0.0.1", "address to listen at; 0.0.0.0: at all addresses of this machine", flag_values=flag_values
+    )
+    _integer("port", 8501, "to listen at; 0: any that is free", flag_values, 0, 65535)
+    flags.DEFINE_bool(
+        "sagemaker",
+        False,
+        f"as a SageMaker endpoint expects it: --host=0.0.0.0, port {_SAGEMAKER_PORT} (or SAGEMAKER_BIND_TO_PORT), "
+        f"the model in {_SAGEMAKER_MODEL} unless --model names another",
+        flag_values=flag_values,
+    )
+    _integer("max_batch", _DEFAULTS.batch, "images of different requests in one call of the model", flag_values, 1)
+    _number(
+        "batch_wait",
+        1000 * _DEFAULTS.batch_seconds,
+        "milliseconds that a request waits for others to share its call, with --max-batch",
+        flag_values,
+        0,
+        10_000,
+    )
+    _integer("max_body_bytes", _DEFAULTS.body_bytes, "of the body of a request", flag_values, 1)
+    _integer("max_image_bytes", _DEFAULTS.image_bytes, "of an image, encoded", flag_values, 1)
+    flags.DEFINE_float(
+        "max_megapixels",
+        _DEFAULTS.pixels / 1e6,
+        "of an image, in millions of pixels; its head is read before it is decoded",
+        flag_values=flag_values,
+    )
+    _integer("max_images", _DEFAULTS.images, "of a request", flag_values, 1)
+    _integer("max_waiting", _DEFAULTS.waiting, "requests that wait or run; more are turned away", flag_values, 1)
+    _number("timeout", _DEFAULTS.seconds, "seconds from a request to its answer", flag_values, 0.001, 86_400)
+
+
+def run(flag_values, overrides):
+    """Returns the exit code."""
+    from awsdet.data.coco.opening import check_megapixels, settle_pillow
+    from awsdet.serve.folder import find_folder
+    from awsdet.serve.server import serve
+
+    model, host, port = flag_values.model, flag_values.host, flag_values.port
+    if flag_values.sagemaker:
+        model = model or _SAGEMAKER_MODEL
+        host = host if flag_values["host"].present else "0.0.0.0"
+        port = port if flag_values["port"].present else _sagemaker_port()
+    if not model:
+        raise UserError("serve needs --model=DIR, a folder that awsdet export wrote")
+    limits = Limits(
+        body_bytes=flag_values.max_body_bytes,
+        image_bytes=flag_values.max_image_bytes,
+        pixels=check_megapixels(flag_values.max_megapixels),
+        images=flag_values.max_images,
+        waiting=flag_values.max_waiting,
+        seconds=flag_values.timeout,
+        batch=flag_values.max_batch,
+        batch_seconds=flag_values.batch_wait / 1000,
+    )
+    settle_pillow()
+    return serve(find_folder(model), flag_values["name"].value, host, port, limits, _tell)
+
+
+def _tell(line):
+    print(f"awsdet serve: {line}", file=sys.stderr, flush=True)
+
+
+def _sagemaker_port():
+    value = os.environ.get("SAGEMAKER_BIND_TO_PORT") or str(_SAGEMAKER_PORT)
+    if not value.isdecimal() or int(value) > 65535:
+        raise UserError(f"SAGEMAKER_BIND_TO_PORT={value} is no port; it must be a number up to 65535")
+    return int(value)
+
+
+def _integer(name, default, text, flag_values, least, most=None):
+    flags.DEFINE_integer(name, default, text, flag_values=flag_values, lower_bound=least, upper_bound=most)
+
+
+def _number(name, default, text, flag_values, least, most):
+    flags.DEFINE_float(name, default, text, flag_values=flag_values, lower_bound=least, upper_bound=most)
