@@ -2,7 +2,7 @@
 
 The server takes the requests of TensorFlow Serving (POST /v1/models/NAME:predict) and of SageMaker (POST /invocations),
 and has a page at / that shows what is found in an image which is dropped there. It listens only on this machine unless
---host says otherwise. Ctrl-C or SIGTERM ends it, after the requests that run. docs/serving.md has examples.
+--host says otherwise. Ctrl-C or SIGTERM ends it, after the requests that run.
 """
 
 import os

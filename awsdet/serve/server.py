@@ -51,7 +51,7 @@ def serve(folder: str, name: str, host: str, port: int, limits: Limits, tell: Ca
     try:
         model.start()
         thread.start()
-        tell(f"loading {folder}; the server is at http://{_address(host, server.server_port)}/")
+        tell(f"loading {folder}; the server is at http://{_address(host, server.server_address[1])}/")
         while not signals and not ends:
             time.sleep(_LOOK_SECONDS)
         service.stopping = True

@@ -71,7 +71,7 @@ class Service:
             return function(request)
         found = _MODEL.fullmatch(path)
         if not found:
-            raise Refused(404, f"there is nothing at {path[:80]}; docs/serving.md lists what there is")
+            raise Refused(404, f"there is nothing at {path[:80]}")
         return self._of_model(request, *found.groups())
 
     # ------------------------------------------------------------------------------------- TensorFlow Serving's paths

@@ -30,13 +30,14 @@ _CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(;[^\r\n]*)?\r?\n")
 _QUIET = ("/ping", "/health")  # asked every few seconds, so not worth a line
 
 
-class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+class Server(socketserver.ThreadingTCPServer):
     """Listens at an address and answers from a Service. `serve_forever` runs it until `shutdown`.
 
     Raises OSError if the address cannot be had.
     """
 
     daemon_threads = True
+    allow_reuse_address = True
     block_on_close = False
     request_queue_size = 1024
 
@@ -50,10 +51,6 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         self.address_family = found[0][0]
         super().__init__(found[0][4][:2], _Handler)
-
-    def server_bind(self):
-        socketserver.TCPServer.server_bind(self)  # HTTPServer's would look for the name of the host
-        self.server_name, self.server_port = self.server_address[:2]
 
     def process_request(self, request, client_address):
         if self._free.acquire(blocking=False):
@@ -128,7 +125,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def __init__(self, *arguments):
         self._timed, self._begun, self._held, self._unread = None, 0.0, 0, False
-        self._awaits_continue = False
+        self._awaits_continue, self.rfile = False, None
+        self.raw_requestline, self.requestline, self.request_version, self.command, self.path = b"", "", "", "", ""
+        self.close_connection = True
         super().__init__(*arguments)
 
     def setup(self):
@@ -175,7 +174,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def send_error(self, code, message=None, explain=None):
         """What http.server finds wrong with the head of a request."""
-        self.close_connection = True
+        # The parser leaves None and HTTP/0.9 behind, to which an answer would have no head.
+        self.close_connection, self.request_version, self.command = True, "HTTP/1.1", self.command or ""
         self._send_refusal(Refused(int(code), f"the head of the request is no HTTP/1.1: {message or code.phrase}"))
 
     def _answer(self):

@@ -125,8 +125,15 @@ def _definitions(folder):
 
 def _words(error):
     """An error in one line."""
-    text = decoder_words(error.message) if isinstance(error, tf.errors.OpError) else str(error)
+    text = decoder_words(_reason(error.message)) if isinstance(error, tf.errors.OpError) else str(error)
     return " ".join(text.split())[:500] or type(error).__name__
+
+
+def _reason(message):
+    """What TensorFlow says of the operation that failed, which it may put behind the Python lines that made it."""
+    lines = [line for line in message.splitlines() if line.strip()]
+    nodes = [index for index, line in enumerate(lines) if index and line.strip().startswith("[[{{node")]
+    return lines[nodes[0] - 1] if nodes else message
 
 
 if __name__ == "__main__":
