@@ -61,7 +61,7 @@ def define(flag_values):
 def run(flag_values, overrides):
     """Returns the exit code."""
     from awsdet.data.coco.opening import check_megapixels, settle_pillow
-    from awsdet.serve.folder import find_folder
+    from awsdet.export.contract import find_whole
     from awsdet.serve.server import serve
 
     model, host, port = flag_values.model, flag_values.host, flag_values.port
@@ -82,7 +82,7 @@ def run(flag_values, overrides):
         batch_seconds=flag_values.batch_wait / 1000,
     )
     settle_pillow()
-    return serve(find_folder(model), flag_values["name"].value, host, port, limits, _tell)
+    return serve(str(find_whole(model)), flag_values["name"].value, host, port, limits, _tell)
 
 
 def _tell(line):

@@ -37,6 +37,17 @@ def find(path):
     return max(numbered, key=lambda one: int(one.name), default=None)
 
 
+def find_whole(path):
+    """As `find`. Raises UserError if there is none, or it has no graph."""
+    folder = find(path)
+    if folder is None:
+        raise UserError(f"{path} holds no exported model; awsdet export makes one")
+    read_info(folder)
+    if not (folder / "saved_model.pb").is_file():
+        raise UserError(f"{folder} has no saved_model.pb; export the model again")
+    return folder
+
+
 def read_info(folder):
     """The dict of awsdet.json. Raises UserError if it is not that of an exported model."""
     try:

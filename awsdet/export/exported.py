@@ -27,9 +27,7 @@ class Exported:
     """
 
     def __init__(self, path: str | pathlib.Path):
-        folder = contract.find(path)
-        if folder is None:
-            raise UserError(f"{path} holds no exported model; awsdet export makes one")
+        folder = contract.find_whole(path)
         self.info = contract.read_info(folder)
         self.class_names, self.category_ids = tuple(self.info["class_names"]), list(self.info["category_ids"])
         self.mask_threshold = self.info["mask_threshold"]

@@ -54,16 +54,17 @@ def serve(folder: str, name: str, host: str, port: int, limits: Limits, tell: Ca
         tell(f"loading {folder}; the server is at http://{_address(host, server.server_address[1])}/")
         while not signals and not ends:
             time.sleep(_LOOK_SECONDS)
+        failed = list(ends)  # to close a model while it loads looks like a failure of it
         service.stopping = True
         server.shutdown()
         server.server_close()
-        if not ends:
+        if not failed:
             _finish(server)
         model.close()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for line, code in ends:
+    for line, code in failed:
         tell(line)
         return code
     logging.info("stopped")

@@ -13,7 +13,6 @@ server, process PARENT, to say.
 """
 
 import io
-import json
 import os
 import signal
 import socket
@@ -26,6 +25,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from awsdet.data.coco.decoding import decoder_words
+from awsdet.export.contract import read_info
 from awsdet.launch.orphans import end_with_parent
 from awsdet.runtime.errors import UserError
 from awsdet.serve import messages
@@ -73,9 +73,7 @@ class _Model:
     def __init__(self, folder):
         loaded = tf.saved_model.load(folder)
         self._loaded, self._signatures = loaded, loaded.signatures
-        with open(os.path.join(folder, "awsdet.json"), encoding="utf-8") as file:
-            info = json.load(file)
-        self.description = {"folder": folder, "info": info, "signatures": _definitions(folder)}
+        self.description = {"folder": folder, "info": read_info(folder), "signatures": _definitions(folder)}
         picture = io.BytesIO()
         Image.new("RGB", (_WARM_SIZE, _WARM_SIZE), (128, 128, 128)).save(picture, "PNG")
         self._signatures["serving_default"](image_bytes=tf.constant([picture.getvalue()]))

@@ -14,6 +14,7 @@ from awsdet.cli import main as cli
 from awsdet.export import contract
 from awsdet.export.export import CheckFailed, export
 from tests.evaluation.saved_checkpoint import save_checkpoint
+from tests.serve.running import Running, b64
 
 # What a user of TensorFlow alone does. Imports of awsdet fail, as where it is not installed.
 ALONE = """
@@ -56,6 +57,34 @@ def test_a_process_without_awsdet_finds_the_same(exported):
         np.testing.assert_allclose(outputs["boxes"][index][:count], found.boxes, atol=0.05)
         np.testing.assert_allclose(outputs["scores"][index][:count], found.scores, atol=1e-4)
         assert outputs["class_names"][index][:count] == found.names
+
+
+def test_it_is_served(exported):
+    """By REST as TensorFlow Serving answers, and to SageMaker: what the checkpoint finds."""
+    found = awsdet.load(exported / "run").find(exported / "turned.jpg")
+    data = (exported / "turned.jpg").read_bytes()
+    server = Running(exported / "models")
+    try:
+        server.until(lambda health: health["state"] == "ready")
+        requests = (
+            ("/v1/models/small:predict", {"instances": [b64(data)]}, {}),
+            ("/invocations", data, {"Content_Type": "image/jpeg"}),
+        )
+        for path, body, headers in requests:
+            status, answer, _ = server.ask("POST", path.replace("small", name_of(server)), body, **headers)
+            assert status == 200, answer
+            (prediction,) = answer["predictions"]
+            count = prediction["count"]
+            assert count == len(found.scores) and prediction["class_names"][:count] == found.names
+            np.testing.assert_allclose(prediction["boxes"][:count], found.boxes, atol=0.05)
+    finally:
+        server.process.terminate()
+        assert server.process.wait(60) == 0
+        server.process.stderr.close(), server.process.stdout.close()
+
+
+def name_of(server):
+    return server.ask("GET", "/health")[1]["model"]
 
 
 def test_the_folder_tells_what_it_is(exported):
