@@ -14,9 +14,8 @@ import sys
 from absl import flags
 
 from awsdet.cli.arguments import define_path, define_paths
+from awsdet.export.contract import MASKS
 from awsdet.runtime.errors import UserError
-
-_MASKS = ("crop", "full", "none")  # export.contract.MASKS, which help need not load
 
 
 def define(flag_values):
@@ -26,7 +25,7 @@ def define(flag_values):
     flags.DEFINE_enum(
         "masks",
         "crop",
-        _MASKS,
+        MASKS,
         "crop: the probabilities inside each box, 28 x 28; full: pasted into the image, which is large; none",
         flag_values=flag_values,
     )
