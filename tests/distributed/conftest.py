@@ -1,4 +1,4 @@
-"""Runs Python programs in several processes, as users do, with the horovodrun of this Python."""
+"""Runs Python programs in several processes with horovodrun, most of them as `awsdet launch` calls it."""
 
 import os
 import pathlib
@@ -28,18 +28,22 @@ class Finished(NamedTuple):
 def horovodrun(tmp_path):
     """horovodrun(processes, source or argument list, timeout, flags) -> Finished.
 
-    flags: of horovodrun. Without --gloo it would load TensorFlow a second time, to see whether Horovod has MPI.
+    flags: of horovodrun, which is then called as users call it. By default awsdet's own way to call it is taken, which
+    does not load TensorFlow in one more process.
     """
 
-    def run(processes, program, timeout=400, flags=("--gloo",)):
+    def run(processes, program, timeout=400, flags=None):
         if isinstance(program, str):
             path = tmp_path / "program.py"
             path.write_text(textwrap.dedent(program))
             program = [sys.executable, str(path)]
-        launcher = pathlib.Path(sys.executable).with_name("horovodrun")
+        if flags is None:
+            launcher = [sys.executable, "-m", "awsdet.launch.horovodrun", "--gloo"]
+        else:
+            launcher = [pathlib.Path(sys.executable).with_name("horovodrun"), *flags]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(REPOSITORY)}
         done = subprocess.run(
-            [launcher, "-np", str(processes), *flags, *map(str, program)],
+            [*launcher, "-np", str(processes), *map(str, program)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
