@@ -22,7 +22,7 @@ def load():
 
     Raises UserError where the library is missing or was built for another TensorFlow.
     """
-    return _REPLACEMENT.get() or _compiled()
+    return _REPLACEMENT.get() or compiled()
 
 
 @contextlib.contextmanager
@@ -37,7 +37,8 @@ def replaced(functions):
 
 
 @functools.cache
-def _compiled():
+def compiled():
+    """As `load`, also while the operators are replaced. Kept: the library is loaded once."""
     if not PATH.is_file():
         raise UserError(f"the compiled operators are missing ({PATH}); build them with:  {BUILD_COMMAND}")
     try:
@@ -53,7 +54,7 @@ def built_for():
 
     Raises UserError as load() does.
     """
-    _compiled()
+    compiled()
     words = ctypes.CDLL(str(PATH)).awsdet_built_for
     words.restype = ctypes.c_char_p
     return words().decode()

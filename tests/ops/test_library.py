@@ -12,10 +12,10 @@ from awsdet.runtime.errors import UserError
 @pytest.fixture
 def path(tmp_path, monkeypatch):
     """The path at which the library is expected in one test."""
-    library.load.cache_clear()
+    library.compiled.cache_clear()
     monkeypatch.setattr(library, "PATH", tmp_path / "libawsdet_ops.so")
     yield library.PATH
-    library.load.cache_clear()
+    library.compiled.cache_clear()
 
 
 def test_missing_library_names_the_build_command(path):
@@ -38,5 +38,7 @@ def test_model_without_library_does_not_fall_back_to_the_twins(path):
 
 
 def test_importing_awsdet_does_not_load_it():
-    source = "import awsdet.models, sys; from awsdet.ops import library; sys.exit(library.load.cache_info().currsize)"
+    source = (
+        "import awsdet.models, sys; from awsdet.ops import library; sys.exit(library.compiled.cache_info().currsize)"
+    )
     assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0

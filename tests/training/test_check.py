@@ -37,7 +37,7 @@ def full_disk(monkeypatch):
 
 
 def no_operators(monkeypatch):
-    library.load.cache_clear()
+    library.compiled.cache_clear()
     monkeypatch.setattr(library, "PATH", pathlib.Path("/nowhere/lib.so"))
 
 
@@ -54,7 +54,7 @@ def test_what_the_machine_lacks(check, monkeypatch, change, words):
         code, out, err = check()
     finally:
         monkeypatch.undo()
-        library.load.cache_clear()
+        library.compiled.cache_clear()
     assert code == 2 and out == "" and words in err.splitlines()[-1]
 
 
