@@ -48,16 +48,13 @@ def read_curves(folder) -> dict:
     of an evaluation may come some steps late, so it only replaces other evaluations. Values that are no finite number,
     and -1 (COCO's sign for what does not exist), are left out.
     """
-    path = pathlib.Path(folder) / FILE
     if not pathlib.Path(folder).is_dir():
         raise UserError(f"run {folder} {why_no_folder(folder)}; give the folder of a run, its --output")
+    path = pathlib.Path(folder) / FILE
     if not path.is_file():
         raise UserError(f"{folder} holds no {FILE}; give the folder of a run, its --output")
     steps, evaluations = [], []
-    text = path.read_text(errors="replace")
-    lines = text[: text.rfind("\n") + 1].splitlines()  # the last line may be half written
-    for number, line in enumerate(lines, start=1):
-        record = _record(line, path, number)
+    for record in read_records(path):
         own, others = (evaluations, []) if "box_ap" in record else (steps, evaluations)
         for records in (own, others):
             while records and records[-1]["step"] > record["step"]:  # written before the run went back
@@ -73,6 +70,13 @@ def read_curves(folder) -> dict:
             f"run {folder} has written no figures to {FILE} yet; wait for it, or see in its log why it ended"
         )
     return {name: list(points.items()) for name, points in curves.items()}
+
+
+def read_records(path) -> list:
+    """The dicts in a metrics.jsonl, each with its `step`. Raises UserError for a damaged line."""
+    text = pathlib.Path(path).read_text(errors="replace")
+    lines = text[: text.rfind("\n") + 1].splitlines()  # the last line may be half written
+    return [_record(line, path, number) for number, line in enumerate(lines, start=1)]
 
 
 def _record(line, path, number):

@@ -60,7 +60,7 @@ def run(flag_values, overrides):
 
 def _of_checkpoint(flag_values, world):
     from awsdet.analysis.folder import RESULTS
-    from awsdet.cli.evaluate import prepare
+    from awsdet.cli.evaluated import prepare
     from awsdet.evaluation import evaluate
     from awsdet.runtime.together import together
 

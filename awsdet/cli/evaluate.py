@@ -2,10 +2,15 @@
 
 Prints the COCO table of boxes and masks, and one row per class. Every image counts exactly once, whatever the number of
 processes. With --results the detections come from a file, whoever wrote it, and nothing is detected.
+
+With --watch, --checkpoint is the folder of a run that another process trains, perhaps on another machine. Each of its
+checkpoints is evaluated as it appears, until the run is complete; --output is the folder for what comes of it. The same
+command goes on after what was evaluated (docs/following.md).
 """
 
 from absl import flags, logging
 
+from awsdet.cli import watching
 from awsdet.cli.arguments import define_check, define_path
 from awsdet.cli.ranks import run_on_all
 from awsdet.runtime.errors import UserError
@@ -19,12 +24,24 @@ def define(flag_values):
     flags.DEFINE_string(
         "split", "", "split of the records; empty: the checkpoint's eval_split, or val", flag_values=flag_values
     )
-    text = "JSON file to write, in COCO's results format; its folder is made if needed"
+    text = (
+        "JSON file to write, in COCO's results format; its folder is made if needed. With --watch: folder to write to; "
+        "empty: evaluations in the folder of the run"
+    )
     define_path("output", "", text, flag_values, written=True)
     flags.DEFINE_integer(
         "batch_size",
         0,
         "images per process; 0: eval_batch_size of the checkpoint",
+        flag_values=flag_values,
+        lower_bound=0,
+    )
+    text = "evaluate each checkpoint of a run as it appears, until the run is complete"
+    flags.DEFINE_bool("watch", False, text, flag_values=flag_values)
+    flags.DEFINE_float(
+        "wait_seconds",
+        3600,
+        "with --watch: give up once neither a new checkpoint nor a sign of life of the run has come for so long",
         flag_values=flag_values,
         lower_bound=0,
     )
@@ -41,10 +58,14 @@ def run(flag_values, overrides):
     for name in ("records",) if flag_values.results else ("checkpoint", "records"):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet evaluate --help)")
+    if flag_values["wait_seconds"].present and not flag_values.watch:
+        raise UserError("--wait-seconds does nothing without --watch; leave it out")
     if flag_values.results:
         return _of_results(flag_values)
     if flag_values.check:
         return _check(flag_values)
+    if flag_values.watch:
+        return watching.run(flag_values)
     return run_on_all(lambda world: _evaluate(flag_values, world))
 
 
@@ -65,16 +86,17 @@ def _evaluate(flag_values, world):
 
 def _of_results(flag_values):
     """Prints the tables of a file of detections. Returns 0."""
-    for name in ("output", "batch_size", "check"):
+    for name in ("output", "batch_size", "watch", "check"):
         if flag_values[name].value:
             raise UserError(f"--{name} does nothing with --results, which nothing is detected for; leave it out")
+    from awsdet.cli.evaluated import read_split
     from awsdet.data.records.read import read_ground_truth
     from awsdet.evaluation import coco_metrics, format_table
     from awsdet.evaluation.results_file import read_results
     from awsdet.runtime import gpus
 
     gpus.hide()  # nothing is computed on one
-    manifest = _manifest(flag_values.records, flag_values.split or "val")
+    manifest = read_split(flag_values.records, flag_values.split or "val")
     truth = read_ground_truth(manifest)
     numbers = {manifest.own_image_id(number): number for number in manifest.image_id.tolist()}
     results = read_results(flag_values.results, truth, numbers)
@@ -91,6 +113,10 @@ def _check(flag_values):
 
     logging.set_verbosity(logging.WARNING)  # the run itself logs the rest
     processes.check_gpus(max(1, flag_values.processes_per_host))
+    if flag_values.watch:
+        watching.check(flag_values)
+        print(f"{flag_values.checkpoint}: ready to evaluate each of its checkpoints")
+        return 0
     _, manifest, _, source = _prepare(flag_values, chief=True)
     print(f"{source}: ready to evaluate on {manifest.num_images} images")
     return 0
@@ -98,40 +124,9 @@ def _check(flag_values):
 
 def _prepare(flag_values, chief):
     """What `prepare` returns. chief: whether this rank writes the file."""
+    from awsdet.cli.evaluated import prepare
     from awsdet.runtime.files import check_writable
 
     if flag_values.output and chief:
         check_writable(flag_values.output, "output")
     return prepare(flag_values.checkpoint, flag_values.records, flag_values.split, flag_values.batch_size)
-
-
-def prepare(path, records, split="", batch_size=0):
-    """(detector, manifest, ReaderOptions, description of the checkpoint) of a checkpoint and a split of records.
-
-    split: empty: the checkpoint's eval_split; batch_size: images per process, 0: the checkpoint's. Raises UserError.
-    """
-    from awsdet.data.reader.builder import reader_options
-    from awsdet.data.records.class_lists import fitted
-    from awsdet.evaluation import check_classes
-    from awsdet.inference import checkpoint
-    from awsdet.inference.fast_convolutions import use_fast_convolutions
-
-    detector, info = checkpoint.load(path)
-    use_fast_convolutions(detector)
-    data = info["config"].data
-    manifest = _manifest(records, split or data.eval_split)
-    manifest = fitted(manifest, info["class_names"], info["category_ids"])
-    check_classes(detector.class_names, manifest, info["category_ids"])
-    data.eval_batch_size = batch_size or data.eval_batch_size
-    return detector, manifest, reader_options(data), f"{info['path']} (step {info['step']})"
-
-
-def _manifest(records, split):
-    from awsdet.data.records.read import NoSuchSplit, read_manifest
-
-    try:
-        return read_manifest(records, split)
-    except NoSuchSplit as error:
-        cure = f"; --split names the one to evaluate on, and awsdet convert --split={split} makes it"
-        holds = " (--test=0.1 beside --holdout=0.1 holds it out of one annotation file)" if split == "test" else ""
-        raise UserError(f"{error}{cure}{holds}") from error

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from awsdet.evaluation.coco_metric import coco_metrics
     from awsdet.evaluation.evaluator import check_classes, detect, evaluate, score_on_chief, truth_of
     from awsdet.evaluation.pictures import draw_examples, examples
-    from awsdet.evaluation.table import format_table
+    from awsdet.evaluation.table import format_steps, format_table
 
 __all__ = [
     "check_classes",
@@ -19,6 +19,7 @@ __all__ = [
     "draw_examples",
     "evaluate",
     "examples",
+    "format_steps",
     "format_table",
     "score_on_chief",
     "truth_of",
@@ -32,6 +33,7 @@ _PLACES = {
     "draw_examples": "awsdet.evaluation.pictures",
     "evaluate": "awsdet.evaluation.evaluator",
     "examples": "awsdet.evaluation.pictures",
+    "format_steps": "awsdet.evaluation.table",
     "format_table": "awsdet.evaluation.table",
     "score_on_chief": "awsdet.evaluation.evaluator",
     "truth_of": "awsdet.evaluation.evaluator",

@@ -36,6 +36,22 @@ def format_table(metrics, per_class=True):
     return text + (f"\n(classes without objects here: {absent})" if absent else "")
 
 
+def format_steps(records):
+    """AP over the steps of a run as a table, the best step marked.
+
+    records: dicts of `coco_metrics`, with step and epoch; at least one.
+    """
+    kinds = [kind for kind in ("box", "mask") if any(f"{kind}_ap" in record for record in records)]
+    best = max(range(len(records)), key=lambda i: (records[i].get(f"{kinds[-1]}_ap", -1.0), records[i]["step"]))
+    rows = [
+        [f"{one['step']:,}", str(one["epoch"]), *(_number(one.get(f"{kind}_ap", -1.0)) for kind in kinds)]
+        for one in records
+    ]
+    lines = _align([["step", "epoch", *(f"{kind} AP" for kind in kinds)], *rows]).splitlines()
+    lines[best + 2] += "  best"
+    return "\n".join(lines)
+
+
 def _number(value):
     return "-" if value < 0 else f"{value:.3f}"
 

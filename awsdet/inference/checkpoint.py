@@ -51,12 +51,20 @@ def load(path):
     info = read_info(path)
     config = config_lib.from_json(json.dumps(info["config"]))
     detector = builder.build(config, info["class_names"])
+    take_weights(detector, path)
+    return detector, {**info, "config": config, "path": str(path)}
+
+
+def take_weights(detector, path):
+    """Gives a detector the weights in a checkpoint folder of its config, averaged ones if the run kept them.
+
+    Raises UserError if they are those of another model.
+    """
     with damage_named(path):
         state = State(path)
         assign(detector.variables, state)
         averaged = [variable for variable in detector.trainable_variables if name_of(variable) + AVERAGE in state]
         assign(averaged, state, AVERAGE)
-    return detector, {**info, "config": config, "path": str(path)}
 
 
 def find(path):
@@ -184,14 +192,22 @@ def is_whole(path):
     """Whether a folder holds every file that its checkpoint.json lists; logs what is wrong."""
     if not (path / INFO).is_file():
         return False
+    problem = damage(path)
+    if problem:
+        logging.warning("passing over %s", problem)
+    return not problem
+
+
+def damage(path):
+    """What is wrong with a checkpoint folder, in words that name it; empty if it holds all that it lists."""
     try:
         files = read_info(path)["files"]
-    except (UserError, KeyError) as error:
-        logging.warning("passing over %s: %s", path, error)
-        return False
+    except UserError as error:
+        return str(error)
+    except KeyError:
+        return f"{path}: {INFO} lists no files"
     for name, size in files.items():
         file = path / name
         if not file.is_file() or file.stat().st_size != size:
-            logging.warning("passing over the damaged checkpoint %s: %s should have %d bytes", path, name, size)
-            return False
-    return True
+            return f"the damaged checkpoint {path}: {name} should have {size} bytes"
+    return ""

@@ -160,6 +160,18 @@ def check_free(path: str | os.PathLike, what: str, pulse: Pulse = PULSE) -> None
         _refuse_living(path, owner, what, pulse)
 
 
+def last_sign(path: str | os.PathLike) -> float | None:
+    """When the owner of the lock at `path` gave its last sign of life, in seconds by the clock of the file system.
+
+    None if there is no lock. Raises OSError.
+    """
+    try:
+        with open(path, "rb") as file:  # NFS asks its server when a file is opened
+            return os.fstat(file.fileno()).st_mtime
+    except FileNotFoundError:
+        return None
+
+
 def _refuse_living(path, owner, what, pulse):
     """Returns once the owner is known to be dead. Raises UserError if it lives."""
     lives = owner.lives()

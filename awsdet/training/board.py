@@ -7,7 +7,6 @@ from awsdet import evaluation
 from awsdet.analysis.axes import Axes, Series, grid, legend, lines
 from awsdet.analysis.figure import SERIES, Figure
 from awsdet.analysis.raster import raster
-from awsdet.data.reader.builder import reader_options
 from awsdet.training.logs import write_scalars
 
 # More charts than this are no help; the distribution of the classes' AP is one chart.
@@ -57,15 +56,17 @@ def precision_over_recall(curves) -> Figure:
     return Figure(len(kinds) * _WIDTH, _LEGEND + _HEIGHT, shapes, "precision over recall, mean over the classes")
 
 
-def write_pictures(writer, run) -> None:
-    """Writes a picture of what a Run's detector finds in the first images of the evaluation, beside the truth.
+def write_pictures(writer, step, detector, manifest, options, count) -> None:
+    """Writes a picture of what a detector finds in the first images of a split, beside the truth.
 
-    Does nothing without a writer, as on other ranks than the chief, or if train.pictures is 0. The images are the same
-    at each evaluation.
+    Args:
+        writer: a tf.summary writer; None, as on other ranks than the chief: nothing is done.
+        step: of the detector's weights. manifest: Manifest of the split. options: ReaderOptions.
+        count: train.pictures. At most 4 images are drawn, and none if it is 0.
     """
-    count = min(run.config.train.pictures, _PICTURES)
+    count = min(count, _PICTURES)
     if writer is None or not count:
         return
-    picture = evaluation.examples(run.detector, run.inputs.evaluation, reader_options(run.config.data), count)
-    with writer.as_default(step=run.steps.step):
+    picture = evaluation.examples(detector, manifest, options, count)
+    with writer.as_default(step=step):
         tf.summary.image("evaluation/predictions and ground truth", np.asarray(picture)[None])

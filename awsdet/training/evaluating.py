@@ -96,13 +96,13 @@ class Evaluating(tf.keras.callbacks.Callback):
         where = Evaluated(run.steps.step, run.steps.epoch)
         self._begins(aside)
         official = run.config.train.official_metric
-        place = (run.inputs.evaluation, reader_options(run.config.data), run.world)
+        read = (run.inputs.evaluation, reader_options(run.config.data))
         with averaged_weights(run.optimizer, run.detector.trainable_variables):
             if aside:
-                detections = evaluation.detect(run.detector, *place)
+                detections = evaluation.detect(run.detector, *read, run.world)
             else:
-                metrics = evaluation.evaluate(run.detector, *place, run.inputs.folder.results, official)
-            board.write_pictures(self._writer, run)
+                metrics = evaluation.evaluate(run.detector, *read, run.world, run.inputs.folder.results, official)
+            board.write_pictures(self._writer, where.step, run.detector, *read, run.config.train.pictures)
         self._saving.wait()
         if aside:
             if self._outstanding.begin(detections, where):

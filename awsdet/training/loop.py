@@ -34,6 +34,7 @@ from awsdet.training.mlperf_log import MlperfLog
 from awsdet.training.pretrained import Stopped
 from awsdet.training.profile import Profiling
 from awsdet.training.room import check_room
+from awsdet.training.run_folder import End
 from awsdet.training.saving import Saving
 from awsdet.training.settings import with_batch_size
 from awsdet.training.starting import Parts, begin, find_origin, own_folder, start_from_weights
@@ -126,7 +127,7 @@ def _in_world(parts, callbacks, flag):
     begins = mlperf.evaluation_begins if mlperf else lambda aside: None
     waits = any(world.gather_objects(bool(callbacks)))
     evaluating = Evaluating(run, saving, stop, writer, metrics, evaluated, begins, waits)
-    status = "FAILED"  # what MLflow is told
+    status, how = "FAILED", "failed"  # what MLflow is told, and those who follow the run
     own = [run.steps, *_loggers(run, writer, watch), *([committing] if world.elastic else []), saving]
     own += [*([mlperf] if mlperf else []), evaluating]
     try:
@@ -142,10 +143,11 @@ def _in_world(parts, callbacks, flag):
             _fit(run, batches, [*own, *callbacks, stop])
         outcome = _finish(run, saving, evaluating, stop)
         status = "KILLED" if stop.stopped else "FAILED" if outcome.exit_code else "FINISHED"
+        how = "stopped" if stop.stopped else "complete"
         return outcome
     except HostsChanged:
         committing.commit()  # nothing is lost
-        status = ""  # the run goes on
+        status = how = ""  # the run goes on
         raise
     except FAILURES as error:
         if world.lost(error):
@@ -169,6 +171,8 @@ def _in_world(parts, callbacks, flag):
         tracker, run.inputs.folder.tracker = run.inputs.folder.tracker, None
         if tracker is not None and status:
             tracker.end(status)
+        if world.is_chief and how:
+            run.inputs.folder.end(End(how, evaluating.undone_to or run.steps.step))
 
 
 # ------------------------------------------------------------------------------------------------------------ the start

@@ -7,6 +7,7 @@ metrics.jsonl    one JSON object per line            results.json     detections
 profile/         trace and table of some steps       examples.png     predictions beside ground truth
 failed/          steps whose loss was not finite, each of the rank that wrote it (see awsdet.replay.failed_step)
 scoring/         see awsdet.evaluation.score_files: while the score of an evaluation is outstanding
+ended.json       once the run has ended: see `End`
 """
 
 import contextlib
@@ -16,19 +17,48 @@ import os
 import pathlib
 import platform
 import socket
+from typing import NamedTuple
 
 import tensorflow as tf
+from absl import logging
 
 from awsdet import config as config_module
 from awsdet.evaluation.score_files import ScoreFiles
 from awsdet.runtime import owner
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.files import check_folder, remove_leftovers, write_json, write_text
+from awsdet.runtime.files import check_folder, remove, remove_leftovers, write_json, write_text
 from awsdet.runtime.paths import given_path
 from awsdet.runtime.version import __version__
 from awsdet.training.checkpoint import Checkpoints
 
+LOCK = "run.lock"
+_ENDED = "ended.json"
+
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "tensorflow-addons", "horovod", "numpy", "pycocotools")
+
+
+class End(NamedTuple):
+    """How a run ended, for those who follow it. One that is killed leaves none; --resume removes it.
+
+    how: "complete": all its steps are done or it met its target; "stopped": by SIGTERM; or "failed".
+    step: of its last checkpoint, if it is complete or was stopped.
+    """
+
+    how: str
+    step: int
+
+
+def read_end(path) -> End | None:
+    """The End of the run in a folder; None if it has none. Raises UserError if it cannot be read."""
+    file = pathlib.Path(path) / _ENDED
+    try:
+        return End(**json.loads(file.read_text()))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{file} cannot be read ({error}); remove it, and awsdet train --resume writes it anew"
+        ) from error
 
 
 class RunFolder:
@@ -48,7 +78,7 @@ class RunFolder:
         self.tensorboard, self.profile = self.path / "tensorboard", self.path / "profile"
         self.failed = self.path / "failed"
         self.scoring = ScoreFiles(self.path / "scoring")
-        self._metrics, self._lock = self.path / "metrics.jsonl", self.path / "run.lock"
+        self._metrics, self._lock = self.path / "metrics.jsonl", self.path / LOCK
         self._ownership, self._made, self.tracker = None, [], None
 
     def take(self, known=()):
@@ -147,6 +177,7 @@ class RunFolder:
 
     def _open(self, config, step):
         self.path.mkdir(parents=True, exist_ok=True)
+        remove(self.path / _ENDED)
         for folder in (self.path, self.scoring.folder, self.failed):
             remove_leftovers(folder)
         self.checkpoints.clean()
@@ -173,6 +204,15 @@ class RunFolder:
             file.write(json.dumps(record) + "\n")
         if self.tracker is not None:
             self.tracker.log(record)
+
+    def end(self, end):
+        """Leaves word of how the run ended (End), if the folder is still its own."""
+        if self._ownership is None or not self._ownership.is_mine():
+            return
+        try:
+            write_json(self.path / _ENDED, end._asdict())
+        except OSError as error:
+            logging.warning("who follows the run is not told of its end: %s", error)
 
     def _metric_lines(self):
         """The complete lines of metrics.jsonl; a kill may have left the last one incomplete."""

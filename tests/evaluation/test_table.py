@@ -1,7 +1,7 @@
 """The COCO table."""
 
 from awsdet.evaluation.coco_metric import NUMBERS
-from awsdet.evaluation.table import format_table
+from awsdet.evaluation.table import format_steps, format_table
 
 
 def metrics_of(*kinds):
@@ -33,3 +33,14 @@ def test_table_of_boxes_only():
     text = format_table(metrics_of("box"), per_class=False)
     assert "mask" not in text and "person" not in text
     assert len(text.splitlines()) == 14
+
+
+def test_table_of_steps_marks_the_best():
+    """The newer one of two that are equal; by masks if there are any."""
+    records = [{"step": step, "epoch": step // 500, "box_ap": 0.5 - step / 1e4, "mask_ap": 0.2} for step in (500, 1000)]
+    assert [line.split() for line in format_steps(records).splitlines()[2:]] == [
+        ["500", "1", "0.450", "0.200"],
+        ["1,000", "2", "0.400", "0.200", "best"],
+    ]
+    boxes = [{"step": 1, "epoch": 0, "box_ap": 0.3}, {"step": 2, "epoch": 0, "box_ap": -1.0}]
+    assert [line.split()[2:] for line in format_steps(boxes).splitlines()[2:]] == [["0.300", "best"], ["-"]]
