@@ -31,7 +31,7 @@ def test_a_run_leaves_all_that_it_should(finished_run):
     names = {path.name for path in folder.iterdir()}
     assert names == {
         *("config.json", "versions.json", "metrics.jsonl", "results.json", "examples.png"),
-        *("tensorboard", "checkpoints", "profile"),
+        *("ended.json", "tensorboard", "checkpoints", "profile"),
     }
     assert json.loads((folder / "config.json").read_text())["train"]["checkpoint_every_steps"] == 2
     assert {"tensorflow-cpu", "tensorflow"} & set(json.loads((folder / "versions.json").read_text()))
