@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -19,9 +20,9 @@ class Finished(NamedTuple):
     output: str  # stdout and stderr; each line begins with its rank
 
     def lines(self, rank):
-        """What a rank printed to stdout."""
-        prefix = f"[{rank}]<stdout>:"
-        return [line[len(prefix) :] for line in self.output.splitlines() if line.startswith(prefix)]
+        """What a rank printed to stdout. Open MPI, which horovodrun prefers where Horovod has it, puts a 1 before it."""
+        begin = re.compile(rf"\[(?:1,)?{rank}\]<stdout>:")
+        return [begin.sub("", line, count=1) for line in self.output.splitlines() if begin.match(line)]
 
 
 @pytest.fixture

@@ -9,12 +9,16 @@ from awsdet.ops.reference.box_decoding import clip, decode
 from awsdet.ops.top_boxes import TopBoxes
 
 
-def top_boxes(logits, deltas, anchors, image_size, *, limit, stds, max_log_ratio, min_size=0.0):
-    """Arguments and result are those of `awsdet.ops.top_boxes.top_boxes`."""
+def top_boxes(logits, deltas, anchors, image_size, *, limit, stds, max_log_ratio, min_size=0.0, best_pairs=None):
+    """Arguments and result are those of `awsdet.ops.top_boxes.top_boxes`.
+
+    best_pairs: chooses the pairs, in place of the slow `pairs_by_rank`, with its arguments and result.
+    """
+    best_pairs = best_pairs or pairs_by_rank
     parts, first = [], 0
     for level, (level_logits, level_deltas) in enumerate(zip(logits, deltas)):
         count = tf.shape(level_deltas)[1]
-        chosen, anchor, label = _best_pairs(tf.cast(tf.stop_gradient(level_logits), tf.float32), limit)
+        chosen, anchor, label = best_pairs(tf.cast(tf.stop_gradient(level_logits), tf.float32), limit)
         moves = tf.gather(tf.cast(tf.stop_gradient(level_deltas), tf.float32), anchor, batch_dims=1)
         boxes = decode(moves, tf.gather(anchors[first : first + count], anchor), stds, max_log_ratio)
         boxes = clip(boxes, image_size)
@@ -26,7 +30,7 @@ def top_boxes(logits, deltas, anchors, image_size, *, limit, stds, max_log_ratio
     return TopBoxes(*(tf.concat(level_parts, axis=1) for level_parts in zip(*parts)))
 
 
-def _best_pairs(logits, limit):
+def pairs_by_rank(logits, limit):
     """The best pairs of anchor and class of `logits` [B, N, C]: their logits, anchors and classes, each [B, K]."""
     images, anchors, classes = tf.unstack(tf.shape(logits))
     flat = tf.reshape(logits, [images, anchors * classes])
