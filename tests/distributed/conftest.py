@@ -20,7 +20,7 @@ class Finished(NamedTuple):
     output: str  # stdout and stderr; each line begins with its rank
 
     def lines(self, rank):
-        """What a rank printed to stdout. Open MPI, which horovodrun prefers where Horovod has it, puts a 1 before it."""
+        """What a rank printed to stdout. Open MPI, which horovodrun prefers to Gloo, puts a 1 before the rank."""
         begin = re.compile(rf"\[(?:1,)?{rank}\]<stdout>:")
         return [begin.sub("", line, count=1) for line in self.output.splitlines() if begin.match(line)]
 
