@@ -3,9 +3,9 @@
 Prints the COCO table of boxes and masks, and one row per class. Every image counts exactly once, whatever the number of
 processes. With --results the detections come from a file, whoever wrote it, and nothing is detected.
 
-With --watch, --checkpoint is the folder of a run that another process trains, perhaps on another machine. Each of its
-checkpoints is evaluated as it appears, until the run is complete; --output is the folder for what comes of it. The same
-command goes on after what was evaluated (docs/following.md).
+With --watch, --checkpoint is the folder of a run that another process trains, perhaps on another machine. Each new
+checkpoint is evaluated, until the run is complete. --output is the folder that results are written to. If the command
+is given again, it leaves out the checkpoints that it has evaluated already (docs/following.md).
 """
 
 from absl import flags, logging
