@@ -17,6 +17,7 @@ CARD = "README.md"
 
 ENCODED, PIXELS, RESIZED = "serving_default", "pixels", "resized"  # signatures
 MASKS = ("crop", "full", "none")
+_NEEDED = {"name", "class_names", "category_ids", "masks", "mask_threshold"}  # of awsdet.json, to use the model
 
 
 def next_version(output):
@@ -50,10 +51,14 @@ def find_whole(path):
 
 def read_info(folder):
     """The dict of awsdet.json. Raises UserError if it is not that of an exported model."""
+    folder = pathlib.Path(folder)
     try:
-        info = json.loads((pathlib.Path(folder) / INFO).read_text())
+        info = json.loads((folder / INFO).read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is no exported model: cannot read {INFO} ({type(error).__name__})") from error
     if not isinstance(info, dict) or info.get("format") != FORMAT:
         raise UserError(f"{folder} is no exported model of this version of awsdet: {INFO} does not say {FORMAT!r}")
+    missing = sorted(_NEEDED - info.keys())
+    if missing:
+        raise UserError(f"{folder / INFO} is damaged: it has no {', '.join(missing)}; export the model again")
     return info

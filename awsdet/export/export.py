@@ -49,6 +49,8 @@ def export(path, output, masks="crop", images=()):
     Returns Done. Raises UserError if there is no such checkpoint, an image cannot be read, or masks are asked for of a
     detector without; CheckFailed if the numbers differ, and then nothing is left of the export.
     """
+    if checkpoint.is_run(output):
+        raise UserError(f"output {output} is a run, for which its exports would be taken; give another folder")
     pixels = [load_image(image) for image in images] or _drawn()
     detector, info = checkpoint.load(path)
     finds_masks = has_masks(info["config"].model.detector)

@@ -3,7 +3,10 @@
 Symbols: B images of H x W px, D detections per image, C classes, M = 28 side of a mask.
 """
 
+import contextlib
+
 import tensorflow as tf
+from absl import logging
 
 from awsdet.export import contract
 from awsdet.export.encoded import upright
@@ -20,9 +23,11 @@ def save(detector, folder, category_ids, masks):
         category_ids: of the C classes.
         masks: "crop": probabilities inside each box; "full": pasted into the image; "none".
     """
+    graphs = _Graphs(detector, category_ids, masks)
     module = tf.Module()  # it must not hold the detector itself: Keras would save its graph of training too
     module.weights = list(detector.variables)
-    tf.saved_model.save(module, str(folder), _Graphs(detector, category_ids, masks).signatures())
+    with _quiet_tensorflow():
+        tf.saved_model.save(module, str(folder), graphs.signatures())
 
 
 class _Graphs:
@@ -112,3 +117,14 @@ class _Graphs:
 
 def _traced(function, *inputs):
     return tf.function(function, input_signature=inputs, autograph=False).get_concrete_function()
+
+
+@contextlib.contextmanager
+def _quiet_tensorflow():
+    """TensorFlow would list hundreds of inputs of inner functions that it renames."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

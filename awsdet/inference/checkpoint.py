@@ -92,6 +92,12 @@ def find(path):
     return found
 
 
+def is_run(path):
+    """Whether a path is a run folder, or its folder `checkpoints`."""
+    path = pathlib.Path(path)
+    return (path / "checkpoints").is_dir() or any(path.glob(f"{PREFIX}*/{INFO}"))
+
+
 def whole(root):
     """Paths of the whole checkpoints in a folder, oldest first; damaged ones are named in the log and left out."""
     return [path for path in sorted(pathlib.Path(root).glob(f"{PREFIX}*")) if is_whole(path)]

@@ -13,6 +13,7 @@ import awsdet
 from awsdet.cli import main as cli
 from awsdet.export import contract
 from awsdet.export.export import CheckFailed, export
+from awsdet.runtime.errors import UserError
 from tests.evaluation.saved_checkpoint import save_checkpoint
 from tests.serve.running import Running, b64
 
@@ -102,6 +103,20 @@ def test_loaded_by_its_folder_or_number(exported):
         loaded.find(exported / "turned.jpg", score_threshold=2)
 
 
+def test_damaged_information_is_named(tmp_path):
+    for text, named in (
+        ("{", "cannot read awsdet.json"),
+        ("[]", "does not say"),
+        (
+            json.dumps({"format": contract.FORMAT, "name": "a", "masks": "crop"}),
+            "has no category_ids, class_names, mask",
+        ),
+    ):
+        (tmp_path / contract.INFO).write_text(text)
+        with pytest.raises(UserError, match=named):
+            awsdet.load(tmp_path)
+
+
 def test_a_failed_check_leaves_nothing(exported, monkeypatch, tmp_path):
     """What is written is the right model; that its numbers are wrong is made so by the limit."""
     monkeypatch.setattr(
@@ -121,6 +136,7 @@ def test_a_failed_check_leaves_nothing(exported, monkeypatch, tmp_path):
         (["--checkpoint=/nowhere", "--output=models"], "/nowhere does not exist"),
         (["--checkpoint={run}", "--output=models", "--images=/no.jpg"], "cannot read image /no.jpg"),
         (["--checkpoint={run}", "--output=models", "--masks=half"], "--masks=half"),
+        (["--checkpoint={run}", "--output={run}"], "is a run, for which its exports would be taken"),
     ],
 )
 def test_mistakes_are_named(exported, capsys, arguments, named):

@@ -37,7 +37,7 @@ def built(folder, detector, *overrides):
 
 def saved(made, folder, masks):
     save(made, folder, IDS, masks)
-    about = {"format": contract.FORMAT, "class_names": NAMES, "category_ids": IDS, "masks": masks}
+    about = {"format": contract.FORMAT, "name": made.name, "class_names": NAMES, "category_ids": IDS, "masks": masks}
     write_json(folder / contract.INFO, {**about, "mask_threshold": made.mask_threshold})
     return Exported(folder)
 
