@@ -20,9 +20,15 @@ class Finished(NamedTuple):
     output: str  # stdout and stderr; each line begins with its rank
 
     def lines(self, rank):
-        """What a rank printed to stdout. Open MPI, which horovodrun prefers to Gloo, puts a 1 before the rank."""
-        begin = re.compile(rf"\[(?:1,)?{rank}\]<stdout>:")
-        return [begin.sub("", line, count=1) for line in self.output.splitlines() if begin.match(line)]
+        """What a rank printed to stdout.
+
+        Open MPI, which horovodrun prefers to Gloo, puts a 1 before the rank, and a mark before each piece of a line
+        that it passes on.
+        """
+        mark = r"\[(?:1,)?{}\]<{}>:"
+        own, others = mark.format(rank, "stdout"), mark.format(r"\d+", "std(?:out|err)")
+        pieces = re.findall(rf"{own}(?:(.*?)(?={others})|(.*\n?))", self.output)
+        return "".join(before + last for before, last in pieces).splitlines()
 
 
 @pytest.fixture
