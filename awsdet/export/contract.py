@@ -8,6 +8,7 @@
 
 import json
 import pathlib
+import re
 
 from awsdet.runtime.errors import UserError
 
@@ -17,12 +18,25 @@ CARD = "README.md"
 
 ENCODED, PIXELS, RESIZED = "serving_default", "pixels", "resized"  # signatures
 MASKS = ("crop", "full", "none")
-_NEEDED = {"name", "class_names", "category_ids", "masks", "mask_threshold"}  # of awsdet.json, to use the model
+# What awsdet.json must say, so that the model can be used.
+_NEEDED = {
+    "name": lambda value: isinstance(value, str),
+    "class_names": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+    "category_ids": lambda value: isinstance(value, list) and all(type(one) is int for one in value),
+    "masks": lambda value: value in MASKS,
+    "mask_threshold": lambda value: type(value) in (int, float) and 0 <= value <= 1,
+}
+
+
+def number_of(folder):
+    """The number that a folder's name is, as TensorFlow Serving reads it (`007` is 7); None if it is none."""
+    name = pathlib.Path(folder).name
+    return int(name) if re.fullmatch("[0-9]{1,18}", name) else None  # it takes 64 bits
 
 
 def next_version(output):
     """Path of the numbered folder that the next export goes to."""
-    numbers = [int(path.name) for path in pathlib.Path(output).glob("*") if path.name.isdigit()]
+    numbers = [number for path in pathlib.Path(output).glob("*") if (number := number_of(path)) is not None]
     return pathlib.Path(output) / str(max(numbers, default=0) + 1)
 
 
@@ -34,8 +48,8 @@ def find(path):
     path = pathlib.Path(path)
     if (path / INFO).is_file():
         return path
-    numbered = [one for one in path.glob("*") if one.name.isdigit() and (one / INFO).is_file()]
-    return max(numbered, key=lambda one: int(one.name), default=None)
+    numbered = [one for one in path.glob("*") if number_of(one) is not None and (one / INFO).is_file()]
+    return max(numbered, key=number_of, default=None)
 
 
 def find_whole(path):
@@ -54,11 +68,13 @@ def read_info(folder):
     folder = pathlib.Path(folder)
     try:
         info = json.loads((folder / INFO).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{folder} is no exported model: cannot read {INFO} ({type(error).__name__})") from error
     if not isinstance(info, dict) or info.get("format") != FORMAT:
         raise UserError(f"{folder} is no exported model of this version of awsdet: {INFO} does not say {FORMAT!r}")
-    missing = sorted(_NEEDED - info.keys())
-    if missing:
-        raise UserError(f"{folder / INFO} is damaged: it has no {', '.join(missing)}; export the model again")
+    wrong = [f"no usable {key}" for key, is_usable in sorted(_NEEDED.items()) if not is_usable(info.get(key))]
+    if not wrong and len(info["class_names"]) != len(info["category_ids"]):
+        wrong = [f"{len(info['class_names'])} class_names and {len(info['category_ids'])} category_ids"]
+    if wrong:
+        raise UserError(f"{folder / INFO} is damaged: it has {', '.join(wrong)}; export the model again")
     return info

@@ -15,7 +15,7 @@ from awsdet.export.module import save
 from awsdet.inference import checkpoint
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.files import write_json, write_text, written_aside
+from awsdet.runtime.files import half_made, publish_new, write_json, write_text
 from awsdet.runtime.version import __version__
 
 _DRAWN = (320, 250, 400)  # px, long sides of the images that are drawn for the check
@@ -51,15 +51,16 @@ def export(path, output, masks="crop", images=()):
     """
     if checkpoint.is_run(output):
         raise UserError(f"output {output} is a run, for which its exports would be taken; give another folder")
+    if (pathlib.Path(output) / contract.INFO).is_file():
+        raise UserError(f"output {output} is an exported model; give the folder that holds it, or another")
     pixels = [load_image(image) for image in images] or _drawn()
     detector, info = checkpoint.load(path)
     finds_masks = has_masks(info["config"].model.detector)
     if masks == "full" and not finds_masks:
         raise UserError(f"{info['config'].model.detector} finds no masks; leave out --masks=full")
-    folder = contract.next_version(output)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(output).mkdir(parents=True, exist_ok=True)
     about = _about(detector, info, masks if finds_masks else "none")
-    with written_aside(folder) as aside:
+    with half_made(contract.next_version(output)) as aside:
         save(detector, aside, info["category_ids"], about["masks"])
         write_json(aside / contract.INFO, about, indent=1)
         difference = compare(detector, Exported(aside), pixels, about["score_threshold"])
@@ -68,6 +69,7 @@ def export(path, output, masks="crop", images=()):
             raise CheckFailed(difference)
         write_json(aside / contract.INFO, about, indent=1)
         write_text(aside / contract.CARD, card.text(about))
+        folder = publish_new(aside, lambda: contract.next_version(output))  # others may have exported meanwhile
     return Done(folder, difference, about)
 
 

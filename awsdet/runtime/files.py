@@ -5,12 +5,13 @@ finished keeps a name that starts with `ASIDE`. Whoever owns the folder removes 
 """
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from awsdet.runtime.errors import UserError
@@ -32,8 +33,7 @@ def written_aside(path: AnyPath) -> Iterator[pathlib.Path]:
     Raises OSError if it cannot be written.
     """
     path = pathlib.Path(path)
-    aside = _aside(path)
-    try:
+    with half_made(path) as aside:
         yield aside
         _flush_tree(aside)
         old = None
@@ -43,10 +43,41 @@ def written_aside(path: AnyPath) -> Iterator[pathlib.Path]:
         flush(path.parent)
         if old is not None:
             remove(old)
+
+
+@contextlib.contextmanager
+def half_made(path: AnyPath) -> Iterator[pathlib.Path]:
+    """A context that yields another path in the same folder; after an exception, what is there is removed."""
+    aside = _aside(pathlib.Path(path))
+    try:
+        yield aside
     except BaseException:
         with contextlib.suppress(OSError):  # the first error says more
             remove(aside)
         raise
+
+
+def publish_new(aside: pathlib.Path, choose: Callable[[], pathlib.Path]) -> pathlib.Path:
+    """Flushes a folder to disk and renames it to a path that nobody has taken; nothing is ever replaced.
+
+    Args:
+        aside: the folder, with something in it; see `half_made`.
+        choose: function that returns a path in the same folder which does not exist. If another process takes it first,
+            it is called again.
+
+    Returns that path. Raises OSError.
+    """
+    _flush_tree(aside)
+    while True:
+        path = choose()
+        try:
+            aside.rename(path)  # fails where there is a folder with something in it, or a file
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR) or not os.path.lexists(path):
+                raise
+        else:
+            flush(path.parent)
+            return path
 
 
 def write_text(path: AnyPath, text: str) -> None:

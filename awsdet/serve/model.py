@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
+from awsdet.export.contract import number_of
 from awsdet.serve import messages
 from awsdet.serve.batching import Key, joined, key_of, split
 from awsdet.serve.limits import Limits
@@ -32,7 +33,7 @@ _FAILED_STARTS = 3  # one after the other, after which a model that has run befo
 class Description(NamedTuple):
     """What the process says of its model.
 
-    info: the content of awsdet.json. signatures: name -> SignatureDef as JSON. version: the name of the model's folder.
+    info: the content of awsdet.json. signatures: name -> SignatureDef as JSON. version: the number of the model's folder.
     """
 
     folder: str
@@ -41,8 +42,8 @@ class Description(NamedTuple):
 
     @property
     def version(self) -> str:
-        name = os.path.basename(os.path.normpath(self.folder))
-        return name if name.isdecimal() else "1"
+        number = number_of(self.folder)
+        return "1" if number is None else str(number)
 
 
 class Job:

@@ -109,7 +109,7 @@ def test_damaged_information_is_named(tmp_path):
         ("[]", "does not say"),
         (
             json.dumps({"format": contract.FORMAT, "name": "a", "masks": "crop"}),
-            "has no category_ids, class_names, mask",
+            "has no usable category_ids, no usable class_names, no usable mask",
         ),
     ):
         (tmp_path / contract.INFO).write_text(text)
