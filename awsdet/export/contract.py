@@ -21,7 +21,7 @@ MASKS = ("crop", "full", "none")
 # What awsdet.json must say, so that the model can be used.
 _NEEDED = {
     "name": lambda value: isinstance(value, str),
-    "class_names": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+    "class_names": lambda value: isinstance(value, list) and value and all(isinstance(one, str) for one in value),
     "category_ids": lambda value: isinstance(value, list) and all(type(one) is int for one in value),
     "masks": lambda value: value in MASKS,
     "mask_threshold": lambda value: type(value) in (int, float) and 0 <= value <= 1,

@@ -10,8 +10,8 @@ from pycocotools import mask as coco_mask
 from awsdet.data.coco.images import as_array
 from awsdet.detection.found import Found
 from awsdet.export import contract
+from awsdet.export.graph import load_graph
 from awsdet.ops.paste_masks import paste_masks
-from awsdet.runtime.errors import UserError
 
 
 class Exported:
@@ -31,11 +31,7 @@ class Exported:
         self.info = contract.read_info(folder)
         self.class_names, self.category_ids = tuple(self.info["class_names"]), list(self.info["category_ids"])
         self.mask_threshold = self.info["mask_threshold"]
-        try:
-            self._model = tf.saved_model.load(str(folder))
-        except (OSError, ValueError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"TensorFlow cannot load {folder} ({reason}); export the model again") from error
+        self._model = load_graph(folder)
         self.signatures = dict(self._model.signatures)
 
     def find(self, image: Any, score_threshold: float = 0.0) -> Found:

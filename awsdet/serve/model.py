@@ -33,7 +33,7 @@ _FAILED_STARTS = 3  # one after the other, after which a model that has run befo
 class Description(NamedTuple):
     """What the process says of its model.
 
-    info: the content of awsdet.json. signatures: name -> SignatureDef as JSON. version: the number of the model's folder.
+    info: the content of awsdet.json. signatures: name -> SignatureDef as JSON. version: the number of its folder.
     """
 
     folder: str

@@ -26,6 +26,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from awsdet.data.coco.decoding import decoder_words
 from awsdet.export.contract import read_info
+from awsdet.export.graph import load_graph
 from awsdet.launch.orphans import end_with_parent
 from awsdet.runtime.errors import UserError
 from awsdet.serve import messages
@@ -71,7 +72,7 @@ class _Model:
     """A loaded model, which has run once."""
 
     def __init__(self, folder):
-        loaded = tf.saved_model.load(folder)
+        loaded = load_graph(folder)
         self._loaded, self._signatures = loaded, loaded.signatures
         self.description = {"folder": folder, "info": read_info(folder), "signatures": _definitions(folder)}
         picture = io.BytesIO()

@@ -51,6 +51,7 @@ def test_two_exports_at_once_take_two_numbers(tmp_path):
     [
         ({"class_names": 5}, "no usable class_names"),
         ({"class_names": "cat"}, "no usable class_names"),
+        ({"class_names": [], "category_ids": []}, "no usable class_names"),
         ({"category_ids": [3, "17"]}, "no usable category_ids"),
         ({"category_ids": [3]}, "2 class_names and 1 category_ids"),
         ({"mask_threshold": "half", "name": None}, "no usable mask_threshold, no usable name"),

@@ -17,11 +17,11 @@ ROOT = pathlib.Path(__file__).parents[2]
 SECONDS = 60.0  # by when a server must have done what it is waited for
 
 
-def encoded(kind="PNG", size=(60, 40), box=(10, 5, 30, 25), **options):
+def encoded(kind="PNG", size=(60, 40), box=(10, 5, 30, 25), mode="RGB", **options):
     """An image with one bright box."""
     image, data = Image.new("RGB", size, (20, 20, 20)), io.BytesIO()
     image.paste((250, 90, 30), box)
-    image.save(data, kind, **options)
+    image.convert(mode).save(data, kind, **options)
     return data.getvalue()
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 
 from tests.serve import tiny_model
 from tests.serve.browser import PROGRAM, Browser
@@ -126,6 +127,8 @@ def test_a_hundred_clients_at_once(server):
 # ------------------------------------------------------------------------------------------------------- bad requests
 
 JPEG = encoded("JPEG", size=(300, 200), quality=95)
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
 BAD = {
     "no JSON": (b"{", 400, "no JSON"),
     "not UTF-8": (b'{"instances": "\xff"}', 400, "not UTF-8"),
@@ -144,6 +147,9 @@ BAD = {
     "base64": ({"instances": [{"b64": "%%%"}]}, 400, "valid base64"),
     "no image": ({"instances": [b64(b"hello")]}, 400, "instances[0]: this is no image"),
     "format": ({"instances": [b64(encoded("WEBP"))]}, 400, "WEBP"),
+    "palette": ({"instances": [b64(encoded("BMP", mode="P"))]}, 400, "BMP with a palette; send PNG"),
+    "one bit": ({"instances": [b64(encoded("BMP", mode="1"))]}, 400, "BMP with a palette; send PNG"),
+    "turned": ({"instances": [b64(encoded("PNG", exif=TURNED))]}, 400, "EXIF block says that it is turned"),
     "truncated": ({"instances": [b64(JPEG[: len(JPEG) // 2])]}, 400, "truncated or damaged JPEG"),
     "truncated, second": ({"instances": [b64(JPEG), b64(JPEG[: len(JPEG) // 2])]}, 400, "image 1: truncated"),
     "huge": ({"instances": [b64(encoded("PNG", size=(2000, 1000)))]}, 413, "megapixels"),
@@ -355,4 +361,4 @@ def test_what_ends_at_once(model, tmp_path):
     (broken / "awsdet.json").write_bytes((model / "3" / "awsdet.json").read_bytes())
     (broken / "saved_model.pb").write_bytes(b"nothing")
     code, line = ends(f"--model={tmp_path}", "--port=0")
-    assert code == 1 and "the model cannot be started" in line
+    assert code == 2 and "the model cannot be started: TensorFlow cannot load" in line

@@ -21,6 +21,7 @@ from awsdet.data.coco.opening import (
     has_frames,
     load,
     open_image,
+    orientation,
     png_header,
 )
 from awsdet.data.coco.pixels import bits_per_sample, to_rgb
@@ -30,7 +31,6 @@ from awsdet.runtime.shown import shown
 
 __all__ = ["ImageRefused", "LoadedImage", "StoredImage", "as_array", "load_image", "prepare_image", "read_image"]
 
-ORIENTATION = 274  # the EXIF tag
 TURNS = {  # value of the tag -> what makes pixels [H, W, 3] upright
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -115,7 +115,7 @@ def as_array(image):
             rgb, _ = to_rgb(load(image), bits)
         except ImageRefused as refusal:
             raise ValueError(f"an image of mode {image.mode} cannot be used: {refusal}") from None
-        return _turned(np.asarray(rgb), _orientation(image))
+        return _turned(np.asarray(rgb), orientation(image))
     if isinstance(image, (str, os.PathLike)):
         return load_image(image)
     array = np.asarray(image)
@@ -168,7 +168,7 @@ def _read(data, max_pixels):
         if pixels is not None:
             notes += ["image_grey"] if raw.mode == "L" else []
             notes += ["image_alpha"] if "transparency" in raw.info else []
-            return _Read(pixels, raw.format, _orientation(raw, data), True, notes)
+            return _Read(pixels, raw.format, orientation(raw, data), True, notes)
         notes.append("image_repaired")
     image = load(raw)
     if raw.format == "PNG":
@@ -177,7 +177,7 @@ def _read(data, max_pixels):
     notes += kinds
     if not SAYS_WHY.intersection(notes):
         notes.append("image_reencoded")
-    return _Read(np.asarray(rgb), raw.format, _orientation(image, data), False, notes)
+    return _Read(np.asarray(rgb), raw.format, orientation(image, data), False, notes)
 
 
 def _despite_pillow(data, max_pixels):
@@ -223,18 +223,6 @@ def _encoded(pixels, lossy):
     if _as_the_reader(out.getvalue(), pixels.shape[1::-1]) is None:
         raise ImageRefused("image_unreadable", "the reader cannot decode what was stored anew")
     return out.getvalue()
-
-
-def _orientation(image, data=b""):
-    """The value of an image's EXIF tag; 1, which is upright, if it has none."""
-    try:
-        # Pillow's PNG decodes all pixels to look for a tag behind them, which is rare.
-        late = image.format != "PNG" or b"eXIf" in data
-        exif = image.getexif() if late else Image.Image.getexif(image)
-        value = exif.get(ORIENTATION)
-        return value if isinstance(value, int) else 1
-    except Exception:  # a broken EXIF block says nothing about the orientation
-        return 1
 
 
 def _turned(pixels, orientation):

@@ -23,6 +23,7 @@ FORMATS = (
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_HEADER = 33  # bytes of the signature and the header
 TGA_FOOTER = b"TRUEVISION-XFILE.\x00"  # the format has no signature at its beginning
+ORIENTATION = 274  # the EXIF tag
 PREVIEW = 254  # the TIFF tag NewSubfileType; its lowest bit means a reduced image
 NOT_IMAGES = (  # position, beginning, what such a file is and what to do
     (4, b"ftyphei", "a HEIC image, which cannot be read; convert it to JPEG"),
@@ -134,6 +135,18 @@ def has_frames(data, image):
         return bool(getattr(image, "is_animated", False))
     except Exception:  # what follows the first frame is damaged: it is not used anyway
         return False
+
+
+def orientation(image, data=b""):
+    """The value of an image's EXIF tag; 1, which is upright, if it has none."""
+    try:
+        # Pillow's PNG decodes all pixels to look for a tag behind them, which is rare.
+        late = image.format != "PNG" or b"eXIf" in data
+        exif = image.getexif() if late else Image.Image.getexif(image)
+        value = exif.get(ORIENTATION)
+        return value if isinstance(value, int) else 1
+    except Exception:  # a broken EXIF block says nothing about the orientation
+        return 1
 
 
 def _is_preview(image):

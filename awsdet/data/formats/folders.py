@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from PIL import Image
 
 from awsdet.data.coco.files import read_file
-from awsdet.data.coco.images import ORIENTATION
-from awsdet.data.coco.opening import FORMATS, PNG_HEADER, png_header
+from awsdet.data.coco.opening import FORMATS, ORIENTATION, PNG_HEADER, png_header
 from awsdet.data.formats.names import SPLITS
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.progress import Progress

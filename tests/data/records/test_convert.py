@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 
 from awsdet.cli.main import main
 from awsdet.data.coco.anomalies import KINDS
-from awsdet.data.coco.images import ORIENTATION
+from awsdet.data.coco.opening import ORIENTATION
 from awsdet.data.records.convert import convert
 from awsdet.data.records.examples import decode_annotations
 from awsdet.data.records.manifest import HEADER, progress_folder

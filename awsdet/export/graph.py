@@ -1,0 +1,34 @@
+"""Loads the graph of an exported model."""
+
+import pathlib
+
+import tensorflow as tf
+
+from awsdet.export import contract
+from awsdet.runtime.errors import UserError
+
+
+def load_graph(folder: str | pathlib.Path):
+    """What `tf.saved_model.load` gives of the numbered folder of an export.
+
+    Raises UserError if TensorFlow cannot load it, or it lacks a signature that is always there.
+    """
+    try:
+        loaded = tf.saved_model.load(str(folder))
+        missing = {contract.ENCODED, contract.PIXELS} - set(loaded.signatures)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        raise
+    except Exception as error:  # of damaged files and of operators that it does not know, TensorFlow raises many types
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+        cure = f"export the model again{_writer(folder)}"
+        raise UserError(f"TensorFlow cannot load {folder} ({reason}); {cure}") from error
+    if missing:
+        raise UserError(f"{folder} has no signature {', '.join(sorted(missing))}; export the model again")
+    return loaded
+
+
+def _writer(folder):
+    """Words that name the TensorFlow which wrote the model, if it is another than this."""
+    versions = contract.read_info(folder).get("versions")
+    version = versions.get("tensorflow") if isinstance(versions, dict) else None
+    return "" if version in (None, tf.__version__) else f": TensorFlow {version} wrote it, and this is {tf.__version__}"
