@@ -16,11 +16,16 @@ def prepare(path, records, split="", batch_size=0):
     detector, info = checkpoint.load(path)
     fast_convolutions.use_fast_convolutions(detector)
     data = info["config"].data
-    manifest = read_split(records, split or data.eval_split)
-    manifest = fitted(manifest, info["class_names"], info["category_ids"])
+    manifest = split_for(info, records, split)
     check_classes(detector.class_names, manifest, info["category_ids"])
     data.eval_batch_size = batch_size or data.eval_batch_size
     return detector, manifest, reader_options(data), f"{info['path']} (step {info['step']})"
+
+
+def split_for(info, records, split=""):
+    """The Manifest on which a checkpoint is evaluated; info: the dict in its checkpoint.json. Else as `prepare`."""
+    manifest = read_split(records, split or info["config"]["data"]["eval_split"])
+    return fitted(manifest, info["class_names"], info["category_ids"])
 
 
 def read_split(records, split):

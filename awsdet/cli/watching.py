@@ -30,10 +30,14 @@ def check(flag_values):
     """Raises UserError for what would go wrong, as far as it can be seen before the run has a checkpoint."""
     from awsdet.inference.checkpoint import newest
     from awsdet.runtime.files import check_folder
+    from awsdet.training.evaluations_folder import EvaluationsFolder
 
     run = _check_run(flag_values)
     check_folder(_output(flag_values), "output")
     _check_records(flag_values)
+    folder = EvaluationsFolder(_output(flag_values))
+    folder.read()
+    _check_evaluated(flag_values, folder)
     found = newest(run / "checkpoints")
     if found is not None:
         _prepare(flag_values, found)
@@ -51,6 +55,7 @@ def _watch(flag_values, world):
     lookout = folder and Lookout(pathlib.Path(flag_values.checkpoint), folder.marks, flag_values.wait_seconds)
     try:
         together(world, lambda: folder and folder.open())
+        together(world, lambda: folder and _check_evaluated(flag_values, folder))
         for record in Following(lookout, folder, functools.partial(_prepare, flag_values), world).records():
             if world.is_chief:
                 print(f"step {record['step']:,}, epoch {record['epoch']}")
@@ -99,6 +104,16 @@ def _check_records(flag_values):
         return
     with contextlib.suppress(NoSuchSplit):  # the split's name is known with the first checkpoint
         read_manifest(flag_values.records, "val")
+
+
+def _check_evaluated(flag_values, folder):
+    """Raises UserError if what was evaluated before is of other records or another split than is asked for now."""
+    from awsdet.cli.evaluated import split_for
+    from awsdet.training.fingerprint import records_digest
+
+    last = folder.newest()
+    if folder.records and last is not None:
+        folder.check_records(records_digest(split_for(last, flag_values.records, flag_values.split)))
 
 
 @contextlib.contextmanager

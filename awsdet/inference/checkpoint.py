@@ -207,12 +207,13 @@ def is_whole(path):
 def damage(path):
     """What is wrong with a checkpoint folder, in words that name it; empty if it holds all that it lists."""
     try:
-        files = read_info(path)["files"]
+        info = read_info(path)
     except UserError as error:
         return str(error)
-    except KeyError:
-        return f"{path}: {INFO} lists no files"
-    for name, size in files.items():
+    for key, kind in (("files", dict), ("step", int)):
+        if not isinstance(info.get(key), kind):
+            return f"the damaged checkpoint {path}: {INFO} does not say its {key}"
+    for name, size in info["files"].items():
         file = path / name
         if not file.is_file() or file.stat().st_size != size:
             return f"the damaged checkpoint {path}: {name} should have {size} bytes"

@@ -18,8 +18,9 @@ import tensorflow as tf
 
 from awsdet.analysis import runs
 from awsdet.inference import checkpoint
+from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import remove_leftovers, write_json, write_text, written_aside
-from awsdet.training.run_folder import RunFolder
+from awsdet.training.run_folder import CONFIG, RunFolder
 
 _LINKLESS = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK)  # why a file may have no second name
 
@@ -40,13 +41,33 @@ class EvaluationsFolder:
         self.records, self.writer = [], None
 
     def open(self):
-        """Takes the folder until `close`, and reads what is there. Raises UserError if that cannot be done."""
+        """Takes the folder until `close`, and reads what is there; see `read`. Raises UserError if it cannot be had."""
         self._folder.take()
+        self.read()
         for folder in (self.path, self._results):
             remove_leftovers(folder)
         self._checkpoints.clean()
-        self.records = runs.read_records(self._metrics) if self._metrics.is_file() else []
         self.writer = tf.summary.create_file_writer(os.fsencode(self._folder.tensorboard))
+
+    def read(self):
+        """Reads which checkpoints were evaluated. Raises UserError if the folder is that of a run."""
+        records = runs.read_records(self._metrics) if self._metrics.is_file() else []
+        is_run = (self.path / CONFIG).exists() or any(self.path.glob(f"{checkpoint.PREFIX}*/{checkpoint.INFO}"))
+        if is_run or not all(isinstance(record.get("checkpoint"), str) for record in records):
+            raise UserError(f"output {self.path} is a run, whose files must stay; give another --output")
+        self.records = records
+
+    def newest(self):
+        """The dict in checkpoint.json of the last checkpoint of those taken in; None if there is none."""
+        path = self._checkpoints.newest()
+        return None if path is None else checkpoint.read_info(path)
+
+    def check_records(self, digest):
+        """Raises UserError unless all evaluations here are on the records of this `records_digest`."""
+        if any(one["records"] != digest for one in self.records):
+            raise UserError(
+                f"output {self.path} holds evaluations on other records or another split; give another --output"
+            )
 
     def close(self):
         """Lets others write there."""

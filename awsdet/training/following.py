@@ -7,7 +7,6 @@ from absl import logging
 
 from awsdet import evaluation
 from awsdet.inference import checkpoint
-from awsdet.runtime.errors import UserError
 from awsdet.runtime.together import together
 from awsdet.runtime.world import World
 from awsdet.training import board
@@ -74,7 +73,7 @@ class Following:
             "checkpoint": mark_of(info),
             "records": records_digest(manifest),
         }
-        together(self._world, lambda: self._check_records(record["records"]))
+        together(self._world, lambda: self._folder and self._folder.check_records(record["records"]))
         logging.info(
             "evaluating step %d on the %d images of split %s", info["step"], manifest.num_images, manifest.split
         )
@@ -93,14 +92,6 @@ class Following:
             self._kind, self._prepared = None, self._prepare(path)
             self._kind = kind
         return info
-
-    def _check_records(self, digest):
-        if not self._world.is_chief:
-            return
-        if any(one["records"] != digest for one in self._folder.records):
-            raise UserError(
-                f"output {self._folder.path} holds evaluations on other records or another split; give another --output"
-            )
 
     def _enter(self, record, metrics, pictures):
         if not self._world.is_chief:

@@ -31,8 +31,9 @@ from awsdet.runtime.paths import given_path
 from awsdet.runtime.version import __version__
 from awsdet.training.checkpoint import Checkpoints
 
-LOCK = "run.lock"
+LOCK, CONFIG = "run.lock", "config.json"
 _ENDED = "ended.json"
+_HOW = ("complete", "stopped", "failed")  # see `End`
 
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "tensorflow-addons", "horovod", "numpy", "pycocotools")
 
@@ -52,12 +53,16 @@ def read_end(path) -> End | None:
     """The End of the run in a folder; None if it has none. Raises UserError if it cannot be read."""
     file = pathlib.Path(path) / _ENDED
     try:
-        return End(**json.loads(file.read_text()))
+        end = End(**json.loads(file.read_text()))
+        if end.how not in _HOW or type(end.step) is not int:
+            raise ValueError(end)
+        return end
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged"
         raise UserError(
-            f"{file} cannot be read ({error}); remove it, and awsdet train --resume writes it anew"
+            f"{file} cannot be read ({reason}); remove it, and awsdet train --resume writes it anew"
         ) from error
 
 
@@ -181,7 +186,7 @@ class RunFolder:
         for folder in (self.path, self.scoring.folder, self.failed):
             remove_leftovers(folder)
         self.checkpoints.clean()
-        write_text(self.path / "config.json", config_module.to_json(config) + "\n")
+        write_text(self.path / CONFIG, config_module.to_json(config) + "\n")
         write_json(self.path / "versions.json", versions(), indent=2)
         if not step:
             self.scoring.remove()  # of a run whose checkpoints somebody has removed

@@ -51,10 +51,12 @@ def test_same_numbers_as_within_training_and_no_checkpoint_twice(finished_run, t
     assert watch(run, records) == 0
     assert (folder / "metrics.jsonl").read_bytes() == before and "COCO metrics" not in capsys.readouterr().out
 
-    info = run / "checkpoints" / "step-00000006" / "checkpoint.json"  # another run, which took another time
-    info.write_text(json.dumps({**json.loads(info.read_text()), "seconds": 1.5}))
-    assert watch(run, records, "--split=train") == 2
-    assert "on other records or another split; give another --output" in capsys.readouterr().err
+    for more in (
+        [],
+        ["--check"],
+    ):  # there is nothing left to evaluate, and the numbers would be taken for those of train
+        assert watch(run, records, "--split=train", *more) == 2
+        assert "on other records or another split; give another --output" in capsys.readouterr().err
 
 
 def test_it_waits_for_a_run_and_ends_by_sigterm_or_when_nothing_comes(training_folder, tmp_path, log):
@@ -74,6 +76,9 @@ def test_it_waits_for_a_run_and_ends_by_sigterm_or_when_nothing_comes(training_f
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
+        (["--checkpoint=run", "--watch", "--output=run"], "run is a run, whose files must stay"),
+        (["--checkpoint=run", "--watch", "--output=run", "--check"], "run is a run, whose files must stay"),
+        (["--checkpoint=other", "--watch", "--output=run/checkpoints"], "run/checkpoints is a run, whose files"),
         (["--checkpoint=run/checkpoints/step-00000004", "--watch"], "--watch follows a whole run; give its folder"),
         (["--checkpoint=run", "--wait-seconds=5"], "--wait-seconds does nothing without --watch"),
         (["--results=x.json", "--watch"], "--watch does nothing with --results"),
@@ -85,6 +90,7 @@ def test_mistakes_end_in_one_line(training_folder, tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     publish(tmp_path / "run", 4)
     (tmp_path / "run" / "file").touch()
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
     assert cli.main(["evaluate", f"--records={training_folder / 'records'}", *flags]) == 2
     assert words in capsys.readouterr().err.splitlines()[-1]
 
