@@ -10,6 +10,7 @@ import pytest
 
 from awsdet.cli import main as cli
 from awsdet.inference import checkpoint
+from awsdet.runtime.errors import UserError
 from awsdet.training.evaluations_folder import EvaluationsFolder, mark_of
 from awsdet.training.lookout import Look, Lookout
 from awsdet.training.run_folder import End, RunFolder, read_end
@@ -51,10 +52,8 @@ def test_same_numbers_as_within_training_and_no_checkpoint_twice(finished_run, t
     assert watch(run, records) == 0
     assert (folder / "metrics.jsonl").read_bytes() == before and "COCO metrics" not in capsys.readouterr().out
 
-    for more in (
-        [],
-        ["--check"],
-    ):  # there is nothing left to evaluate, and the numbers would be taken for those of train
+    # Nothing is left to evaluate, so the numbers of val would be taken for those of train.
+    for more in ([], ["--check"]):
         assert watch(run, records, "--split=train", *more) == 2
         assert "on other records or another split; give another --output" in capsys.readouterr().err
 
@@ -140,6 +139,19 @@ def test_a_run_that_ends_early_is_waited_for(tmp_path, log, how, words):
     lookout = Lookout(tmp_path, dict, wait_seconds=0)
     assert lookout.look() == Look(over=True) and not lookout.problem
     folder.release()
+
+
+def test_damaged_files_of_a_run_are_named(tmp_path):
+    for text in ("{", "[1]", '{"how": "stopped", "step": "x"}', '{"how": "well", "step": 1}', "[" * 10_000):
+        (tmp_path / "ended.json").write_text(text)
+        with pytest.raises(UserError, match=r"ended\.json cannot be read \(it is damaged\); remove it"):
+            read_end(tmp_path)
+    for key in ("step", "files"):
+        path = publish(tmp_path / key, 2)
+        info = json.loads((path / "checkpoint.json").read_text())
+        del info[key]
+        (path / "checkpoint.json").write_text(json.dumps(info))
+        assert checkpoint.damage(path) == f"the damaged checkpoint {path}: checkpoint.json does not say its {key}"
 
 
 def test_a_checkpoint_that_is_dropped_while_it_is_read(tmp_path):
