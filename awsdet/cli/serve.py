@@ -61,9 +61,12 @@ def define(flag_values):
 def run(flag_values, overrides):
     """Returns the exit code."""
     from awsdet.data.coco.opening import check_megapixels, settle_pillow
-    from awsdet.export.contract import find_whole
+    from awsdet.export.contract import find_whole, is_name
     from awsdet.serve.server import serve
 
+    name = flag_values["name"].value
+    if name and not is_name(name):
+        raise UserError(f"--name={name} cannot stand in an address; leave out its slashes and colons")
     model, host, port = flag_values.model, flag_values.host, flag_values.port
     if flag_values.sagemaker:
         model = model or _SAGEMAKER_MODEL
@@ -82,7 +85,7 @@ def run(flag_values, overrides):
         batch_seconds=flag_values.batch_wait / 1000,
     )
     settle_pillow()
-    return serve(str(find_whole(model)), flag_values["name"].value, host, port, limits, _tell)
+    return serve(str(find_whole(model)), name, host, port, limits, _tell)
 
 
 def _tell(line):

@@ -11,6 +11,7 @@ import pathlib
 import re
 
 from awsdet.runtime.errors import UserError
+from awsdet.runtime.files import why_no_folder
 
 FORMAT = "awsdet export 1"
 INFO = "awsdet.json"
@@ -20,12 +21,17 @@ ENCODED, PIXELS, RESIZED = "serving_default", "pixels", "resized"  # signatures
 MASKS = ("crop", "full", "none")
 # What awsdet.json must say, so that the model can be used.
 _NEEDED = {
-    "name": lambda value: isinstance(value, str),
+    "name": lambda value: isinstance(value, str) and is_name(value),
     "class_names": lambda value: isinstance(value, list) and value and all(isinstance(one, str) for one in value),
     "category_ids": lambda value: isinstance(value, list) and all(type(one) is int for one in value),
     "masks": lambda value: value in MASKS,
     "mask_threshold": lambda value: type(value) in (int, float) and 0 <= value <= 1,
 }
+
+
+def is_name(text):
+    """Whether a model of this name can be asked for at /v1/models/NAME:predict."""
+    return re.fullmatch("[^/:]+", text) is not None
 
 
 def number_of(folder):
@@ -56,7 +62,8 @@ def find_whole(path):
     """As `find`. Raises UserError if there is none, or it has no graph."""
     folder = find(path)
     if folder is None:
-        raise UserError(f"{path} holds no exported model; awsdet export makes one")
+        what = "holds no exported model" if pathlib.Path(path).is_dir() else why_no_folder(path)
+        raise UserError(f"{path} {what}; awsdet export makes a folder with a model")
     read_info(folder)
     if not (folder / "saved_model.pb").is_file():
         raise UserError(f"{folder} has no saved_model.pb; export the model again")

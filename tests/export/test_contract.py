@@ -46,6 +46,13 @@ def test_two_exports_at_once_take_two_numbers(tmp_path):
     assert {path.name: (path / "file").read_text() for path in tmp_path.iterdir()} == {"1": "second", "2": "first"}
 
 
+def test_what_holds_no_model_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    for path, named in ((tmp_path, "holds no exported model"), ("file", "is a file"), ("no", "does not exist")):
+        with pytest.raises(UserError, match=f"{path} {named}.*; awsdet export makes"):
+            contract.find_whole(tmp_path / path)
+
+
 @pytest.mark.parametrize(
     "change,named",
     [
@@ -56,6 +63,7 @@ def test_two_exports_at_once_take_two_numbers(tmp_path):
         ({"category_ids": [3]}, "2 class_names and 1 category_ids"),
         ({"mask_threshold": "half", "name": None}, "no usable mask_threshold, no usable name"),
         ({"mask_threshold": float("nan")}, "no usable mask_threshold"),
+        ({"name": "a/b"}, "no usable name"),
         ({"masks": ["crop"]}, "no usable masks"),
     ],
 )

@@ -356,6 +356,8 @@ def test_what_ends_at_once(model, tmp_path):
         assert code == 2 and "cannot listen at 127.0.0.1" in line
     code, line = ends(f"--model={tmp_path}")
     assert code == 2 and "holds no exported model" in line
+    code, line = ends(f"--model={model}", "--name=a/b")
+    assert code == 2 and "--name=a/b cannot stand in an address" in line
     broken = tmp_path / "1"
     broken.mkdir()
     (broken / "awsdet.json").write_bytes((model / "3" / "awsdet.json").read_bytes())
