@@ -35,7 +35,7 @@ class Lookout:
     def __init__(self, run: pathlib.Path, marks: Callable[[], Mapping[int, str]], wait_seconds: float):
         self._run, self._root, self._marks = run, run / "checkpoints", marks
         self._wait_seconds, self.problem = wait_seconds, ""
-        self._pending, self._told = set(), set()
+        self._pending, self._told, self._damaged = set(), set(), []
         self._sign, self._since = None, time.monotonic()
 
     def look(self) -> Look:
@@ -51,6 +51,11 @@ class Lookout:
             self._since = time.monotonic()
             return Look(pending[0])
         if end is not None and end.how == "complete":
+            if self._damaged:
+                self.problem = (
+                    f"the run is complete, but damaged and so not evaluated: {', '.join(self._damaged)}; if it is "
+                    "still being copied, give the same command again afterwards"
+                )
             return Look(over=True)
         self._tell(end)
         self._check_alive(end)
@@ -67,11 +72,14 @@ class Lookout:
         self._since = time.monotonic()
 
     def _unevaluated(self):
-        marks, found = self._marks(), []
+        marks, found, self._damaged = self._marks(), [], []
+        evaluated = {f"{checkpoint.PREFIX}{step:08d}" for step in marks}
         for path in sorted(self._root.glob(f"{checkpoint.PREFIX}*")):
             problem = checkpoint.damage(path)
             if problem and path.is_dir():  # one that is being copied looks damaged until it is whole
                 self._once(f"passing over {problem}", logging.warning)
+                if path.name not in evaluated:
+                    self._damaged.append(path.name)
             if problem:
                 continue
             try:

@@ -136,6 +136,7 @@ def test_a_failed_check_leaves_nothing(exported, monkeypatch, tmp_path):
         (["--checkpoint=/nowhere", "--output=models"], "/nowhere does not exist"),
         (["--checkpoint={run}", "--output=models", "--images=/no.jpg"], "cannot read image /no.jpg"),
         (["--checkpoint={run}", "--output=models", "--masks=half"], "--masks=half"),
+        (["--checkpoint={run}", "--output={run}/../models/1"], "is an exported model; give the folder that holds it"),
         (["--checkpoint={run}", "--output={run}"], "is a run, for which its exports would be taken"),
     ],
 )

@@ -141,6 +141,16 @@ def test_a_run_that_ends_early_is_waited_for(tmp_path, log, how, words):
     folder.release()
 
 
+def test_a_complete_run_with_a_damaged_checkpoint(tmp_path):
+    """One that was evaluated before it was damaged does not count."""
+    (tmp_path / "ended.json").write_text('{"how": "complete", "step": 6}')
+    for step in (4, 6):
+        (publish(tmp_path, step) / "state").write_text("half")
+    lookout = Lookout(tmp_path, lambda: {4: "mark"}, wait_seconds=100)
+    assert lookout.look() == Look(over=True)
+    assert "complete, but damaged and so not evaluated: step-00000006; if it is still being copied" in lookout.problem
+
+
 def test_damaged_files_of_a_run_are_named(tmp_path):
     for text in ("{", "[1]", '{"how": "stopped", "step": "x"}', '{"how": "well", "step": 1}', "[" * 10_000):
         (tmp_path / "ended.json").write_text(text)
