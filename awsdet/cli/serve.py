@@ -36,15 +36,6 @@ def define(flag_values):
         f"the model in {_SAGEMAKER_MODEL} unless --model names another",
         flag_values=flag_values,
     )
-    _integer("max_batch", _DEFAULTS.batch, "images of different requests in one call of the model", flag_values, 1)
-    _number(
-        "batch_wait",
-        1000 * _DEFAULTS.batch_seconds,
-        "milliseconds that a request waits for others to share its call, with --max-batch",
-        flag_values,
-        0,
-        10_000,
-    )
     _integer("max_body_bytes", _DEFAULTS.body_bytes, "of the body of a request", flag_values, 1)
     _integer("max_image_bytes", _DEFAULTS.image_bytes, "of an image, encoded", flag_values, 1)
     flags.DEFINE_float(
@@ -55,7 +46,14 @@ def define(flag_values):
     )
     _integer("max_images", _DEFAULTS.images, "of a request", flag_values, 1)
     _integer("max_waiting", _DEFAULTS.waiting, "requests that wait or run; more are turned away", flag_values, 1)
-    _number("timeout", _DEFAULTS.seconds, "seconds from a request to its answer", flag_values, 0.001, 86_400)
+    flags.DEFINE_float(
+        "timeout",
+        _DEFAULTS.seconds,
+        "seconds from a request to its answer",
+        flag_values=flag_values,
+        lower_bound=0.001,
+        upper_bound=86_400,
+    )
 
 
 def run(flag_values, overrides):
@@ -81,8 +79,6 @@ def run(flag_values, overrides):
         images=flag_values.max_images,
         waiting=flag_values.max_waiting,
         seconds=flag_values.timeout,
-        batch=flag_values.max_batch,
-        batch_seconds=flag_values.batch_wait / 1000,
     )
     settle_pillow()
     return serve(str(find_whole(model)), name, host, port, limits, _tell)
@@ -101,7 +97,3 @@ def _sagemaker_port():
 
 def _integer(name, default, text, flag_values, least, most=None):
     flags.DEFINE_integer(name, default, text, flag_values=flag_values, lower_bound=least, upper_bound=most)
-
-
-def _number(name, default, text, flag_values, least, most):
-    flags.DEFINE_float(name, default, text, flag_values=flag_values, lower_bound=least, upper_bound=most)

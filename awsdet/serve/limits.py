@@ -10,8 +10,6 @@ class Limits(NamedTuple):
     pixels: of an image, before it is decoded. images: of a request.
     waiting: requests that wait for the model or run on it; more are turned away with 503.
     seconds: from the last byte of a request until its answer; a call of the model that takes longer is ended.
-    batch, batch_seconds: up to so many images of different requests share a call of the model, and the first of them
-        waits so long for others.
     read_seconds: within which a client must have sent its request, from the first byte of its head to the last of its
         body, and within which it must take the answer.
     idle_seconds: after which a connection without a request is closed.
@@ -25,8 +23,6 @@ class Limits(NamedTuple):
     images: int = 16
     waiting: int = 200
     seconds: float = 55.0
-    batch: int = 1
-    batch_seconds: float = 0.0
     read_seconds: float = 30.0
     idle_seconds: float = 60.0
     connections: int = 500

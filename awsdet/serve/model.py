@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from absl import logging
 
 from awsdet.export.contract import number_of
 from awsdet.serve import messages
-from awsdet.serve.batching import Key, joined, key_of, split
 from awsdet.serve.limits import Limits
 from awsdet.serve.refusal import Refused, busy
 
@@ -55,9 +53,6 @@ class Job:
 
     def __init__(self, signature: str, inputs: dict[str, np.ndarray], deadline: float):
         self.signature, self.inputs, self.deadline = signature, inputs, deadline
-        self.key: Key = key_of(signature, inputs)
-        self.count = len(next(iter(inputs.values())))
-        self.given_up = False
         self._done, self._outputs, self._refused = threading.Event(), {}, None
 
     def finish(self, outputs: dict[str, np.ndarray] | None = None, refused: Refused | None = None) -> None:
@@ -91,7 +86,7 @@ class Model:
         self._folder, self._limits, self._ended = folder, limits, ended
         self._jobs: collections.deque[Job] = collections.deque()
         self._changed = threading.Condition()
-        self._running: list[Job] = []
+        self._running: Job | None = None
         self._process, self._socket = None, None
         self._ready, self._closing = False, False
         self.description: Description | None = None
@@ -103,7 +98,7 @@ class Model:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the process, and refuses what waits."""
+        """Ends the process. What waits for it gets no result."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -118,7 +113,7 @@ class Model:
     @property
     def waiting(self) -> int:
         """How many requests wait or run."""
-        return len(self._jobs) + len(self._running)
+        return len(self._jobs) + (self._running is not None)
 
     @property
     def process(self) -> int | None:
@@ -136,7 +131,6 @@ class Model:
     def give_up(self, job: Job) -> None:
         """Takes a job out of the queue, unless it runs already."""
         with self._changed:
-            job.given_up = True
             if job in self._jobs:
                 self._jobs.remove(job)
 
@@ -201,66 +195,42 @@ class Model:
             if self._process.poll() is not None:
                 break
             self._running = self._next()
-            if not self._running:
+            if self._running is None:
                 continue
             try:
                 self._run(self._running)
             except TimeoutError:
                 self._kill()
-                for job in self._running:
-                    job.finish(refused=Refused(504, f"the model took more than {self._limits.seconds:g} s"))
+                self._running.finish(refused=Refused(504, f"the model took more than {self._limits.seconds:g} s"))
                 return f"took more than {self._limits.seconds:g} s for one call and was ended"
             except (EOFError, OSError):
                 end = self._end()
-                for job in self._running:
-                    job.finish(refused=busy(f"the process of the model {end}; it is started again", 10))
+                self._running.finish(refused=busy(f"the process of the model {end}; it is started again", 10))
                 return end
             finally:
                 self._ready = self._process.poll() is None
-                self._running = []
+                self._running = None
         return self._end()
 
     def _next(self):
-        """The jobs of the next call; none if none came within a moment."""
+        """The job to run now; None if none came within a moment."""
         with self._changed:
             if not self._jobs:
                 self._changed.wait(_LOOK_SECONDS)
-            if not self._jobs or self._closing:
-                return []
-            first = self._jobs[0]
-            until = time.monotonic() + self._limits.batch_seconds
-            while (left := until - time.monotonic()) > 0 and len(self._alike(first)) < self._limits.batch:
-                self._changed.wait(left)
-            chosen = self._alike(first)
-            for job in chosen:
-                self._jobs.remove(job)
-            return [job for job in chosen if not job.given_up]
+            return self._jobs.popleft() if self._jobs and not self._closing else None
 
-    def _alike(self, first):
-        """The first job and those behind it that can share its call."""
-        chosen, images = [], 0
-        for job in self._jobs:
-            if job is first or (job.key == first.key and images + job.count <= self._limits.batch):
-                chosen.append(job)
-                images += job.count
-        return chosen
-
-    def _run(self, jobs):
+    def _run(self, job):
         """One call of the model. Raises TimeoutError, EOFError or OSError if the process did not answer."""
         self._socket.settimeout(self._limits.seconds)
-        messages.send(self._socket, "run", joined([job.inputs for job in jobs]), signature=jobs[0].signature)
+        messages.send(self._socket, "run", job.inputs, signature=job.signature)
         kind, content, outputs = messages.receive(self._socket)
         if kind == "done":
-            for job, part in zip(jobs, split(outputs, [job.count for job in jobs])):
-                job.finish(part)
-        elif len(jobs) > 1:  # an image of one of them is at fault
-            for job in jobs:
-                self._run([job])
+            job.finish(outputs)
         elif kind == "refused":
-            where = f"image {content['index']}: " if content["index"] >= 0 and jobs[0].count > 1 else ""
-            jobs[0].finish(refused=Refused(400, f"{where}{content['line']}"))
+            where = f"image {content['index']}: " if content["index"] >= 0 else ""
+            job.finish(refused=Refused(400, f"{where}{content['line']}"))
         else:
-            jobs[0].finish(refused=Refused(500, content["line"]))
+            job.finish(refused=Refused(500, content["line"]))
 
     def _kill(self):
         if self._process:

@@ -30,7 +30,7 @@ def model(tmp_path_factory):
 def server(model):
     running = Running(
         model, "--timeout=8", "--max-waiting=120", "--max-images=3", "--max-megapixels=1", "--max-image-bytes=200000",
-        "--max-body-bytes=1000000", "--max-batch=8",
+        "--max-body-bytes=1000000",
     )  # fmt: skip
     running.until(lambda health: health["state"] == "ready")
     yield running
