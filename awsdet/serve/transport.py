@@ -308,9 +308,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(answer.content)
+        try:
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer.content)
+        except TimeoutError:  # after a part of an answer, not even a refusal can be sent
+            self._log("not taken in time")
+            raise ConnectionAbortedError from None
         self._log(answer.status)
 
     def _log(self, result):
