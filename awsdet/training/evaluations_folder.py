@@ -79,6 +79,15 @@ class EvaluationsFolder:
         """Step -> mark (see `mark_of`) of each checkpoint that was evaluated."""
         return {record["step"]: record["checkpoint"] for record in self.records}
 
+    def unfinished(self):
+        """Path of the checkpoint that was taken in and whose evaluation was broken off; None if there is none."""
+        marks = self.marks()
+        for path in self._checkpoints.all():
+            info = checkpoint.read_info(path)
+            if marks.get(info["step"]) != mark_of(info):
+                return path
+        return None
+
     def hold(self, source):
         """Takes in a checkpoint of the run, so that it stays though the run may drop it. Returns its path here.
 

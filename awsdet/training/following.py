@@ -53,6 +53,9 @@ class Following:
         """(path of a checkpoint that was taken in, or None; whether nothing more will come); on the chief."""
         if not self._world.is_chief:
             return None
+        unfinished = self._folder.unfinished()  # the run may have dropped it since
+        if unfinished is not None:
+            return unfinished, False
         look = self._lookout.look()
         if look.path is None:
             return None, look.over
@@ -60,7 +63,7 @@ class Following:
         if held is None:
             self._lookout.lost(look.path)
         else:
-            self._lookout.done(look.path)
+            self._lookout.taken(look.path)
         return held, False
 
     def _evaluate(self, path):

@@ -66,8 +66,8 @@ class Lookout:
         self._pending.discard(path)
         logging.warning("the run has dropped %s while it was read, so it is not evaluated", path.name)
 
-    def done(self, path: pathlib.Path) -> None:
-        """Notes that a checkpoint was evaluated, whether it is still there or not."""
+    def taken(self, path: pathlib.Path) -> None:
+        """Notes that a checkpoint was taken in, so that nothing is lost if the run drops it."""
         self._pending.discard(path)
         self._since = time.monotonic()
 

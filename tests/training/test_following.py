@@ -25,11 +25,17 @@ def watch(run, records, *more):
 
 
 def test_same_numbers_as_within_training_and_no_checkpoint_twice(finished_run, training_folder, tmp_path, capsys):
-    """The run averages its weights. Its checkpoint of step 4 lies between two evaluations of its own."""
+    """The run averages its weights. Its checkpoint of step 4 lies between two evaluations of its own.
+
+    The evaluation of its first one was broken off, and the run has dropped that one since.
+    """
     run, records = tmp_path / "run", training_folder / "records"
     shutil.copytree(finished_run[0], run, symlinks=True)
     steps = [checkpoint.read_info(path)["step"] for path in checkpoint.whole(run / "checkpoints")]
     assert steps[-2:] == [4, 6] and read_end(run) == End("complete", 6)
+    first = checkpoint.whole(run / "checkpoints")[0]
+    EvaluationsFolder(run / "evaluations").hold(first)
+    shutil.rmtree(first)
     assert watch(run, records) == 0
     folder, said = run / "evaluations", capsys.readouterr().out
     assert [line for line in said.splitlines() if line.startswith("step 6,")] == ["step 6, epoch 2"]
@@ -37,6 +43,7 @@ def test_same_numbers_as_within_training_and_no_checkpoint_twice(finished_run, t
     lines = logged_lines(folder)
     assert [line["step"] for line in lines] == steps
     own = {line["step"]: line for line in logged_lines(run) if "box_ap" in line}
+    assert 6 in own
     for line in lines:
         others = own.get(line["step"], {})
         assert {name: line[name] for name in others if name != "seconds"} == {
@@ -111,7 +118,7 @@ def test_checkpoints_are_found_once_each_and_oldest_first(tmp_path, log):
     first, second, third = (publish(run, step) for step in (2, 4, 6))
     assert lookout.look() == Look(first)
     marks[2] = mark_of(checkpoint.read_info(first))
-    lookout.done(first)
+    lookout.taken(first)
     info = {**json.loads((first / "checkpoint.json").read_text()), "metrics": {"box_ap": 0.5}}
     (first / "checkpoint.json").write_text(json.dumps(info))  # training has evaluated it too
     assert lookout.look() == Look(second)
