@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from awsdet.export.contract import ENCODED
 from awsdet.serve.images import check_image
 from awsdet.serve.limits import Limits
 from awsdet.serve.refusal import Refused
 
-DEFAULT_SIGNATURE = "serving_default"
 _KEYS = ("signature_name", "instances", "inputs")
 _NUMBERS = {"DT_UINT8": np.uint8, "DT_INT32": np.int32, "DT_INT64": np.int64, "DT_FLOAT": np.float32}
 
@@ -69,7 +69,7 @@ def read_call(content: Any, signatures: dict[str, Any], limits: Limits) -> Call:
     if ("instances" in content) == ("inputs" in content):
         number = "both" if "inputs" in content else "neither"
         raise Refused(400, f"the body has {number} of the keys instances and inputs; give one of them")
-    name = content.get("signature_name", DEFAULT_SIGNATURE) or DEFAULT_SIGNATURE
+    name = content.get("signature_name", ENCODED) or ENCODED
     if not isinstance(name, str):
         raise Refused(400, f"signature_name must be one of {', '.join(signatures)}")
     if name not in signatures:
@@ -90,7 +90,7 @@ def images_call(images: list[bytes], limits: Limits) -> Call:
     _check_count(len(images), "the body", limits)
     for index, image in enumerate(images):
         check_image(image, f"image {index}: " if len(images) > 1 else "", limits)
-    return Call(DEFAULT_SIGNATURE, {"image_bytes": _bytes_array(images)}, True)
+    return Call(ENCODED, {"image_bytes": _bytes_array(images)}, True)
 
 
 def _of_rows(instances, wanted, limits):

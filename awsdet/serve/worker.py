@@ -26,7 +26,7 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from awsdet.data.coco.decoding import decoder_words
-from awsdet.export.contract import read_info
+from awsdet.export.contract import ENCODED, read_info
 from awsdet.export.graph import load_graph
 from awsdet.launch.orphans import end_with_parent
 from awsdet.runtime.errors import UserError
@@ -78,7 +78,7 @@ class _Model:
         self.description = {"folder": folder, "info": read_info(folder), "signatures": _definitions(folder)}
         picture = io.BytesIO()
         Image.new("RGB", (_WARM_SIZE, _WARM_SIZE), (128, 128, 128)).save(picture, "PNG")
-        self._signatures["serving_default"](image_bytes=tf.constant([picture.getvalue()]))
+        self._signatures[ENCODED](image_bytes=tf.constant([picture.getvalue()]))
 
     def answer(self, signature, inputs):
         """(kind, content, arrays) of the answer; see the head of this file."""
