@@ -1,13 +1,12 @@
 """Non-maximum suppression for a batch of images, in operators of TensorFlow whose shapes do not depend on the values.
 
-Symbols: B images, N boxes per image, K the most to keep, T boxes that are decided about together.
+Symbols: B images, N boxes per image, K the most to keep.
 """
 
 import tensorflow as tf
 
 from awsdet.ops.nms import Kept
-
-TILE = 256  # T
+from awsdet.ops.reference.nms import TILE, class_iou, gaussian, linear
 
 
 def awsdet_nms(*, boxes, scores, classes, iou_threshold, score_threshold, max_output, method, sigma, in_order=False):
@@ -23,7 +22,7 @@ def awsdet_nms(*, boxes, scores, classes, iou_threshold, score_threshold, max_ou
     if method == "hard":
         index, kept_scores = _greedy(boxes, left, classes, iou_threshold, max_output)
     else:
-        decay = _linear(iou_threshold) if method == "linear" else _gaussian(sigma)
+        decay = linear(iou_threshold) if method == "linear" else gaussian(sigma)
         index, kept_scores = _soft(boxes, left, classes, decay, score_threshold, max_output)
     valid = kept_scores > float("-inf")
     index = tf.where(valid, index, 0)
@@ -66,10 +65,10 @@ def _greedy(boxes, scores, classes, iou_threshold, most):
         own, own_classes = of(boxes, tile), of(classes, tile)
         used = tf.reduce_max(count)  # the kept places of all images
         held = kept[:, :used]
-        over = _class_iou(of(boxes, held), of(classes, held), own, own_classes) > iou_threshold
+        over = class_iou(of(boxes, held), of(classes, held), own, own_classes) > iou_threshold
         over &= tf.sequence_mask(count, used)[..., tf.newaxis]
         possible = ~tf.reduce_any(over, axis=1) & (of(scores, tile) > float("-inf"))
-        inside = (_class_iou(own, own_classes, own, own_classes) > iou_threshold) & earlier
+        inside = (class_iou(own, own_classes, own, own_classes) > iou_threshold) & earlier
 
         # After n rounds the first n are settled, and all as soon as a round changes nothing.
         def settle(stays, _):
@@ -98,7 +97,7 @@ def _soft(boxes, scores, classes, decay, score_threshold, most):
         best = tf.argmax(left, axis=1, output_type=tf.int32)  # the first of equals
         index = best[:, tf.newaxis]
         own = (tf.gather(values, index, batch_dims=1) for values in (boxes, classes))
-        factor = decay(_class_iou(*own, boxes, classes)[:, 0])
+        factor = decay(class_iou(*own, boxes, classes)[:, 0])
         here = tf.range(most) == place
         kept = tf.where(here, index, kept)
         kept_scores = tf.where(here, tf.gather(left, index, batch_dims=1), kept_scores)
@@ -112,25 +111,3 @@ def _soft(boxes, scores, classes, decay, score_threshold, most):
         (0, scores, tf.zeros([images, most], tf.int32), tf.fill([images, most], float("-inf"))),
     )
     return kept, kept_scores
-
-
-def _class_iou(boxes, classes, others, other_classes):
-    """IoU of boxes [B, M, 4] with others [B, L, 4], 0 for a pair of different classes or without common area:
-    [B, M, L]. Every step is rounded as in the operator."""
-    left, top, right, bottom = (side[..., tf.newaxis] for side in tf.unstack(boxes, axis=-1))
-    other_left, other_top, other_right, other_bottom = (side[:, tf.newaxis] for side in tf.unstack(others, axis=-1))
-    width = tf.minimum(right, other_right) - tf.maximum(left, other_left)
-    height = tf.minimum(bottom, other_bottom) - tf.maximum(top, other_top)
-    common = tf.maximum(width, 0.0) * tf.maximum(height, 0.0)
-    area = (right - left) * (bottom - top)
-    union = area + (other_right - other_left) * (other_bottom - other_top) - common
-    touch = (common > 0.0) & (classes[..., tf.newaxis] == other_classes[:, tf.newaxis])
-    return tf.where(touch, common / union, 0.0)
-
-
-def _linear(iou_threshold):
-    return lambda iou: tf.where(iou >= iou_threshold, 1.0 - iou, 1.0)
-
-
-def _gaussian(sigma):
-    return lambda iou: tf.exp(-(iou * iou) / sigma)

@@ -39,7 +39,7 @@ def nms(
         if method == "hard":
             kept, kept_scores = _greedy(*some, iou_threshold, max_output)
         else:
-            decay = _linear(iou_threshold) if method == "linear" else _gaussian(sigma)
+            decay = linear(iou_threshold) if method == "linear" else gaussian(sigma)
             kept, kept_scores = _soft(*some, decay, score_threshold, max_output)
         count = tf.shape(kept)[0]
 
@@ -68,10 +68,13 @@ def nms(
     return Kept(*tf.map_fn(one_image, inputs, fn_output_signature=signature))
 
 
-def _class_iou(boxes, classes, others, other_classes):
-    """IoU of boxes [M, 4] with others [L, 4], 0 for a pair of different classes or without common area: [M, L]."""
-    left, top, right, bottom = (side[:, tf.newaxis] for side in tf.unstack(boxes, axis=1))
-    other_left, other_top, other_right, other_bottom = tf.unstack(others, axis=1)
+def class_iou(boxes, classes, others, other_classes):
+    """IoU of boxes [..., M, 4] with others [..., L, 4], 0 for a pair of different classes or without common area:
+    [..., M, L]."""
+    left, top, right, bottom = (side[..., tf.newaxis] for side in tf.unstack(boxes, axis=-1))
+    other_left, other_top, other_right, other_bottom = (
+        side[..., tf.newaxis, :] for side in tf.unstack(others, axis=-1)
+    )
     width = tf.minimum(right, other_right) - tf.maximum(left, other_left)
     height = tf.minimum(bottom, other_bottom) - tf.maximum(top, other_top)
     common = tf.maximum(width, 0.0) * tf.maximum(height, 0.0)
@@ -79,7 +82,8 @@ def _class_iou(boxes, classes, others, other_classes):
     # of its own, where coordinates lose digits.
     area = (right - left) * (bottom - top)
     iou = common / (area + (other_right - other_left) * (other_bottom - other_top) - common)
-    return tf.where((common > 0.0) & (classes[:, tf.newaxis] == other_classes), iou, 0.0)
+    same = classes[..., tf.newaxis] == other_classes[..., tf.newaxis, :]
+    return tf.where((common > 0.0) & same, iou, 0.0)
 
 
 def _greedy(boxes, scores, classes, iou_threshold, max_output):
@@ -89,7 +93,7 @@ def _greedy(boxes, scores, classes, iou_threshold, max_output):
     total = tf.shape(order)[0]
 
     def suppresses(first, second):
-        iou = _class_iou(*(tf.gather(values, index) for index in (first, second) for values in (boxes, classes)))
+        iou = class_iou(*(tf.gather(values, index) for index in (first, second) for values in (boxes, classes)))
         return iou > iou_threshold
 
     def decide(begin, kept):
@@ -117,11 +121,13 @@ def _greedy(boxes, scores, classes, iou_threshold, max_output):
     return kept, tf.gather(scores, kept)
 
 
-def _linear(iou_threshold):
+def linear(iou_threshold):
+    """The function IoU -> factor of a score of Soft-NMS's linear form."""
     return lambda iou: tf.where(iou >= iou_threshold, 1.0 - iou, 1.0)
 
 
-def _gaussian(sigma):
+def gaussian(sigma):
+    """The same of its Gaussian form."""
     return lambda iou: tf.exp(-(iou * iou) / sigma)
 
 
@@ -131,7 +137,7 @@ def _soft(boxes, scores, classes, decay, score_threshold, max_output):
 
     def step(left, kept, kept_scores):
         best = tf.argmax(left, output_type=tf.int32)  # the first of equals
-        factor = decay(_class_iou(boxes[best, tf.newaxis], classes[best, tf.newaxis], boxes, classes)[0])
+        factor = decay(class_iou(boxes[best, tf.newaxis], classes[best, tf.newaxis], boxes, classes)[0])
         after = tf.where(tf.range(tf.size(left)) == best, gone, left * factor)
         after = tf.where(after > score_threshold, after, gone)
         return after, tf.concat([kept, [best]], axis=0), tf.concat([kept_scores, [left[best]]], axis=0)
