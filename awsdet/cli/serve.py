@@ -1,7 +1,7 @@
 """Answers requests over HTTP with an exported detector: on a desk, for a test, or as a SageMaker endpoint.
 
 The server takes the requests of TensorFlow Serving (POST /v1/models/NAME:predict) and of SageMaker (POST /invocations),
-and has a page at / that shows what is found in an image which is dropped there. It listens only on this machine unless
+and has a page at / that shows what is found in an image you drop on it. It listens only on this machine unless
 --host says otherwise. Ctrl-C or SIGTERM ends it, after the requests that run.
 """
 
@@ -23,33 +23,33 @@ def define(flag_values):
     """Adds the flags of `awsdet serve`."""
     define_path("model", "", "an exported model: what awsdet export wrote, or one of its versions", flag_values)
     flags.DEFINE_string(
-        "name", "", "of the model, in addresses; without it, the name it was exported under", flag_values=flag_values
+        "name", "", "name of the model in addresses; empty: the one it was exported under", flag_values=flag_values
     )
     flags.DEFINE_string(
         "host", "127.0.0.1", "address to listen at; 0.0.0.0: at all addresses of this machine", flag_values=flag_values
     )
-    _integer("port", 8501, "to listen at; 0: any that is free", flag_values, 0, 65535)
+    _integer("port", 8501, "port to listen at; 0: any that is free", flag_values, 0, 65535)
     flags.DEFINE_bool(
         "sagemaker",
         False,
-        f"as a SageMaker endpoint expects it: --host=0.0.0.0, port {_SAGEMAKER_PORT} (or SAGEMAKER_BIND_TO_PORT), "
+        f"serve as a SageMaker endpoint must: --host=0.0.0.0, port {_SAGEMAKER_PORT} (or SAGEMAKER_BIND_TO_PORT), "
         f"the model in {_SAGEMAKER_MODEL} unless --model names another",
         flag_values=flag_values,
     )
-    _integer("max_body_bytes", _DEFAULTS.body_bytes, "of the body of a request", flag_values, 1)
-    _integer("max_image_bytes", _DEFAULTS.image_bytes, "of an image, encoded", flag_values, 1)
+    _integer("max_body_bytes", _DEFAULTS.body_bytes, "longest body of a request, in bytes", flag_values, 1)
+    _integer("max_image_bytes", _DEFAULTS.image_bytes, "largest encoded image, in bytes", flag_values, 1)
     flags.DEFINE_float(
         "max_megapixels",
         _DEFAULTS.pixels / 1e6,
-        "of an image, in millions of pixels; its head is read before it is decoded",
+        "largest image, in millions of pixels; checked before it is decoded",
         flag_values=flag_values,
     )
-    _integer("max_images", _DEFAULTS.images, "of a request", flag_values, 1)
-    _integer("max_waiting", _DEFAULTS.waiting, "requests that wait or run; more are turned away", flag_values, 1)
+    _integer("max_images", _DEFAULTS.images, "most images of a request", flag_values, 1)
+    _integer("max_waiting", _DEFAULTS.waiting, "most requests that wait or run; more are turned away", flag_values, 1)
     flags.DEFINE_float(
         "timeout",
         _DEFAULTS.seconds,
-        "seconds from a request to its answer",
+        "seconds from a request to its answer, at most",
         flag_values=flag_values,
         lower_bound=0.001,
         upper_bound=86_400,
