@@ -212,12 +212,11 @@ class RunFolder:
 
     def end(self, end):
         """Leaves word of how the run ended (End), if the folder is still its own."""
-        if self._ownership is None or not self._ownership.is_mine():
-            return
         try:
-            write_json(self.path / _ENDED, end._asdict())
+            if self._ownership is not None and self._ownership.is_mine():
+                write_json(self.path / _ENDED, end._asdict())
         except OSError as error:
-            logging.warning("who follows the run is not told of its end: %s", error)
+            logging.warning("those who follow the run are not told of its end: %s", error)
 
     def _metric_lines(self):
         """The complete lines of metrics.jsonl; a kill may have left the last one incomplete."""
