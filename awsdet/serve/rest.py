@@ -39,7 +39,7 @@ def parse(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise Refused(400, "the body is no JSON: it is not UTF-8") from None
     except RecursionError:
-        raise Refused(400, "the body is JSON of too many levels, one in the other") from None
+        raise Refused(400, "the body is JSON with too many levels of nesting") from None
     except json.JSONDecodeError as error:
         raise Refused(400, f"the body is no JSON: {error}") from None
     except ValueError as error:  # numbers of thousands of digits

@@ -89,7 +89,7 @@ class Service:
             _check_method(request.method, "GET")
             return _json(200, self._metadata(description))
         if what != ":predict":
-            raise Refused(404, f"{what[1:]} is nothing that this model does; it does predict")
+            raise Refused(404, f"this model cannot {what[1:]}; it can predict")
         _check_method(request.method, "POST")
         self._check_open()
         _check_encoding(request)

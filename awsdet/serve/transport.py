@@ -293,7 +293,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     # -------------------------------------------------------------------------------------------------- the answer
 
     def _send_refusal(self, refused):
-        content = json.dumps({"error": str(refused)}, ensure_ascii=False).encode()
+        # What it quotes from a request may hold halves of characters, which UTF-8 has no place for.
+        content = json.dumps({"error": str(refused)}, ensure_ascii=False).encode(errors="replace")
         self._send(Answer(refused.status, content + b"\n", headers=refused.headers))
 
     def _send(self, answer):

@@ -87,7 +87,7 @@ class _Model:
         except tf.errors.InvalidArgumentError as error:
             return "refused", {"line": _words(error), "index": self._at_fault(signature, inputs)}, None
         except (tf.errors.ResourceExhaustedError, MemoryError):
-            return "broken", {"line": "the memory does not suffice for this; send fewer or smaller images"}, None
+            return "broken", {"line": "there is not enough memory for this; send fewer or smaller images"}, None
         except Exception as error:  # whatever it is, the server must hear of it
             logging.exception("a call of the model failed")
             return "broken", {"line": _words(error)}, None

@@ -141,6 +141,7 @@ BAD = {
     "neither": ({}, 400, "neither"),
     "both": ({"instances": [], "inputs": []}, 400, "both"),
     "unknown key": ({"instance": []}, 400, '"instance"'),
+    "half a character": (b'{"\\ud800": []}', 400, "unknown key"),
     "empty": ({"instances": []}, 400, "no images"),
     "too many": ({"instances": [b64(encoded())] * 4}, 413, "--max-images"),
     "signature": ({"instances": [1], "signature_name": "no"}, 400, "the model has"),
