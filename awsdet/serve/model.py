@@ -53,6 +53,7 @@ class Job:
 
     def __init__(self, signature: str, inputs: dict[str, np.ndarray], deadline: float):
         self.signature, self.inputs, self.deadline = signature, inputs, deadline
+        self.count = len(next(iter(inputs.values())))
         self._done, self._outputs, self._refused = threading.Event(), {}, None
 
     def finish(self, outputs: dict[str, np.ndarray] | None = None, refused: Refused | None = None) -> None:
@@ -213,7 +214,7 @@ class Model:
         return self._end()
 
     def _next(self):
-        """The job to run now; None if none came within a moment."""
+        """The job whose turn it is; None if there was none within a moment."""
         with self._changed:
             if not self._jobs:
                 self._changed.wait(_LOOK_SECONDS)
@@ -227,7 +228,7 @@ class Model:
         if kind == "done":
             job.finish(outputs)
         elif kind == "refused":
-            where = f"image {content['index']}: " if content["index"] >= 0 else ""
+            where = f"image {content['index']}: " if content["index"] >= 0 and job.count > 1 else ""
             job.finish(refused=Refused(400, f"{where}{content['line']}"))
         else:
             job.finish(refused=Refused(500, content["line"]))

@@ -8,8 +8,7 @@ server, process PARENT, to say.
                    failed  line, code: why it cannot start, and the exit code for that
     it is sent     run     signature, and the inputs as arrays
     it sends       done    the outputs as arrays, or
-                   refused line, index: the inputs cannot be used; index of the first image at fault, or -1 if there is
-                       only one or no image is to blame, or
+                   refused line, index: the inputs cannot be used; index of the first image at fault, or -1, or
                    broken  line: it failed, through no fault of the inputs
 """
 
@@ -97,9 +96,11 @@ class _Model:
         return {name: output.numpy() for name, output in outputs.items()}
 
     def _at_fault(self, signature, inputs):
-        """The index of the first of several images that is refused when it is alone; -1 if none is."""
+        """The index of the first image that is refused when it is alone; -1 if none is."""
         count = len(next(iter(inputs.values())))
-        for index in range(count if count > 1 else 0):
+        if count == 1:
+            return 0
+        for index in range(count):
             try:
                 self._run(signature, {name: array[index : index + 1] for name, array in inputs.items()})
             except tf.errors.InvalidArgumentError:
