@@ -82,7 +82,9 @@ class EvaluationsFolder:
     def unfinished(self):
         """Path of the checkpoint that was taken in and whose evaluation was broken off; None if there is none."""
         marks = self.marks()
-        for path in self._checkpoints.all():
+        for path in self._checkpoints.paths():
+            if checkpoint.damage(path):
+                continue
             info = checkpoint.read_info(path)
             if marks.get(info["step"]) != mark_of(info):
                 return path
