@@ -90,10 +90,12 @@ def number(name, default, least=1):
     return int(text)
 
 
-def switch(name):
-    """Whether an environment variable is 1 or true. Raises UserError if it is something else."""
+def switch(name, default=False):
+    """Whether an environment variable is 1 or true. Raises UserError if it is neither these nor 0, false or empty."""
     text = os.environ.get(name, "").strip().lower()
-    if text not in ("", "0", "1", "true", "false"):
+    if not text:
+        return default
+    if text not in ("0", "1", "true", "false"):
         raise UserError(f"the environment variable {name} is {text!r}; it must be 1 or 0")
     return text in ("1", "true")
 

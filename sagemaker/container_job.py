@@ -28,6 +28,7 @@ class Ready(NamedTuple):
     description: object
     settings: object
     processes: int
+    exports: bool
     start_seconds: int
     lost_seconds: int
     ssh_port: int
@@ -87,6 +88,7 @@ def _look(paths, description):
         description,
         settings,
         count,
+        switch("AWSDET_EXPORT", default=True),
         number("AWSDET_START_SECONDS", 7200),
         number("AWSDET_LOST_SECONDS", 30, least=5),
         number("AWSDET_SSH_PORT", 22),

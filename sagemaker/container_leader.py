@@ -10,7 +10,7 @@ import psutil
 from container_base import Child, JobFailed, Outcome, awsdet, say
 from container_job import start_preparing
 from container_link import LOST, Event, FirstHost
-from container_results import Reporter, explain, leave_results
+from container_results import Reporter, explain, leave_exported, leave_results
 from container_resume import resumes
 from container_ssh import key_folder, make_key
 
@@ -75,6 +75,8 @@ class _Leader:
             say("the results are left out, since there is no time left before this host is killed")
             return Outcome(0)
         problem = leave_results(self._paths, whole=code == 0, children=self._children)
+        if self._ready.exports and code == 0 and not problem and not self._stopped_at:
+            leave_exported(self._paths, self._children)
         if code == 0:
             # A run that was stopped early may have no checkpoint yet, and so no weights to export.
             return Outcome(1, problem) if problem and not self._stopped_at else Outcome(0)

@@ -1,6 +1,7 @@
 """What a job leaves: metric lines while it runs; weights, metrics, pictures and the reason of a failure at its end.
 
-/opt/ml/model          weights.safetensors (best checkpoint), config.json, classes.json, metrics.json
+/opt/ml/model          weights.safetensors (best checkpoint), config.json, classes.json, metrics.json,
+                       exported/1 (the same detector as a SavedModel, which an endpoint serves)
 /opt/ml/output/data    train.log, metrics.jsonl, results.json, examples.png, config.json, versions.json
 /opt/ml/output/tensorboard   event files, if the folder exists or AWSDET_TENSORBOARD=1
 /opt/ml/checkpoints/run      the whole run; never a part of the model
@@ -108,6 +109,22 @@ def leave_results(paths, whole, children):
         return f"the weights could not be exported: {lines[-1] if lines else f'exit code {code}'}"
     say(f"the model of step {info['step']} is in {paths.model}")
     return ""
+
+
+def leave_exported(paths, children):
+    """Exports the detector, so that an endpoint can serve the archive of the job as it is.
+
+    The training is whole and its weights are left, so an export that fails is only said, and fails no job.
+    """
+    began = time.monotonic()
+    folder = paths.model / "exported"
+    code, lines = run_child(awsdet("export", f"--checkpoint={paths.run}", f"--output={folder}"), children, show=False)
+    if code:
+        why = lines[-1] if lines else f"exit code {code}"
+        say(f"warning: there is no exported model for an endpoint, only weights: {why}")
+        return
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    say(f"the exported model is in {folder}: {size / 1e6:.0f} MB after {time.monotonic() - began:.0f} s")
 
 
 def _chosen_checkpoint(run):

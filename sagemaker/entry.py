@@ -1,6 +1,7 @@
-"""The entry point of the awsdet image: `docker run IMAGE train`, which is how SageMaker starts a training job.
+"""The entry point of the awsdet image: `docker run IMAGE train` or `serve`, which is how SageMaker starts it.
 
     train           (or nothing) runs the training job that /opt/ml/input/config describes; the same on every host
+    serve           answers requests with the exported model in /opt/ml/model, on port 8080 (container_serve)
     COMMAND …       any other arguments are a command, as in `docker run IMAGE awsdet doctor`
 
 The hosts of a job are sorted by their numbers. The first one leads: it starts `awsdet launch` over all hosts and tells
@@ -24,6 +25,9 @@ Environment variables, all optional:
     AWSDET_SCRATCH_SHARED      1: all hosts see the same scratch folder, so only the first one converts
     AWSDET_EXTRACT_LIMIT_GB    most that archives may extract to; default: the free disk space less 1 GB
     AWSDET_TENSORBOARD         1: copy event files to /opt/ml/output/tensorboard even if that folder does not exist
+    AWSDET_EXPORT              0: leave weights only, no exported model, which an endpoint would need
+    AWSDET_SERVE_FLAGS         flags of `awsdet serve` for an endpoint, such as --timeout=30
+    SAGEMAKER_BIND_TO_PORT     the port of an endpoint instead of 8080; SageMaker sets it for a pipeline of containers
 """
 
 import importlib.util
@@ -35,11 +39,16 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 def main(arguments):
-    """Runs the job or the command. Returns the exit code."""
-    if arguments and arguments != ["train"] and not arguments[0].startswith("--"):
+    """Runs the job, the server or the command. Returns the exit code."""
+    serves = arguments == ["serve"]
+    if arguments and arguments != ["train"] and not serves and not arguments[0].startswith("--"):
         return run_command(arguments)
     if importlib.util.find_spec("awsdet") is None:
         return restart_with_awsdet(arguments)
+    if serves:
+        import container_serve
+
+        return container_serve.run_server()
     import container_job
 
     if arguments and arguments != ["train"]:

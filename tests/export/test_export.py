@@ -15,7 +15,7 @@ from awsdet.export import contract
 from awsdet.export.export import CheckFailed, export
 from awsdet.runtime.errors import UserError
 from tests.evaluation.saved_checkpoint import save_checkpoint
-from tests.serve.running import Running, b64
+from tests.serve.running import b64, serve
 
 # What a user of TensorFlow alone does. Imports of awsdet fail, as where it is not installed.
 ALONE = """
@@ -64,7 +64,7 @@ def test_it_is_served(exported):
     """By REST as TensorFlow Serving answers, and to SageMaker: what the checkpoint finds."""
     found = awsdet.load(exported / "run").find(exported / "turned.jpg")
     data = (exported / "turned.jpg").read_bytes()
-    server = Running(exported / "models")
+    server = serve(exported / "models")
     try:
         server.until(lambda health: health["state"] == "ready")
         requests = (

@@ -81,9 +81,14 @@ def print_end(who, began, ended):
 
 
 def job_environment(**more):
-    """The environment of a host: this one without SageMaker's variables, with `more`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SM_", "AWSDET_", "TRAINING_"))}
-    return {**kept, "PYTHONPATH": str(REPOSITORY), **{name: str(value) for name, value in more.items()}}
+    """The environment of a host: this one without SageMaker's variables, with `more`. No job exports unless told."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SM_", "SAGEMAKER_", "AWSDET_", "TRAINING_"))
+    }
+    ours = {"PYTHONPATH": str(REPOSITORY), "AWSDET_EXPORT": "0"}
+    return {**kept, **ours, **{name: str(value) for name, value in more.items()}}
 
 
 def failure_of(root):

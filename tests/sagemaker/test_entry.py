@@ -60,14 +60,15 @@ def test_a_job_and_the_one_that_goes_on_with_it(tmp_path, data):
     settings = {"config": '"tiny.py"', "model.detector": '"faster_rcnn"', "train.epochs": "1", "model_dir": '"s3://x"'}
     root = make_job(tmp_path / "ml", settings, {**channels(data, "coco"), "sm_drivers": data / "config"}, **ONE_HOST)
     (root / "output" / "tensorboard").mkdir()
-    first = run_entry(root, TRAINING_JOB_NAME="first")
+    first = run_entry(root, TRAINING_JOB_NAME="first", AWSDET_EXPORT=1)
     assert first.code == 0 and not first.failure, first.log
     assert "extracted 11 files from images.zip" in first.log and "records of val" in first.log
     assert "holds no checkpoint: starting a new run" in first.log
     assert steps(first.log) == [1, 2, 3] and "box_ap=" in first.log
 
     model = {path.name: path for path in (root / "model").iterdir()}
-    assert set(model) == {"weights.safetensors", "config.json", "classes.json", "metrics.json"}
+    assert set(model) == {"weights.safetensors", "config.json", "classes.json", "metrics.json", "exported"}
+    assert "the exported model is in" in first.log and (model["exported"] / "1" / "saved_model.pb").is_file()
     assert [entry["name"] for entry in json.loads(model["classes.json"].read_text())][:2] == ["circle", "rectangle"]
     metrics = json.loads(model["metrics.json"].read_text())
     assert metrics["step"] == 3 and "box_ap" in metrics
@@ -152,8 +153,10 @@ def test_an_archive_with_paths_that_lead_out(tmp_path, data):
     assert not list(tmp_path.rglob("evil.txt"))
 
 
-@pytest.mark.parametrize("name, value", [("AWSDET_PROCESSES_PER_HOST", "0"), ("AWSDET_SSH_PORT", "ssh")])
-def test_variables_that_are_no_numbers(tmp_path, data, name, value):
+@pytest.mark.parametrize(
+    "name, value", [("AWSDET_PROCESSES_PER_HOST", "0"), ("AWSDET_SSH_PORT", "ssh"), ("AWSDET_EXPORT", "no")]
+)
+def test_variables_of_no_use(tmp_path, data, name, value):
     root = make_job(tmp_path / "ml", {"config": "tiny.py"}, channels(data), **ONE_HOST)
     ended = run_entry(root, **{name: value})
     assert ended.code == 2 and name in ended.failure and value in ended.failure

@@ -4,7 +4,6 @@ import base64
 import http.client
 import io
 import json
-import os
 import pathlib
 import socket
 import subprocess
@@ -29,16 +28,22 @@ def b64(data):
     return {"b64": base64.b64encode(data).decode()}
 
 
-class Running:
-    """A server in a process of its own."""
+def serve(model, *flags):
+    """`awsdet serve` on any port that is free, Running."""
+    return Running([sys.executable, "-m", "awsdet.cli.main", "serve", f"--model={model}", "--port=0", *flags])
 
-    def __init__(self, model, *flags):
-        command = [sys.executable, "-m", "awsdet.cli.main", "serve", f"--model={model}", "--port=0", *flags]
+
+class Running:
+    """A server in a process of its own. environment: os.environ unless given."""
+
+    def __init__(self, command, environment=None):
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )
         first = self.process.stderr.readline()
-        assert "http://127.0.0.1:" in first, first + self.process.stderr.read()
+        if "the server is at http://" not in first:
+            self.process.kill()
+            raise AssertionError(first + self.process.stderr.read())
         self.port = int(first.rstrip("/\n").rpartition(":")[2])
 
     def ask(self, method, path, body=None, **headers):

@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests.serve import tiny_model
 from tests.serve.browser import PROGRAM, Browser
-from tests.serve.running import ROOT, SECONDS, Running, b64, encoded
+from tests.serve.running import ROOT, SECONDS, b64, encoded, serve
 
 PREDICT = "/v1/models/tiny:predict"
 
@@ -30,7 +30,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(model):
-    running = Running(
+    running = serve(
         model, "--timeout=8", "--max-waiting=120", "--max-images=3", "--max-megapixels=1", "--max-image-bytes=200000",
         "--max-body-bytes=1000000",
     )  # fmt: skip
