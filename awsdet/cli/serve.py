@@ -45,6 +45,13 @@ def define(flag_values):
         flag_values=flag_values,
     )
     _integer("max_images", _DEFAULTS.images, "most images of a request", flag_values, 1)
+    _integer(
+        "max_mask_bytes",
+        _DEFAULTS.mask_bytes,
+        "most bytes of the masks of a request, in the memory of a model that was exported with --masks=full",
+        flag_values,
+        1,
+    )
     _integer("max_waiting", _DEFAULTS.waiting, "most requests that wait or run; more are turned away", flag_values, 1)
     flags.DEFINE_float(
         "timeout",
@@ -77,6 +84,7 @@ def run(flag_values, overrides):
         image_bytes=flag_values.max_image_bytes,
         pixels=check_megapixels(flag_values.max_megapixels),
         images=flag_values.max_images,
+        mask_bytes=flag_values.max_mask_bytes,
         waiting=flag_values.max_waiting,
         seconds=flag_values.timeout,
     )

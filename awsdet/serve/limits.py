@@ -8,6 +8,7 @@ class Limits(NamedTuple):
 
     body_bytes, image_bytes: of the body of a request, and of an image in it, as it is encoded.
     pixels: of an image, before it is decoded. images: of a request.
+    mask_bytes: of the masks that a model of whole masks makes for a request, a byte per pixel, see `full_masks`.
     waiting: requests that wait for the model or run on it; more are turned away with 503.
     seconds: from the last byte of a request until its answer; a call of the model that takes longer is ended.
     read_seconds: within which a client must have sent its request, from the first byte of its head to the last of its
@@ -21,6 +22,7 @@ class Limits(NamedTuple):
     image_bytes: int = 20 * 2**20
     pixels: int = 50_000_000
     images: int = 16
+    mask_bytes: int = 2 * 2**30
     waiting: int = 200
     seconds: float = 55.0
     read_seconds: float = 30.0

@@ -222,11 +222,11 @@ def answer(outputs: dict[str, np.ndarray], rows: bool) -> bytes:
 
 
 def _texts(array, name):
-    """The numbers or strings of an array as JSON, one after the other; uint8 is left as it is, see `_whole`."""
+    """The numbers or strings of an array as JSON, one after the other."""
+    if array.dtype == object and name == "masks":  # JSON already, see `full_masks`
+        return [value.decode() for value in array.ravel().tolist()]
     if array.dtype == object:
         return [json.dumps(value.decode("utf-8", "replace")) for value in array.ravel().tolist()]
-    if array.dtype == np.uint8:
-        return array
     if array.dtype.kind != "f":
         return list(map(str, array.ravel().tolist()))
     if not np.isfinite(array).all():
@@ -237,8 +237,6 @@ def _texts(array, name):
 
 def _whole(texts, shape, index=None):
     """Nested lists as JSON: of all images, or of one."""
-    if isinstance(texts, np.ndarray):
-        return _masks(texts if index is None else texts[index])
     if index is not None:
         size = len(texts) // shape[0]
         texts, shape = texts[index * size : (index + 1) * size], shape[1:]
@@ -252,17 +250,6 @@ def _nested(texts, shape):
     for size in reversed(shape):
         texts = [f"[{', '.join(texts[start : start + size])}]" for start in range(0, len(texts), size)]
     return texts[0]
-
-
-def _masks(array):
-    """Nested lists of uint8 as JSON. Masks of whole images are millions of digits: these are written by NumPy."""
-    if not array.size or array.ndim < 2 or array.max() > 9:
-        return _nested(list(map(str, array.ravel().tolist())), array.shape)
-    *outer, width = array.shape
-    rows = np.full((array.size // width, 2 * width + 1), ord(","), np.uint8)
-    rows[:, 0], rows[:, -1] = ord("["), ord("]")
-    rows[:, 1:-1:2] = array.reshape(-1, width) + ord("0")
-    return _nested([row.tobytes().decode() for row in rows], tuple(outer))
 
 
 def _quoted(key: str) -> str:

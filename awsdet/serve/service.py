@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from awsdet.serve import page, rest, sagemaker
+from awsdet.serve.full_masks import check_size
 from awsdet.serve.limits import Limits
 from awsdet.serve.model import Job, Model
 from awsdet.serve.refusal import Refused, busy
 
 _LOOK_SECONDS = 0.5  # between two looks at whether a client that waits is still there
+_TRANSFORMS, _TRANSFORM_MB = 4, 100  # requests of a batch transform at the same time, and all they may hold
 _MODEL = re.compile(r"/v1/models/([^/:]+)(?:/versions/([^/:]+))?(/metadata|:[a-zA-Z]+)?")
 # curl -d says "form", whatever it sends; TensorFlow Serving does not look at the type at all.
 _JSON_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/plain", "")
@@ -117,14 +119,11 @@ class Service:
         return Answer(200 if ready else 503, b"", "text/plain")
 
     def _execution_parameters(self, request):
-        """What SageMaker's batch transform asks."""
+        """What SageMaker's batch transform asks. It refuses requests that together exceed 100 MB."""
+        payload = min(_TRANSFORM_MB // _TRANSFORMS, max(1, self._limits.body_bytes // 2**20))
         return _json(
             200,
-            {
-                "MaxConcurrentTransforms": 4,
-                "BatchStrategy": "SINGLE_RECORD",
-                "MaxPayloadInMB": max(1, self._limits.body_bytes // 2**20),
-            },
+            {"MaxConcurrentTransforms": _TRANSFORMS, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": payload},
         )
 
     def _invocations(self, request):
@@ -166,6 +165,7 @@ class Service:
 
     def _outputs(self, request, call):
         """What the model finds. Raises Refused, Gone."""
+        check_size(call, self._described().signatures[call.signature], self._limits)
         job = Job(call.signature, call.inputs, time.monotonic() + self._limits.seconds)
         self._model.add(job)
         while not job.wait(min(_LOOK_SECONDS, max(0.0, job.deadline - time.monotonic()))):

@@ -30,6 +30,7 @@ from awsdet.export.graph import load_graph
 from awsdet.launch.orphans import end_with_parent
 from awsdet.runtime.errors import UserError
 from awsdet.serve import messages
+from awsdet.serve.full_masks import run_lengths
 
 _WARM_SIZE = 64  # pixels, of the image that is searched at the start
 
@@ -93,7 +94,7 @@ class _Model:
 
     def _run(self, signature, inputs):
         outputs = self._signatures[signature](**{name: tf.constant(array) for name, array in inputs.items()})
-        return {name: output.numpy() for name, output in outputs.items()}
+        return run_lengths({name: output.numpy() for name, output in outputs.items()})
 
     def _at_fault(self, signature, inputs):
         """The index of the first image that is refused when it is alone; -1 if none is."""

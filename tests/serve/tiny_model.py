@@ -14,7 +14,11 @@ KINDS = dict.fromkeys(("boxes", "scores", "masks"), tf.float32) | dict.fromkeys(
 
 
 class Tiny(tf.Module):
-    """Boxes by comparing pixels. A pixel is bright if its red is more than 128."""
+    """Boxes by comparing pixels. A pixel is bright if its red is more than 128. masks: "crop", or "full"."""
+
+    def __init__(self, masks):
+        super().__init__()
+        self._add = _full_masks if masks == "full" else lambda found: found
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
     def encoded(self, image_bytes):
@@ -24,12 +28,12 @@ class Tiny(tf.Module):
             image_bytes,
             fn_output_signature=KINDS,
         )
-        return _named(found)
+        return _named(self._add(found))
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")])
     def pixels(self, image):
         """The signature of the same name."""
-        return _named(tf.map_fn(self._find, image, fn_output_signature=KINDS))
+        return _named(self._add(tf.map_fn(self._find, image, fn_output_signature=KINDS)))
 
     def _find(self, image):
         size = tf.shape(image)[:2]
@@ -49,6 +53,15 @@ class Tiny(tf.Module):
         }
 
 
+def _full_masks(found):
+    """Masks uint8 [B, D, H, W], 1 within each box; H and W of the largest image."""
+    height, width = tf.unstack(tf.cast(tf.reduce_max(found["image_size"], 0), tf.float32))
+    rows, columns = tf.range(height)[:, tf.newaxis], tf.range(width)
+    x1, y1, x2, y2 = tf.unstack(found["boxes"][..., tf.newaxis, tf.newaxis], axis=2)
+    inside = (rows >= y1) & (rows < y2) & (columns >= x1) & (columns < x2)
+    return {**found, "masks": tf.cast(inside, tf.uint8)}
+
+
 def _named(found):
     classes = found["classes"]
     names = tf.gather(tf.constant([*NAMES, ""]), tf.where(classes < 0, len(NAMES), classes))
@@ -57,9 +70,9 @@ def _named(found):
     return {**found, "class_names": names, "category_ids": ids, "count": count}
 
 
-def write(folder: pathlib.Path, name: str = "tiny") -> pathlib.Path:
+def write(folder: pathlib.Path, name: str = "tiny", masks: str = "crop") -> pathlib.Path:
     """Writes version 3 of the model. Returns `folder`."""
-    tiny, version = Tiny(), folder / "3"
+    tiny, version = Tiny(masks), folder / "3"
     tf.saved_model.save(tiny, str(version), signatures={"serving_default": tiny.encoded, "pixels": tiny.pixels})
     info = {
         "format": "awsdet export 1",
@@ -68,7 +81,7 @@ def write(folder: pathlib.Path, name: str = "tiny") -> pathlib.Path:
         "detector": "tiny",
         "mask_threshold": 0.5,
     }
-    info |= {"class_names": NAMES, "category_ids": IDS, "max_detections": SLOTS, "masks": "crop"}
+    info |= {"class_names": NAMES, "category_ids": IDS, "max_detections": SLOTS, "masks": masks}
     (version / "awsdet.json").write_text(json.dumps(info))
     return folder
 
