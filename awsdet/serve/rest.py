@@ -231,8 +231,11 @@ def _texts(array, name):
         return list(map(str, array.ravel().tolist()))
     if not np.isfinite(array).all():
         raise Refused(500, f"the model's output {name} has numbers that are not finite; is the checkpoint damaged?")
-    # Nine digits are enough to get back the very same float32.
-    return [f"{value:.9g}" for value in array.ravel().tolist()]
+    flat = array.ravel()
+    texts, used = ["0"] * flat.size, np.flatnonzero(flat)  # most places of most images are unused
+    for place, value in zip(used.tolist(), flat[used].tolist()):
+        texts[place] = f"{value:.9g}"  # nine digits are enough to get back the very same float32
+    return texts
 
 
 def _whole(texts, shape, index=None):
