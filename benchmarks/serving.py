@@ -199,6 +199,8 @@ if __name__ == "__main__":
     parser.add_argument("--request", choices=("encoded", "pixels"), default="encoded")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--seconds", type=float, default=10.0, help="for each number of clients")
-    parser.add_argument("--server", action="append", default=[], help="a flag of awsdet serve: --server=--max-batch=8")
+    parser.add_argument(
+        "--server", action="append", default=[], help="a flag of awsdet serve, such as --server=--max-waiting=8"
+    )
     parser.add_argument("--json", help="also write all figures to this file")
     main(parser.parse_args())
