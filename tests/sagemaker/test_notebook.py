@@ -28,6 +28,7 @@ ROLE = "arn:aws:iam::123456789012:role/Training"  # 123456789012 is the account 
 PARAMETERS = f"""
 IMAGE, ROLE, BUCKET = "{IMAGE}", "{ROLE}", "{BUCKET}"
 INSTANCE_TYPE, INSTANCES, IMAGES, EPOCHS, FOLDER = "ml.g5.xlarge", 2, 8, 3, "work"
+ENDPOINT_TYPE = "ml.m5.xlarge"
 """
 
 
@@ -137,6 +138,7 @@ def test_cells_run_from_top_to_bottom(sdk, archives, tmp_path):
     assert counts == list(range(1, len(counts) + 1))
     check_request(executed)
     check_text(executed)
+    check_endpoint(executed)
     check_download(executed, archives)
     check_pictures(executed)
 
@@ -176,7 +178,23 @@ def check_text(executed):
     found = [
         line for line in text.splitlines() if line.split()[:1] in (["circle"], ["rectangle"], ["triangle"], ["star"])
     ]
-    assert len(found) == 8, text
+    assert len(found) == 8 + 1 and found[-1].split(maxsplit=2) == ["star", "0.88", "[1.0, 2.0, 30.5, 40.0]"], text
+
+
+def check_endpoint(executed):
+    """What the job left is deployed, asked for a picture, and deleted."""
+    lines = (executed.folder / "requests.endpoint").read_text().splitlines()
+    sent = {request.pop("operation"): request for request in map(json.loads, lines)}
+    name = executed.requests[0]["TrainingJobName"]
+    assert len(sent) == len(lines) == 7
+    archive = f"s3://{BUCKET}/awsdet/jobs/{name}/output/model.tar.gz"
+    assert sent["CreateModel"]["PrimaryContainer"] == {"Image": IMAGE, "ModelDataUrl": archive}
+    (variant,) = sent["CreateEndpointConfig"]["ProductionVariants"]
+    assert variant["InstanceType"] == "ml.m5.xlarge" and variant["ModelName"] == name
+    picture = min((executed.folder / "work/shapes/images/val").iterdir())
+    body = {"ContentType": "application/x-image", "Body": picture.stat().st_size}
+    assert sent["InvokeEndpoint"] == {"EndpointName": name, **body}
+    assert sent["DeleteEndpoint"] == {"EndpointName": name} and sent["DeleteModel"] == {"ModelName": name}
 
 
 def check_download(executed, archives):
