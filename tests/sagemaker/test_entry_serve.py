@@ -33,6 +33,8 @@ def test_an_endpoint_from_its_start_to_its_end(tmp_path):
         rows = f"{b64(image)['b64']}\n" * 2
         status, answer, _ = server.ask("POST", "/invocations", rows, Content_Type="text/csv", Accept="text/csv")
         assert status == 200 and [row[0] for row in answer.decode().splitlines()] == ["0", "0", "1", "1"]
+        asked_for = server.ask("GET", "/execution-parameters")[1]
+        assert asked_for["MaxConcurrentTransforms"] * asked_for["MaxPayloadInMB"] <= 100  # or no batch transform starts
         server.process.send_signal(signal.SIGTERM)
         errors = server.process.communicate(timeout=SECONDS)[1]
         assert server.process.returncode == 0 and "Traceback" not in errors, errors
