@@ -66,6 +66,8 @@ def test_all_masks_have_the_size_of_the_largest_upright_image():
     check_size(images_call(images, limits), definition, limits)
     with pytest.raises(Refused, match="2 images of 50 x 60 pixels would take 42,000 bytes, 7 masks each"):
         check_size(images_call(images, limits), definition, limits._replace(mask_bytes=2 * 7 * 60 * 50 - 1))
+    broken = encoded("JPEG", size=(60, 20), box=(1, 2, 3, 4), exif=b"Exif\0\0broken")
+    check_size(images_call([broken], limits), definition, limits._replace(mask_bytes=7 * 60 * 20))
     definition["outputs"]["masks"]["dtype"] = "DT_FLOAT"
     check_size(images_call(images, limits), definition, limits._replace(mask_bytes=1))
 
