@@ -32,6 +32,8 @@ from PIL import Image
 
 from awsdet.cli.diagnosis import judge_processor
 from awsdet.data.coco.shapes import draw_image
+from awsdet.export.contract import find_whole
+from awsdet.runtime.errors import UserError
 from benchmarks import measure
 
 HEADER = ["clients", "img/s", "ms p50", "p95", "p99", "errors", "server CPU ms", "model CPU ms"]
@@ -41,15 +43,21 @@ DRAWN = 96  # px, of the image that is drawn if none is given: that of `make tra
 
 
 def main(flags):
+    try:
+        find_whole(flags.model)
+    except UserError as error:
+        sys.exit(str(error))
+    if flags.image and not flags.image.is_file():
+        sys.exit(f"--image={flags.image} is no file")
     processor = judge_processor(pathlib.Path("/proc/cpuinfo").read_text(), len(os.sched_getaffinity(0))).value
     print(f"{processor}; load average at the start: {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as folder:
-        image = flags.image or drawn(pathlib.Path(folder) / "drawn.jpg")
+        image = (flags.image or drawn(pathlib.Path(folder) / "drawn.jpg")).resolve()
         direct = measure.run(
             ["benchmarks/systems/exported_model.py"]
             + [f"--model={pathlib.Path(flags.model).resolve()}", f"--image={image}", f"--request={flags.request}"]
         )
-        body = body_of(pathlib.Path(image), flags.request)
+        body = body_of(image, flags.request)
     print(f"{flags.request}: {len(body)} bytes per request, {direct['objects']} objects per image")
     with server(flags.model, flags.server) as running:
         loads = [load(running, body, clients, flags.seconds) for clients in flags.clients]

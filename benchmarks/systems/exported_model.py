@@ -1,6 +1,8 @@
 """Times an exported model that is called in this process, image after image; prints one line of JSON.
 
-python benchmarks/systems/exported_model.py --model=exported --image=photo.jpg --request=encoded
+    python benchmarks/systems/exported_model.py --model=exported --image=photo.jpg --request=encoded
+
+It is what benchmarks/serving.py compares the server with.
 """
 
 import argparse
