@@ -48,7 +48,7 @@ def define(flag_values):
     _integer(
         "max_mask_bytes",
         _DEFAULTS.mask_bytes,
-        "most bytes of the masks of a request, for models exported with --masks=full; their process takes three times it",
+        "most bytes of the masks of a request, for models exported with --masks=full; the model takes 3 times it",
         flag_values,
         1,
     )
