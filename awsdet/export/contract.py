@@ -1,7 +1,8 @@
 """What an exported model is: its folder, its signatures, the names of what goes in and comes out.
 
 <output>/1/                     one folder per export, numbered from 1, as TensorFlow Serving wants it
-    saved_model.pb, variables/  the graph and the weights
+    saved_model.pb, variables/  the graph and the weights; or model.onnx, or weights.safetensors
+    assets.extra/               a request for TensorFlow Serving to warm up with (SavedModel)
     awsdet.json                 classes, sizes, thresholds, source, check
     README.md                   the same for people
 """
@@ -17,10 +18,15 @@ FORMAT = "awsdet export 1"
 INFO = "awsdet.json"
 CARD = "README.md"
 
+# Target -> the file that an export of it has.
+FILES = {"savedmodel": "saved_model.pb", "onnx": "model.onnx", "weights": "weights.safetensors"}
+TARGETS = tuple(FILES)
 ENCODED, PIXELS, RESIZED = "serving_default", "pixels", "resized"  # signatures
 MASKS = ("crop", "full", "none")
 # What awsdet.json must say, so that the model can be used.
 _NEEDED = {
+    "target": lambda value: value in TARGETS,
+    "size": lambda value: isinstance(value, dict) and all(type(one) is int for one in value.values()),
     "name": lambda value: isinstance(value, str) and is_name(value),
     "class_names": lambda value: isinstance(value, list) and value and all(isinstance(one, str) for one in value),
     "category_ids": lambda value: isinstance(value, list) and all(type(one) is int for one in value),
@@ -58,15 +64,17 @@ def find(path):
     return max(numbered, key=number_of, default=None)
 
 
-def find_whole(path):
-    """As `find`. Raises UserError if there is none, or it has no graph."""
+def find_whole(path, target=None):
+    """As `find`. Raises UserError if there is none, it has no model, or is not for `target`, if that is given."""
     folder = find(path)
     if folder is None:
         what = "holds no exported model" if pathlib.Path(path).is_dir() else why_no_folder(path)
         raise UserError(f"{path} {what}; awsdet export makes a folder with a model")
-    read_info(folder)
-    if not (folder / "saved_model.pb").is_file():
-        raise UserError(f"{folder} has no saved_model.pb; export the model again")
+    own = read_info(folder)["target"]
+    if not (folder / FILES[own]).is_file():
+        raise UserError(f"{folder} has no {FILES[own]}; export the model again")
+    if target not in (None, own):
+        raise UserError(f"{folder} is an export for {own}; what is needed is one of --target={target}")
     return folder
 
 

@@ -1,5 +1,6 @@
-"""Writes a trained detector as a SavedModel, checks its numbers, and tells what it is."""
+"""Writes a trained detector as a model for other programs, checks its numbers, and tells what it is."""
 
+import dataclasses
 import pathlib
 from typing import NamedTuple
 
@@ -8,10 +9,10 @@ import tensorflow as tf
 
 from awsdet.data.coco.images import load_image
 from awsdet.data.coco.shapes import draw_image
-from awsdet.export import card, contract
+from awsdet.data.reader.sizes import Canvas
+from awsdet.export import card, contract, onnx_model, saved_model, weights_file
 from awsdet.export.check import Difference, compare
 from awsdet.export.exported import Exported
-from awsdet.export.module import save
 from awsdet.inference import checkpoint
 from awsdet.models.builder import has_masks
 from awsdet.runtime.errors import UserError
@@ -19,13 +20,28 @@ from awsdet.runtime.files import half_made, publish_new, write_json, write_text
 from awsdet.runtime.version import __version__
 
 _DRAWN = (320, 250, 400)  # px, long sides of the images that are drawn for the check
+_WRITERS = {"savedmodel": saved_model.save, "onnx": onnx_model.save}
+
+
+class Options(NamedTuple):
+    """What an export is to be.
+
+    target: one of `contract.TARGETS`. masks: one of `contract.MASKS`.
+    size: (height, width) in px that images are resized into, whatever theirs; None: as in the evaluation of the run.
+    max_detections: the most objects per image; None: as in the run.
+    """
+
+    target: str = "savedmodel"
+    masks: str = "crop"
+    size: tuple | None = None
+    max_detections: int | None = None
 
 
 class Done(NamedTuple):
-    """folder: the numbered one; difference: of its check; about: the dict of awsdet.json."""
+    """folder: the numbered one; difference: of its check, None for weights alone; about: the dict of awsdet.json."""
 
     folder: pathlib.Path
-    difference: Difference
+    difference: Difference | None
     about: dict
 
 
@@ -37,35 +53,44 @@ class CheckFailed(Exception):
         self.difference = difference
 
 
-def export(path, output, masks="crop", images=()):
-    """Exports the detector of a run or checkpoint.
+def export(path, output, options=None, images=()):
+    """Exports the detector of a run or checkpoint, in float32 whatever it was trained in.
 
     Args:
       path: see `checkpoint.find`.
       output: folder of the numbered exports; made if needed.
-      masks: one of `contract.MASKS`.
+      options: Options; None: the defaults.
       images: image files for the check; none: drawn ones.
 
-    Returns Done. Raises UserError if there is no such checkpoint, an image cannot be read, or masks are asked for of a
-    detector without; CheckFailed if the numbers differ, and then nothing is left of the export.
+    Returns Done. Raises UserError if there is no such checkpoint, an image cannot be read, masks are asked for of a
+    detector without, or a package is missing; CheckFailed if the numbers differ, and then nothing is left of the
+    export; RuntimeError if the target lacks an operator.
     """
     if checkpoint.is_run(output):
         raise UserError(f"output {output} is a run, for which its exports would be taken; give another folder")
     if (pathlib.Path(output) / contract.INFO).is_file():
         raise UserError(f"output {output} is an exported model; give the folder that holds it, or another")
+    options = options or Options()
+    _check(options, images)
     pixels = [load_image(image) for image in images] or _drawn()
-    detector, info = checkpoint.load(path)
+    detector, info = checkpoint.load(path, precision="float32")
     finds_masks = has_masks(info["config"].model.detector)
-    if masks == "full" and not finds_masks:
+    if options.masks == "full" and not finds_masks:
         raise UserError(f"{info['config'].model.detector} finds no masks; leave out --masks=full")
+    _set(detector, options)
     pathlib.Path(output).mkdir(parents=True, exist_ok=True)
-    about = _about(detector, info, masks if finds_masks else "none")
+    about = _about(detector, info, options.target, options.masks if finds_masks else "none")
+    difference = None
     with half_made(contract.next_version(output)) as aside:
-        save(detector, aside, info["category_ids"], about["masks"])
-        write_json(aside / contract.INFO, about, indent=1)
-        difference = compare(detector, Exported(aside), pixels, about["score_threshold"])
-        about["check"] = {**difference._asdict(), "on": "given images" if images else "drawn images"}
-        if not difference.holds():
+        if options.target == "weights":
+            weights_file.save(detector, aside, info["config"].model.to_dict())
+            about["check"] = {"differs": weights_file.differs(detector, aside)}
+        else:
+            _WRITERS[options.target](detector, aside, about)
+            write_json(aside / contract.INFO, about, indent=1)
+            difference = compare(detector, Exported(aside), pixels, about["score_threshold"])
+            about["check"] = {**difference._asdict(), "on": "given images" if images else "drawn images"}
+        if about["check"].get("differs") or not (difference is None or difference.holds()):
             raise CheckFailed(difference)
         write_json(aside / contract.INFO, about, indent=1)
         write_text(aside / contract.CARD, card.text(about))
@@ -73,22 +98,39 @@ def export(path, output, masks="crop", images=()):
     return Done(folder, difference, about)
 
 
+def _check(options, images):
+    """Raises UserError for what cannot be made, before the work."""
+    if options.target == "onnx":
+        onnx_model.check_packages()
+        if options.size and options.masks == "full":
+            raise UserError("an ONNX model of a fixed --size does not know the image's own; leave out --masks=full")
+    if options.target == "weights" and (options != Options("weights") or images):
+        raise UserError("--target=weights has no graph; leave out --masks, --size, --max-detections and --images")
+
+
+def _set(detector, options):
+    if options.size:
+        detector.input_size = Canvas(*options.size, detector.input_size.pad_multiple)
+    if options.max_detections:
+        owner = detector if hasattr(detector, "suppression") else detector.roi_heads
+        owner.suppression = dataclasses.replace(owner.suppression, max_detections=options.max_detections)
+
+
 def _drawn():
     rng = np.random.default_rng(0)
     return [draw_image(size, rng)[0] for size in _DRAWN]
 
 
-def _about(detector, info, masks):
-    size = detector.input_size
+def _about(detector, info, target, masks):
     suppression = getattr(detector, "suppression", None) or detector.roi_heads.suppression
     return {
         "format": contract.FORMAT,
-        "target": "savedmodel",
+        "target": target,
         "name": detector.name,
         "detector": info["config"].model.detector,
         "class_names": list(detector.class_names),
         "category_ids": list(info["category_ids"]),
-        "size": size._asdict(),
+        "size": detector.input_size._asdict(),
         "max_detections": suppression.max_detections,
         "score_threshold": suppression.score_threshold,
         "nms_iou": suppression.iou,

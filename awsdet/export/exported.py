@@ -4,14 +4,19 @@ import pathlib
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from pycocotools import mask as coco_mask
 
 from awsdet.data.coco.images import as_array
+from awsdet.data.reader.sizes import Canvas
 from awsdet.detection.found import Found
-from awsdet.export import contract
-from awsdet.export.graph import load_graph
+from awsdet.detection.results import batch_results
+from awsdet.export import contract, onnx_model, saved_model
 from awsdet.ops.paste_masks import paste_masks
+from awsdet.ops.placement import whole
+from awsdet.ops.resize import resize
+from awsdet.runtime.errors import UserError
+
+_RUNNERS = {"savedmodel": saved_model.Runner, "onnx": onnx_model.Runner}
 
 
 class Exported:
@@ -21,9 +26,9 @@ class Exported:
         info: dict of the model's awsdet.json.
         class_names, category_ids: of each class.
         mask_threshold: a pixel belongs to an object if its probability is at least this.
-        signatures: name -> function of tensors, see `contract`.
+        signatures: name -> function, of tensors or (ONNX) of arrays, see `contract`.
 
-    Raises UserError if there is no exported model in `path`, see `contract.find`, or TensorFlow cannot load it.
+    Raises UserError if there is no exported model in `path`, see `contract.find`, or it cannot be loaded.
     """
 
     def __init__(self, path: str | pathlib.Path):
@@ -31,22 +36,36 @@ class Exported:
         self.info = contract.read_info(folder)
         self.class_names, self.category_ids = tuple(self.info["class_names"]), list(self.info["category_ids"])
         self.mask_threshold = self.info["mask_threshold"]
-        self._model = load_graph(folder)
-        self.signatures = dict(self._model.signatures)
+        target = self.info["target"]
+        if target not in _RUNNERS:
+            raise UserError(f"{folder} holds {contract.FILES[target]} alone; load that file, or export a model")
+        self._runner = _RUNNERS[target](folder)
+        self.signatures = self._runner.signatures
 
     def find(self, image: Any, score_threshold: float = 0.0) -> Found:
         """Finds objects in one image; arguments, result and errors are those of `Detector.find`."""
         if not 0 <= score_threshold <= 1:
             raise ValueError(f"score_threshold is {score_threshold}; it must lie between 0 and 1")
         pixels = as_array(image)
-        outputs = self.signatures[contract.PIXELS](image=tf.constant(pixels[np.newaxis]))
-        outputs = {name: value[0].numpy() for name, value in outputs.items()}
+        found = self._in_pixels if contract.PIXELS in self.signatures else self._in_canvas
+        found = found(pixels, score_threshold)
+        return found._replace(names=[self.class_names[label] for label in found.classes])
+
+    def _in_pixels(self, pixels, score_threshold):
+        outputs = self._runner.detect(pixels)
         rows = np.flatnonzero(outputs["scores"][: outputs["count"]] >= score_threshold)
         boxes, classes = outputs["boxes"][rows], outputs["classes"][rows]
         masks = self._encoded(outputs["masks"][rows], boxes, pixels.shape[:2]) if "masks" in outputs else None
         ious = outputs["iou_scores"][rows] if "iou_scores" in outputs else None
-        names = [self.class_names[label] for label in classes]
-        return Found(boxes, outputs["scores"][rows], classes, masks, ious, names)
+        return Found(boxes, outputs["scores"][rows], classes, masks, ious)
+
+    def _in_canvas(self, pixels, score_threshold):
+        canvas = Canvas(**self.info["size"])
+        size, original = canvas.resized(*pixels.shape[:2]), pixels.shape[:2]
+        image = np.asarray(resize([pixels], whole([size]), canvas.padded()))
+        outputs = self.signatures[contract.RESIZED](image=image, image_size=np.array([size], np.int32))
+        outputs = {name: np.asarray(value) for name, value in outputs.items()}
+        return batch_results(outputs, [size], [original], self.mask_threshold, score_threshold)[0]
 
     def _encoded(self, masks, boxes, size):
         """COCO RLE of the masks of one image."""

@@ -36,11 +36,12 @@ STATE = "state"
 AVERAGE = "/average"  # ends the name of an averaged weight
 
 
-def load(path):
+def load(path, precision=None):
     """The detector in a checkpoint, with averaged weights (EMA) if the run kept them.
 
     Args:
         path: see `find`.
+        precision: Keras' name of the precision policy; None: that of the run.
 
     Returns:
         (Detector, info): info is the dict of checkpoint.json, its `config` a ConfigDict, and `path` added.
@@ -50,6 +51,7 @@ def load(path):
     path = find(path)
     info = read_info(path)
     config = config_lib.from_json(json.dumps(info["config"]))
+    config.model.precision = precision or config.model.precision
     detector = builder.build(config, info["class_names"])
     take_weights(detector, path)
     return detector, {**info, "config": config, "path": str(path)}

@@ -30,7 +30,10 @@ def load(path: str | pathlib.Path) -> Detector | Exported:
     """
     path = given_path(path, "path", hint=WEIGHTS)
     if contract.find(path) is not None:
-        return Exported(path)
+        folder = contract.find_whole(path)
+        if contract.read_info(folder)["target"] != "weights":
+            return Exported(folder)
+        path = folder / contract.FILES["weights"]
     if pathlib.Path(path).is_file():
         detector = _of_weights(path)
     else:

@@ -26,7 +26,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from awsdet.data.coco.decoding import decoder_words
 from awsdet.export.contract import ENCODED, read_info
-from awsdet.export.graph import load_graph
+from awsdet.export.loading import load_graph
 from awsdet.launch.orphans import end_with_parent
 from awsdet.runtime.errors import UserError
 from awsdet.serve import messages

@@ -10,6 +10,8 @@ from awsdet.runtime.files import half_made, publish_new
 
 WHOLE = {
     "format": contract.FORMAT,
+    "target": "savedmodel",
+    "size": {"short_side": 800},
     "name": "a",
     "class_names": ["cat", "dog"],
     "category_ids": [3, 17],

@@ -11,7 +11,9 @@ from PIL import Image
 
 import awsdet
 from awsdet.cli import main as cli
+from awsdet.data.reader.sizes import Canvas
 from awsdet.export import contract
+from awsdet.export import export as export_module
 from awsdet.export.export import CheckFailed, export
 from awsdet.runtime.errors import UserError
 from tests.evaluation.saved_checkpoint import save_checkpoint
@@ -103,6 +105,30 @@ def test_loaded_by_its_folder_or_number(exported):
         loaded.find(exported / "turned.jpg", score_threshold=2)
 
 
+def test_one_size_for_all_images_and_fewer_objects(exported):
+    arguments = [f"--checkpoint={exported / 'run'}", f"--output={exported / 'fixed'}"]
+    assert cli.main(["export", *arguments, "--size=100x150", "--max-detections=3"]) == 0
+    loaded = awsdet.load(exported / "fixed")
+    assert loaded.info["size"] == {"height": 100, "width": 150, "pad_multiple": 32}
+    specs = loaded.signatures[contract.RESIZED].structured_input_signature[1]
+    assert specs["image"].shape.as_list() == [None, 128, 160, 3]
+    detector = awsdet.load(exported / "run")
+    detector.input_size = Canvas(100, 150)
+    ours, theirs = (one.find(exported / "turned.jpg") for one in (detector, loaded))
+    assert len(ours.scores) > 3 == len(theirs.scores)
+    np.testing.assert_allclose(theirs.boxes, ours.boxes[:3], atol=0.05)
+
+
+def test_weights_alone(exported, capsys):
+    arguments = [f"--checkpoint={exported / 'run'}", f"--output={exported / 'weights'}", "--target=weights"]
+    assert cli.main(["export", *arguments]) == 0
+    assert "the arrays are equal" in capsys.readouterr().out
+    ours, theirs = awsdet.load(exported / "run"), awsdet.load(exported / "weights")
+    assert theirs.class_names == ("cat", "dog", "bird")
+    for one, other in zip(ours.variables, theirs.variables):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_damaged_information_is_named(tmp_path):
     for text, named in (
         ("{", "cannot read awsdet.json"),
@@ -119,8 +145,8 @@ def test_damaged_information_is_named(tmp_path):
 
 def test_a_failed_check_leaves_nothing(exported, monkeypatch, tmp_path):
     """What is written is the right model; that its numbers are wrong is made so by the limit."""
-    monkeypatch.setattr(
-        "awsdet.export.export.save", lambda _, folder, *__: shutil.copytree(exported / "models/1", folder)
+    monkeypatch.setitem(
+        export_module._WRITERS, "savedmodel", lambda _, folder, __: shutil.copytree(exported / "models/1", folder)
     )
     monkeypatch.setattr("awsdet.export.check.SCORE", -1.0)
     monkeypatch.setattr("awsdet.export.export._drawn", lambda: [np.zeros((64, 64, 3), np.uint8)])
@@ -137,6 +163,13 @@ def test_a_failed_check_leaves_nothing(exported, monkeypatch, tmp_path):
         (["--checkpoint={run}", "--output=models", "--images=/no.jpg"], "cannot read image /no.jpg"),
         (["--checkpoint={run}", "--output=models", "--masks=half"], "--masks=half"),
         (["--checkpoint={run}", "--output={run}/../models/1"], "is an exported model; give the folder that holds it"),
+        (
+            ["--checkpoint={run}", "--output=models", "--size=800"],
+            "--size=800: give any, or HEIGHTxWIDTH of 32 to 8192 px",
+        ),
+        (["--checkpoint={run}", "--output=models", "--size=16x64"], "--size=16x64: give any"),
+        (["--checkpoint={run}", "--output=models", "--max-detections=0"], "max_detections"),
+        (["--checkpoint={run}", "--output=models", "--target=weights", "--masks=none"], "has no graph; leave out"),
         (["--checkpoint={run}", "--output={run}"], "is a run, for which its exports would be taken"),
     ],
 )

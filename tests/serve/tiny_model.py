@@ -77,6 +77,7 @@ def write(folder: pathlib.Path, name: str = "tiny", masks: str = "crop") -> path
     info = {
         "format": "awsdet export 1",
         "target": "savedmodel",
+        "size": {},
         "name": name,
         "detector": "tiny",
         "mask_threshold": 0.5,

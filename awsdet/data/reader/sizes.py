@@ -25,6 +25,26 @@ class InputSize(NamedTuple):
         return [-(-side // self.pad_multiple) * self.pad_multiple for side in size]
 
 
+class Canvas(NamedTuple):
+    """One size for all images, in px: an image becomes as large as `height` x `width` allow, and is padded at the right
+    and at the bottom to multiples of `pad_multiple`, itself a multiple of 32.
+    """
+
+    height: int
+    width: int
+    pad_multiple: int = 32
+
+    def resized(self, height, width):
+        """(height, width) of an image without its padding."""
+        scale = min(self.height / height, self.width / width)
+        return tuple(int(rounded(np.float64(side) * scale)) for side in (height, width))
+
+    def padded(self, size=None):
+        """[height, width] of every image with its padding."""
+        del size
+        return [-(-side // self.pad_multiple) * self.pad_multiple for side in (self.height, self.width)]
+
+
 def resize_plan(height, width, short, long):
     """The size an image is resized to: its short side to `short`, unless its long side then passes `long`.
 

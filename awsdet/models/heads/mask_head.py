@@ -223,5 +223,6 @@ def detected_rois(found, every_slot=None):
     # If there are none, an empty RoI stands in, which `spread` leaves out: in eager mode a convolution by oneDNN gives
     # an empty batch the wrong number of channels.
     slots = tf.pad(slots, [[0, tf.cast(tf.shape(slots)[0] == 0, tf.int32)], [0, 0]])
+    slots = tf.ensure_shape(slots, [None, 2])
     boxes, classes = tf.gather_nd(found.boxes, slots), tf.maximum(tf.gather_nd(found.classes, slots), 0)
     return DetectedRoIs(boxes, slots[:, 0], classes, found.valid, slots)

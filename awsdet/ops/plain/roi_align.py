@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from awsdet.ops.reference.roi_align import assign_levels
+
 MAX_SAMPLES = 256.0  # per bin and axis, as in the operator
 MOST_ROIS = 32  # pooled at once
 MOST_PIXELS = 2**16  # feature pixels read at once; 64 MB with 256 channels
@@ -18,7 +20,7 @@ def awsdet_roi_align(*, pyramid, boxes, image_index, strides, output_size, fines
     """See `awsdet.ops.roi_align.roi_align`."""
     channels, dtype = pyramid[0].shape[3], pyramid[0].dtype
     pixels, first, heights, widths = _joined(pyramid)
-    level = _levels(boxes, finest_scale, len(pyramid))
+    level = assign_levels(boxes, finest_scale, len(pyramid))
     boxes = boxes / tf.gather(tf.constant(strides, tf.float32), level)[:, tf.newaxis]
     height, width = tf.gather(heights, level), tf.gather(widths, level)
     start = tf.gather(first, level) + image_index * height * width
@@ -110,14 +112,6 @@ def _joined(pyramid):
     pixels = tf.concat([tf.reshape(features, [-1, pyramid[0].shape[3]]) for features in pyramid], axis=0)
     heights, widths = (tf.stack([shape[axis] for shape in shapes]) for axis in (1, 2))
     return pixels, tf.cumsum(counts, exclusive=True), heights, widths
-
-
-def _levels(boxes, finest_scale, levels):
-    """Pyramid level of each box, int32 [R]. Feature Pyramid Networks, equation 1."""
-    size = tf.sqrt(tf.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 0.0))
-    level = tf.floor(tf.math.log(size / finest_scale + 1e-6) / tf.math.log(2.0))
-    level = tf.where(tf.math.is_nan(level), 0.0, level)
-    return tf.cast(tf.clip_by_value(level, 0.0, levels - 1.0), tf.int32)
 
 
 def _power(window):

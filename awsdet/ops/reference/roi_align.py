@@ -19,6 +19,7 @@ def assign_levels(boxes, finest_scale, num_levels):
     """
     size = tf.sqrt(tf.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 0.0))
     level = tf.floor(tf.math.log(size / finest_scale + 1e-6) / tf.math.log(2.0))
+    level = tf.where(tf.math.is_nan(level), 0.0, level)
     return tf.cast(tf.clip_by_value(level, 0.0, num_levels - 1.0), tf.int32)
 
 

@@ -1,4 +1,4 @@
-"""Loads the graph of an exported model."""
+"""Loads the graph of a SavedModel."""
 
 import pathlib
 

@@ -8,7 +8,7 @@ from awsdet.data.coco.shapes import draw_image
 from awsdet.export import contract
 from awsdet.export.check import compare
 from awsdet.export.exported import Exported
-from awsdet.export.module import save
+from awsdet.export.saved_model import save
 from awsdet.models import builder
 from awsdet.runtime.files import write_json
 from tests.training import tiny_run
@@ -36,10 +36,24 @@ def built(folder, detector, *overrides):
 
 
 def saved(made, folder, masks):
-    save(made, folder, IDS, masks)
-    about = {"format": contract.FORMAT, "name": made.name, "class_names": NAMES, "category_ids": IDS, "masks": masks}
-    write_json(folder / contract.INFO, {**about, "mask_threshold": made.mask_threshold})
+    about = about_of(made, "savedmodel", masks)
+    save(made, folder, about)
+    write_json(folder / contract.INFO, about)
     return Exported(folder)
+
+
+def about_of(made, target, masks):
+    """What awsdet.json must have."""
+    return {
+        "format": contract.FORMAT,
+        "target": target,
+        "name": made.name,
+        "class_names": list(NAMES),
+        "category_ids": list(IDS),
+        "masks": masks,
+        "size": made.input_size._asdict(),
+        "mask_threshold": made.mask_threshold,
+    }
 
 
 def pictures(*sizes):

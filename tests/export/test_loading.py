@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from awsdet.export.contract import INFO
-from awsdet.export.graph import load_graph
+from awsdet.export.loading import load_graph
 from awsdet.runtime.errors import UserError
 from tests.serve import tiny_model
 

@@ -1,51 +1,60 @@
-"""A detector as a SavedModel whose graphs hold nothing but TensorFlow's own operators.
+"""The graphs of a detector that leaves this project, traced with operators that others know.
 
 Symbols: B images of H x W px, D detections per image, C classes, M = 28 side of a mask.
 """
 
-import contextlib
+import functools
 
 import tensorflow as tf
-from absl import logging
 
-from awsdet.export import contract
+from awsdet.data.reader.sizes import Canvas
 from awsdet.export.encoded import upright
 from awsdet.export.full_masks import pasted
 from awsdet.ops import library, plain
 
 
-def save(detector, folder, category_ids, masks):
-    """Writes a SavedModel with the signatures of `contract`.
+class Graphs:
+    """Concrete functions, each of which calls the one before, so the network is there once.
 
     Args:
-        detector: Detector.
-        folder: it is written to; made if needed.
+        detector: Detector. Its `input_size` decides how images are resized; with a Canvas, H and W of `resized` are
+            fixed.
         category_ids: of the C classes.
         masks: "crop": probabilities inside each box; "full": pasted into the image; "none".
+        operators: what stands for awsdet's own, see `library.replaced`.
+        resize: as `tf.image.resize`.
+        images: B of `resized`, if it is fixed.
     """
-    graphs = _Graphs(detector, category_ids, masks)
-    module = tf.Module()  # it must not hold the detector itself: Keras would save its graph of training too
-    module.weights = list(detector.variables)
-    with _quiet_tensorflow():
-        tf.saved_model.save(module, str(folder), graphs.signatures())
 
-
-class _Graphs:
-    """Each graph calls the one before, so the network is there once. Arguments: see `save`."""
-
-    def __init__(self, detector, category_ids, masks):
-        self.detector, self._masks = detector, masks
+    def __init__(self, detector, category_ids, masks, operators=plain, resize=tf.image.resize, images=None):
+        self._detector, self._masks, self._images = detector, masks, images
+        self._operators, self._resize = operators, resize
         self._ids, self._names = [*category_ids, -1], [*detector.class_names, ""]
-        image = tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")
-        with library.replaced(plain):
-            self._resized = _traced(self._of_resized, image, tf.TensorSpec([None, 2], tf.int32, name="image_size"))
-        self._cropped = _traced(self._of_pixels, image)
-        self._pixels = _traced(self._of_pixels_in_full, image) if masks == "full" else self._cropped
-        self._encoded = _traced(self._of_encoded, tf.TensorSpec([None], tf.string, name="image_bytes"))
 
-    def signatures(self):
-        """Name -> concrete function, see `contract`."""
-        return {contract.ENCODED: self._encoded, contract.PIXELS: self._pixels, contract.RESIZED: self._resized}
+    @functools.cached_property
+    def resized(self):
+        """image uint8 [B, H, W, 3], image_size int32 [B, 2] -> what `Detector.detect` gives."""
+        sides = [None, None]
+        if isinstance(self._detector.input_size, Canvas):
+            sides = self._detector.input_size.padded()
+        image = tf.TensorSpec([self._images, *sides, 3], tf.uint8, name="image")
+        with library.replaced(self._operators):
+            return _traced(self._of_resized, image, tf.TensorSpec([self._images, 2], tf.int32, name="image_size"))
+
+    @functools.cached_property
+    def pixels(self):
+        """image uint8 [B, H, W, 3], all pixels of which are of the images -> all outputs of `contract`."""
+        function = self._of_pixels_in_full if self._masks == "full" else self._of_pixels
+        return _traced(function, tf.TensorSpec([None, None, None, 3], tf.uint8, name="image"))
+
+    @functools.cached_property
+    def encoded(self):
+        """image_bytes string [B] -> all outputs of `contract`."""
+        return _traced(self._of_encoded, tf.TensorSpec([None], tf.string, name="image_bytes"))
+
+    @functools.cached_property
+    def _cropped(self):
+        return _traced(self._of_pixels, tf.TensorSpec([None, None, None, 3], tf.uint8, name="image"))
 
     def _of_encoded(self, image_bytes):
         """One image after the other, so that what is found in an image does not depend on the others."""
@@ -67,15 +76,13 @@ class _Graphs:
         return outputs
 
     def _of_pixels(self, image):
-        """`image` uint8 [B, H, W, 3], all pixels of which are of the images."""
         images, original = tf.shape(image)[0], tf.shape(image)[1:3]
-        size = self._resized_size(original)
-        multiple = self.detector.input_size.pad_multiple
-        missing = -size % multiple
-        resized = tf.cast(tf.image.resize(image, size) + 0.5, tf.uint8)  # values are 0 … 255, so this rounds
+        size, padded = self._resized_size(original)
+        missing = padded - size
+        resized = tf.cast(self._resize(image, size) + 0.5, tf.uint8)  # values are 0 … 255, so this rounds
         resized = tf.pad(resized, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
         sizes = tf.tile(size[tf.newaxis], [images, 1])
-        outputs = self._resized(image=resized, image_size=sizes)
+        outputs = self.resized(image=tf.ensure_shape(resized, self.resized.inputs[0].shape), image_size=sizes)
         outputs["image_size"] = tf.tile(original[tf.newaxis], [images, 1])
         # Height and width were rounded to whole pixels separately, so each has its own scale.
         limit = tf.cast(tf.gather(original, [1, 0, 1, 0]), tf.float32)
@@ -87,8 +94,7 @@ class _Graphs:
         return outputs
 
     def _of_resized(self, image, image_size):
-        """What `Detector.detect` gives."""
-        outputs = dict(self.detector.call({"image": image, "image_size": image_size}))
+        outputs = dict(self._detector.call({"image": image, "image_size": image_size}))
         if self._masks == "none":
             outputs.pop("masks", None)
             outputs.pop("iou_scores", None)
@@ -99,7 +105,7 @@ class _Graphs:
 
         def one(parts):
             probabilities, boxes, own = parts
-            masks = pasted(probabilities, boxes, own, self.detector.mask_threshold)
+            masks = pasted(probabilities, boxes, own, self._detector.mask_threshold)
             missing = size - own
             return tf.pad(masks, [[0, 0], [0, missing[0]], [0, missing[1]]])
 
@@ -108,23 +114,18 @@ class _Graphs:
         return tf.map_fn(one, parts, fn_output_signature=spec)
 
     def _resized_size(self, original):
-        """int32 [2], as `sizes.resize_plan`."""
+        """Height and width without and with padding, each int32 [2]: `resized` and `padded` of the input size."""
         sides = tf.cast(original, tf.float64)
-        rule = self.detector.input_size
-        scale = tf.minimum(rule.short_side / tf.reduce_min(sides), rule.max_long_side / tf.reduce_max(sides))
-        return tf.maximum(tf.cast(sides * scale + 0.5, tf.int32), 1)
+        rule = self._detector.input_size
+        if isinstance(rule, Canvas):
+            scale = tf.reduce_min(tf.constant([rule.height, rule.width], tf.float64) / sides)
+        else:
+            scale = tf.minimum(rule.short_side / tf.reduce_min(sides), rule.max_long_side / tf.reduce_max(sides))
+        size = tf.maximum(tf.cast(sides * scale + 0.5, tf.int32), 1)
+        if isinstance(rule, Canvas):
+            return size, tf.constant(rule.padded(), tf.int32)
+        return size, (size + rule.pad_multiple - 1) // rule.pad_multiple * rule.pad_multiple
 
 
 def _traced(function, *inputs):
     return tf.function(function, input_signature=inputs, autograph=False).get_concrete_function()
-
-
-@contextlib.contextmanager
-def _quiet_tensorflow():
-    """TensorFlow would list hundreds of inputs of inner functions that it renames."""
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
