@@ -4,6 +4,8 @@ import gc
 import os
 import pathlib
 
+from tests.shares import Shares
+
 # By default, ranks look a thousand times per second for what there is to exchange; here they are more than the cores.
 os.environ.setdefault("HOROVOD_CYCLE_TIME", "20")  # ms
 
@@ -15,6 +17,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.pluginmanager.register(Shares())
     path = config.getoption("--ops-library")
     if path:
         from awsdet.ops import library
