@@ -23,6 +23,14 @@ from benchmarks.learn.record import read_lines
 PROGRAMS = measure.ROOT / "benchmarks/systems"
 TORCH = measure.ROOT / ".venv-torch"  # made by `make benchmark-torch`
 POLL = 0.5  # seconds between two looks at a run
+# Norms of fixed statistics, with a rate at which they learn: an image's gradient does not depend on the others then.
+_FIXED = [
+    "model.backbone.norm=frozen_batch_norm",
+    "model.fpn.norm=none",
+    "train.allow_random_frozen=true",
+    "optimizer.learning_rate=0.02",
+]
+_HALVES = ["data.batch_size=4", "train.accumulate_steps=2"]
 _SYNCED = ["model.backbone.norm=sync_batch_norm", "model.fpn.norm=sync_batch_norm", "train.loss_normalizer=global"]
 
 
@@ -40,7 +48,9 @@ VARIANTS = {
     "float16": Variant(("model.precision=mixed_float16",)),
     "2 processes": Variant(("data.batch_size=4", *_SYNCED), processes=2),
     "4 processes": Variant(("data.batch_size=2", *_SYNCED), processes=4),
-    "accumulation of 2": Variant(("data.batch_size=4", "train.accumulate_steps=2"), accumulate=2),
+    "accumulation of 2": Variant((*_HALVES,), accumulate=2),
+    "fixed norms": Variant((*_FIXED,)),
+    "fixed norms, accumulation of 2": Variant((*_FIXED, *_HALVES), accumulate=2),
     "averaged weights": Variant(("optimizer.ema_decay=0.99",)),
     "resumed twice": Variant(stops=2),
 }
