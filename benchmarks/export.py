@@ -26,7 +26,7 @@ from awsdet import config as config_lib
 from awsdet.cli.diagnosis import judge_processor
 from awsdet.data.coco.shapes import draw_image
 from awsdet.data.reader.sizes import Canvas, InputSize
-from awsdet.export import contract, onnx_model, saved_model
+from awsdet.export import contract, onnx_model, saved_model, tflite_model
 from awsdet.export.check import compare
 from awsdet.export.exported import Exported
 from awsdet.inference.fast_convolutions import use_fast_convolutions
@@ -48,8 +48,10 @@ TARGETS = {
     "SavedModel, fixed size": ("savedmodel", True),
     "ONNX": ("onnx", False),
     "ONNX, fixed size": ("onnx", True),
+    "TensorFlow Lite, fixed size": ("tflite", True),
 }
 HEADER = ["detector", "exported as", "MB", "export s", "ms", "checkpoint ms", "objects", "boxes px", "scores", "masks"]
+WRITERS = {"savedmodel": saved_model.save, "onnx": onnx_model.save, "tflite": tflite_model.save}
 CLASSES = 80
 DOCS = measure.ROOT / "docs/export.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -97,7 +99,7 @@ def row(name, target, flags):
         try:
             if kind == "onnx":
                 onnx_model.check_packages()
-            {"savedmodel": saved_model.save, "onnx": onnx_model.save}[kind](detector, version, about)
+            WRITERS[kind](detector, version, about)
         except UserError as error:
             return [str(error), *["-"] * (len(HEADER) - 3)]
         took = time.perf_counter() - begin

@@ -1,12 +1,13 @@
 """Exports a trained detector as a model that runs without awsdet: a SavedModel of TensorFlow's own operators, an ONNX
-model of standard ones, or its weights alone.
+model of standard ones, a TensorFlow Lite model of its built-in ones, or its weights alone.
 
     awsdet export --checkpoint=runs/mine --output=exported [--target=onnx]
 
 writes exported/1, the next call exported/2, as TensorFlow Serving wants it. A SavedModel takes encoded images, or
 pixels; it turns images upright, resizes and normalises them, and gives boxes in pixels of the original, scores, classes
-with their names and ids, and masks. An ONNX model takes pixels. Then its numbers are compared with those of the
-checkpoint; if they differ, the export is removed and the exit code is 1. docs/export.md describes what goes in and out.
+with their names and ids, and masks. ONNX and TensorFlow Lite models take pixels. Then its numbers are compared with
+those of the checkpoint; if they differ, the export is removed and the exit code is 1. docs/export.md describes what
+goes in and out.
 """
 
 import pathlib
@@ -30,7 +31,8 @@ def define(flag_values):
         "target",
         "savedmodel",
         TARGETS,
-        "savedmodel: for TensorFlow; onnx: for onnxruntime, in standard operators; weights: arrays alone, no graph",
+        "savedmodel: for TensorFlow; onnx: for onnxruntime, in standard operators; tflite: for TensorFlow Lite, in its "
+        "own operators, with --size; weights: arrays alone, no graph",
         flag_values=flag_values,
     )
     flags.DEFINE_enum(

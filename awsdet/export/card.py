@@ -45,7 +45,7 @@ def _sizes(about):
         rule = f"short side {size['short_side']} px, unless the long one would exceed {size['max_long_side']} px"
     else:
         rule = f"as large as {size['height']} x {size['width']} px (height, width) allow"
-    if about["target"] == "weights" or (about["target"] == "onnx" and "height" in size):
+    if about["target"] == "weights" or (about["target"] in ("onnx", "tflite") and "height" in size):
         where = "the caller resizes them and pads them at the right and at the bottom"
     else:
         where = "resizing them is inside the model"

@@ -1,7 +1,8 @@
 """What an exported model is: its folder, its signatures, the names of what goes in and comes out.
 
 <output>/1/                     one folder per export, numbered from 1, as TensorFlow Serving wants it
-    saved_model.pb, variables/  the graph and the weights; or model.onnx, or weights.safetensors
+    saved_model.pb, variables/  the graph and the weights; or model.onnx, model.tflite,
+                                weights.safetensors
     assets.extra/               a request for TensorFlow Serving to warm up with (SavedModel)
     awsdet.json                 classes, sizes, thresholds, source, check
     README.md                   the same for people
@@ -19,7 +20,12 @@ INFO = "awsdet.json"
 CARD = "README.md"
 
 # Target -> the file that an export of it has.
-FILES = {"savedmodel": "saved_model.pb", "onnx": "model.onnx", "weights": "weights.safetensors"}
+FILES = {
+    "savedmodel": "saved_model.pb",
+    "onnx": "model.onnx",
+    "tflite": "model.tflite",
+    "weights": "weights.safetensors",
+}
 TARGETS = tuple(FILES)
 ENCODED, PIXELS, RESIZED = "serving_default", "pixels", "resized"  # signatures
 MASKS = ("crop", "full", "none")

@@ -10,7 +10,7 @@ import tensorflow as tf
 from awsdet.data.coco.images import load_image
 from awsdet.data.coco.shapes import draw_image
 from awsdet.data.reader.sizes import Canvas
-from awsdet.export import card, contract, onnx_model, saved_model, weights_file
+from awsdet.export import card, contract, onnx_model, saved_model, tflite_model, weights_file
 from awsdet.export.check import Difference, compare
 from awsdet.export.exported import Exported
 from awsdet.inference import checkpoint
@@ -20,7 +20,7 @@ from awsdet.runtime.files import half_made, publish_new, write_json, write_text
 from awsdet.runtime.version import __version__
 
 _DRAWN = (320, 250, 400)  # px, long sides of the images that are drawn for the check
-_WRITERS = {"savedmodel": saved_model.save, "onnx": onnx_model.save}
+_WRITERS = {"savedmodel": saved_model.save, "onnx": onnx_model.save, "tflite": tflite_model.save}
 
 
 class Options(NamedTuple):
@@ -102,8 +102,10 @@ def _check(options, images):
     """Raises UserError for what cannot be made, before the work."""
     if options.target == "onnx":
         onnx_model.check_packages()
-        if options.size and options.masks == "full":
-            raise UserError("an ONNX model of a fixed --size does not know the image's own; leave out --masks=full")
+    if options.target == "tflite" and not options.size:
+        raise UserError("--target=tflite needs one size for all images; give --size=HEIGHTxWIDTH, as 320x320")
+    if options.target in ("onnx", "tflite") and options.size and options.masks == "full":
+        raise UserError(f"with --size, --target={options.target} does not know the image's own; leave out --masks=full")
     if options.target == "weights" and (options != Options("weights") or images):
         raise UserError("--target=weights has no graph; leave out --masks, --size, --max-detections and --images")
 

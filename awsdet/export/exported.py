@@ -10,13 +10,13 @@ from awsdet.data.coco.images import as_array
 from awsdet.data.reader.sizes import Canvas
 from awsdet.detection.found import Found
 from awsdet.detection.results import batch_results
-from awsdet.export import contract, onnx_model, saved_model
+from awsdet.export import contract, onnx_model, saved_model, tflite_model
 from awsdet.ops.paste_masks import paste_masks
 from awsdet.ops.placement import whole
 from awsdet.ops.resize import resize
 from awsdet.runtime.errors import UserError
 
-_RUNNERS = {"savedmodel": saved_model.Runner, "onnx": onnx_model.Runner}
+_RUNNERS = {"savedmodel": saved_model.Runner, "onnx": onnx_model.Runner, "tflite": tflite_model.Runner}
 
 
 class Exported:
@@ -26,7 +26,7 @@ class Exported:
         info: dict of the model's awsdet.json.
         class_names, category_ids: of each class.
         mask_threshold: a pixel belongs to an object if its probability is at least this.
-        signatures: name -> function, of tensors or (ONNX) of arrays, see `contract`.
+        signatures: name -> function, of tensors (SavedModel) or of arrays, see `contract`.
 
     Raises UserError if there is no exported model in `path`, see `contract.find`, or it cannot be loaded.
     """

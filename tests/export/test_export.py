@@ -169,6 +169,11 @@ def test_a_failed_check_leaves_nothing(exported, monkeypatch, tmp_path):
         ),
         (["--checkpoint={run}", "--output=models", "--size=16x64"], "--size=16x64: give any"),
         (["--checkpoint={run}", "--output=models", "--max-detections=0"], "max_detections"),
+        (["--checkpoint={run}", "--output=models", "--target=tflite"], "give --size=HEIGHTxWIDTH"),
+        (
+            ["--checkpoint={run}", "--output=models", "--target=tflite", "--size=64x64", "--masks=full"],
+            "does not know the image's own; leave out --masks=full",
+        ),
         (["--checkpoint={run}", "--output=models", "--target=weights", "--masks=none"], "has no graph; leave out"),
         (["--checkpoint={run}", "--output={run}"], "is a run, for which its exports would be taken"),
     ],

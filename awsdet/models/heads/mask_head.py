@@ -222,7 +222,6 @@ def detected_rois(found, every_slot=None):
     slots = tf.cast(tf.where(found.valid), tf.int32)
     # If there are none, an empty RoI stands in, which `spread` leaves out: in eager mode a convolution by oneDNN gives
     # an empty batch the wrong number of channels.
-    slots = tf.pad(slots, [[0, tf.cast(tf.shape(slots)[0] == 0, tf.int32)], [0, 0]])
-    slots = tf.ensure_shape(slots, [None, 2])
+    slots = tf.concat([slots, tf.zeros([tf.cast(tf.shape(slots)[0] == 0, tf.int32), 2], tf.int32)], axis=0)
     boxes, classes = tf.gather_nd(found.boxes, slots), tf.maximum(tf.gather_nd(found.classes, slots), 0)
     return DetectedRoIs(boxes, slots[:, 0], classes, found.valid, slots)

@@ -48,5 +48,6 @@ def upsample_nearest(features, factor):
     """Nearest-neighbour upsampling, [B, H, W, C] -> [B, factor * H, factor * W, C]; its gradient is a plain sum."""
     batch, height, width = tf.unstack(tf.shape(features)[:3])
     channels = features.shape[3]
-    wide = tf.broadcast_to(features[:, :, tf.newaxis, :, tf.newaxis], [batch, height, factor, width, factor, channels])
+    apart = tf.reshape(features, [batch, height, 1, width, 1, channels])
+    wide = tf.broadcast_to(apart, [batch, height, factor, width, factor, channels])
     return tf.reshape(wide, [batch, height * factor, width * factor, channels])

@@ -63,7 +63,7 @@ def _greedy(boxes, scores, classes, iou_threshold, most):
     def decide(begin, count, kept):
         tile = tf.tile(tf.range(begin, begin + TILE)[tf.newaxis], [images, 1])
         own, own_classes = of(boxes, tile), of(classes, tile)
-        used = tf.reduce_max(count)  # the kept places of all images
+        used = tf.maximum(tf.reduce_max(count), 1)  # the kept places of all images; TFLite cannot unstack nothing
         held = kept[:, :used]
         over = class_iou(of(boxes, held), of(classes, held), own, own_classes) > iou_threshold
         over &= tf.sequence_mask(count, used)[..., tf.newaxis]
@@ -73,7 +73,7 @@ def _greedy(boxes, scores, classes, iou_threshold, most):
         # After n rounds the first n are settled, and all as soon as a round changes nothing.
         def settle(stays, _):
             after = possible & ~tf.reduce_any(inside & stays[..., tf.newaxis], axis=1)
-            return after, tf.reduce_any(after != stays)
+            return after, tf.reduce_any(tf.math.logical_xor(after, stays))
 
         stays, _ = tf.while_loop(lambda _, changed: changed, settle, (possible, True))
         # The first K of those held before and those of the tile.

@@ -16,8 +16,11 @@ MOST_ROIS = 32  # pooled at once
 MOST_PIXELS = 2**16  # feature pixels read at once; 64 MB with 256 channels
 
 
-def awsdet_roi_align(*, pyramid, boxes, image_index, strides, output_size, finest_scale, sampling_ratio, aligned):
-    """See `awsdet.ops.roi_align.roi_align`."""
+def awsdet_roi_align(
+    *, pyramid, boxes, image_index, strides, output_size, finest_scale, sampling_ratio, aligned, lists=True
+):
+    """See `awsdet.ops.roi_align.roi_align`. `lists`: whether a graph may hold TensorFlow's lists of tensors, without
+    which what is pooled is copied again and again."""
     channels, dtype = pyramid[0].shape[3], pyramid[0].dtype
     pixels, first, heights, widths = _joined(pyramid)
     level = assign_levels(boxes, finest_scale, len(pyramid))
@@ -32,30 +35,48 @@ def awsdet_roi_align(*, pyramid, boxes, image_index, strides, output_size, fines
     start, width = tf.gather(start, order), tf.gather(width, order)
     total = tf.shape(order)[0]
 
-    def pool(begin, pooled):
+    def pool(begin):
         end = begin + _fitting(*(axis.window[begin : begin + MOST_ROIS] for axis in (rows, columns)))
         row, row_weights = _weights(rows.part(begin, end), output_size)
         column, column_weights = _weights(columns.part(begin, end), output_size)
         line = start[begin:end, tf.newaxis] + row * width[begin:end, tf.newaxis]
-        window = tf.cast(tf.gather(pixels, line[:, :, tf.newaxis] + column[:, tf.newaxis]), tf.float32)
+        window = tf.cast(tf.gather(pixels, tf.expand_dims(line, 2) + tf.expand_dims(column, 1)), tf.float32)
         shape = tf.shape(window)
         lines = tf.matmul(row_weights, tf.reshape(window, [shape[0], shape[1], shape[2] * channels]))
         lines = tf.reshape(lines, [shape[0], output_size, shape[2], channels])
-        bins = tf.matmul(column_weights[:, tf.newaxis], lines)
-        return end, pooled.write(pooled.size(), tf.cast(bins, dtype))
+        bins = tf.matmul(tf.expand_dims(column_weights, 1), lines)
+        return end, tf.cast(bins, dtype)
 
-    parts = tf.TensorArray(
-        dtype,
-        size=0,
-        dynamic_size=True,
-        infer_shape=False,
-        element_shape=[None, output_size, output_size, channels],
-    )
-    # One empty part: there may be no RoI.
-    parts = parts.write(0, tf.zeros([0, output_size, output_size, channels], dtype))
-    _, parts = tf.while_loop(lambda begin, _: begin < total, pool, (0, parts), parallel_iterations=1)
-    pooled = tf.gather(parts.concat(), tf.argsort(order))
+    parts = (_listed if lists else _appended)(pool, total, [output_size, output_size, channels], dtype)
+    pooled = tf.gather(parts, tf.argsort(order))
     return tf.ensure_shape(pooled, [None, output_size, output_size, channels])
+
+
+def _listed(pool, total, shape, dtype):
+    """What `pool` gives from 0 until `total`, one after the other: [total, *shape]."""
+    parts = tf.TensorArray(dtype, size=0, dynamic_size=True, infer_shape=False, element_shape=[None, *shape])
+    # One empty part: there may be no RoI.
+    parts = parts.write(0, tf.zeros([0, *shape], dtype))
+
+    def step(begin, parts):
+        end, part = pool(begin)
+        return end, parts.write(parts.size(), part)
+
+    _, parts = tf.while_loop(lambda begin, _: begin < total, step, (0, parts), parallel_iterations=1)
+    return parts.concat()
+
+
+def _appended(pool, total, shape, dtype):
+    """As `_listed`."""
+
+    def step(begin, parts):
+        end, part = pool(begin)
+        return end, tf.concat([parts, part], axis=0)
+
+    invariants = (tf.TensorShape([]), tf.TensorShape([None, *shape]))
+    start = (0, tf.zeros([0, *shape], dtype))
+    _, parts = tf.while_loop(lambda begin, _: begin < total, step, start, shape_invariants=invariants)
+    return parts
 
 
 class _Axis(NamedTuple):
@@ -100,8 +121,9 @@ def _weights(axis, output_size):
     counted = (position >= -1.0) & (position <= limit) & (step < samples)
     position = tf.clip_by_value(position, 0.0, limit - 1.0)
     pixel = axis.first[:, tf.newaxis] + tf.range(tf.reduce_max(axis.window))
-    distance = tf.abs(position[..., tf.newaxis] - tf.cast(pixel, tf.float32)[:, tf.newaxis, tf.newaxis])
-    hat = tf.where(counted[..., tf.newaxis], tf.maximum(1.0 - distance, 0.0), 0.0)
+    pixels = tf.reshape(pixel, [tf.shape(pixel)[0], 1, 1, -1])
+    distance = tf.abs(tf.expand_dims(position, 3) - tf.cast(pixels, tf.float32))
+    hat = tf.where(tf.expand_dims(counted, 3), tf.maximum(1.0 - distance, 0.0), 0.0)
     return tf.minimum(pixel, axis.extent[:, tf.newaxis] - 1), tf.reduce_sum(hat, axis=2) / tf.maximum(samples, 1.0)
 
 

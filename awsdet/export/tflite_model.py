@@ -1,0 +1,56 @@
+"""A detector as a TensorFlow Lite model of built-in operators, and such models in TensorFlow's interpreter."""
+
+import functools
+import pathlib
+import tempfile
+import types
+
+import tensorflow as tf
+
+from awsdet.export import contract
+from awsdet.export.graphs import Graphs
+from awsdet.ops import plain
+from awsdet.runtime.errors import UserError
+
+# Lists of tensors, as `tf.TensorArray` makes them, must have a shape that is known there.
+_OPERATORS = types.SimpleNamespace(
+    **{name: getattr(plain, name) for name in plain.__all__}
+    | {"awsdet_roi_align": functools.partial(plain.awsdet_roi_align, lists=False)}
+)
+
+
+def save(detector, folder, about):
+    """Writes model.tflite, the graph `resized` of one image. The detector's `input_size` must be a Canvas.
+
+    `folder`: it is written to, and made if needed. `about`: the dict of awsdet.json.
+    """
+    graphs = Graphs(detector, about["category_ids"], about["masks"], _OPERATORS, images=1)
+    module = tf.Module()
+    module.weights = list(detector.variables)
+    with tempfile.TemporaryDirectory() as place:
+        tf.saved_model.save(module, place, {contract.RESIZED: graphs.resized})
+        converter = tf.lite.TFLiteConverter.from_saved_model(place, signature_keys=[contract.RESIZED])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        model = converter.convert()
+    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    (pathlib.Path(folder) / contract.FILES["tflite"]).write_bytes(model)
+
+
+class Runner:
+    """A TensorFlow Lite model in this process.
+
+    Attributes:
+        signatures: name -> function of arrays, see `contract`; a model has one.
+
+    Raises UserError if it cannot be loaded.
+    """
+
+    def __init__(self, folder):
+        path = pathlib.Path(folder) / contract.FILES["tflite"]
+        try:
+            self._interpreter = tf.lite.Interpreter(str(path))
+            signature = self._interpreter.get_signature_runner(contract.RESIZED)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"TensorFlow Lite cannot load {path} ({reason}); export the model again") from error
+        self.signatures = {contract.RESIZED: signature}
