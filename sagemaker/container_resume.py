@@ -43,8 +43,12 @@ def damage(path):
         info = json.loads((path / "checkpoint.json").read_text())
     except (OSError, ValueError) as error:
         return f"checkpoint.json cannot be read ({type(error).__name__})"
-    files = info.get("files") if isinstance(info, dict) else None
-    for name, size in files.items() if isinstance(files, dict) else ():
+    if not isinstance(info, dict) or not str(info.get("format")).startswith("awsdet checkpoint "):
+        return ""
+    for key, kind in (("files", dict), ("step", int)):
+        if not isinstance(info.get(key), kind):
+            return f"checkpoint.json does not say its {key}"
+    for name, size in info["files"].items():
         file = path / name
         if not file.is_file() or file.stat().st_size != size:
             return f"{name} should have {size} bytes, and has {file.stat().st_size if file.is_file() else 'none'}"

@@ -19,9 +19,15 @@ def save(run, step):
     files = {"state.index": b"index", "state.data-00000-of-00001": os.urandom(100)}
     for name, content in files.items():
         (path / name).write_bytes(content)
-    info = {"format": checkpoint.FORMAT, "files": {name: len(content) for name, content in files.items()}}
+    sizes = {name: len(content) for name, content in files.items()}
+    info = {"format": checkpoint.FORMAT, "files": sizes, "step": step}
     (path / "checkpoint.json").write_text(json.dumps(info))
     return path
+
+
+def change(path, key, value):
+    info = json.loads((path / "checkpoint.json").read_text())
+    (path / "checkpoint.json").write_text(json.dumps({**info, key: value}))
 
 
 def cut(path):
@@ -32,6 +38,8 @@ DAMAGES = {
     "file cut": lambda path: cut(path / "state.data-00000-of-00001"),
     "file missing": lambda path: (path / "state.index").unlink(),
     "info cut": lambda path: cut(path / "checkpoint.json"),
+    "no step": lambda path: change(path, "step", None),
+    "a list for files": lambda path: change(path, "files", ["state.index"]),
     "info missing": lambda path: (path / "checkpoint.json").unlink(),
 }
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from awsdet.data.coco import decoding
 from awsdet.data.coco.anomalies import KINDS
-from awsdet.data.coco.images import ORIENTATION, ImageRefused, as_array, load_image, prepare_image
-from awsdet.data.coco.opening import settle_pillow
+from awsdet.data.coco.images import ImageRefused, as_array, load_image, prepare_image
+from awsdet.data.coco.opening import ORIENTATION, settle_pillow
 from awsdet.data.reader.parsing import decode_image
 from awsdet.runtime.errors import UserError
 from tests.mutilated import made_images

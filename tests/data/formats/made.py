@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from awsdet.data.coco.images import ORIENTATION
+from awsdet.data.coco.opening import ORIENTATION
 
 HEIGHT, WIDTH = 40, 60
 
