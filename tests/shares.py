@@ -1,6 +1,7 @@
 """Divides the tests that cost much among runs, so that continuous integration answers soon.
 
-tests/costly.txt names each test that took 10 s of processor time or more, its own and that of the processes it started.
+tests/costly.txt names each test that took 10 s of processor time or more, its own and that of the processes it started,
+but for those of parity with the reference.
 With AWSDET_TEST_SHARE=2/3 a run leaves out those that are not in the second of three shares of about the same cost, and
 says how many; every other test runs always. Without it, all run.
 
@@ -18,6 +19,7 @@ import pytest
 FILE = pathlib.Path(__file__).with_name("costly.txt")
 SHARE, COSTS = "AWSDET_TEST_SHARE", "AWSDET_TEST_COSTS"
 _LEAST = 10.0  # s
+_ALWAYS = "tests/parity/"  # the numbers of the reference are compared in each run
 _TITLE = "# Seconds of processor time of tests that took 10 or more. Written by: python -m tests.shares"
 
 
@@ -78,6 +80,10 @@ def _used():
 
 
 if __name__ == "__main__":
-    COSTLY = {name: cost for name, cost in read(pathlib.Path(sys.argv[1])).items() if cost >= _LEAST}
+    COSTLY = {
+        name: cost
+        for name, cost in read(pathlib.Path(sys.argv[1])).items()
+        if cost >= _LEAST and not name.startswith(_ALWAYS)
+    }
     LINES = [f"{COSTLY[name]:.0f} {name}" for name in sorted(COSTLY)]
     FILE.write_text("\n".join([_TITLE, *LINES]) + "\n", encoding="utf-8")
