@@ -23,7 +23,7 @@ def save(detector, folder, about):
         contract.PIXELS: graphs.pixels,
         contract.RESIZED: graphs.resized,
     }
-    with _quiet_tensorflow():
+    with quiet_tensorflow():
         tf.saved_model.save(module, str(folder), signatures)
     warm_up.write(folder, about["name"])
 
@@ -48,7 +48,7 @@ class Runner:
 
 
 @contextlib.contextmanager
-def _quiet_tensorflow():
+def quiet_tensorflow():
     """TensorFlow would list hundreds of inputs of inner functions that it renames."""
     before = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)

@@ -1,7 +1,10 @@
 """A detector as a TensorFlow Lite model of built-in operators, and such models in TensorFlow's interpreter."""
 
+import contextlib
 import functools
+import os
 import pathlib
+import sys
 import tempfile
 import types
 
@@ -9,6 +12,7 @@ import tensorflow as tf
 
 from awsdet.export import contract
 from awsdet.export.graphs import Graphs
+from awsdet.export.saved_model import quiet_tensorflow
 from awsdet.ops import plain
 from awsdet.runtime.errors import UserError
 
@@ -27,7 +31,7 @@ def save(detector, folder, about):
     graphs = Graphs(detector, about["category_ids"], about["masks"], _OPERATORS, images=1)
     module = tf.Module()
     module.weights = list(detector.variables)
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, quiet_tensorflow(), _quiet_converter():
         tf.saved_model.save(module, place, {contract.RESIZED: graphs.resized})
         converter = tf.lite.TFLiteConverter.from_saved_model(place, signature_keys=[contract.RESIZED])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -54,3 +58,17 @@ class Runner:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"TensorFlow Lite cannot load {path} ({reason}); export the model again") from error
         self.signatures = {contract.RESIZED: signature}
+
+
+@contextlib.contextmanager
+def _quiet_converter():
+    """The converter writes tables of what it is made of to the standard error itself, past Python."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
