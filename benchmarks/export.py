@@ -12,6 +12,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import shlex
 import statistics
 import sys
 import tempfile
@@ -59,7 +60,7 @@ BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 def main(flags):
     processor = judge_processor(pathlib.Path("/proc/cpuinfo").read_text(), len(os.sched_getaffinity(0))).value
-    command = " ".join(["python", *sys.argv])
+    command = shlex.join(["python", *sys.argv])
     sides = " x ".join(map(str, flags.sides))
     words = f"{processor}, load average at the start {os.getloadavg()[0]:.1f}, an image of {sides} px"
     print(words)
