@@ -20,7 +20,7 @@ from awsdet.runtime.files import half_made, publish_new, write_json, write_text
 from awsdet.runtime.version import __version__
 
 _DRAWN = (320, 250, 400)  # px, long sides of the images that are drawn for the check
-_WRITERS = {"savedmodel": saved_model.save, "onnx": onnx_model.save, "tflite": tflite_model.save}
+WRITERS = {"savedmodel": saved_model.save, "onnx": onnx_model.save, "tflite": tflite_model.save}
 
 
 class Options(NamedTuple):
@@ -86,7 +86,7 @@ def export(path, output, options=None, images=()):
             weights_file.save(detector, aside, info["config"].model.to_dict())
             about["check"] = {"differs": weights_file.differs(detector, aside)}
         else:
-            _WRITERS[options.target](detector, aside, about)
+            WRITERS[options.target](detector, aside, about)
             write_json(aside / contract.INFO, about, indent=1)
             difference = compare(detector, Exported(aside), pixels, about["score_threshold"])
             about["check"] = {**difference._asdict(), "on": "given images" if images else "drawn images"}

@@ -80,6 +80,7 @@ class Runner:
 
     Attributes:
         signatures: name -> function of arrays, see `contract`; a model has one.
+        inputs: name -> shape, with names for what is not fixed.
 
     Raises UserError if onnxruntime is missing, or cannot load it.
     """
@@ -97,9 +98,9 @@ class Runner:
         except Exception as error:  # its own, which derive from nothing narrower
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"onnxruntime cannot load {folder} ({reason}); export the model again") from error
-        self._inputs = {one.name: one.shape for one in self._session.get_inputs()}
+        self.inputs = {one.name: one.shape for one in self._session.get_inputs()}
         self._outputs = [one.name for one in self._session.get_outputs()]
-        signature = contract.RESIZED if "image_size" in self._inputs else contract.PIXELS
+        signature = contract.RESIZED if "image_size" in self.inputs else contract.PIXELS
         self.signatures = {signature: self._run}
 
     def detect(self, pixels):

@@ -146,7 +146,7 @@ def test_damaged_information_is_named(tmp_path):
 def test_a_failed_check_leaves_nothing(exported, monkeypatch, tmp_path):
     """What is written is the right model; that its numbers are wrong is made so by the limit."""
     monkeypatch.setitem(
-        export_module._WRITERS, "savedmodel", lambda _, folder, __: shutil.copytree(exported / "models/1", folder)
+        export_module.WRITERS, "savedmodel", lambda _, folder, __: shutil.copytree(exported / "models/1", folder)
     )
     monkeypatch.setattr("awsdet.export.check.SCORE", -1.0)
     monkeypatch.setattr("awsdet.export.export._drawn", lambda: [np.zeros((64, 64, 3), np.uint8)])

@@ -14,13 +14,11 @@ from awsdet.cli import main as cli
 from awsdet.data.reader.sizes import Canvas
 from awsdet.export import contract, onnx_model
 from awsdet.export.check import compare
-from awsdet.export.exported import Exported
 from awsdet.export.onnx_operators import resize
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.files import write_json
 from tests.environments import environment
 from tests.evaluation.saved_checkpoint import save_checkpoint
-from tests.export.test_saved_model import about_of, built, pictures
+from tests.export.test_saved_model import built, pictures, saved
 
 # What a user of onnxruntime alone does.
 ALONE = """
@@ -73,10 +71,8 @@ def test_onnxruntime_alone_finds_what_the_checkpoint_finds(folder, tmp_path, cap
 def test_a_fixed_size_has_no_dimension_that_is_unknown(folder, tmp_path):
     made = built(tmp_path, "cascade_mask_rcnn")
     made.input_size = Canvas(100, 150)
-    about = about_of(made, "onnx", "crop")
-    onnx_model.save(made, tmp_path / "1", about)
-    write_json(tmp_path / "1" / contract.INFO, about)
-    exported = Exported(tmp_path / "1")
+    exported = saved(made, tmp_path / "1", "crop", "onnx")
+    assert exported._runner.inputs == {"image": [1, 128, 160, 3], "image_size": [1, 2]}
     (signature,) = exported.signatures
     assert signature == contract.RESIZED
     outputs = exported.signatures[signature](

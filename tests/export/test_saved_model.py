@@ -7,8 +7,8 @@ import tensorflow as tf
 from awsdet.data.coco.shapes import draw_image
 from awsdet.export import contract
 from awsdet.export.check import compare
+from awsdet.export.export import WRITERS
 from awsdet.export.exported import Exported
-from awsdet.export.saved_model import save
 from awsdet.models import builder
 from awsdet.runtime.files import write_json
 from tests.training import tiny_run
@@ -35,16 +35,9 @@ def built(folder, detector, *overrides):
     return made
 
 
-def saved(made, folder, masks):
-    about = about_of(made, "savedmodel", masks)
-    save(made, folder, about)
-    write_json(folder / contract.INFO, about)
-    return Exported(folder)
-
-
-def about_of(made, target, masks):
-    """What awsdet.json must have."""
-    return {
+def saved(made, folder, masks, target="savedmodel"):
+    """The Exported of a detector, written to `folder`."""
+    about = {
         "format": contract.FORMAT,
         "target": target,
         "name": made.name,
@@ -54,6 +47,9 @@ def about_of(made, target, masks):
         "size": made.input_size._asdict(),
         "mask_threshold": made.mask_threshold,
     }
+    WRITERS[target](made, folder, about)
+    write_json(folder / contract.INFO, about)
+    return Exported(folder)
 
 
 def pictures(*sizes):

@@ -5,13 +5,11 @@ import tensorflow as tf
 
 from awsdet.cli import main as cli
 from awsdet.data.reader.sizes import Canvas
-from awsdet.export import contract, tflite_model
 from awsdet.export.check import compare
 from awsdet.export.exported import Exported
 from awsdet.runtime.errors import UserError
-from awsdet.runtime.files import write_json
 from tests.evaluation.saved_checkpoint import save_checkpoint
-from tests.export.test_saved_model import about_of, built, pictures
+from tests.export.test_saved_model import built, pictures, saved
 
 
 def operators(path):
@@ -24,12 +22,9 @@ def test_the_numbers_of_the_detector(tmp_path):
     """Every part of the family but RetinaNet's head: a cascade of RoIs would only repeat them."""
     made = built(tmp_path, "mask_scoring_rcnn")
     made.input_size = Canvas(100, 150)
-    about = about_of(made, "tflite", "crop")
-    tflite_model.save(made, tmp_path / "1", about)
-    write_json(tmp_path / "1" / contract.INFO, about)
+    exported = saved(made, tmp_path / "1", "crop", "tflite")
     names = operators(tmp_path / "1/model.tflite")
     assert "WHILE" in names and not [name for name in names if name.startswith("Flex") or "Awsdet" in name]
-    exported = Exported(tmp_path / "1")
     found = compare(made, exported, pictures(64, 150), 0.05)
     assert found.objects >= 5 and found.masks is not None and found.holds(), found
     # Nothing is kept from one image to the next.
