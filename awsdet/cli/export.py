@@ -6,8 +6,8 @@ model of standard ones, a TensorFlow Lite model of its built-in ones, or its wei
 writes exported/1, the next call exported/2, as TensorFlow Serving wants it. A SavedModel takes encoded images, or
 pixels; it turns images upright, resizes and normalises them, and gives boxes in pixels of the original, scores, classes
 with their names and ids, and masks. ONNX and TensorFlow Lite models take pixels. Then its numbers are compared with
-those of the checkpoint; if they differ, the export is removed and the exit code is 1. docs/export.md describes what
-goes in and out.
+those of the checkpoint, or, with --precision, its AP on records; if it fails, the export is removed and the exit code
+is 1. docs/export.md describes what goes in and out.
 """
 
 import pathlib
@@ -17,10 +17,13 @@ import sys
 from absl import flags
 
 from awsdet.cli.arguments import define_path, define_paths
-from awsdet.export.contract import MASKS, TARGETS
+from awsdet.export.contract import MASKS, OPERATORS, PRECISIONS, TARGETS
 from awsdet.runtime.errors import UserError
 
 _SIDES = range(32, 8193)  # px, of --size
+_ALLOWED = {"float16": 0.005, "bfloat16": 0.01, "int8": 0.02}  # AP that may be lost
+_OF_RECORDS = ("records", "split", "record_images", "max_ap_loss")  # flags that --precision=float32 has no use for
+_OF_CALIBRATION = ("calibration_split", "calibration_images")
 
 
 def define(flag_values):
@@ -57,6 +60,49 @@ def define(flag_values):
         upper_bound=10_000,
         flag_values=flag_values,
     )
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        PRECISIONS,
+        "float16, bfloat16: the network computes in 16 bits, and is half as large; int8: a quarter as large, with "
+        "--target=tflite. Their AP is compared on --records",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_enum(
+        "operators",
+        "plain",
+        OPERATORS,
+        "plain: TensorFlow's own; compiled: awsdet's, faster; the program that loads the SavedModel must load "
+        "libawsdet_ops.so first",
+        flag_values=flag_values,
+    )
+    define_path("records", "", "with --precision: folder with the records on which AP is compared", flag_values)
+    flags.DEFINE_string(
+        "split", "", "split of the records; empty: the checkpoint's eval_split, or val", flag_values=flag_values
+    )
+    flags.DEFINE_integer("record_images", 500, "images that AP is compared on", lower_bound=1, flag_values=flag_values)
+    flags.DEFINE_string(
+        "calibration_split",
+        "",
+        "split of the records that the ranges of int8 are taken from; empty: the checkpoint's train_split",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer(
+        "calibration_images",
+        100,
+        "images that the ranges of int8 are taken from",
+        lower_bound=1,
+        flag_values=flag_values,
+    )
+    usual = ", ".join(f"{allowed:g} ({precision})" for precision, allowed in _ALLOWED.items())
+    flags.DEFINE_float(
+        "max_ap_loss",
+        None,
+        f"AP, from 0 to 1, that --precision may cost; without it {usual}",
+        lower_bound=0.0,
+        upper_bound=1.0,
+        flag_values=flag_values,
+    )
     define_paths(
         "images", "an image that the check compares; may be given several times; none: drawn ones", flag_values
     )
@@ -69,6 +115,7 @@ def run(flag_values, overrides):
         if not flag_values[name].value:
             raise UserError(f"--{name} is missing (see awsdet export --help)")
     size = _size(flag_values.size)
+    _check_precision(flag_values)
     import tensorflow as tf
 
     from awsdet.export.export import CheckFailed, Options, export
@@ -77,19 +124,77 @@ def run(flag_values, overrides):
 
     check_folder(flag_values.output, "output")
     tf.config.set_visible_devices([], "GPU")  # the graph is the same for both, and a training may need the GPU
-    options = Options(flag_values.target, flag_values.masks, size, flag_values.max_detections)
+    options = Options(
+        flag_values.target,
+        flag_values.masks,
+        size,
+        flag_values.max_detections,
+        flag_values.precision,
+        flag_values.operators,
+    )
+    images, judge = flag_values.images or (), None if options.precision == "float32" else _judge(flag_values)
     try:
-        done = export(flag_values.checkpoint, pathlib.Path(flag_values.output), options, flag_values.images or ())
+        done = export(flag_values.checkpoint, pathlib.Path(flag_values.output), options, images, judge)
     except CheckFailed as failure:
-        if failure.difference:
-            print("\n".join(_table(failure.difference)))
+        if failure.result:
+            print("\n".join(_table(failure.result)))
         print(f"awsdet export: {failure}; nothing was kept", file=sys.stderr)
         return 1
-    print("\n".join(_table(done.difference)))
-    if done.difference and not done.difference.objects:
+    print("\n".join(_table(done.result)))
+    if not judge and done.result and not done.result.objects:
         print("no object was found in the images, so little was compared; give images of your data with --images=FILE")
     print(f"{done.about['detector']} of step {done.about['source']['step']} -> {shown(done.folder)}")
     return 0
+
+
+def _check_precision(flag_values):
+    """Raises UserError for flags that do nothing with this --precision, and if records are missing."""
+    precision = flag_values.precision
+    needless = () if precision == "int8" else _OF_CALIBRATION
+    if precision == "float32":
+        needless += _OF_RECORDS
+    given = [name for name in needless if flag_values[name].present]
+    if given:
+        raise UserError(f"--{given[0].replace('_', '-')} does nothing with --precision={precision}; leave it out")
+    if precision == "float32":
+        return
+    if not flag_values.records:
+        raise UserError(
+            f"--precision={precision} costs AP; give records with --records=FOLDER, on which it is measured"
+        )
+    if flag_values.images:
+        raise UserError(f"with --precision={precision} the check is AP on --records; leave out --images")
+
+
+def _judge(flag_values):
+    """What compares AP, after all that can be wrong with the records."""
+    import functools
+
+    from awsdet.cli.evaluated import split_for
+    from awsdet.data.records.images import image_of, spread
+    from awsdet.evaluation import check_classes
+    from awsdet.evaluation.lost_ap import lost_ap
+    from awsdet.export.export import Judge
+    from awsdet.inference import checkpoint
+
+    info = checkpoint.read_info(checkpoint.find(flag_values.checkpoint))
+
+    def split(name):
+        manifest = split_for(info, flag_values.records, name)
+        check_classes(info["class_names"], manifest, info["category_ids"])
+        return manifest
+
+    allowed = flag_values.max_ap_loss
+    options = {
+        "manifest": split(flag_values.split),
+        "count": flag_values.record_images,
+        "allowed": _ALLOWED[flag_values.precision] if allowed is None else allowed,
+    }
+    calibration = ()
+    if flag_values.precision == "int8":
+        own = split(flag_values.calibration_split or info["config"]["data"]["train_split"])
+        calibration = (image_of(own, row) for row in spread(own, flag_values.calibration_images))
+    return Judge(functools.partial(lost_ap, **options), calibration)
 
 
 def _size(text):
@@ -102,15 +207,20 @@ def _size(text):
     return tuple(int(side) for side in sides.groups())
 
 
-def _table(difference):
-    from awsdet.export.check import BOX, MASK, SCORE
+def _table(result):
+    from awsdet.export.check import BOX, MASK, SCORE, Difference
 
-    if difference is None:
+    if result is None:
         yield "compared with the checkpoint: the arrays are equal"
-        return
-    yield f"compared with the checkpoint: {difference.objects} objects in {difference.images} images"
-    yield f"  boxes     differ by at most {difference.boxes:.2g} px (allowed: {BOX} px)"
-    yield f"  scores    differ by at most {difference.scores:.2g} (allowed: {SCORE:.0e})"
-    if difference.masks is not None:
-        yield f"  masks     have at least {difference.masks:.4%} equal pixels (allowed: {MASK:.1%})"
-    yield f"  unmatched {difference.unmatched} (allowed: 0)"
+    elif isinstance(result, Difference):
+        yield f"compared with the checkpoint: {result.objects} objects in {result.images} images"
+        yield f"  boxes     differ by at most {result.boxes:.2g} px (allowed: {BOX} px)"
+        yield f"  scores    differ by at most {result.scores:.2g} (allowed: {SCORE:.0e})"
+        if result.masks is not None:
+            yield f"  masks     have at least {result.masks:.4%} equal pixels (allowed: {MASK:.1%})"
+        yield f"  unmatched {result.unmatched} (allowed: 0)"
+    else:
+        yield f"compared with the checkpoint in float32 on {result.images} images of the records:"
+        for kind, before in result.checkpoint.items():
+            after = f"{before:.4f} -> {result.exported[kind]:.4f}"
+            yield f"  {kind} AP  {after}, lost {result.lost(kind):.4f} (allowed: {result.allowed:g})"

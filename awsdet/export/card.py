@@ -57,6 +57,11 @@ def _sizes(about):
 def _result(check):
     if "differs" in check:
         return "The arrays are equal."
+    if "allowed" in check:
+        scores = (
+            f"{kind} AP {check['checkpoint'][kind]:.4f} -> {after:.4f}" for kind, after in check["exported"].items()
+        )
+        return f"On {check['images']} images of records, in float32 -> this model: {'; '.join(scores)}."
     masks = "none to compare" if check["masks"] is None else f"{check['masks']:.4%} of the pixels or more are equal"
     return (
         f"{check['images']} {check['on']}, {check['objects']} objects: boxes differ by at most {check['boxes']:.2g} "

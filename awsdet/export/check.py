@@ -27,6 +27,10 @@ class Difference(NamedTuple):
             and not self.unmatched
         )
 
+    def failure(self):
+        """What is wrong if it does not hold."""
+        return "the exported model does not give the numbers of the checkpoint"
+
 
 def compare(detector, exported, images, least_score):
     """The Difference of two that have `find`, on `images`, arrays uint8 [H, W, 3].

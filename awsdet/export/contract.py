@@ -4,6 +4,7 @@
     saved_model.pb, variables/  the graph and the weights; or model.onnx, model.tflite,
                                 weights.safetensors
     assets.extra/               a request for TensorFlow Serving to warm up with (SavedModel)
+    libawsdet_ops.so            the compiled operators, if the SavedModel was asked to use them
     awsdet.json                 classes, sizes, thresholds, source, check
     README.md                   the same for people
 """
@@ -29,6 +30,9 @@ FILES = {
 TARGETS = tuple(FILES)
 ENCODED, PIXELS, RESIZED = "serving_default", "pixels", "resized"  # signatures
 MASKS = ("crop", "full", "none")
+PRECISIONS = ("float32", "float16", "bfloat16", "int8")
+OPERATORS = ("plain", "compiled")
+LIBRARY = "libawsdet_ops.so"  # beside the model, if its operators are compiled
 # What awsdet.json must say, so that the model can be used.
 _NEEDED = {
     "target": lambda value: value in TARGETS,
@@ -37,6 +41,7 @@ _NEEDED = {
     "class_names": lambda value: isinstance(value, list) and value and all(isinstance(one, str) for one in value),
     "category_ids": lambda value: isinstance(value, list) and all(type(one) is int for one in value),
     "masks": lambda value: value in MASKS,
+    "operators": lambda value: value in (None, *OPERATORS),
     "mask_threshold": lambda value: type(value) in (int, float) and 0 <= value <= 1,
 }
 

@@ -2,7 +2,8 @@
 
 import dataclasses
 import pathlib
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -10,17 +11,26 @@ import tensorflow as tf
 from awsdet.data.coco.images import load_image
 from awsdet.data.coco.shapes import draw_image
 from awsdet.data.reader.sizes import Canvas
-from awsdet.export import card, contract, onnx_model, saved_model, tflite_model, weights_file
-from awsdet.export.check import Difference, compare
+from awsdet.export import card, contract, half, onnx_model, saved_model, tflite_model, weights_file
+from awsdet.export.check import compare
 from awsdet.export.exported import Exported
 from awsdet.inference import checkpoint
 from awsdet.models.builder import has_masks
+from awsdet.models.detector import batch_of
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import half_made, publish_new, write_json, write_text
 from awsdet.runtime.version import __version__
 
 _DRAWN = (320, 250, 400)  # px, long sides of the images that are drawn for the check
 WRITERS = {"savedmodel": saved_model.save, "onnx": onnx_model.save, "tflite": tflite_model.save}
+_POLICIES = {"float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}  # precision -> Keras' name
+# Target and precision -> why there is no such export.
+_IMPOSSIBLE = {
+    ("savedmodel", "int8"): "a SavedModel computes in float; take --target=tflite",
+    ("onnx", "int8"): "int8 is there with --target=tflite",
+    ("onnx", "bfloat16"): "onnxruntime has no convolution in bfloat16 on a CPU, where the check runs; take float16",
+    ("tflite", "bfloat16"): "TensorFlow Lite has no bfloat16; take float16 or int8",
+}
 
 
 class Options(NamedTuple):
@@ -29,38 +39,53 @@ class Options(NamedTuple):
     target: one of `contract.TARGETS`. masks: one of `contract.MASKS`.
     size: (height, width) in px that images are resized into, whatever theirs; None: as in the evaluation of the run.
     max_detections: the most objects per image; None: as in the run.
+    precision: one of `contract.PRECISIONS`. operators: one of `contract.OPERATORS`.
     """
 
     target: str = "savedmodel"
     masks: str = "crop"
     size: tuple | None = None
     max_detections: int | None = None
+    precision: str = "float32"
+    operators: str = "plain"
+
+
+class Judge(NamedTuple):
+    """The check of an export in fewer bits than float32, on records.
+
+    check: function of the detector in float32 and the Exported; what it returns has `holds` and `_asdict`.
+    calibration: images uint8 [H, W, 3] that the ranges of int8 are taken from.
+    """
+
+    check: Callable
+    calibration: Iterable = ()
 
 
 class Done(NamedTuple):
-    """folder: the numbered one; difference: of its check, None for weights alone; about: the dict of awsdet.json."""
+    """folder: the numbered one; result: of its check, None for weights alone; about: the dict of awsdet.json."""
 
     folder: pathlib.Path
-    difference: Difference | None
+    result: Any
     about: dict
 
 
 class CheckFailed(Exception):
-    """The model does not give the detector's numbers. difference: what was found."""
+    """The model does not give the detector's numbers. result: what was found, None for weights alone."""
 
-    def __init__(self, difference):
-        super().__init__("the exported model does not give the numbers of the checkpoint")
-        self.difference = difference
+    def __init__(self, result):
+        super().__init__(result.failure() if result else "the file does not hold the weights of the checkpoint")
+        self.result = result
 
 
-def export(path, output, options=None, images=()):
-    """Exports the detector of a run or checkpoint, in float32 whatever it was trained in.
+def export(path, output, options=None, images=(), judge=None):
+    """Exports the detector of a run or checkpoint, whatever precision it was trained in.
 
     Args:
       path: see `checkpoint.find`.
       output: folder of the numbered exports; made if needed.
       options: Options; None: the defaults.
       images: image files for the check; none: drawn ones.
+      judge: Judge, for a precision other than float32.
 
     Returns Done. Raises UserError if there is no such checkpoint, an image cannot be read, masks are asked for of a
     detector without, or a package is missing; CheckFailed if the numbers differ, and then nothing is left of the
@@ -79,27 +104,51 @@ def export(path, output, options=None, images=()):
         raise UserError(f"{info['config'].model.detector} finds no masks; leave out --masks=full")
     _set(detector, options)
     pathlib.Path(output).mkdir(parents=True, exist_ok=True)
-    about = _about(detector, info, options.target, options.masks if finds_masks else "none")
-    difference = None
+    about = _about(detector, info, options, options.masks if finds_masks else "none")
+    result = None
     with half_made(contract.next_version(output)) as aside:
         if options.target == "weights":
             weights_file.save(detector, aside, info["config"].model.to_dict())
             about["check"] = {"differs": weights_file.differs(detector, aside)}
         else:
-            WRITERS[options.target](detector, aside, about)
+            _write(detector, path, aside, options, about, judge)
             write_json(aside / contract.INFO, about, indent=1)
-            difference = compare(detector, Exported(aside), pixels, about["score_threshold"])
-            about["check"] = {**difference._asdict(), "on": "given images" if images else "drawn images"}
-        if about["check"].get("differs") or not (difference is None or difference.holds()):
-            raise CheckFailed(difference)
+            exported = Exported(aside)
+            if judge:
+                result = judge.check(detector, exported)
+                about["check"] = result._asdict()
+            else:
+                result = compare(detector, exported, pixels, about["score_threshold"])
+                about["check"] = {**result._asdict(), "on": "given images" if images else "drawn images"}
+        if about["check"].get("differs") or not (result is None or result.holds()):
+            raise CheckFailed(result)
         write_json(aside / contract.INFO, about, indent=1)
         write_text(aside / contract.CARD, card.text(about))
         folder = publish_new(aside, lambda: contract.next_version(output))  # others may have exported meanwhile
-    return Done(folder, difference, about)
+    return Done(folder, result, about)
+
+
+def _write(detector, path, folder, options, about, judge):
+    """Writes the model. `detector`: in float32; it is not changed."""
+    write = WRITERS[options.target]
+    if options.precision == "float32" or (options.target, options.precision) == ("tflite", "float16"):
+        write(detector, folder, about)
+        return
+    other, _ = checkpoint.load(path, precision=_POLICIES.get(options.precision, "float32"))
+    _set(other, options)
+    if options.precision == "int8":
+        write(other, folder, about, [batch_of(image, other.input_size) for image in judge.calibration])
+    else:
+        half.halve(other)
+        write(other, folder, about)
 
 
 def _check(options, images):
     """Raises UserError for what cannot be made, before the work."""
+    if reason := _IMPOSSIBLE.get((options.target, options.precision)):
+        raise UserError(f"--target={options.target} has no --precision={options.precision}: {reason}")
+    if options.operators == "compiled" and options.target != "savedmodel":
+        raise UserError(f"--target={options.target} cannot call compiled operators; leave out --operators")
     if options.target == "onnx":
         onnx_model.check_packages()
     if options.target == "tflite" and not options.size:
@@ -107,7 +156,10 @@ def _check(options, images):
     if options.target in ("onnx", "tflite") and options.size and options.masks == "full":
         raise UserError(f"with --size, --target={options.target} does not know the image's own; leave out --masks=full")
     if options.target == "weights" and (options != Options("weights") or images):
-        raise UserError("--target=weights has no graph; leave out --masks, --size, --max-detections and --images")
+        raise UserError(
+            "--target=weights has no graph, and float32 arrays; leave out --masks, --size, --max-detections, "
+            "--precision, --operators and --images"
+        )
 
 
 def _set(detector, options):
@@ -123,11 +175,11 @@ def _drawn():
     return [draw_image(size, rng)[0] for size in _DRAWN]
 
 
-def _about(detector, info, target, masks):
+def _about(detector, info, options, masks):
     suppression = getattr(detector, "suppression", None) or detector.roi_heads.suppression
     return {
         "format": contract.FORMAT,
-        "target": target,
+        "target": options.target,
         "name": detector.name,
         "detector": info["config"].model.detector,
         "class_names": list(detector.class_names),
@@ -138,7 +190,8 @@ def _about(detector, info, target, masks):
         "nms_iou": suppression.iou,
         "masks": masks,
         "mask_threshold": detector.mask_threshold,
-        "precision": detector.precision,
+        "precision": options.precision,
+        "operators": options.operators,
         "pixels": {"mean": list(detector.pixels.mean), "std": list(detector.pixels.std), "bgr": detector.pixels.bgr},
         "source": {"step": info["step"], "metrics": info.get("metrics") or {}},
         "versions": {"awsdet": __version__, "tensorflow": tf.__version__},

@@ -11,9 +11,8 @@ from awsdet.data.reader.sizes import Canvas
 from awsdet.detection.found import Found
 from awsdet.detection.results import batch_results
 from awsdet.export import contract, onnx_model, saved_model, tflite_model
+from awsdet.models.detector import batch_of
 from awsdet.ops.paste_masks import paste_masks
-from awsdet.ops.placement import whole
-from awsdet.ops.resize import resize
 from awsdet.runtime.errors import UserError
 
 _RUNNERS = {"savedmodel": saved_model.Runner, "onnx": onnx_model.Runner, "tflite": tflite_model.Runner}
@@ -60,12 +59,10 @@ class Exported:
         return Found(boxes, outputs["scores"][rows], classes, masks, ious)
 
     def _in_canvas(self, pixels, score_threshold):
-        canvas = Canvas(**self.info["size"])
-        size, original = canvas.resized(*pixels.shape[:2]), pixels.shape[:2]
-        image = np.asarray(resize([pixels], whole([size]), canvas.padded()))
-        outputs = self.signatures[contract.RESIZED](image=image, image_size=np.array([size], np.int32))
-        outputs = {name: np.asarray(value) for name, value in outputs.items()}
-        return batch_results(outputs, [size], [original], self.mask_threshold, score_threshold)[0]
+        batch = {name: np.asarray(value) for name, value in batch_of(pixels, Canvas(**self.info["size"])).items()}
+        outputs = {name: np.asarray(value) for name, value in self.signatures[contract.RESIZED](**batch).items()}
+        sizes = batch["image_size"], [pixels.shape[:2]]
+        return batch_results(outputs, *sizes, self.mask_threshold, score_threshold)[0]
 
     def _encoded(self, masks, boxes, size):
         """COCO RLE of the masks of one image."""

@@ -21,7 +21,7 @@ class Graphs:
             fixed.
         category_ids: of the C classes.
         masks: "crop": probabilities inside each box; "full": pasted into the image; "none".
-        operators: what stands for awsdet's own, see `library.replaced`.
+        operators: what stands for awsdet's own, see `library.replaced`; `library.compiled()`: they themselves.
         resize: as `tf.image.resize`.
         images: B of `resized`, if it is fixed.
     """

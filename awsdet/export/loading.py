@@ -5,14 +5,18 @@ import pathlib
 import tensorflow as tf
 
 from awsdet.export import contract
+from awsdet.ops import library
 from awsdet.runtime.errors import UserError
 
 
 def load_graph(folder: str | pathlib.Path):
     """What `tf.saved_model.load` gives of the numbered folder of an export.
 
-    Raises UserError if TensorFlow cannot load it, or it lacks a signature that is always there.
+    Raises UserError if TensorFlow cannot load it, it lacks a signature that is always there, or it needs the compiled
+    operators and they are missing.
     """
+    if contract.read_info(folder).get("operators") == "compiled":
+        library.compiled()  # never the file beside the model, which may come from anywhere
     try:
         loaded = tf.saved_model.load(str(folder))
         missing = {contract.ENCODED, contract.PIXELS} - set(loaded.signatures)

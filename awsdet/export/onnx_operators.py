@@ -18,7 +18,9 @@ _FLOAT, _INT32, _INT64, _BOOL = 1, 6, 7, 9  # onnx.TensorProto.DataType
 
 
 def _roi_align(*, pyramid, boxes, image_index, strides, finest_scale, **rule):
-    """See `awsdet.ops.roi_align.roi_align`: one operator for the RoIs of each level."""
+    """See `awsdet.ops.roi_align.roi_align`: one operator for the RoIs of each level, in float32 for onnxruntime."""
+    dtype = pyramid[0].dtype
+    pyramid = [tf.cast(features, tf.float32) for features in pyramid]
     level = assign_levels(boxes, finest_scale, len(pyramid))
     places, parts = [], []
     for number, (features, stride) in enumerate(zip(pyramid, strides)):
@@ -29,7 +31,7 @@ def _roi_align(*, pyramid, boxes, image_index, strides, finest_scale, **rule):
         places.append(place)
     count = tf.shape(boxes, tf.int64)[0]
     order = tf.scatter_nd(tf.concat(places, axis=0), tf.range(count), tf.reshape(count, [1]))
-    return tf.gather(tf.concat(parts, axis=0), order)
+    return tf.cast(tf.gather(tf.concat(parts, axis=0), order), dtype)
 
 
 def _nms(**arguments):

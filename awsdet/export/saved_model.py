@@ -1,6 +1,8 @@
-"""A detector as a SavedModel whose graphs hold nothing but TensorFlow's own operators."""
+"""A detector as a SavedModel whose graphs hold nothing but TensorFlow's own operators, unless it asks for ours."""
 
 import contextlib
+import pathlib
+import shutil
 
 import tensorflow as tf
 from absl import logging
@@ -8,16 +10,20 @@ from absl import logging
 from awsdet.export import contract, warm_up
 from awsdet.export.graphs import Graphs
 from awsdet.export.loading import load_graph
+from awsdet.ops import library, plain
 
 
 def save(detector, folder, about):
     """Writes a SavedModel with the signatures of `contract`.
 
-    `folder`: it is written to, and made if needed. `about`: the dict of awsdet.json, with `category_ids` and `masks`.
+    `folder`: it is written to, and made if needed. `about`: the dict of awsdet.json, with `category_ids`, `masks` and,
+    if they are to be the compiled ones, `operators`.
     """
-    graphs = Graphs(detector, about["category_ids"], about["masks"])
+    compiled = about.get("operators") == "compiled"
+    operators = library.compiled() if compiled else plain
+    graphs = Graphs(detector, about["category_ids"], about["masks"], operators)
     module = tf.Module()  # it must not hold the detector itself: Keras would save its graph of training too
-    module.weights = list(detector.variables)
+    module.weights = list(graphs.resized.graph.variables)
     signatures = {
         contract.ENCODED: graphs.encoded,
         contract.PIXELS: graphs.pixels,
@@ -25,6 +31,8 @@ def save(detector, folder, about):
     }
     with quiet_tensorflow():
         tf.saved_model.save(module, str(folder), signatures)
+    if compiled:
+        shutil.copyfile(library.PATH, pathlib.Path(folder) / contract.LIBRARY)
     warm_up.write(folder, about["name"])
 
 

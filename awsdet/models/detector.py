@@ -86,12 +86,8 @@ class Detector(tf.keras.Model):
         if not 0 <= score_threshold <= 1:
             raise ValueError(f"score_threshold is {score_threshold}; it must lie between 0 and 1")
         image = as_array(image)
-        size = self.input_size.resized(*image.shape[:2])
-        batch = {
-            "image": resize([image], whole([size]), self.input_size.padded(size)),
-            "image_size": np.array([size], np.int32),
-        }
-        found = self.results(self.detect(batch), [size], [image.shape[:2]], score_threshold)[0]
+        batch = batch_of(image, self.input_size)
+        found = self.results(self.detect(batch), batch["image_size"], [image.shape[:2]], score_threshold)[0]
         return found._replace(names=[self.class_names[label] for label in found.classes])
 
     def detect(self, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
@@ -370,6 +366,13 @@ class Detector(tf.keras.Model):
         with tf.device("CPU:0"):  # where the generator of a GPU wants it
             seed = tf.stack([tf.constant(salt, tf.int64), self.step * 4096 + self.world.rank_tensor])
         return tf.random.stateless_uniform(shape, seed)
+
+
+def batch_of(pixels, input_size):
+    """The batch for `Detector.detect` of one image, uint8 RGB [H, W, 3]. `input_size`: InputSize or Canvas."""
+    size = input_size.resized(*pixels.shape[:2])
+    image = resize([pixels], whole([size]), input_size.padded(size))
+    return {"image": image, "image_size": np.array([size], np.int32)}
 
 
 def _batch_of(data):

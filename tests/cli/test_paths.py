@@ -22,7 +22,7 @@ FLAGS = {
     "analyse": {"checkpoint", "results", "records", "output", "annotations"},
     "plot": {"run", "output"},
     "predict": {"checkpoint", "input", "output", "draw"},
-    "export": {"checkpoint", "output", "images"},
+    "export": {"checkpoint", "output", "records", "images"},
     "serve": {"model"},
     "replay": {"step"},
     "config": {"input", "output"},

@@ -14,6 +14,7 @@ from awsdet.cli import main as cli
 from awsdet.data.reader.sizes import Canvas
 from awsdet.export import contract, onnx_model
 from awsdet.export.check import compare
+from awsdet.export.half import halve
 from awsdet.export.onnx_operators import resize
 from awsdet.runtime.errors import UserError
 from tests.environments import environment
@@ -81,6 +82,22 @@ def test_a_fixed_size_has_no_dimension_that_is_unknown(folder, tmp_path):
     assert outputs["boxes"].shape == (1, 10, 4)
     found = compare(made, exported, pictures(64, 150), 0.05)
     assert found.objects >= 5 and found.masks is not None and found.holds(), found
+
+
+def test_half_precision_has_half_the_size(folder, tmp_path):
+    import onnx
+
+    made = built(tmp_path, "mask_rcnn", "model.precision=mixed_float16")
+    found = [made.find(image) for image in pictures(64, 150)]
+    halve(made)
+    made.input_size = Canvas(96, 150)
+    exported = saved(made, tmp_path / "1", "crop", "onnx")
+    model = onnx.load(tmp_path / "1/model.onnx")
+    weights = sum(np.prod(one.dims) for one in model.graph.initializer if one.data_type == onnx.TensorProto.FLOAT16)
+    assert weights > 0.9 * sum(np.prod(one.shape) for one in made.trainable_variables)
+    for one, before in zip(pictures(64, 150), found):
+        now = exported.find(one)
+        assert len(now.scores) >= 5 and abs(now.scores[0] - before.scores[0]) < 0.02
 
 
 @pytest.mark.parametrize(
