@@ -5,6 +5,8 @@
 The detectors are untrained, with random weights and a low score threshold, so that an image is full of objects: NMS and
 masks have the most work that they can have. A call is `find` on one drawn image, from pixels to run lengths; those of
 the checkpoint and of the exported model take turns. Where what ONNX needs is missing (docs/export.md), the row says so.
+Random weights give scores that lie close together, so models in fewer bits find other objects; benchmarks/precision.py
+tells what they cost a trained detector.
 """
 
 import argparse
@@ -17,18 +19,21 @@ import statistics
 import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from awsdet import config as config_lib
 from awsdet.cli.diagnosis import judge_processor
 from awsdet.data.coco.shapes import draw_image
 from awsdet.data.reader.sizes import Canvas, InputSize
-from awsdet.export import contract, onnx_model, saved_model, tflite_model
+from awsdet.export import contract, onnx_model
 from awsdet.export.check import compare
+from awsdet.export.export import write
 from awsdet.export.exported import Exported
 from awsdet.inference.fast_convolutions import use_fast_convolutions
 from awsdet.models import builder
@@ -44,18 +49,32 @@ CONFIGS = {
     "Cascade R-CNN": "cascade_rcnn_r50_fpn_1x",
     "Cascade Mask R-CNN": "cascade_mask_rcnn_r50_fpn_1x",
 }
-TARGETS = {
-    "SavedModel": ("savedmodel", False),
-    "SavedModel, fixed size": ("savedmodel", True),
-    "ONNX": ("onnx", False),
-    "ONNX, fixed size": ("onnx", True),
-    "TensorFlow Lite, fixed size": ("tflite", True),
+
+
+class Kind(NamedTuple):
+    """How a detector is exported. fixed: to one size of image."""
+
+    target: str
+    fixed: bool = False
+    precision: str = "float32"
+    operators: str = "plain"
+
+
+KINDS = {
+    "SavedModel": Kind("savedmodel"),
+    "SavedModel, compiled operators": Kind("savedmodel", operators="compiled"),
+    "SavedModel, fixed size": Kind("savedmodel", True),
+    "SavedModel, bfloat16": Kind("savedmodel", precision="bfloat16"),
+    "ONNX": Kind("onnx"),
+    "ONNX, fixed size": Kind("onnx", True),
+    "ONNX, fixed size, float16": Kind("onnx", True, "float16"),
+    "TensorFlow Lite, fixed size": Kind("tflite", True),
+    "TensorFlow Lite, fixed size, float16": Kind("tflite", True, "float16"),
+    "TensorFlow Lite, fixed size, int8": Kind("tflite", True, "int8"),
 }
 HEADER = ["detector", "exported as", "MB", "export s", "ms", "checkpoint ms", "objects", "boxes px", "scores", "masks"]
-WRITERS = {"savedmodel": saved_model.save, "onnx": onnx_model.save, "tflite": tflite_model.save}
 CLASSES = 80
 DOCS = measure.ROOT / "docs/export.md"
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def main(flags):
@@ -71,19 +90,19 @@ def main(flags):
             print(*rows[-1], sep=" | ", flush=True)
     measure.table(rows, HEADER)
     if flags.write_docs:
-        write_docs(rows, f"`{command}` on {words}:")
+        write_docs(rows, HEADER, f"`{command}` on {words}:", "figures")
 
 
 def row(name, target, flags):
     """The cells of a detector and a target, from the third on."""
-    detector = made(name, flags.sides)
-    kind, fixed = TARGETS[target]
-    if fixed:
-        detector.input_size = Canvas(*flags.sides)
+    kind = KINDS[target]
+    detector = made(name, flags.sides, kind.fixed)
     masks = "crop" if builder.has_masks(detector_name(name)) else "none"
     about = {
         "format": contract.FORMAT,
-        "target": kind,
+        "target": kind.target,
+        "precision": kind.precision,
+        "operators": kind.operators,
         "name": "detector",
         "class_names": list(detector.class_names),
         "category_ids": list(range(CLASSES)),
@@ -98,9 +117,9 @@ def row(name, target, flags):
         version = pathlib.Path(folder) / "1"
         begin = time.perf_counter()
         try:
-            if kind == "onnx":
+            if kind.target == "onnx":
                 onnx_model.check_packages()
-            WRITERS[kind](detector, version, about)
+            write(lambda precision: made(name, flags.sides, kind.fixed, precision), version, about, [image])
         except UserError as error:
             return [str(error), *["-"] * (len(HEADER) - 3)]
         took = time.perf_counter() - begin
@@ -132,11 +151,12 @@ def detector_name(name):
     return config_lib.load(measure.ROOT / f"configs/{CONFIGS[name]}.py", []).model.detector
 
 
-def made(name, sides):
-    """The detector with random weights; it finds as many objects as it may."""
-    config = config_lib.load(measure.ROOT / f"configs/{CONFIGS[name]}.py", [])
+def made(name, sides, fixed, precision="float32"):
+    """The detector with random weights, always the same; it finds as many objects as it may."""
+    config = config_lib.load(measure.ROOT / f"configs/{CONFIGS[name]}.py", [f"model.precision={precision}"])
+    tf.keras.utils.set_random_seed(7)
     detector = builder.build(config, [f"class {index}" for index in range(CLASSES)])
-    detector.input_size = InputSize(min(sides), max(sides))
+    detector.input_size = Canvas(*sides) if fixed else InputSize(min(sides), max(sides))
     random = np.random.default_rng(5)
     for variable in detector.trainable_variables:
         if "kernel" in variable.name:
@@ -147,18 +167,18 @@ def made(name, sides):
     return detector
 
 
-def write_docs(rows, title):
-    """Puts the table between the marks of docs/export.md."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in (HEADER, ["---"] * len(HEADER), *rows)]
-    text = DOCS.read_text()
-    figures = "\n".join([BEGIN, title, "", *lines, END])
-    DOCS.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: figures, text, flags=re.S))
+def write_docs(rows, header, title, name):
+    """Puts a table between the marks `name` of docs/export.md."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
+    figures = "\n".join([begin, title, "", *lines, end])
+    DOCS.write_text(re.sub(f"{begin}.*{end}", lambda _: figures, DOCS.read_text(), flags=re.S))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--detectors", nargs="+", choices=list(CONFIGS), default=list(CONFIGS))
-    parser.add_argument("--targets", nargs="+", choices=list(TARGETS), default=list(TARGETS))
+    parser.add_argument("--targets", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--sides", nargs=2, type=int, default=[800, 1333], help="px, height and width of the image")
     parser.add_argument("--calls", type=int, default=3, help="of each, after one that does not count")
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/export.md")

@@ -99,6 +99,12 @@ def export(path, output, options=None, images=(), judge=None):
     _check(options, images)
     pixels = [load_image(image) for image in images] or _drawn()
     detector, info = checkpoint.load(path, precision="float32")
+
+    def load(precision):
+        if options.precision == "float32":
+            return detector
+        return _set(checkpoint.load(info["path"], precision)[0], options)  # a run may have a newer one by now
+
     finds_masks = has_masks(info["config"].model.detector)
     if options.masks == "full" and not finds_masks:
         raise UserError(f"{info['config'].model.detector} finds no masks; leave out --masks=full")
@@ -111,7 +117,7 @@ def export(path, output, options=None, images=(), judge=None):
             weights_file.save(detector, aside, info["config"].model.to_dict())
             about["check"] = {"differs": weights_file.differs(detector, aside)}
         else:
-            _write(detector, path, aside, options, about, judge)
+            write(load, aside, about, judge.calibration if judge else ())
             write_json(aside / contract.INFO, about, indent=1)
             exported = Exported(aside)
             if judge:
@@ -128,19 +134,24 @@ def export(path, output, options=None, images=(), judge=None):
     return Done(folder, result, about)
 
 
-def _write(detector, path, folder, options, about, judge):
-    """Writes the model. `detector`: in float32; it is not changed."""
-    write = WRITERS[options.target]
-    if options.precision == "float32" or (options.target, options.precision) == ("tflite", "float16"):
-        write(detector, folder, about)
+def write(load, folder, about, calibration=()):
+    """Writes the model of a detector to `folder`, made if needed.
+
+    Args:
+        load: function of Keras' name of a precision policy that returns the detector, which may be changed unless
+            the precision is float32.
+        about: the dict of awsdet.json; target, precision and operators say what is written.
+        calibration: images uint8 [H, W, 3], one at least, that the ranges of int8 are taken from.
+    """
+    save, precision = WRITERS[about["target"]], about["precision"]
+    if about["target"] == "tflite":
+        detector = load("float32")
+        batches = (batch_of(image, detector.input_size) for image in calibration)
+        save(detector, folder, about, *([batches] if precision == "int8" else []))
         return
-    other, _ = checkpoint.load(path, precision=_POLICIES.get(options.precision, "float32"))
-    _set(other, options)
-    if options.precision == "int8":
-        write(other, folder, about, [batch_of(image, other.input_size) for image in judge.calibration])
-    else:
-        half.halve(other)
-        write(other, folder, about)
+    detector = load(_POLICIES.get(precision, "float32"))
+    half.halve(detector)
+    save(detector, folder, about)
 
 
 def _check(options, images):
@@ -168,6 +179,7 @@ def _set(detector, options):
     if options.max_detections:
         owner = detector if hasattr(detector, "suppression") else detector.roi_heads
         owner.suppression = dataclasses.replace(owner.suppression, max_detections=options.max_detections)
+    return detector
 
 
 def _drawn():

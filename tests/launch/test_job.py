@@ -179,7 +179,7 @@ def test_stop_lets_the_ranks_save(tmp_path, number):
 
 def test_ranks_that_print_without_a_pause_are_stopped_too(tmp_path):
     """Each line is an event, and there is always another one before the launcher has waited for it."""
-    # Not more lines than a busy machine can pass on: the ranks have ended only when all that they have printed is shown.
+    # No more lines than a busy machine can pass on: ranks have ended only when all that they have printed is shown.
     program = STOPPABLE.replace("SAVES", "True").replace("time.sleep(0.05)", 'print("step"); time.sleep(0.005)')
     job = Started(tmp_path, program, stop=100)
     # Read here, or the launcher would wait for its reader and not for the ranks.
