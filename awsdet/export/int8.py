@@ -11,6 +11,7 @@ from them: 256 values are too few for a box of 1000 px. So do layers with a grou
 import numpy as np
 import tensorflow as tf
 
+from awsdet.models.heads.mask_iou_head import MaskIoUHead
 from awsdet.models.layers import norms
 from awsdet.models.layers.conv import Conv
 from awsdet.models.layers.kernels import KernelLayer
@@ -28,12 +29,14 @@ def quantize(detector, batches):
     `Detector.detect` takes them, one at least. Returns the names of the layers that are rounded.
     """
     last = {id(getattr(head, name, None)) for head in detector.submodules for name in _LAST}
+    # What a mask head found goes into the head of its IoUs, and elsewhere.
+    fenced = {id(head.convs[0]) for head in detector.submodules if isinstance(head, MaskIoUHead)}
     rounded = []
     for layer in [one for one in detector.submodules if isinstance(one, KernelLayer)]:
         if id(layer) in last or getattr(layer, "norm", "none") == "group_norm":
             _keep_in_float(layer)
         else:
-            rounded.append(_Rounded(layer))
+            rounded.append(_Rounded(layer, id(layer) in fenced))
     for batch in batches:
         detector.call(batch)  # not traced, so that the ranges are seen
     for one in rounded:
@@ -53,8 +56,10 @@ def fence(values):
 class _Rounded:
     """Takes the place of a layer's `call`. Until `begin` it rounds nothing, and notes the ranges that occur."""
 
-    def __init__(self, layer):
+    def __init__(self, layer, fenced):
+        """`fenced`: nothing before the layer is int8."""
         self.layer, self._ranges, self._most, self._uses, self._computed = layer, {}, None, 0, layer.call
+        self._fenced = fenced
         self._relu = isinstance(layer, Conv) and layer.relu
         if isinstance(layer, Conv):
             layer.relu = False  # it comes after the residual
@@ -64,7 +69,7 @@ class _Rounded:
 
     def __call__(self, features, training=False, residual=None, real=None):
         del training, real
-        outputs = self._computed(self._round("inputs", features))
+        outputs = self._computed(self._round("inputs", fence(features) if self._fenced else features))
         if residual is not None:
             outputs = self._round("sum", outputs) + residual
         outputs = self._round("outputs", tf.nn.relu(outputs) if self._relu else outputs)
@@ -80,14 +85,18 @@ class _Rounded:
     def _kernel(self):
         if self._most is None:
             return self.layer.kernel
-        rounding = tf.quantization.fake_quant_with_min_max_vars
-        if self._most.ndim:
-            rounding = tf.quantization.fake_quant_with_min_max_vars_per_channel
+        if not self._most.ndim:
+            return tf.quantization.fake_quant_with_min_max_vars(
+                self.layer.kernel, -self._most, self._most, narrow_range=True
+            )
         # A head of all levels uses its kernel several times. The converter takes each rounding for one use, and would
-        # make one of equal ones; so each differs from the one before in the last bit of its range.
-        most = self._most * np.float32(1 + self._uses * np.finfo(np.float32).eps)
+        # make one of equal ones; so each has another channel with a range that differs in the last bit.
+        most = self._most.copy()
+        most[self._uses % len(most)] *= 1 + np.finfo(np.float32).eps
         self._uses += 1
-        return rounding(self.layer.kernel, -most, most, narrow_range=True)
+        return tf.quantization.fake_quant_with_min_max_vars_per_channel(
+            self.layer.kernel, -most, most, narrow_range=True
+        )
 
     def _round(self, place, values):
         low, high = self._ranges.get(place, (0.0, _LEAST))  # with zero, which padding is made of

@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from awsdet.cli import main as cli
+from awsdet.data.reader.sizes import Canvas
 from awsdet.data.records.convert import convert
 from awsdet.data.records.read import read_manifest
 from awsdet.detection.found import coco_objects
@@ -16,9 +17,10 @@ from awsdet.evaluation import lost_ap as lost_ap_module
 from awsdet.export import contract
 from awsdet.export.exported import Exported
 from awsdet.inference import checkpoint
+from awsdet.models.detector import batch_of
 from awsdet.runtime.errors import UserError
 from tests.evaluation.saved_checkpoint import save_checkpoint
-from tests.export.test_saved_model import pictures
+from tests.export.test_saved_model import built, pictures, saved
 
 NAMES, IDS = ("cat", "dog", "bird"), (3, 17, 90)
 
@@ -84,6 +86,23 @@ def test_int8_computes_in_int8(made, capsys):
     assert len(exact.scores) > 0 and exact.masks is not None
     assert export(made, *arguments[:2], "--precision=float16", "--max-ap-loss=0.3") == 0
     assert whole < (newest(made) / "model.tflite").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["retinanet", "mask_scoring_rcnn"])
+def test_int8_of_heads_that_repeat_or_reuse(tmp_path, name):
+    """RetinaNet's towers are used on each level, and stored once; the masks go into a second head."""
+    made = built(tmp_path, name)
+    made.input_size = Canvas(96, 128)
+    images = pictures(64, 150, 90)
+    before = [made.find(image) for image in images]
+    parameters = sum(np.prod(variable.shape) for variable in made.trainable_variables)
+    batches = [batch_of(image, made.input_size) for image in images]
+    masks = "none" if name == "retinanet" else "crop"
+    exported = saved(made, tmp_path / "1", masks, "tflite", precision="int8", batches=batches)
+    assert (tmp_path / "1/model.tflite").stat().st_size < 1.3 * parameters
+    for one, found in zip(images, before):
+        now = exported.find(one)
+        assert len(now.scores) >= 5 and abs(now.scores[0] - found.scores[0]) < 0.05
 
 
 def test_what_costs_too_much_is_not_kept(made, capsys, monkeypatch):

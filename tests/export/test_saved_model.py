@@ -35,11 +35,12 @@ def built(folder, detector, *overrides):
     return made
 
 
-def saved(made, folder, masks, target="savedmodel"):
-    """The Exported of a detector, written to `folder`."""
+def saved(made, folder, masks, target="savedmodel", precision="float32", **options):
+    """The Exported of a detector, written to `folder`. options: of the writer."""
     about = {
         "format": contract.FORMAT,
         "target": target,
+        "precision": precision,
         "name": made.name,
         "class_names": list(NAMES),
         "category_ids": list(IDS),
@@ -47,7 +48,7 @@ def saved(made, folder, masks, target="savedmodel"):
         "size": made.input_size._asdict(),
         "mask_threshold": made.mask_threshold,
     }
-    WRITERS[target](made, folder, about)
+    WRITERS[target](made, folder, about, **options)
     write_json(folder / contract.INFO, about)
     return Exported(folder)
 
