@@ -162,8 +162,7 @@ def made(name, sides, fixed, precision="float32"):
         if "kernel" in variable.name:
             value = variable.numpy()
             variable.assign(value + 0.1 * value.std() * random.normal(size=value.shape).astype(np.float32))
-    owner = detector if hasattr(detector, "suppression") else detector.roi_heads
-    owner.suppression = dataclasses.replace(owner.suppression, score_threshold=0.005)
+    detector.suppression = dataclasses.replace(detector.suppression, score_threshold=0.005)
     return detector
 
 

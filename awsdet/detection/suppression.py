@@ -45,18 +45,21 @@ class Suppression:
     sigma: float = 0.5
     min_score: float = 1e-3
 
+    @property
+    def least_score(self):
+        """The score that all that is kept exceeds."""
+        return self.score_threshold if self.method == "hard" else self.min_score
+
     def suppress(self, boxes, scores, classes):
         """`boxes` float32 [B, N, 4], `scores` float32 [B, N], `classes` int32 [B, N] -> Detections."""
-        if self.method == "hard":
-            least = self.score_threshold
-        else:
-            scores, least = tf.where(scores > self.score_threshold, scores, 0.0), self.min_score
+        if self.method != "hard":
+            scores = tf.where(scores > self.score_threshold, scores, 0.0)
         kept = nms(
             boxes,
             scores,
             classes,
             iou_threshold=self.iou,
-            score_threshold=least,
+            score_threshold=self.least_score,
             max_output=self.max_detections,
             method=self.method,
             sigma=self.sigma,

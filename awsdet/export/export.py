@@ -177,8 +177,7 @@ def _set(detector, options):
     if options.size:
         detector.input_size = Canvas(*options.size, detector.input_size.pad_multiple)
     if options.max_detections:
-        owner = detector if hasattr(detector, "suppression") else detector.roi_heads
-        owner.suppression = dataclasses.replace(owner.suppression, max_detections=options.max_detections)
+        detector.suppression = dataclasses.replace(detector.suppression, max_detections=options.max_detections)
     return detector
 
 
@@ -188,7 +187,6 @@ def _drawn():
 
 
 def _about(detector, info, options, masks):
-    suppression = getattr(detector, "suppression", None) or detector.roi_heads.suppression
     return {
         "format": contract.FORMAT,
         "target": options.target,
@@ -197,9 +195,9 @@ def _about(detector, info, options, masks):
         "class_names": list(detector.class_names),
         "category_ids": list(info["category_ids"]),
         "size": detector.input_size._asdict(),
-        "max_detections": suppression.max_detections,
-        "score_threshold": suppression.score_threshold,
-        "nms_iou": suppression.iou,
+        "max_detections": detector.suppression.max_detections,
+        "score_threshold": detector.suppression.least_score,
+        "nms_iou": detector.suppression.iou,
         "masks": masks,
         "mask_threshold": detector.mask_threshold,
         "precision": options.precision,

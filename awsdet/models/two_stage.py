@@ -43,6 +43,15 @@ class TwoStage(Detector):
         """See Detector."""
         return any(stage.masks is not None for stage in self.roi_heads.stages)
 
+    @property
+    def suppression(self):
+        """Suppression: what the last stage finds goes through it."""
+        return self.roi_heads.suppression
+
+    @suppression.setter
+    def suppression(self, value):
+        self.roi_heads.suppression = value
+
     def training_outputs(self, images, batch, keys, training=True):
         """The TwoStageStep of `images`, normalised by `normalize_images`, and their batch.
 
