@@ -127,7 +127,7 @@ def row(name, target, flags):
         size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
         exported = Exported(version)
         use_fast_convolutions(detector)
-        found = compare(detector, exported, [image], 0.0)
+        found = compare(detector, exported, [image])
         ours, theirs = [], []
         for _ in range(flags.calls):
             for times, one in ((theirs, exported), (ours, detector)):

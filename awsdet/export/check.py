@@ -14,7 +14,7 @@ class Difference(NamedTuple):
     images: int
     objects: int
     boxes: float  # px
-    scores: float
+    scores: float  # also of the IoU that a mask is expected to have
     masks: float | None  # the least share of equal pixels, of those that either mask has; None: nothing to compare
     unmatched: int  # objects that only one of the two found, and whose score does not explain it
 
@@ -32,25 +32,30 @@ class Difference(NamedTuple):
         return "the exported model does not give the numbers of the checkpoint"
 
 
-def compare(detector, exported, images, least_score):
-    """The Difference of two that have `find`, on `images`, arrays uint8 [H, W, 3].
+def compare(detector, exported, images):
+    """The Difference of a Detector and what has `find`, on `images`, arrays uint8 [H, W, 3].
 
-    `least_score`: the detector's threshold. An object within SCORE of it, or of the last of a full list, may be found
-    by one alone.
+    An object whose score is within SCORE of the detector's threshold, or of the last of a full list, may be found by
+    one alone.
     """
-    count, boxes, scores, masks, unmatched = 0, [0.0], [0.0], [], 0
+    rule = detector.suppression
+    count, boxes, scores, masks, unmatched = 0, [], [], [], 0
     for image in images:
         ours, theirs = detector.find(image), exported.find(image)
         pairs, left = _pairs(ours, theirs)
-        edge = max(least_score, *(min(found.scores, default=0.0) for found in (ours, theirs))) + SCORE
+        full = [found.scores.min() for found in (ours, theirs) if len(found.scores) == rule.max_detections]
+        edge = max([rule.least_score, *full]) + SCORE
         unmatched += sum(score > edge for score in left)
         count += len(pairs)
         for mine, other in pairs:
-            boxes.append(float(np.abs(ours.boxes[mine] - theirs.boxes[other]).max()))
-            scores.append(float(abs(ours.scores[mine] - theirs.scores[other])))
+            boxes.append(np.abs(ours.boxes[mine] - theirs.boxes[other]).max())
+            scores.append(abs(ours.scores[mine] - theirs.scores[other]))
+            if ours.iou_scores is not None and theirs.iou_scores is not None:
+                scores.append(abs(ours.iou_scores[mine] - theirs.iou_scores[other]))
             if ours.masks is not None and theirs.masks is not None:
                 masks.append(_agreement(ours.masks[mine], theirs.masks[other]))
-    return Difference(len(images), count, max(boxes), max(scores), min(masks, default=None), int(unmatched))
+    largest = (float(np.max(values, initial=0.0)) for values in (boxes, scores))  # NaN if there is one, which fails
+    return Difference(len(images), count, *largest, min(masks, default=None), int(unmatched))
 
 
 def _pairs(ours, theirs):

@@ -124,7 +124,7 @@ def export(path, output, options=None, images=(), judge=None):
                 result = judge.check(detector, exported)
                 about["check"] = result._asdict()
             else:
-                result = compare(detector, exported, pixels, about["score_threshold"])
+                result = compare(detector, exported, pixels)
                 about["check"] = {**result._asdict(), "on": "given images" if images else "drawn images"}
         if about["check"].get("differs") or not (result is None or result.holds()):
             raise CheckFailed(result)

@@ -80,7 +80,7 @@ def test_a_fixed_size_has_no_dimension_that_is_unknown(folder, tmp_path):
         image=np.zeros([1, 128, 160, 3], np.uint8), image_size=np.array([[100, 150]], np.int32)
     )
     assert outputs["boxes"].shape == (1, 10, 4)
-    found = compare(made, exported, pictures(64, 150), 0.05)
+    found = compare(made, exported, pictures(64, 150))
     assert found.objects >= 5 and found.masks is not None and found.holds(), found
 
 

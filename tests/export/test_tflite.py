@@ -25,7 +25,7 @@ def test_the_numbers_of_the_detector(tmp_path):
     exported = saved(made, tmp_path / "1", "crop", "tflite")
     names = operators(tmp_path / "1/model.tflite")
     assert "WHILE" in names and not [name for name in names if name.startswith("Flex") or "Awsdet" in name]
-    found = compare(made, exported, pictures(64, 150), 0.05)
+    found = compare(made, exported, pictures(64, 150))
     assert found.objects >= 5 and found.masks is not None and found.holds(), found
     # Nothing is kept from one image to the next.
     (image,) = pictures(120)
