@@ -13,7 +13,7 @@ from awsdet.config import modules
 from awsdet.config.checks import check
 from awsdet.config.families import mask_rcnn
 from awsdet.config.ranges import fault_of
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import UserError, first_line
 from awsdet.runtime.files import why_no_file
 from awsdet.runtime.paths import WEIGHTS, given_path
 
@@ -121,7 +121,7 @@ def from_json(text):
     try:
         _update(config, json.loads(text), "")
     except (ValueError, TypeError, AttributeError) as error:
-        words = _reason(error) if isinstance(error, TypeError) else f"it is not valid JSON: {_first_line(error)}"
+        words = _reason(error) if isinstance(error, TypeError) else f"it is not valid JSON: {first_line(error)}"
         raise UserError(f"the stored config cannot be used: {words}") from error
     check(config)
     return config
@@ -190,8 +190,4 @@ def _reason(error):
     if isinstance(error, (AttributeError, KeyError)) and key:
         near = re.search(r'Did you mean \\?"(\w+)\\?" instead', text)
         return f"there is no setting {key[1]}{f'; did you mean {near[1]}?' if near else ''}"
-    return f"{type(error).__name__}: {_first_line(error)}"
-
-
-def _first_line(error):
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return f"{type(error).__name__}: {first_line(error)}"

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from awsdet.export import contract
 from awsdet.ops import library
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import UserError, first_line
 
 
 def load_graph(folder: str | pathlib.Path):
@@ -23,9 +23,8 @@ def load_graph(folder: str | pathlib.Path):
     except (MemoryError, tf.errors.ResourceExhaustedError):
         raise
     except Exception as error:  # of damaged files and of operators that it does not know, TensorFlow raises many types
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
         cure = f"export the model again{_writer(folder)}"
-        raise UserError(f"TensorFlow cannot load {folder} ({reason}); {cure}") from error
+        raise UserError(f"TensorFlow cannot load {folder} ({first_line(error)[:200]}); {cure}") from error
     if missing:
         raise UserError(f"{folder} has no signature {', '.join(sorted(missing))}; export the model again")
     return loaded

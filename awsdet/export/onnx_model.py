@@ -10,7 +10,7 @@ import tensorflow as tf
 from awsdet.data.reader.sizes import Canvas
 from awsdet.export import contract
 from awsdet.export.graphs import Graphs
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import UserError, first_line
 
 OPSET = 17
 PACKAGES = "pip install tf2onnx==1.17.0 onnx==1.17.0 onnxruntime"
@@ -96,8 +96,8 @@ class Runner:
             path = str(pathlib.Path(folder) / contract.FILES["onnx"])
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its own, which derive from nothing narrower
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"onnxruntime cannot load {folder} ({reason}); export the model again") from error
+            line = f"onnxruntime cannot load {folder} ({first_line(error)}); export the model again"
+            raise UserError(line) from error
         self.inputs = {one.name: one.shape for one in self._session.get_inputs()}
         self._outputs = [one.name for one in self._session.get_outputs()]
         signature = contract.RESIZED if "image_size" in self.inputs else contract.PIXELS

@@ -15,7 +15,7 @@ from awsdet.export import contract, int8
 from awsdet.export.graphs import Graphs
 from awsdet.export.saved_model import quiet_tensorflow
 from awsdet.ops import plain
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import UserError, first_line
 
 # Lists of tensors, as `tf.TensorArray` makes them, must have a shape that is known there.
 _OPERATORS = types.SimpleNamespace(
@@ -93,8 +93,8 @@ class Runner:
             self._interpreter = tf.lite.Interpreter(str(path))
             signature = self._interpreter.get_signature_runner(contract.RESIZED)
         except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"TensorFlow Lite cannot load {path} ({reason}); export the model again") from error
+            line = f"TensorFlow Lite cannot load {path} ({first_line(error)}); export the model again"
+            raise UserError(line) from error
         self.signatures = {contract.RESIZED: signature}
 
 

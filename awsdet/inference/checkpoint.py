@@ -22,7 +22,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from awsdet import config as config_lib
 from awsdet.models import builder
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import UserError, first_line
 from awsdet.runtime.files import why_no_folder
 from awsdet.runtime.paths import PlainFolder, given_path
 
@@ -189,9 +189,8 @@ def damage_named(path):
     try:
         yield
     except (ValueError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"checkpoint {path} does not hold the model that its config describes: {reason}; "
+            f"checkpoint {path} does not hold the model that its config describes: {first_line(error)}; "
             "copy it again, or take another one"
         ) from error
 

@@ -8,7 +8,7 @@ import pathlib
 
 import tensorflow as tf
 
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import UserError, first_line
 
 PATH = pathlib.Path(__file__).with_name("libawsdet_ops.so")
 BUILD_COMMAND = "make ops"
@@ -44,9 +44,8 @@ def compiled():
     try:
         return tf.load_op_library(str(PATH))
     except (tf.errors.OpError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
         cure = f"build them anew with:  {BUILD_COMMAND}"
-        raise UserError(f"the compiled operators do not load ({reason}); {cure}") from error
+        raise UserError(f"the compiled operators do not load ({first_line(error)}); {cure}") from error
 
 
 def built_for():

@@ -1,4 +1,4 @@
-"""The exceptions whose text alone is for the user: a traceback would say nothing more."""
+"""The exceptions whose text alone is for the user, as a traceback would say nothing more; and the text of others."""
 
 
 class UserError(Exception):
@@ -10,3 +10,8 @@ class UserError(Exception):
 
 class RankFailed(RuntimeError):
     """Another rank failed, which tells of it itself. The text names the rank and its error."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says, of which a library may have written many; its type if it is silent."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).strip()

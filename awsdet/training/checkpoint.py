@@ -14,7 +14,7 @@ from absl import logging
 
 from awsdet.inference import checkpoint
 from awsdet.inference.checkpoint import FORMAT, INFO, PREFIX, STATE, State, assign, damage_named, name_of
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import UserError, first_line
 from awsdet.runtime.files import remove_at_once, remove_leftovers, write_json, written_aside
 from awsdet.training.optimizer import state_variables
 from awsdet.training.snapshot import Snapshot
@@ -205,7 +205,7 @@ def _disk_named(path):
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(
             f"checkpoint {path} could not be written: {reason}; correct that (make room, say) and go on with --resume"
         ) from error

@@ -15,6 +15,7 @@ import tensorflow as tf
 from absl import logging
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
+from awsdet.runtime.errors import first_line
 from awsdet.runtime.files import write_text
 
 # An operation belongs to the first of these parts of which its name contains a mark.
@@ -95,7 +96,7 @@ class Profiling(tf.keras.callbacks.Callback):
         try:
             tf.profiler.experimental.start(str(self._folder))
         except tf.errors.OpError as error:
-            logging.warning("train.profile_steps: the profiler does not start: %s", error.message.splitlines()[0])
+            logging.warning("train.profile_steps: the profiler does not start: %s", first_line(error))
         else:
             self._began = self._steps.step, time.perf_counter(), self.model.train_function.data_seconds
 
@@ -125,7 +126,7 @@ class Profiling(tf.keras.callbacks.Callback):
             tf.profiler.experimental.stop()
             trace = read(self._folder)
         except (tf.errors.OpError, OSError, ValueError) as error:
-            logging.warning("train.profile_steps: no profile was written: %s", str(error).splitlines()[0])
+            logging.warning("train.profile_steps: no profile was written: %s", first_line(error))
             return
         text = table(trace, range(before + 1, self._steps.step + 1), seconds, waited)
         write_text(self._folder / "table.txt", text)

@@ -17,7 +17,7 @@ import time
 
 from absl import logging
 
-from awsdet.runtime.errors import UserError
+from awsdet.runtime.errors import UserError, first_line
 from awsdet.runtime.files import write_json
 from awsdet.runtime.nested import flat
 
@@ -53,7 +53,7 @@ def started(folder, config, address, experiment, step):
     try:
         return Tracker(client, _run_id(client, pathlib.Path(folder), config, address, experiment, step), folder)
     except Exception as error:  # of MLflow, of its HTTP client, of the disk: training goes on without
-        logging.error("MLflow at %s does not answer, so this run is not sent there: %s", address, _line(error))
+        logging.error("MLflow at %s does not answer, so this run is not sent there: %s", address, first_line(error))
         return None
 
 
@@ -150,7 +150,7 @@ class Tracker:
         try:
             call(*arguments)
         except Exception as error:  # see `started`
-            self._lose(records, _line(error))
+            self._lose(records, first_line(error))
 
     def _lose(self, records, reason):
         self._lost += records
@@ -161,7 +161,3 @@ class Tracker:
 
 def _is_end(item):
     return isinstance(item, str)  # a status
-
-
-def _line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
