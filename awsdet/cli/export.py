@@ -118,6 +118,7 @@ def run(flag_values, overrides):
     _check_precision(flag_values)
     import tensorflow as tf
 
+    from awsdet.export.converting import CannotConvert
     from awsdet.export.export import CheckFailed, Options, export
     from awsdet.runtime.files import check_folder
     from awsdet.runtime.shown import shown
@@ -138,13 +139,19 @@ def run(flag_values, overrides):
     except CheckFailed as failure:
         if failure.result:
             print("\n".join(_table(failure.result)))
-        print(f"awsdet export: {failure}; nothing was kept", file=sys.stderr)
-        return 1
+        return _nothing_kept(failure)
+    except CannotConvert as failure:
+        return _nothing_kept(failure)
     print("\n".join(_table(done.result)))
     if not judge and done.result and not done.result.objects:
         print("no object was found in the images, so little was compared; give images of your data with --images=FILE")
     print(f"{done.about['detector']} of step {done.about['source']['step']} -> {shown(done.folder)}")
     return 0
+
+
+def _nothing_kept(failure):
+    print(f"awsdet export: {failure}; nothing was kept", file=sys.stderr)
+    return 1
 
 
 def _check_precision(flag_values):

@@ -88,8 +88,8 @@ def export(path, output, options=None, images=(), judge=None):
       judge: Judge, for a precision other than float32.
 
     Returns Done. Raises UserError if there is no such checkpoint, an image cannot be read, masks are asked for of a
-    detector without, or a package is missing; CheckFailed if the numbers differ, and then nothing is left of the
-    export; RuntimeError if the target lacks an operator.
+    detector without, or a package is missing; CheckFailed if the numbers differ, CannotConvert if the target lacks an
+    operator; then nothing is left of the export.
     """
     if checkpoint.is_run(output):
         raise UserError(f"output {output} is a run, for which its exports would be taken; give another folder")

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from awsdet.data.reader.sizes import Canvas
 from awsdet.export import contract
+from awsdet.export.converting import CannotConvert, converting
 from awsdet.export.graphs import Graphs
 from awsdet.runtime.errors import UserError, first_line
 
@@ -30,7 +31,7 @@ def save(detector, folder, about):
     """Writes model.onnx: the graph `pixels` of any size; or `resized` of one image, if `input_size` is a Canvas.
 
     `folder`: it is written to, and made if needed. `about`: the dict of awsdet.json, which the model's metadata repeat.
-    Raises RuntimeError naming the operators that ONNX does not have.
+    Raises CannotConvert.
     """
     import tf2onnx
 
@@ -55,7 +56,7 @@ def save(detector, folder, about):
         found.pop("class_names", None)  # many runtimes know no strings; the names are among the metadata
         return found
 
-    with _quiet():
+    with _quiet(), converting("tf2onnx"):
         handlers = onnx_operators.HANDLERS
         model, _ = tf2onnx.convert.from_function(outputs, specs, opset=OPSET, custom_op_handlers=handlers)
     _check_operators(model)
@@ -66,13 +67,22 @@ def save(detector, folder, about):
 
 
 def _check_operators(model):
-    """tf2onnx leaves an operator in the graph that it cannot convert."""
+    """Raises CannotConvert for operators that are not ONNX's: tf2onnx leaves those that it does not know."""
     import onnx
 
     known = {schema.name for schema in onnx.defs.get_all_schemas()}
-    strange = sorted({node.op_type for node in model.graph.node} - known)
+    strange = sorted({node.op_type for node in _nodes(model.graph)} - known)
     if strange:
-        raise RuntimeError(f"tf2onnx cannot convert {', '.join(strange)}")
+        raise CannotConvert(f"tf2onnx cannot convert this detector: it does not know {', '.join(strange)}")
+
+
+def _nodes(graph):
+    """All nodes of a graph, also those of the bodies of its loops and conditions."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
 
 
 class Runner:
@@ -113,12 +123,12 @@ class Runner:
 
 @contextlib.contextmanager
 def _quiet():
-    """tf2onnx would tell of each pass over the graph."""
+    """tf2onnx would tell of each pass over the graph, and of an operator that it cannot convert in many lines."""
     import tf2onnx
 
     logger = tf2onnx.logging.getLogger("tf2onnx")
     before = logger.level
-    logger.setLevel("ERROR")
+    logger.setLevel("CRITICAL")
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.lite.tools import flatbuffer_utils
 
 from awsdet.export import contract, int8
+from awsdet.export.converting import converting
 from awsdet.export.graphs import Graphs
 from awsdet.export.saved_model import quiet_tensorflow
 from awsdet.ops import plain
@@ -29,7 +30,7 @@ def save(detector, folder, about, batches=None):
 
     `folder`: it is written to, and made if needed. `about`: the dict of awsdet.json; its `precision` is float32,
     float16 (of the weights; TensorFlow Lite computes in float32 on a CPU) or int8. `batches`: see `int8.quantize`,
-    which changes the detector.
+    which changes the detector. Raises CannotConvert.
     """
     precision = about.get("precision", "float32")
     operators = _OPERATORS
@@ -50,7 +51,8 @@ def save(detector, folder, about, batches=None):
         if precision == "int8":
             # Else it would give ranges of its own to operators that compute boxes and scores.
             converter._experimental_low_bit_qat = True
-        model = converter.convert()
+        with converting("TensorFlow Lite"):
+            model = converter.convert()
     if precision == "int8":
         model = _with_shared_buffers(model)
     pathlib.Path(folder).mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from awsdet.cli import main as cli
 from awsdet.data.reader.sizes import Canvas
 from awsdet.export import contract, onnx_model
 from awsdet.export.check import compare
+from awsdet.export.converting import CannotConvert
 from awsdet.export.half import halve
 from awsdet.export.onnx_operators import resize
 from awsdet.runtime.errors import UserError
@@ -106,6 +107,24 @@ def test_half_precision_has_half_the_size(folder, tmp_path):
 def test_images_are_resized_as_by_tensorflow(before, after):
     image = np.random.default_rng(4).integers(0, 256, (2, *before, 3), np.uint8)
     np.testing.assert_array_equal(resize(image, tf.constant(after)), tf.image.resize(image, after))
+
+
+def test_operators_that_are_not_of_onnx_are_named(folder):
+    """Also those in the body of a loop."""
+    from onnx import TensorProto, helper
+
+    def model(inner, outer="Add"):
+        bodies = [helper.make_graph([helper.make_node(inner, ["a"], ["b"])], "body", [], [])] * 2
+        kinds = dict(zip(("then_branch", "else_branch"), bodies))
+        nodes = [helper.make_node("If", ["c"], ["d"], **kinds), helper.make_node(outer, ["a", "a"], ["e"])]
+        condition = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+        return helper.make_model(helper.make_graph(nodes, "graph", [condition], []))
+
+    onnx_model._check_operators(model("Neg"))
+    with pytest.raises(CannotConvert, match="it does not know AwsdetNms$"):
+        onnx_model._check_operators(model("Neg", "AwsdetNms"))
+    with pytest.raises(CannotConvert, match="it does not know AwsdetNms$"):
+        onnx_model._check_operators(model("AwsdetNms"))
 
 
 def test_what_is_missing_is_named(tmp_path, monkeypatch):

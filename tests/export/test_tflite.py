@@ -5,8 +5,10 @@ import tensorflow as tf
 
 from awsdet.cli import main as cli
 from awsdet.data.reader.sizes import Canvas
+from awsdet.export import tflite_model
 from awsdet.export.check import compare
 from awsdet.export.exported import Exported
+from awsdet.ops import library
 from awsdet.runtime.errors import UserError
 from tests.evaluation.saved_checkpoint import save_checkpoint
 from tests.export.test_saved_model import built, pictures, saved
@@ -43,3 +45,15 @@ def test_from_a_checkpoint(tmp_path, capsys):
     (tmp_path / "models/1/model.tflite").write_bytes(b"nothing")
     with pytest.raises(UserError, match="TensorFlow Lite cannot load .*model.tflite"):
         Exported(tmp_path / "models")
+
+
+def test_operators_that_are_unknown_there_are_named(tmp_path, capsys, monkeypatch):
+    """A detector has none, so one is traced with awsdet's own."""
+    monkeypatch.setattr(tflite_model, "_OPERATORS", library.compiled())
+    save_checkpoint(tmp_path / "run", ("cat", "dog", "bird"), (3, 17, 90))
+    arguments = [f"--checkpoint={tmp_path / 'run'}", f"--output={tmp_path / 'models'}", "--target=tflite"]
+    assert cli.main(["export", *arguments, "--size=64x64", "--masks=none"]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("awsdet export: TensorFlow Lite cannot convert this detector: it does not know Awsdet")
+    assert "AwsdetNms" in error and error.endswith("; nothing was kept")
+    assert not list((tmp_path / "models").iterdir())
