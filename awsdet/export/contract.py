@@ -13,6 +13,7 @@ import json
 import pathlib
 import re
 
+from awsdet.data.reader.sizes import Canvas, InputSize
 from awsdet.runtime.errors import UserError
 from awsdet.runtime.files import why_no_folder
 
@@ -36,7 +37,11 @@ LIBRARY = "libawsdet_ops.so"  # beside the model, if its operators are compiled
 # What awsdet.json must say, so that the model can be used.
 _NEEDED = {
     "target": lambda value: value in TARGETS,
-    "size": lambda value: isinstance(value, dict) and all(type(one) is int for one in value.values()),
+    "size": lambda value: (
+        isinstance(value, dict)
+        and set(value) in (set(InputSize._fields), set(Canvas._fields))
+        and all(type(one) is int and one > 0 for one in value.values())
+    ),
     "name": lambda value: isinstance(value, str) and is_name(value),
     "class_names": lambda value: isinstance(value, list) and value and all(isinstance(one, str) for one in value),
     "category_ids": lambda value: isinstance(value, list) and all(type(one) is int for one in value),
@@ -104,3 +109,8 @@ def read_info(folder):
     if wrong:
         raise UserError(f"{folder / INFO} is damaged: it has {', '.join(wrong)}; export the model again")
     return info
+
+
+def input_size(info):
+    """How images are resized for a model: the InputSize or Canvas that the dict of its awsdet.json describes."""
+    return (Canvas if "height" in info["size"] else InputSize)(**info["size"])

@@ -7,7 +7,6 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from awsdet.data.coco.images import as_array
-from awsdet.data.reader.sizes import Canvas
 from awsdet.detection.found import Found
 from awsdet.detection.results import batch_results
 from awsdet.export import contract, onnx_model, saved_model, tflite_model
@@ -59,7 +58,7 @@ class Exported:
         return Found(boxes, outputs["scores"][rows], classes, masks, ious)
 
     def _in_canvas(self, pixels, score_threshold):
-        batch = {name: np.asarray(value) for name, value in batch_of(pixels, Canvas(**self.info["size"])).items()}
+        batch = {name: np.asarray(value) for name, value in batch_of(pixels, contract.input_size(self.info)).items()}
         outputs = {name: np.asarray(value) for name, value in self.signatures[contract.RESIZED](**batch).items()}
         sizes = batch["image_size"], [pixels.shape[:2]]
         return batch_results(outputs, *sizes, self.mask_threshold, score_threshold)[0]

@@ -11,7 +11,7 @@ from awsdet.runtime.files import half_made, publish_new
 WHOLE = {
     "format": contract.FORMAT,
     "target": "savedmodel",
-    "size": {"short_side": 800},
+    "size": {"height": 320, "width": 640, "pad_multiple": 32},
     "name": "a",
     "class_names": ["cat", "dog"],
     "category_ids": [3, 17],
@@ -67,6 +67,8 @@ def test_what_holds_no_model_is_named(tmp_path):
         ({"mask_threshold": float("nan")}, "no usable mask_threshold"),
         ({"name": "a/b"}, "no usable name"),
         ({"masks": ["crop"]}, "no usable masks"),
+        ({"size": {"height": 320, "width": 640}}, "no usable size"),
+        ({"size": {"height": 320, "width": 0, "pad_multiple": 32}}, "no usable size"),
     ],
 )
 def test_information_that_cannot_be_used_is_named(tmp_path, change, named):

@@ -124,7 +124,7 @@ def test_weights_alone(exported, capsys):
     assert cli.main(["export", *arguments]) == 0
     assert "the arrays are equal" in capsys.readouterr().out
     ours, theirs = awsdet.load(exported / "run"), awsdet.load(exported / "weights")
-    assert theirs.class_names == ("cat", "dog", "bird")
+    assert theirs.class_names == ("cat", "dog", "bird") and theirs.input_size == ours.input_size
     for one, other in zip(ours.variables, theirs.variables):
         np.testing.assert_array_equal(one, other)
 

@@ -77,7 +77,7 @@ def write(folder: pathlib.Path, name: str = "tiny", masks: str = "crop") -> path
     info = {
         "format": "awsdet export 1",
         "target": "savedmodel",
-        "size": {},
+        "size": {"short_side": 800, "max_long_side": 1333, "pad_multiple": 32},
         "name": name,
         "detector": "tiny",
         "mask_threshold": 0.5,
