@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from awsdet.data.coco.opening import open_image
+from awsdet.data.coco.opening import open_image, orientation
 from awsdet.serve.limits import Limits
 from awsdet.serve.refusal import Refused
 from awsdet.serve.rest import Call
 
-_ORIENTATION, _LYING = 274, range(5, 9)  # the EXIF tag; its values that exchange width and height
+_LYING = range(5, 9)  # the EXIF orientations that exchange width and height
 
 
 def check_size(call: Call, definition: dict[str, Any], limits: Limits) -> None:
@@ -63,5 +63,5 @@ def _sizes(array, limits):
 
 
 def _upright_size(image):
-    turned = image.format in ("JPEG", "MPO") and image.getexif().get(_ORIENTATION) in _LYING
+    turned = image.format in ("JPEG", "MPO") and orientation(image) in _LYING
     return image.size if turned else image.size[::-1]
