@@ -143,8 +143,8 @@ def run(flag_values, overrides):
     except CannotConvert as failure:
         return _nothing_kept(failure)
     print("\n".join(_table(done.result)))
-    if not judge and done.result and not done.result.objects:
-        print("no object was found in the images, so little was compared; give images of your data with --images=FILE")
+    if done.result and done.result.weakness():
+        print(done.result.weakness())
     print(f"{done.about['detector']} of step {done.about['source']['step']} -> {shown(done.folder)}")
     return 0
 

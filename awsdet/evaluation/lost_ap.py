@@ -32,6 +32,13 @@ class LostAp(NamedTuple):
         """What is wrong if it does not hold."""
         return "the exported model loses more AP than --max-ap-loss allows"
 
+    def weakness(self):
+        """Why it says little though it holds; empty if it does not."""
+        if min(self.checkpoint.values()) > self.allowed:
+            return ""
+        cause = "the checkpoint's own AP is no more than may be lost, so little was checked"
+        return f"{cause}; give --records like those of its training"
+
 
 def lost_ap(detector, exported, manifest, count, allowed):
     """The LostAp on `count` images, evenly spread over the split.
@@ -50,7 +57,8 @@ def lost_ap(detector, exported, manifest, count, allowed):
             f"{len(rows)} images of split {manifest.split} have no object, so there is no AP; give other records"
         )
     after = _scores(exported, manifest, rows, truth, "the export")
-    kinds = [kind for kind in before if kind in after]  # a model may be exported without its masks
+    # A model may be exported without its masks, and the images may have objects without any.
+    kinds = [kind for kind in before if kind in after and before[kind] != ABSENT]
     return LostAp(len(rows), *({kind: scores[kind] for kind in kinds} for scores in (before, after)), allowed)
 
 

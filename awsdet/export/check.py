@@ -31,6 +31,12 @@ class Difference(NamedTuple):
         """What is wrong if it does not hold."""
         return "the exported model does not give the numbers of the checkpoint"
 
+    def weakness(self):
+        """Why it says little though it holds; empty if it does not."""
+        if self.objects:
+            return ""
+        return "no object was found in the images, so little was compared; give images of your data with --images=FILE"
+
 
 def compare(detector, exported, images):
     """The Difference of a Detector and what has `find`, on `images`, arrays uint8 [H, W, 3].

@@ -53,7 +53,7 @@ class Options(NamedTuple):
 class Judge(NamedTuple):
     """The check of an export in fewer bits than float32, on records.
 
-    check: function of the detector in float32 and the Exported; what it returns has `holds` and `_asdict`.
+    check: function of the detector in float32 and the Exported; what it returns has the methods of `check.Difference`.
     calibration: images uint8 [H, W, 3] that the ranges of int8 are taken from.
     """
 

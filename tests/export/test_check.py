@@ -41,6 +41,7 @@ def test_the_same_objects():
     assert found.boxes == pytest.approx(0.01, abs=1e-5)
     nothing = difference(Finder(), Finder())
     assert (nothing.objects, nothing.boxes, nothing.masks) == (0, 0.0, None) and nothing.holds()
+    assert not found.weakness() and "no object was found" in nothing.weakness()
 
 
 @pytest.mark.parametrize("number", range(3))

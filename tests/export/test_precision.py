@@ -154,6 +154,12 @@ def test_images_without_objects_have_no_ap(made):
         lost_ap_module.lost_ap(detector, detector, manifest, 5, 0.1)
 
 
+@pytest.mark.parametrize("before,weak", [({"box": 0.02, "mask": 0.3}, True), ({"box": 0.03, "mask": 0.3}, False)])
+def test_a_checkpoint_that_has_no_ap_to_lose_is_told(before, weak):
+    found = lost_ap_module.LostAp(5, before, before, 0.02)
+    assert found.holds() and ("own AP" in found.weakness()) == weak
+
+
 def test_compiled_operators_are_beside_the_model(made, capsys):
     places = [f"--checkpoint={made / 'run'}", f"--output={made / 'models'}"]
     assert cli.main(["export", *places, "--operators=compiled"]) == 0
