@@ -44,7 +44,7 @@ DRAWN = 96  # px, of the image that is drawn if none is given: that of `make tra
 
 def main(flags):
     try:
-        find_whole(flags.model)
+        find_whole(flags.model, "savedmodel")
     except UserError as error:
         sys.exit(str(error))
     if flags.image and not flags.image.is_file():

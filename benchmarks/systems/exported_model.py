@@ -17,13 +17,14 @@ import tensorflow as tf
 from PIL import Image
 
 from awsdet.export.contract import ENCODED, PIXELS, find_whole
+from awsdet.export.loading import load_graph
 from benchmarks import measure
 
 WARMUP = 5
 
 
 def main(flags):
-    model = tf.saved_model.load(str(find_whole(flags.model)))
+    model = load_graph(find_whole(flags.model, "savedmodel"))
     if flags.request == "encoded":
         signature, images = ENCODED, {"image_bytes": tf.constant([pathlib.Path(flags.image).read_bytes()])}
     else:
