@@ -32,7 +32,7 @@ COMMANDS = {
     "analyse": "show why a detector loses points: kinds of errors, curves, pictures",
     "plot": "draw the losses and AP of runs over their steps",
     "predict": "detect objects in images or folders",
-    "export": "write a detector as a SavedModel that runs without awsdet",
+    "export": "write a detector as a model that runs without awsdet: SavedModel, ONNX, TensorFlow Lite",
     "serve": "answer requests over HTTP with an exported detector",
     "replay": "run a step again whose loss was not finite, and find the first such number",
     "launch": "start train, evaluate or selftest on many hosts",

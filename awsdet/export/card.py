@@ -2,6 +2,13 @@
 
 from awsdet.export.contract import INFO
 
+_KINDS = {
+    "savedmodel": "a SavedModel",
+    "onnx": "an ONNX model",
+    "tflite": "a TensorFlow Lite model",
+    "weights": "weights",
+}
+
 
 def text(about):
     """Markdown. `about`: the dict of awsdet.json."""
@@ -14,8 +21,8 @@ def text(about):
     lines = [
         f"# {about['name']}",
         "",
-        f"A {about['detector']} of {classes}, a {about['target']} in {about['precision']}, "
-        f"exported by awsdet {about['versions']['awsdet']} with TensorFlow {about['versions']['tensorflow']}.",
+        f"A {about['detector']} of {classes}, exported as {_KINDS[about['target']]} in {about['precision']} "
+        f"by awsdet {about['versions']['awsdet']} with TensorFlow {about['versions']['tensorflow']}.",
         "",
         f"- Classes: {', '.join(about['class_names'])}",
         f"- Images: {_sizes(about)}",

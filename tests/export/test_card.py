@@ -21,7 +21,7 @@ ABOUT = {
 
 def test_one_class_without_masks():
     lines = card.text(ABOUT).splitlines()
-    assert lines[2].startswith("A retinanet of 1 class, a savedmodel in float32")
+    assert lines[2].startswith("A retinanet of 1 class, exported as a SavedModel in float32 by awsdet")
     assert "- Masks: none." in lines
     assert "| box_ap | 0.25 |" in lines and not any("box_ap_medium" in line or "-1" in line for line in lines)
 
