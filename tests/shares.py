@@ -1,9 +1,9 @@
 """Divides the tests that cost much among runs, so that continuous integration answers soon.
 
-tests/costly.txt names each test that took 10 s of processor time or more, its own and that of the processes it started,
-but for those of parity with the reference.
-With AWSDET_TEST_SHARE=2/3 a run leaves out those that are not in the second of three shares of about the same cost, and
-says how many; every other test runs always. Without it, all run.
+tests/costly.txt names each test that took 10 s of processor time or more, with the processes that it started. Those of
+parity with the reference are not listed, so that they always run. With AWSDET_TEST_SHARE=2/3 a run keeps the second of
+three shares of the listed tests, of about the same cost each, leaves out the others, and says how many; every test that
+is not listed runs. Without the variable, all run.
 
     AWSDET_TEST_COSTS=/tmp/costs make test && python -m tests.shares /tmp/costs       writes tests/costly.txt anew
 """

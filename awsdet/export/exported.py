@@ -1,4 +1,4 @@
-"""An exported model in Python, with the face of a detector."""
+"""An exported model in Python, which is used as a detector is."""
 
 import pathlib
 from typing import Any
