@@ -1,7 +1,7 @@
 """awsdet's operators in an ONNX graph: RoiAlign and NonMaxSuppression of ONNX, the others in TensorFlow's own.
 
 The graph is traced with the functions of `OPERATORS`. They leave two of the compiled operators in it, in a form that
-`HANDLERS` can turn into nodes of ONNX; `tf2onnx` turns the rest.
+`HANDLERS` can turn into nodes of ONNX; `tf2onnx` turns the rest, all but SelectV2.
 
 Symbols: B images, N boxes per image, K the most to keep, R RoIs, P side of the pooled features.
 """
@@ -14,7 +14,8 @@ import tensorflow as tf
 from awsdet.ops import library, plain
 from awsdet.ops.plain.roi_align import assign_levels
 
-_FLOAT, _INT32, _INT64, _BOOL = 1, 6, 7, 9  # onnx.TensorProto.DataType
+_FLOAT, _INT32, _INT64, _BOOL, _FLOAT16 = 1, 6, 7, 9, 10  # onnx.TensorProto.DataType
+_FLOATS = (_FLOAT, _FLOAT16)
 
 
 def _roi_align(*, pyramid, boxes, image_index, strides, finest_scale, **rule):
@@ -175,5 +176,20 @@ def _nms_node(graph, node, name, arguments):
     add.end(5, "Identity", valid)
 
 
+def _select_node(graph, node, name, arguments):
+    """SelectV2 of floats -> Where. tf2onnx makes two products and their sum, and infinity times zero is no number."""
+    del name, arguments
+    from tf2onnx.onnx_opset.controlflow import Select
+
+    if graph.get_dtype(node.output[0]) in _FLOATS:
+        node.type = "Where"
+    else:  # onnxruntime has no Where of booleans
+        Select.version_7(graph, node)
+
+
 # As `custom_op_handlers` of tf2onnx.convert wants them: each is called with the graph, the node, its name and [].
-HANDLERS = {"AwsdetRoiAlign": (_roi_align_node, []), "AwsdetNms": (_nms_node, [])}
+HANDLERS = {
+    "AwsdetRoiAlign": (_roi_align_node, []),
+    "AwsdetNms": (_nms_node, []),
+    "SelectV2": (_select_node, []),
+}

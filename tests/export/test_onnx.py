@@ -16,7 +16,7 @@ from awsdet.export import contract, onnx_model
 from awsdet.export.check import compare
 from awsdet.export.converting import CannotConvert
 from awsdet.export.half import halve
-from awsdet.export.onnx_operators import resize
+from awsdet.export.onnx_operators import HANDLERS, OPERATORS, resize
 from awsdet.runtime.errors import UserError
 from tests.environments import environment
 from tests.evaluation.saved_checkpoint import save_checkpoint
@@ -107,6 +107,36 @@ def test_half_precision_has_half_the_size(folder, tmp_path):
 def test_images_are_resized_as_by_tensorflow(before, after):
     image = np.random.default_rng(4).integers(0, 256, (2, *before, 3), np.uint8)
     np.testing.assert_array_equal(resize(image, tf.constant(after)), tf.image.resize(image, after))
+
+
+@pytest.mark.parametrize("method", ["linear", "gaussian"])
+def test_soft_nms(folder, method):
+    """Minus infinity stands for what is gone, also in the bodies of loops."""
+    import onnxruntime
+    import tf2onnx
+
+    random = np.random.default_rng(0)
+    corners = random.uniform(0, 50, (2, 30, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(5, 30, (2, 30, 2))], axis=2).astype(np.float32)
+    given = {
+        "boxes": boxes,
+        "scores": random.uniform(0, 1, (2, 30)).astype(np.float32),
+        "classes": random.integers(0, 2, (2, 30)).astype(np.int32),
+    }
+    specs = [tf.TensorSpec([None, None, *value.shape[2:]], value.dtype, name) for name, value in given.items()]
+    rules = {"iou_threshold": 0.5, "score_threshold": 0.6, "max_output": 20, "method": method, "sigma": 0.5}
+
+    @tf.function(input_signature=specs, autograph=False)
+    def suppressed(*values):
+        kept = OPERATORS.awsdet_nms(**dict(zip(given, values)), **rules)
+        return {"index": kept[0], "kept": kept[1], "count": kept[2]}
+
+    model, _ = tf2onnx.convert.from_function(suppressed, specs, opset=onnx_model.OPSET, custom_op_handlers=HANDLERS)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = suppressed(*given.values())
+    assert 5 < min(expected["count"]) < 20
+    for name, value in expected.items():
+        np.testing.assert_allclose(session.run([name], given)[0], value, rtol=1e-5)
 
 
 def test_operators_that_are_not_of_onnx_are_named(folder):
