@@ -12,6 +12,8 @@ from awsdet.export.encoded import upright
 from awsdet.export.full_masks import pasted
 from awsdet.ops import library, plain
 
+_PIXELS = tf.TensorSpec([None, None, None, 3], tf.uint8, name="image")
+
 
 class Graphs:
     """Concrete functions, each of which calls the one before, so the network is there once.
@@ -44,8 +46,7 @@ class Graphs:
     @functools.cached_property
     def pixels(self):
         """image uint8 [B, H, W, 3], all pixels of which are of the images -> all outputs of `contract`."""
-        function = self._of_pixels_in_full if self._masks == "full" else self._of_pixels
-        return _traced(function, tf.TensorSpec([None, None, None, 3], tf.uint8, name="image"))
+        return _traced(self._of_pixels_in_full, _PIXELS) if self._masks == "full" else self._cropped
 
     @functools.cached_property
     def encoded(self):
@@ -54,7 +55,7 @@ class Graphs:
 
     @functools.cached_property
     def _cropped(self):
-        return _traced(self._of_pixels, tf.TensorSpec([None, None, None, 3], tf.uint8, name="image"))
+        return _traced(self._of_pixels, _PIXELS)
 
     def _of_encoded(self, image_bytes):
         """One image after the other, so that what is found in an image does not depend on the others."""
