@@ -183,7 +183,7 @@ def _select_node(graph, node, name, arguments):
 
     if graph.get_dtype(node.output[0]) in _FLOATS:
         node.type = "Where"
-    else:  # onnxruntime has no Where of booleans
+    else:  # exact for whole numbers; and onnxruntime has no Where of booleans
         Select.version_7(graph, node)
 
 
