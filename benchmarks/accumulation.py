@@ -63,10 +63,18 @@ def trained(flags, way, seed):
     own = {"seed": seed, "train.epochs": flags.epochs, "data.train_records": flags.records}
     own |= {"data.batch_size": images, "train.accumulate_steps": steps}
     settings = [*SETTINGS, *(f"{key}={value}" for key, value in own.items())]
-    command = [sys.executable, "-m", "awsdet", "train", f"--config={measure.ROOT / 'benchmarks/learn/config.py'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "awsdet.cli.main",
+        "train",
+        f"--config={measure.ROOT / 'benchmarks/learn/config.py'}",
+    ]
     command += [f"--output={folder}", *(f"--config.{setting}" for setting in settings)]
     print(folder.name, flush=True)
-    subprocess.run(command, check=True, cwd=measure.ROOT, stderr=subprocess.DEVNULL)
+    done = subprocess.run(command, check=False, cwd=measure.ROOT, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{folder.name} failed: {done.stderr.strip().splitlines()[-1]}")
     return folder
 
 
