@@ -74,6 +74,7 @@ KINDS = {
 }
 HEADER = ["detector", "exported as", "MB", "export s", "ms", "checkpoint ms", "objects", "boxes px", "scores", "masks"]
 CLASSES = 80
+SCORE_THRESHOLD = 0.005  # so low that untrained detectors fill an image with objects
 DOCS = measure.ROOT / "docs/export.md"
 
 
@@ -97,19 +98,7 @@ def row(name, target, flags):
     """The cells of a detector and a target, from the third on."""
     kind = KINDS[target]
     detector = made(name, flags.sides, kind.fixed)
-    masks = "crop" if builder.has_masks(detector_name(name)) else "none"
-    about = {
-        "format": contract.FORMAT,
-        "target": kind.target,
-        "precision": kind.precision,
-        "operators": kind.operators,
-        "name": "detector",
-        "class_names": list(detector.class_names),
-        "category_ids": list(range(CLASSES)),
-        "masks": masks,
-        "size": detector.input_size._asdict(),
-        "mask_threshold": detector.mask_threshold,
-    }
+    info = about(detector, name, kind)
     height, width = flags.sides
     drawn = Image.fromarray(draw_image(width, np.random.default_rng(1))[0])
     image = np.asarray(drawn.resize((width, height)))
@@ -119,11 +108,11 @@ def row(name, target, flags):
         try:
             if kind.target == "onnx":
                 onnx_model.check_packages()
-            write(lambda precision: made(name, flags.sides, kind.fixed, precision), version, about, [image])
+            write(lambda precision: made(name, flags.sides, kind.fixed, precision), version, info, [image])
         except UserError as error:
             return [str(error), *["-"] * (len(HEADER) - 3)]
         took = time.perf_counter() - begin
-        write_json(version / contract.INFO, about)
+        write_json(version / contract.INFO, info)
         size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
         exported = Exported(version)
         use_fast_convolutions(detector)
@@ -146,6 +135,22 @@ def row(name, target, flags):
     ]
 
 
+def about(detector, name, kind):
+    """The dict of awsdet.json of a detector of `made`, as far as writers and readers need it. `kind`: Kind."""
+    return {
+        "format": contract.FORMAT,
+        "target": kind.target,
+        "precision": kind.precision,
+        "operators": kind.operators,
+        "name": "detector",
+        "class_names": list(detector.class_names),
+        "category_ids": list(range(CLASSES)),
+        "masks": "crop" if builder.has_masks(detector_name(name)) else "none",
+        "size": detector.input_size._asdict(),
+        "mask_threshold": detector.mask_threshold,
+    }
+
+
 def detector_name(name):
     """config.model.detector of a row."""
     return config_lib.load(measure.ROOT / f"configs/{CONFIGS[name]}.py", []).model.detector
@@ -162,7 +167,7 @@ def made(name, sides, fixed, precision="float32"):
         if "kernel" in variable.name:
             value = variable.numpy()
             variable.assign(value + 0.1 * value.std() * random.normal(size=value.shape).astype(np.float32))
-    detector.suppression = dataclasses.replace(detector.suppression, score_threshold=0.005)
+    detector.suppression = dataclasses.replace(detector.suppression, score_threshold=SCORE_THRESHOLD)
     return detector
 
 

@@ -4,7 +4,7 @@ import statistics
 
 from benchmarks.learn import curves
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+BEGIN, END = MARKS = "<!-- figures: begin -->", "<!-- figures: end -->"
 AIMS = {"images per second": 2.5, "memory": 0.4}
 
 
@@ -107,10 +107,11 @@ def same_table(found):
     )
 
 
-def put_into(text, figures, name="docs/learning.md"):
+def put_into(text, figures, name="docs/learning.md", marks=MARKS):
     """The text of a page, `name`, with `figures` between its marks. Raises ValueError if they are missing."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    first, last = marks
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"{name} lacks the marks {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}"
+        raise ValueError(f"{name} lacks the marks {first} and {last}")
+    return f"{before}{first}\n\n{figures}\n\n{last}{after}"
