@@ -25,10 +25,9 @@ from PIL import Image
 
 from awsdet.cli.diagnosis import judge_processor
 from awsdet.data.coco.shapes import draw_image
-from awsdet.data.reader.sizes import Canvas
 from awsdet.export import contract, saved_model
 from benchmarks import measure
-from benchmarks.export import CLASSES, DOCS, SCORE_THRESHOLD, about, made
+from benchmarks.export import CLASSES, DOCS, SCORE_THRESHOLD, Kind, about, made
 from benchmarks.learn import report
 from benchmarks.versions import Program
 
@@ -80,10 +79,9 @@ def rows_of(name, folder, peer, flags):
 
 def written(name, folder, sides):
     """Writes our detector as a SavedModel of one size. Returns the seconds that this took."""
-    detector = made(name, sides)
-    detector.input_size = Canvas(*sides)
+    detector = made(name, sides, fixed=True)
     begin = time.perf_counter()
-    saved_model.save(detector, folder, about(detector, name, "savedmodel"))
+    saved_model.save(detector, folder, about(detector, name, Kind("savedmodel", fixed=True)))
     return time.perf_counter() - begin
 
 
