@@ -1,8 +1,8 @@
 """Divides the tests that cost much among runs, so that continuous integration answers soon.
 
-tests/costly.txt names each test that took 10 s of processor time or more, with the processes that it started. Those of
-parity with the reference are not listed, so that they always run. With AWSDET_TEST_SHARE=2/3 a run keeps the second of
-three shares of the listed tests, of about the same cost each, leaves out the others, and says how many; every test that
+tests/costly.txt names each test that took 4 s of processor time or more, with the processes that it started. Those of
+parity with the reference are not listed, so that they always run. With AWSDET_TEST_SHARE=2/5 a run keeps the second of
+five shares of the listed tests, of about the same cost each, leaves out the others, and says how many; every test that
 is not listed runs. Without the variable, all run.
 
     AWSDET_TEST_COSTS=/tmp/costs make test && python -m tests.shares /tmp/costs       writes tests/costly.txt anew
@@ -18,9 +18,9 @@ import pytest
 
 FILE = pathlib.Path(__file__).with_name("costly.txt")
 SHARE, COSTS = "AWSDET_TEST_SHARE", "AWSDET_TEST_COSTS"
-_LEAST = 10.0  # s
+_LEAST = 4.0  # s
 _ALWAYS = "tests/parity/"  # the numbers of the reference are compared in each run
-_TITLE = "# Seconds of processor time of tests that took 10 or more. Written by: python -m tests.shares"
+_TITLE = "# Seconds of processor time of tests that took 4 or more. Written by: python -m tests.shares"
 
 
 def read(file=FILE):
