@@ -178,7 +178,7 @@ def _judge(flag_values):
     import functools
 
     from awsdet.cli.evaluated import split_for
-    from awsdet.data.records.images import image_of, spread
+    from awsdet.data.records.images import spread
     from awsdet.evaluation import check_classes
     from awsdet.evaluation.lost_ap import lost_ap
     from awsdet.export.export import Judge
@@ -200,7 +200,7 @@ def _judge(flag_values):
     calibration = ()
     if flag_values.precision == "int8":
         own = split(flag_values.calibration_split or info["config"]["data"]["train_split"])
-        calibration = (image_of(own, row) for row in spread(own, flag_values.calibration_images))
+        calibration = _calibration(own, spread(own, flag_values.calibration_images))
     return Judge(functools.partial(lost_ap, **options), calibration)
 
 
@@ -212,6 +212,17 @@ def _size(text):
     if not sides or not all(int(side) in _SIDES for side in sides.groups()):
         raise UserError(f"--size={text}: give any, or HEIGHTxWIDTH of {_SIDES[0]} to {_SIDES[-1]} px each, as 800x1344")
     return tuple(int(side) for side in sides.groups())
+
+
+def _calibration(manifest, rows):
+    """Yields images of records, and shows how many have been used."""
+    from awsdet.data.records.images import image_of
+    from awsdet.runtime.progress import Progress
+
+    with Progress(len(rows), "taking the ranges of int8", "images") as progress:
+        for row in rows:
+            yield image_of(manifest, row)
+            progress.add()
 
 
 def _table(result):
