@@ -97,6 +97,8 @@ def export(path, output, options=None, images=(), judge=None):
         raise UserError(f"output {output} is an exported model; give the folder that holds it, or another")
     options = options or Options()
     _check(options, images)
+    if options.precision != "float32" and judge is None:
+        raise ValueError(f"an export in {options.precision} needs a Judge: objects of fewer bits are not the same")
     pixels = [load_image(image) for image in images] or _drawn()
     detector, info = checkpoint.load(path, precision="float32")
 

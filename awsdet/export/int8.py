@@ -16,6 +16,7 @@ from awsdet.models.layers import norms
 from awsdet.models.layers.conv import Conv
 from awsdet.models.layers.kernels import KernelLayer
 from awsdet.models.layers.upsample import Upsample
+from awsdet.runtime.errors import UserError
 
 _LAST = ("logits", "deltas", "iou")  # attributes of heads: the layers that stay in float32
 _LEAST = 1e-6  # width of a range
@@ -26,7 +27,7 @@ def quantize(detector, batches):
     """Changes `detector` so that it computes, in float32, with the roundings of int8.
 
     Batch norms are folded into the kernels before them. `batches`: what ranges are taken from, dicts as
-    `Detector.detect` takes them, one at least. Returns the names of the layers that are rounded.
+    `Detector.detect` takes them. Returns the names of the layers that are rounded. Raises UserError without a batch.
     """
     last = {id(getattr(head, name, None)) for head in detector.submodules for name in _LAST}
     # What a mask head found goes into the head of its IoUs, and elsewhere.
@@ -37,8 +38,9 @@ def quantize(detector, batches):
             _keep_in_float(layer)
         else:
             rounded.append(_Rounded(layer, id(layer) in fenced))
-    for batch in batches:
-        detector.call(batch)  # not traced, so that the ranges are seen
+    seen = [detector.call(batch)["count"] for batch in batches]  # not traced, so that the ranges are seen
+    if not seen:
+        raise UserError("int8 needs images to take ranges from, and the calibration split has none; give another")
     for one in rounded:
         one.begin()
     return [one.layer.name for one in rounded]
