@@ -174,7 +174,10 @@ def test_a_failed_check_leaves_nothing(exported, monkeypatch, tmp_path):
             ["--checkpoint={run}", "--output=models", "--target=tflite", "--size=64x64", "--masks=full"],
             "does not know the image's own; leave out --masks=full",
         ),
-        (["--checkpoint={run}", "--output=models", "--target=weights", "--masks=none"], "has no graph; leave out"),
+        (
+            ["--checkpoint={run}", "--output=models", "--target=weights", "--masks=none"],
+            "has no graph, and float32 arrays; leave out",
+        ),
         (["--checkpoint={run}", "--output={run}"], "is a run, for which its exports would be taken"),
     ],
 )
