@@ -4,7 +4,8 @@
 
 It is a real run on records of the built-in shapes. After its epochs it does three things in turn: it does not evaluate;
 it evaluates and waits for the score; it evaluates and trains on while another process scores. Each counts from the end
-of one epoch to the end of the next, or until the score is there if that takes longer.
+of one epoch to the end of the next, or until the score is there if that takes longer; the seconds of detection in it,
+which grow with what the detector finds, are told apart.
 """
 
 import argparse
@@ -41,16 +42,20 @@ class Turns(tf.keras.callbacks.Callback):
 
     _supports_tf_logs = True
 
-    def __init__(self, config, evaluating):
+    def __init__(self, config, evaluating, detecting):
+        """`detecting`: list that gets the seconds of each detection over all images."""
         super().__init__()
         self._train, self._evaluating, self._mode, self._start = config.train, evaluating, None, None
+        self._detecting, self._detected = detecting, 0
         self.periods = {mode: [] for mode in (NONE, WAITS, ASIDE)}
 
     def on_epoch_end(self, epoch, logs=None):
         """Ends one period and begins the next."""
         self._evaluating.collect()
         if self._mode is not None and epoch > 1:  # in the first one, detection is traced
-            self.periods[self._mode].append([end - begin for end, begin in zip(now(), self._start)])
+            spent = [end - begin for end, begin in zip(now(), self._start)]
+            self.periods[self._mode].append([*spent, sum(self._detecting[self._detected :])])
+        self._detected = len(self._detecting)
         last = epoch + 1 == self._train.epochs
         self._mode = NONE if last else (NONE, WAITS, ASIDE)[(epoch - 1) % 3] if epoch else WAITS
         self._train.evaluate_every_epochs = int(self._mode != NONE)
@@ -75,7 +80,7 @@ def main(flags, folder):
 
     def fit_in_turns(run, batches, callbacks):
         evaluating = next(one for one in callbacks if isinstance(one, Evaluating))
-        made.append(Turns(config, evaluating))
+        made.append(Turns(config, evaluating, parts["detect"]))
         steps, *others = callbacks
         fit(run, batches, [steps, made[0], *others])
 
