@@ -186,8 +186,8 @@ def _judge(flag_values):
 
     info = checkpoint.read_info(checkpoint.find(flag_values.checkpoint))
 
-    def split(name):
-        manifest = split_for(info, flag_values.records, name)
+    def split(name, *flag):
+        manifest = split_for(info, flag_values.records, name, *flag)
         check_classes(info["class_names"], manifest, info["category_ids"])
         return manifest
 
@@ -199,7 +199,8 @@ def _judge(flag_values):
     }
     calibration = ()
     if flag_values.precision == "int8":
-        own = split(flag_values.calibration_split or info["config"]["data"]["train_split"])
+        name = flag_values.calibration_split or info["config"]["data"]["train_split"]
+        own = split(name, "--calibration-split names the one to take ranges from")
         calibration = _calibration(own, spread(own, flag_values.calibration_images))
     return Judge(functools.partial(lost_ap, **options), calibration)
 

@@ -130,6 +130,10 @@ def test_what_costs_too_much_is_not_kept(made, capsys, monkeypatch):
         (["--precision=float16", "--images=x.jpg"], "leave out --images"),
         (["--precision=float16", "--calibration-images=3"], "--calibration-images does nothing"),
         (["--precision=float16", "--split=test"], "has no split test"),
+        (
+            ["--precision=int8", "--target=tflite", "--size=96x96", "--calibration-split=no"],
+            "--calibration-split names the one to take ranges from",
+        ),
         (["--operators=compiled", "--target=tflite", "--size=96x96"], "leave out --operators"),
         ([], "--records does nothing with --precision=float32"),
     ],
